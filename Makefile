@@ -1,0 +1,35 @@
+# Every target sets up what it needs: Python 3.11 to 3.13 and make are all a machine must have.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint package samples lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make .venv, find or fetch Terraform, find its AWS provider
+	@$(PYTHON) scripts/bootstrap.py
+
+demo: setup ## Bring up the local stack, upload sample inputs, show the predictions
+	@$(BIN)/python scripts/demo.py
+
+test: setup ## Run every test: Python, Terraform, end to end
+	@$(BIN)/python scripts/run_tests.py
+
+lint: setup ## Check style, types, Terraform and security rules
+	@$(BIN)/python scripts/lint.py
+
+package: setup ## Build the layers and the functions' code into build/packages
+	@$(BIN)/modelctl package
+
+samples: setup ## Train the sample models anew into models/
+	@$(BIN)/python scripts/train_samples.py
+
+lock: setup ## Resolve the dependencies anew into the lock files
+	@$(BIN)/python scripts/lock.py
+
+clean: ## Take the local stack down and remove everything that was built
+	@if [ -x $(BIN)/modelctl ]; then $(BIN)/modelctl down; fi
+	rm -rf .venv .local build .pytest_cache .mypy_cache .ruff_cache .hypothesis terraform/.terraform
+	find scripts functions tests -name __pycache__ -type d -prune -exec rm -rf {} +

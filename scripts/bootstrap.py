@@ -1,0 +1,242 @@
+"""Sets the checkout up: .venv with the locked packages, Terraform, and where its AWS provider comes from.
+
+Run by every `make` target under any Python 3.11 to 3.13; needs nothing else. Idempotent: a second run takes a moment.
+
+    python3 scripts/bootstrap.py
+"""
+
+import hashlib
+import io
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import venv
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+TOOLS = CHECKOUT / ".local"
+VENV = CHECKOUT / ".venv"
+LOCK = CHECKOUT / "requirements.lock"
+
+PYTHONS = ((3, 11), (3, 13))
+
+# The first version with S3 state locking without a table; from there on any Terraform of the user's will do.
+TERRAFORM_OLDEST = (1, 11)
+TERRAFORM_VERSION = "1.11.4"
+TERRAFORM_RELEASES = "https://releases.hashicorp.com/terraform"
+# From terraform_1.11.4_SHA256SUMS.
+TERRAFORM_SHA256 = {
+    "linux_amd64": "1ce994251c00281d6845f0f268637ba50c0005657eb3cf096b92f753b42ef4dc",
+    "linux_arm64": "a43d1d0da9b9bab214a8305a39db0e40869572594ccf50c416a7756499143633",
+    "darwin_amd64": "a56d5002b9f7647291faccc3dd1a70350e60fb61e4c45037629508b8fdc2575b",
+    "darwin_arm64": "867e0808fa971217043e25b7a792b10720c79b1546f8a68479b74f138be73e18",
+}
+
+PROVIDER_REGISTRY = "registry.terraform.io"
+PROVIDER = Path(PROVIDER_REGISTRY) / "hashicorp" / "aws"
+# Names a filesystem mirror of providers by hand; it wins over everything that is found.
+MIRROR_VARIABLE = "MODELYARD_PROVIDER_MIRROR"
+
+
+class SetupError(Exception):
+    """Why the checkout cannot be set up, and what to do."""
+
+
+def main() -> int:
+    """Set everything up; returns the exit status."""
+    try:
+        check_python()
+        install_packages()
+        install_terraform()
+        find_providers()
+    except SetupError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def say(text: str) -> None:
+    """Tell what is being done, on standard error: standard output belongs to the command that follows."""
+    print(f"setup: {text}", file=sys.stderr, flush=True)
+
+
+def check_python() -> None:
+    """Refuse a Python that the locked packages were not resolved for."""
+    oldest, newest = PYTHONS
+    if not oldest <= sys.version_info[:2] <= newest:
+        raise SetupError(
+            f"Python {platform.python_version()} is not supported; expected 3.{oldest[1]} to 3.{newest[1]}: "
+            f"name one with `make PYTHON=/path/to/python3.{newest[1]} …`"
+        )
+
+
+def install_packages() -> None:
+    """Make .venv and install exactly what requirements.lock names, every file checked against its hash."""
+    parts = (LOCK.read_bytes(), (CHECKOUT / "pyproject.toml").read_bytes(), sys.version.encode(), str(VENV).encode())
+    wanted = hashlib.sha256(b"\0".join(parts)).hexdigest()
+    marker = VENV / "installed"
+    if marker.exists() and marker.read_text() == wanted:
+        return
+    python = VENV / "bin" / "python"
+    say(f"making .venv with Python {platform.python_version()}")
+    venv.create(VENV, clear=True, with_pip=True)
+    say(f"installing {LOCK.name} (TensorFlow is among it: some 300 MB the first time)")
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as uv_alone:
+        uv_alone.write(locked("uv"))
+        uv_alone.flush()
+        run(
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--require-hashes",
+            "-r",
+            uv_alone.name,
+        )
+    uv = (VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", python)
+    # Bytecode is compiled on purpose: an installer that leaves it out makes TensorFlow start at half the speed.
+    run(*uv, "--compile-bytecode", "--require-hashes", "-r", LOCK)
+    run(*uv, "--no-deps", "--no-build-isolation", "--editable", CHECKOUT)
+    marker.write_text(wanted)
+
+
+def locked(package: str) -> str:
+    """The lines of requirements.lock that pin one package."""
+    found = re.search(rf"^{package}==.*(\n    .*)*", LOCK.read_text(), re.MULTILINE)
+    if not found:
+        raise SetupError(f"{LOCK.name} does not pin {package}: run `make lock`")
+    return found[0] + "\n"
+
+
+def install_terraform(releases: str = TERRAFORM_RELEASES, checksums: dict[str, str] | None = None) -> None:
+    """Fetch a pinned Terraform into .local/bin where the PATH has none that is new enough.
+
+    The archive is checked against its pinned sha256 before anything of it is written.
+    """
+    target = TOOLS / "bin" / "terraform"
+    if target.exists() or ((on_path := terraform_version()) and on_path >= TERRAFORM_OLDEST):
+        return
+    system = platform.system().lower()
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    wanted = (checksums or TERRAFORM_SHA256).get(f"{system}_{machine}")
+    if not wanted:
+        raise SetupError(
+            f"no Terraform is pinned for {system}_{machine}: install Terraform 1.11 or newer and try again"
+        )
+    url = f"{releases}/{TERRAFORM_VERSION}/terraform_{TERRAFORM_VERSION}_{system}_{machine}.zip"
+    say(f"fetching Terraform {TERRAFORM_VERSION} from {url}")
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - a constant https address
+            archive = answer.read()
+    except (urllib.error.URLError, TimeoutError) as problem:
+        raise SetupError(
+            f"Terraform cannot be fetched from {url} ({problem}): install Terraform 1.11 or newer"
+        ) from problem
+    found = hashlib.sha256(archive).hexdigest()
+    if found != wanted:
+        raise SetupError(f"{url} has sha256 {found}, expected {wanted}: it is not used; install Terraform by hand")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(".part")
+    part.write_bytes(zipfile.ZipFile(io.BytesIO(archive)).read("terraform"))
+    part.chmod(0o755)
+    part.rename(target)
+
+
+def terraform_version() -> tuple[int, int] | None:
+    """Major and minor version of the Terraform on the PATH, if there is one."""
+    found = shutil.which("terraform")
+    if not found:
+        return None
+    # A configuration file that does not exist is a warning on standard error, not a failure.
+    answer = subprocess.run([found, "version", "-json"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r'"terraform_version":\s*"(\d+)\.(\d+)', answer)
+    return (int(version[1]), int(version[2])) if version else None
+
+
+def find_providers() -> None:
+    """Write .local/terraform.rc where Terraform must take its providers from a folder.
+
+    That is where the variable says so, or where the registry cannot be reached and a filesystem mirror lies on this
+    machine. A configuration of the user's own is left alone, and so are the folders that Terraform searches by itself.
+    """
+    rc = TOOLS / "terraform.rc"
+    named = os.environ.get(MIRROR_VARIABLE)
+    if named:
+        if not (Path(named) / PROVIDER).is_dir():
+            raise SetupError(
+                f"{MIRROR_VARIABLE}={named} holds no {PROVIDER}: name the folder that contains {PROVIDER_REGISTRY}"
+            )
+        mirror: Path | None = Path(named)
+    elif rc.exists() and all(Path(path).is_dir() for path in re.findall(r'path = "(.*)"', rc.read_text())):
+        return
+    elif has_own_configuration() or registry_answers():
+        mirror = None
+    else:
+        implied = [folder for folder in implied_mirrors() if (folder / PROVIDER).is_dir()]
+        mirror = None if implied else next(search_mirrors(), None)
+        if not implied and not mirror:
+            raise SetupError(
+                f"{PROVIDER_REGISTRY} cannot be reached and no mirror of the AWS provider was found: "
+                f"set {MIRROR_VARIABLE} to a folder made by `terraform providers mirror`"
+            )
+    if mirror is None:
+        rc.unlink(missing_ok=True)
+        return
+    say(f"the AWS provider comes from the mirror {mirror}")
+    rc.parent.mkdir(parents=True, exist_ok=True)
+    rc.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror.resolve()}"\n  }}\n}}\n')
+
+
+def has_own_configuration() -> bool:
+    """Whether the user configured Terraform; a variable that points nowhere does not count."""
+    return any(path.is_file() for path in (Path(os.environ.get("TF_CLI_CONFIG_FILE", "~/.terraformrc")).expanduser(),))
+
+
+def registry_answers() -> bool:
+    """Whether the provider registry can be reached."""
+    try:
+        with urllib.request.urlopen(f"https://{PROVIDER_REGISTRY}/.well-known/terraform.json", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def implied_mirrors() -> Iterator[Path]:
+    """The folders that Terraform searches by itself.
+
+    https://developer.hashicorp.com/terraform/cli/config/config-file#implied-local-mirror-directories
+    """
+    yield Path("~/.terraform.d/plugins").expanduser()
+    yield Path(os.environ.get("XDG_DATA_HOME", "~/.local/share")).expanduser() / "terraform" / "plugins"
+    for shared in os.environ.get("XDG_DATA_DIRS", "/usr/local/share:/usr/share").split(":"):
+        yield Path(shared) / "terraform" / "plugins"
+
+
+def search_mirrors() -> Iterator[Path]:
+    """Folders in mirror layout where administrators put such things; a short search, not one of the whole disk."""
+    for top in ("/opt", "/usr/local", "/usr/share", "/usr/lib", "/srv", "/var/lib"):
+        for depth in ("", "*/", "*/*/"):
+            yield from (found.parents[2] for found in Path(top).glob(f"{depth}{PROVIDER}") if found.is_dir())
+
+
+def run(*arguments: str | Path) -> None:
+    """Run a command of the set-up; its own output tells what went wrong."""
+    done = subprocess.run([str(argument) for argument in arguments], stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise SetupError(
+            f"`{' '.join(map(str, arguments))}` failed with status {done.returncode}; see its output above"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""Resolves every lock file anew (`make lock`): for all platforms and for Python 3.11 to 3.13, with hashes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from modelctl import console, paths
+
+UV = Path(sys.executable).parent / "uv"
+
+
+def main() -> None:
+    """Write the lock files; uv keeps what is locked where it still fits."""
+    resolve(paths.CHECKOUT / "pyproject.toml", paths.CHECKOUT / "requirements.lock", "--group", "dev")
+    for wanted in sorted((paths.FUNCTIONS / "inference" / "requirements").glob("*.in")):
+        resolve(wanted, wanted.with_suffix(".txt"))
+    local = paths.CHECKOUT / "scripts" / "modelctl" / "local"
+    resolve(local / "requirements.in", local / "requirements.txt")
+
+
+def resolve(wanted: Path, lock: Path, *options: str) -> None:
+    """Lock what one file asks for."""
+    with console.step(f"locking {lock.relative_to(paths.CHECKOUT)}"):
+        command = [UV, "pip", "compile", "--quiet", wanted, "--output-file", lock, *options]
+        everywhere = ["--universal", "--python-version", "3.11", "--generate-hashes"]
+        quiet = ["--no-annotate", "--no-header", "--no-emit-index-url"]
+        subprocess.run([*command, *everywhere, *quiet], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The command line: what is called how, and which exit status says what (0 done, 1 it failed, 2 called wrongly)."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from modelctl import console
+from modelctl.commands import (
+    env,
+    invoke,
+    logs,
+    package,
+    predict,
+    stack,
+    status,
+    validate,
+)
+from modelctl.errors import UserError
+
+INTERRUPTED = 130
+
+_EPILOG = """\
+example:
+  modelctl up
+  modelctl predict digits models/digits/samples/*.png
+  modelctl down
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="modelctl",
+        description="Serve models on AWS Lambda from one registry, on the local stack and on AWS alike.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in (validate, package, stack, env, predict, invoke, status, logs):
+        command.add_to(commands)
+    called = parser.parse_args(arguments)
+    try:
+        return int(called.run(called))
+    except UserError as problem:
+        console.error(str(problem))
+    except ClientError as problem:
+        console.error(f"AWS refused: {problem}")
+    except BotoCoreError as problem:
+        console.error(f"AWS cannot be reached: {problem}. If this was the local stack: `modelctl up`")
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough (`modelctl logs … | head`).
+        sys.stderr.close()
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

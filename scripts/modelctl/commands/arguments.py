@@ -1,0 +1,49 @@
+"""What the arguments of several commands have in common."""
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import Any
+
+from modelctl import console
+from modelctl.deployment import Deployment
+from modelctl.worlds import chosen
+
+Commands = Any  # argparse names the type of its sub-parsers only privately
+
+
+def command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], does: str, example: str
+) -> argparse.ArgumentParser:
+    """Add a command with its help, an example of it and `--json`."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=does,
+        description=does[0].upper() + does[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON document and nothing else on standard output"
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_target(parser: argparse.ArgumentParser) -> None:
+    """Let the user say which world is meant."""
+    parser.add_argument(
+        "--target",
+        choices=("local", "aws"),
+        help="which deployment is meant; default: the local stack where it is up, else AWS",
+    )
+
+
+def deployment(called: argparse.Namespace) -> Deployment:
+    """The deployment that the user means."""
+    return Deployment(chosen(called.target))
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document, for people readable as well."""
+    console.out(json.dumps(document, indent=2, ensure_ascii=False))

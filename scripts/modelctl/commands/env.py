@@ -1,0 +1,35 @@
+"""`modelctl env`: lets any tool of this shell speak to the local stack."""
+
+import argparse
+import shlex
+
+from modelctl import console, worlds
+from modelctl.commands.arguments import Commands, command, print_json
+
+# What a user's shell may hold of another account; it would win over, or mix with, what is exported.
+FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+
+
+def add_to(commands: Commands) -> None:
+    """Describe the command."""
+    does = "print shell lines after which aws, boto3 and terraform speak to the local stack"
+    parser = command(commands, "env", run, does, 'eval "$(modelctl env)"; aws s3 ls; eval "$(modelctl env --unset)"')
+    parser.add_argument("--unset", action="store_true", help="print the lines that take it back")
+
+
+def run(called: argparse.Namespace) -> int:
+    """Print the lines; taking back works when the stack is down, too."""
+    if called.unset:
+        if called.json:
+            print_json({"unset": worlds.EXPORTED})
+        else:
+            console.out("\n".join(f"unset {name}" for name in worlds.EXPORTED))
+        return 0
+    exports = worlds.exports()
+    if called.json:
+        print_json(exports)
+        return 0
+    for name, value in exports.items():
+        console.out(f"export {name}={shlex.quote(value)}")
+    console.out(f"unset {' '.join(FOREIGN)}")
+    return 0

@@ -1,0 +1,46 @@
+"""`modelctl invoke`: the direct call of a model's function."""
+
+import argparse
+import json
+
+from modelctl import console
+from modelctl.commands.arguments import Commands, add_target, command, deployment
+from modelctl.errors import UserError
+
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: a synchronous payload.
+_LARGEST_CALL = 6 * 1024 * 1024
+
+
+def add_to(commands: Commands) -> None:
+    """Describe the command."""
+    does = "call a model directly, as TensorFlow Serving's REST API is called"
+    parser = command(commands, "invoke", run, does, """modelctl invoke wine --data '{"instances": [[13.2, 2.7, …]]}'""")
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("--data", required=True, metavar="JSON", help='{"instances": […]} or {"inputs": {…}}')
+    add_target(parser)
+
+
+def run(called: argparse.Namespace) -> int:
+    """Print the function's answer; exit status 1 if it is an error."""
+    try:
+        json.loads(called.data)
+    except ValueError as problem:
+        raise UserError(
+            f'--data is not JSON ({problem}); expected {{"instances": […]}} or {{"inputs": {{…}}}}'
+        ) from None
+    payload = called.data.encode()
+    if len(payload) > _LARGEST_CALL:
+        raise UserError(
+            f"--data holds {len(payload)} bytes, and a direct call takes {_LARGEST_CALL}: use `modelctl predict`"
+        )
+    deployed = deployment(called)
+    model = deployed.model(called.model)
+    with console.step(f"calling {model.name}"):
+        answer = deployed.functions.invoke(FunctionName=model.function_name, Qualifier=model.alias, Payload=payload)
+        body = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        raise UserError(
+            f"the function of {model.name} failed: {body.get('errorMessage', body)}; see `modelctl logs {model.name}`"
+        )
+    console.out(json.dumps(body, indent=2 if called.json else None, ensure_ascii=False))
+    return 1 if "error" in body else 0

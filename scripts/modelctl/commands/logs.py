@@ -1,0 +1,82 @@
+"""`modelctl logs`: the log of a model's function."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from modelctl import console
+from modelctl.commands.arguments import Commands, add_target, command, deployment, print_json
+from modelctl.deployment import Deployment, Model
+from modelctl.errors import UserError
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
+
+_SHOWN_S = 3600
+_FOLLOW_EVERY_S = 1.0
+# What every line has; the rest of a line's fields is shown behind its message.
+_HEAD = ("timestamp", "level", "message", "logger", "requestId")
+
+
+def add_to(commands: Commands) -> None:
+    """Describe the command."""
+    parser = command(commands, "logs", run, "show a model's log of the last hour", "modelctl logs digits --follow")
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
+    add_target(parser)
+
+
+def run(called: argparse.Namespace) -> int:
+    """Print the lines, oldest first."""
+    if called.follow and called.json:
+        raise UserError("--follow never ends, and --json prints one document: use one of them")
+    deployed = deployment(called)
+    model = deployed.model(called.model)
+    since_ms = int((time.time() - _SHOWN_S) * 1000)
+    if called.json:
+        print_json(
+            [
+                {"timestamp": event["timestamp"], "line": _parsed(event["message"])}
+                for event in events(deployed, model, since_ms)
+            ]
+        )
+        return 0
+    shown: set[str] = set()
+    while True:
+        for event in events(deployed, model, since_ms):
+            if event["eventId"] not in shown:
+                shown.add(event["eventId"])
+                # Late lines of other streams may still come with an earlier time: a minute is kept in view.
+                since_ms = max(since_ms, event["timestamp"] - 60_000)
+                console.out(line(event["timestamp"], event["message"]))
+        if not called.follow:
+            return 0
+        time.sleep(_FOLLOW_EVERY_S)
+
+
+def events(deployed: Deployment, model: Model, since_ms: int) -> Iterator["FilteredLogEventTypeDef"]:
+    """The events of all environments of a function since a time, oldest first."""
+    pages = deployed.log_events.get_paginator("filter_log_events").paginate(
+        logGroupName=model.log_group, startTime=since_ms
+    )
+    yield from (event for page in pages for event in page["events"])
+
+
+def line(timestamp_ms: int, message: str) -> str:
+    """One event for people: time, level, message, then whatever else the JSON line holds."""
+    when = datetime.fromtimestamp(timestamp_ms / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
+    parsed = _parsed(message)
+    if not isinstance(parsed, dict):
+        return f"{when} {message.rstrip()}"
+    rest = " ".join(f"{name}={json.dumps(value)}" for name, value in parsed.items() if name not in _HEAD)
+    return f"{when} {parsed.get('level', '')} {parsed.get('message', '')} {rest}".rstrip()
+
+
+def _parsed(message: str) -> Any:
+    try:
+        return json.loads(message)
+    except ValueError:
+        return message

@@ -1,0 +1,122 @@
+"""`modelctl predict`: uploads files under a model's prefix and waits for the results of these very versions."""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from modelctl import console
+from modelctl.commands.arguments import Commands, add_target, command, deployment, print_json
+from modelctl.deployment import Deployment, Model
+from modelctl.errors import UserError
+
+# Uploads and polls in flight at once.
+_PARALLEL = 16
+# The pause between two looks at a result grows from the first to the second.
+_POLL_S = (0.05, 1.0)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that now lies in the inputs bucket."""
+
+    file: Path
+    key: str
+    version_id: str
+
+
+def add_to(commands: Commands) -> None:
+    """Describe the command."""
+    does = "upload files for a model and show its predictions"
+    parser = command(commands, "predict", run, does, "modelctl predict digits models/digits/samples/*.png")
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="how long to wait; default: 300")
+    add_target(parser)
+
+
+def run(called: argparse.Namespace) -> int:
+    """Exit status 1 if an input got an error in place of predictions."""
+    deployed = deployment(called)
+    results = predict(deployed, deployed.model(called.model), called.files, called.timeout)
+    if called.json:
+        print_json(results[0] if len(results) == 1 else results)
+    else:
+        console.table(
+            ("file", "prediction", "score", "ms", "cold"),
+            [row(file, result) for file, result in zip(called.files, results, strict=True)],
+            right=("score", "ms"),
+        )
+    return 1 if any("error" in result for result in results) else 0
+
+
+def predict(deployed: Deployment, model: Model, files: Sequence[Path], timeout_s: float) -> list[dict[str, Any]]:
+    """Upload every file and return the result object of each, in the order of the files.
+
+    Raises:
+        UserError: a file cannot be uploaded for this model, or a result did not come in time.
+    """
+    keys = [_key(model, file) for file in files]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise UserError(f"two of the files would both be uploaded as {twice}: give them different names")
+    deadline = time.monotonic() + timeout_s
+    work = f"predicting {len(files)} input{'s' if len(files) > 1 else ''} with {model.name}"
+    with console.step(work), ThreadPoolExecutor(_PARALLEL) as pool:
+        uploads = list(pool.map(lambda file, key: _upload(deployed, file, key), files, keys))
+        return list(pool.map(lambda upload: _result(deployed, model, upload, deadline), uploads))
+
+
+def row(file: Path, result: dict[str, Any]) -> tuple[str, str, str, str, str]:
+    """A result as cells: file, prediction or error, score, milliseconds, whether the start was cold."""
+    timing = result.get("timing_ms", {})
+    spent = sum(timing.get(part, 0) for part in ("fetch", "decode", "predict"))
+    cells = str(file), f"{spent:.1f}", "yes" if timing.get("cold_start") else "no"
+    if "error" in result:
+        return cells[0], f"{result['error']['type']}: {result['error']['message']}", "", *cells[1:]
+    predictions = result["predictions"]
+    if all(isinstance(prediction, dict) and "label" in prediction for prediction in predictions):
+        labels = ", ".join(prediction["label"] for prediction in predictions)
+        return cells[0], labels, ", ".join(f"{prediction['score']:.3f}" for prediction in predictions), *cells[1:]
+    return cells[0], json.dumps(predictions), "", *cells[1:]
+
+
+def _key(model: Model, file: Path) -> str:
+    if not file.is_file():
+        raise UserError(f"there is no file {file}")
+    key = model.prefixes[0] + file.name
+    if not model.takes(key):
+        raise UserError(f"{file}: model {model.name} takes only {', '.join(model.suffixes)}")
+    return key
+
+
+def _upload(deployed: Deployment, file: Path, key: str) -> Upload:
+    with file.open("rb") as body:
+        answer = deployed.s3.put_object(Bucket=deployed.inputs, Key=key, Body=body)
+    return Upload(file, key, answer["VersionId"])
+
+
+def _result(deployed: Deployment, model: Model, upload: Upload, deadline: float) -> dict[str, Any]:
+    key, pause_s = f"{model.name}/{upload.key}.json", _POLL_S[0]
+    while True:
+        try:
+            body = deployed.s3.get_object(Bucket=deployed.results, Key=key)["Body"].read()
+            result: dict[str, Any] = json.loads(body)
+            if result["input"]["version_id"] == upload.version_id:
+                return result
+        except ClientError as problem:
+            if problem.response["Error"]["Code"] not in ("NoSuchKey", "AccessDenied"):
+                raise
+        if time.monotonic() + pause_s > deadline:
+            raise UserError(
+                f"{upload.file} was uploaded, but no result came in time: see `modelctl status` and "
+                f"`modelctl logs {model.name}`; it will be at s3://{deployed.results}/{key}"
+            )
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, _POLL_S[1])

@@ -1,0 +1,66 @@
+"""`modelctl status`: a row per model."""
+
+import argparse
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from modelctl import console
+from modelctl.commands.arguments import Commands, add_target, command, deployment, print_json
+from modelctl.deployment import Deployment, Model
+
+
+def add_to(commands: Commands) -> None:
+    """Describe the command."""
+    parser = command(commands, "status", run, "show what is deployed and what waits in the queues", "modelctl status")
+    add_target(parser)
+
+
+def run(called: argparse.Namespace) -> int:
+    """Print a row for every model."""
+    deployed = deployment(called)
+    with ThreadPoolExecutor(16) as pool:
+        rows = list(pool.map(lambda model: describe(deployed, model), deployed.models.values()))
+    if called.json:
+        print_json({"name": deployed.name, "target": deployed.world.name, "models": rows})
+        return 0
+    console.table(
+        ("model", "version", "digest", "runtime", "route", "queued", "in flight", "dead letters"),
+        [
+            (
+                row["model"],
+                row["version"],
+                row["digest"][:12],
+                row["runtime"],
+                " ".join(row["route"]["prefixes"])
+                + (f" ({' '.join(row['route']['suffixes'])})" if row["route"]["suffixes"] else ""),
+                str(row["queue"]["waiting"]),
+                str(row["queue"]["in_flight"]),
+                str(row["dead_letters"]),
+            )
+            for row in rows
+        ],
+        right=("queued", "in flight", "dead letters"),
+    )
+    return 0
+
+
+def describe(deployed: Deployment, model: Model) -> dict[str, Any]:
+    """What is deployed of a model, and how many messages wait, are being worked on, and are dead letters."""
+    waiting, in_flight = _depth(deployed, model.queue_url)
+    dead, redriven = _depth(deployed, model.dead_letter_queue_url)
+    return {
+        "model": model.name,
+        "version": model.version,
+        "digest": model.digest,
+        "runtime": model.runtime,
+        "route": {"prefixes": model.prefixes, "suffixes": model.suffixes},
+        "queue": {"waiting": waiting, "in_flight": in_flight},
+        "dead_letters": dead + redriven,
+    }
+
+
+def _depth(deployed: Deployment, queue_url: str) -> tuple[int, int]:
+    """Messages waiting and in flight; SQS calls both approximate."""
+    names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    attributes = deployed.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=list(names))["Attributes"]
+    return int(attributes[names[0]]), int(attributes[names[1]])

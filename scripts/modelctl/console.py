@@ -1,0 +1,67 @@
+"""What people see: progress, notes and errors on standard error, results on standard output."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+# Progress never goes to standard output, so that `--json` prints one document there and nothing else.
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_out = Console(highlight=False)
+
+_LOG_EVERY_S = 10
+_LOG_WIDTH = 400
+
+
+def note(text: str) -> None:
+    """Say something in passing."""
+    _err.print(text, markup=False)
+
+
+def error(text: str) -> None:
+    """Say why a command failed."""
+    _err.print(f"error: {text}", style="red", markup=False)
+
+
+@contextmanager
+def step(text: str) -> Iterator[Callable[[str], None]]:
+    """Show that something is under way, and how long it took.
+
+    A spinner on a terminal; elsewhere a line at the start and one at the end. Yields a function that takes word of how
+    far it is: shown at once on a terminal, elsewhere every ten seconds, so that a log stays readable.
+    """
+    started = said = time.monotonic()
+    if _err.is_terminal:
+        with _err.status(text) as status:
+            yield lambda detail: status.update(f"{text}: {detail}")
+    else:
+
+        def update(detail: str) -> None:
+            nonlocal said
+            if time.monotonic() - said >= _LOG_EVERY_S:
+                said = time.monotonic()
+                note(f"{text}: {detail}")
+
+        note(f"{text} ...")
+        yield update
+    note(f"{text}: done in {time.monotonic() - started:.1f} s")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """Print rows under column headings to standard output; the columns named in `right` are aligned right."""
+    grid = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*map(escape, row))
+    # Off a terminal there is no width to fit, and a folded cell would break whatever reads the lines.
+    _out.print(grid, width=None if _out.is_terminal else _LOG_WIDTH)
+
+
+def out(text: str) -> None:
+    """Print a result to standard output."""
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,114 @@
+"""What was deployed, as Terraform's outputs tell it, and the clients that speak to it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from modelctl.errors import UserError
+from modelctl.worlds import World
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+# Lambda's own limit; a call of a model waits as long as the function may run.
+_LONGEST_CALL_S = 900
+_CONFIG = Config(retries={"mode": "standard"}, max_pool_connections=32)
+
+
+@dataclass(frozen=True)
+class Model:
+    """One served model; the fields are those of the Terraform output `deployment`."""
+
+    name: str
+    version: str
+    digest: str
+    runtime: str
+    description: str
+    prefixes: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    format: str
+    function_name: str
+    alias: str
+    queue_url: str
+    dead_letter_queue_url: str
+    log_group: str
+    memory_mb: int
+    timeout_s: int
+    retries: int
+
+    def takes(self, key: str) -> bool:
+        """Whether an upload under this key is routed to the model."""
+        return key.startswith(self.prefixes) and (not self.suffixes or key.endswith(self.suffixes))
+
+
+class Deployment:
+    """A deployment in one world.
+
+    Raises:
+        UserError: nothing was applied there.
+    """
+
+    def __init__(self, world: World):
+        self.world = world
+        world.enter()
+        try:
+            described = world.root.outputs().get("deployment")
+        except UserError as problem:
+            # A root that was never initialised is the most usual way of having nothing deployed.
+            if "init" not in str(problem):
+                raise
+            described = None
+        if not described:
+            raise UserError(
+                "nothing is deployed: run `modelctl up` for the local stack, or `terraform -chdir=terraform init` and "
+                "`terraform -chdir=terraform apply` for AWS"
+            )
+        self.name: str = described["name"]
+        # The account's region, whatever the shell of the user says.
+        os.environ["AWS_DEFAULT_REGION"] = described["region"]
+        self.inputs: str = described["buckets"]["inputs"]
+        self.results: str = described["buckets"]["results"]
+        self.models: Mapping[str, Model] = {
+            name: Model(name=name, **{k: tuple(v) if isinstance(v, list) else v for k, v in model.items()})
+            for name, model in sorted(described["models"].items())
+        }
+
+    def model(self, name: str) -> Model:
+        """The model of this name.
+
+        Raises:
+            UserError: it is not deployed.
+        """
+        if name not in self.models:
+            raise UserError(f"there is no model {name!r}; deployed are: {', '.join(self.models)}")
+        return self.models[name]
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        """A client for the buckets."""
+        return boto3.client("s3", config=_CONFIG)
+
+    @cached_property
+    def sqs(self) -> "SQSClient":
+        """A client for the queues."""
+        return boto3.client("sqs", config=_CONFIG)
+
+    @cached_property
+    def functions(self) -> "LambdaClient":
+        """A client for calling functions: no retries, since a second call is a second prediction."""
+        return boto3.client(
+            "lambda", config=_CONFIG.merge(Config(read_timeout=_LONGEST_CALL_S, retries={"total_max_attempts": 1}))
+        )
+
+    @cached_property
+    def log_events(self) -> "CloudWatchLogsClient":
+        """A client for the log groups."""
+        return boto3.client("logs", config=_CONFIG)

@@ -1,0 +1,98 @@
+"""The two worlds a deployment can be in: the local stack and AWS.
+
+A world is the environment that boto3, the aws command line and Terraform read; nothing else differs.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from modelctl import paths, terraform
+from modelctl.errors import UserError
+from modelctl.local.stack import LocalStack
+
+WORKSPACE = "local"
+
+# What `modelctl env` exports, and takes back.
+EXPORTED = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CA_BUNDLE",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "TF_CLI_CONFIG_FILE",
+    "TF_DATA_DIR",
+    "TF_VAR_force_destroy",
+    "TF_VAR_registry_file",
+    "TF_WORKSPACE",
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """Where commands go; `name` is what people see."""
+
+    name: Literal["local", "aws"]
+    env: Mapping[str, str]
+
+    @property
+    def root(self) -> terraform.Root:
+        """The platform's Terraform root module in this world."""
+        return terraform.Root({**self.env, **terraform.QUIET})
+
+    def enter(self) -> None:
+        """Make this process speak to this world, and everything that it starts."""
+        os.environ.clear()
+        os.environ.update(self.env)
+
+
+def stack() -> LocalStack:
+    """The local stack of this checkout, running or not."""
+    return LocalStack(paths.STACK)
+
+
+def chosen(name: Literal["local", "aws"] | None) -> World:
+    """The world that a command is meant for: the named one, else the local stack where it is up, else AWS.
+
+    Raises:
+        UserError: the local stack was named and is not up.
+    """
+    if name == "aws" or (name is None and not stack().running()):
+        return World("aws", {**os.environ, **terraform.providers()})
+    return local()
+
+
+def local() -> World:
+    """The running local stack.
+
+    Raises:
+        UserError: it is not up.
+    """
+    return World("local", {**terraform.clean_environment(), **exports()})
+
+
+def exports() -> dict[str, str]:
+    """The variables by which `aws`, boto3 and Terraform speak to the local stack, and to nothing else.
+
+    Raises:
+        UserError: it is not up.
+    """
+    if not stack().running():
+        raise UserError("the local stack is not up: run `modelctl up`")
+    return {
+        **stack().environment(),
+        **terraform.providers(),
+        "TF_DATA_DIR": str(paths.STACK / "terraform"),
+        "TF_VAR_force_destroy": "true",
+        "TF_VAR_registry_file": str(registry()),
+        "TF_WORKSPACE": WORKSPACE,
+    }
+
+
+def registry() -> Path:
+    """The registry that the local stack serves: the one `modelctl up --registry` named, else the checkout's."""
+    named = paths.STACK / "registry"
+    return Path(named.read_text()) if named.exists() else paths.REGISTRY
