@@ -44,6 +44,8 @@ PROVIDER_REGISTRY = "registry.terraform.io"
 PROVIDER = Path(PROVIDER_REGISTRY) / "hashicorp" / "aws"
 # Names a filesystem mirror of providers by hand; it wins over everything that is found.
 MIRROR_VARIABLE = "MODELYARD_PROVIDER_MIRROR"
+# Where administrators put such things.
+SEARCHED = ("/opt", "/usr/local", "/usr/share", "/usr/lib", "/srv", "/var/lib")
 
 
 class SetupError(Exception):
@@ -199,7 +201,7 @@ def find_providers() -> None:
 
 def has_own_configuration() -> bool:
     """Whether the user configured Terraform; a variable that points nowhere does not count."""
-    return any(path.is_file() for path in (Path(os.environ.get("TF_CLI_CONFIG_FILE", "~/.terraformrc")).expanduser(),))
+    return Path(os.environ.get("TF_CLI_CONFIG_FILE", "~/.terraformrc")).expanduser().is_file()
 
 
 def registry_answers() -> bool:
@@ -223,8 +225,8 @@ def implied_mirrors() -> Iterator[Path]:
 
 
 def search_mirrors() -> Iterator[Path]:
-    """Folders in mirror layout where administrators put such things; a short search, not one of the whole disk."""
-    for top in ("/opt", "/usr/local", "/usr/share", "/usr/lib", "/srv", "/var/lib"):
+    """Folders in mirror layout; a short search, not one of the whole disk."""
+    for top in SEARCHED:
         for depth in ("", "*/", "*/*/"):
             yield from (found.parents[2] for found in Path(top).glob(f"{depth}{PROVIDER}") if found.is_dir())
 

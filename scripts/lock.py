@@ -14,7 +14,9 @@ def main() -> None:
     resolve(paths.CHECKOUT / "pyproject.toml", paths.CHECKOUT / "requirements.lock", "--group", "dev")
     for wanted in sorted((paths.FUNCTIONS / "inference" / "requirements").glob("*.in")):
         resolve(wanted, wanted.with_suffix(".txt"))
-    local = paths.CHECKOUT / "scripts" / "modelctl" / "local"
+    scripts = paths.CHECKOUT / "scripts"
+    resolve(scripts / "requirements" / "lint.in", scripts / "requirements" / "lint.txt")
+    local = scripts / "modelctl" / "local"
     resolve(local / "requirements.in", local / "requirements.txt")
 
 

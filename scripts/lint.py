@@ -1,0 +1,57 @@
+"""Every check that runs no test (`make lint`): style, types, Terraform, security rules."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelctl import console, environments, paths, terraform
+
+BIN = Path(sys.executable).parent
+# checkov pins a boto3 of its own, so it has an environment of its own.
+CHECKOV = paths.CHECKOUT / "scripts" / "requirements" / "lint.txt"
+
+
+def main() -> int:
+    """Run all checks; exit status 1 if one found something."""
+    with tempfile.TemporaryDirectory() as scratch:
+        env = {**os.environ, **terraform.providers(), **terraform.QUIET, "TF_DATA_DIR": scratch}
+        tf = [terraform.binary(), f"-chdir={paths.TERRAFORM}"]
+        with console.step("preparing checkov"):
+            checkov = environments.ensure("lint", CHECKOV) / "bin" / "checkov"
+        checks: tuple[tuple[str, Sequence[str | Path]], ...] = (
+            ("ruff check", [BIN / "ruff", "check"]),
+            ("ruff format", [BIN / "ruff", "format", "--check"]),
+            ("mypy", [BIN / "mypy"]),
+            ("terraform fmt", [*tf, "fmt", "-check", "-recursive"]),
+            ("terraform init", [*tf, "init", "-backend=false", "-lockfile=readonly"]),
+            ("terraform validate", [*tf, "validate"]),
+            ("checkov", [checkov, "--directory", paths.TERRAFORM, "--quiet", "--compact", "--skip-download"]),
+        )
+        failed = [name for name, command in checks if not passes(name, command, env)]
+    if failed:
+        console.error(f"found something: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def passes(name: str, command: Sequence[str | Path], env: dict[str, str]) -> bool:
+    """Run one check; what it says is shown only if it found something."""
+    with console.step(name):
+        done = subprocess.run(
+            command,
+            cwd=paths.CHECKOUT,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        console.note(done.stdout)
+    return done.returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

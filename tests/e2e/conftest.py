@@ -1,0 +1,123 @@
+"""One local stack and one apply of the platform for all end-to-end tests, by pytest-terraform."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from modelctl.local.stack import LocalStack
+
+from modelctl import packages, paths, terraform
+
+MODELCTL = Path(sys.executable).parent / "modelctl"
+
+
+@dataclass(frozen=True)
+class Command:
+    """How a run of modelctl ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """What `--json` printed; fails if anything else stands on standard output."""
+        return json.loads(self.out)
+
+
+Modelctl = Callable[..., Command]
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The applied platform: where it runs, what Terraform put out, and the shell environment that speaks to it."""
+
+    home: Path
+    env: Mapping[str, str]
+    deployment: Mapping[str, Any]
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the operator."""
+        return boto3.client(
+            service,  # type: ignore[call-overload]  # the service is the caller's
+            region_name=self.env["AWS_REGION"],
+            endpoint_url=self.env["AWS_ENDPOINT_URL"],
+            verify=self.env["AWS_CA_BUNDLE"],
+            aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
+        )
+
+
+def run_modelctl(home: Path, *arguments: str | Path, timeout_s: float = 300) -> Command:
+    """Run modelctl as a user would, against the local stack in `home`."""
+    done = subprocess.run(
+        [MODELCTL, *map(str, arguments)],
+        env={**os.environ, "MODELYARD_STACK": str(home)},
+        cwd=paths.CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    return Command(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Register the fixture that applies terraform/.
+
+    Here and not at import: pytest-terraform resolves its own options only once pytest is configured.
+    """
+    from e2e import platform_apply
+
+    session.config.pluginmanager.register(platform_apply)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A running local stack of its own."""
+    packages.build()
+    stack = LocalStack(tmp_path_factory.mktemp("stack") / "home")
+    stack.start()
+    yield stack
+    stack.stop()
+
+
+@pytest.fixture(scope="session")
+def platform(stack: LocalStack, request: pytest.FixtureRequest) -> Iterator[Platform]:
+    """The platform with the committed registry, applied by pytest-terraform and destroyed at the end."""
+    settings = {
+        **stack.environment(),
+        **terraform.providers(),
+        **terraform.QUIET,
+        "TF_WORKSPACE": "local",
+        "TF_VAR_force_destroy": "true",
+        "TF_VAR_registry_file": str(paths.REGISTRY),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("AWS_", "TF_"))]:
+            patch.delenv(name)
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        applied = request.getfixturevalue("terraform")
+        # From here on the stack is as `modelctl up` would have left it: with its own copy of the state.
+        state = stack.home / "state" / "local" / "terraform.tfstate"
+        state.parent.mkdir(parents=True)
+        shutil.copy(applied.terraform.state_path, state)
+        env = {**os.environ, "TF_DATA_DIR": str(stack.home / "terraform")}
+        terraform.Root(env).init(f"workspace_dir={stack.home / 'state'}")
+        yield Platform(stack.home, env, applied.outputs["deployment"]["value"])
+
+
+@pytest.fixture(scope="session")
+def modelctl(platform: Platform) -> Modelctl:
+    """Runs modelctl against the platform."""
+    return lambda *arguments: run_modelctl(platform.home, *arguments)

@@ -1,0 +1,79 @@
+"""What the command promises beside predictions, and what it says when it is called wrongly."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from e2e.conftest import Modelctl, Platform, run_modelctl
+from modelctl import paths
+
+SCAN = next(iter(sorted((paths.CHECKOUT / "models" / "digits" / "samples").glob("*.png"))))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("predict", "dogs", SCAN), "there is no model 'dogs'; deployed are: digits, digits-tf, wine"),
+        (("predict", "digits", "nowhere.png"), "there is no file nowhere.png"),
+        (("predict", "digits", paths.REGISTRY), "takes only .png, .json"),
+        (("invoke", "dogs", "--data", "{}"), "there is no model 'dogs'"),
+        (("invoke", "wine", "--data", "{"), "--data is not JSON"),
+        (("logs", "dogs"), "there is no model 'dogs'"),
+    ],
+)
+def test_a_users_mistake_ends_with_status_1_and_one_clear_line(
+    modelctl: Modelctl, arguments: tuple[str | Path, ...], said: str
+) -> None:
+    done = modelctl(*arguments)
+    assert done.status == 1
+    assert done.out == ""
+    assert said in done.err
+    assert len(done.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [("predict", "digits", SCAN), ("invoke", "wine", "--data", "{}"), ("status",)])
+def test_before_up_a_command_says_how_to_deploy(tmp_path: Path, arguments: tuple[str | Path, ...]) -> None:
+    done = run_modelctl(tmp_path / "no-stack", *arguments)
+    assert done.status == 1
+    assert "nothing is deployed: run `modelctl up`" in done.err
+    assert len(done.err.strip().splitlines()) == 1
+
+
+def test_called_wrongly_is_status_2(modelctl: Modelctl) -> None:
+    assert modelctl("predict", "digits").status == 2
+    assert modelctl("no-such-command").status == 2
+
+
+def test_status_shows_what_is_deployed_and_that_nothing_waits(modelctl: Modelctl, platform: Platform) -> None:
+    rows = {row["model"]: row for row in modelctl("status", "--json").document["models"]}
+    assert rows.keys() == platform.deployment["models"].keys()
+    for name, row in rows.items():
+        assert row["digest"] == platform.deployment["models"][name]["digest"]
+        assert row["dead_letters"] == 0
+    assert rows["digits"]["route"] == {"prefixes": ["digits/"], "suffixes": [".png", ".json"]}
+    table = modelctl("status")
+    assert all(name in table.out for name in rows)
+
+
+def test_logs_show_what_the_function_wrote_about_an_input(modelctl: Modelctl, tmp_path: Path) -> None:
+    scan = tmp_path / "scan for the log.png"
+    scan.write_bytes(SCAN.read_bytes())
+    result = modelctl("predict", "digits", scan, "--json").document
+    lines = modelctl("logs", "digits", "--json").document
+    assert any(result["request_id"] in json.dumps(line) for line in lines)
+    assert modelctl("logs", "digits").out
+
+
+def test_validate_of_the_committed_registry_finds_no_problem(modelctl: Modelctl) -> None:
+    assert modelctl("validate", "--json").document["problems"] == []
+
+
+def test_validate_names_file_line_and_way_out(modelctl: Modelctl, tmp_path: Path) -> None:
+    registry = tmp_path / "registry.yaml"
+    registry.write_text(
+        "version: 1\nmodels:\n  digits:\n    artifact: nowhere\n    runtime: litert\n    memory_mbb: 512\n"
+    )
+    done = modelctl("validate", registry)
+    assert done.status == 1
+    assert f'{registry}:6:5: models.digits: unknown field "memory_mbb" (did you mean "memory_mb"?)' in done.out

@@ -1,0 +1,70 @@
+"""With the exports of `modelctl env`, other tools speak to the local stack as they speak to AWS."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from e2e.conftest import Modelctl, Platform
+from e2e.test_modelctl import SCAN
+from modelctl import paths, terraform
+
+AWS = Path(sys.executable).parent / "aws"
+
+
+@pytest.fixture(scope="module")
+def exported(modelctl: Modelctl) -> dict[str, str]:
+    """The environment of a shell that evaluated `modelctl env`."""
+    show = shlex.join([sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"])
+    env = {**os.environ, "AWS_PROFILE": "of-another-account"}
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{modelctl('env').out}\n{show}"], env=env, capture_output=True, text=True, check=True
+    )
+    variables: dict[str, str] = json.loads(done.stdout)
+    return variables
+
+
+def test_the_aws_command_uploads_and_finds_the_result(
+    exported: dict[str, str], platform: Platform, tmp_path: Path
+) -> None:
+    def aws(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([AWS, *arguments], env=exported, capture_output=True, text=True, check=False)
+
+    scan, result = tmp_path / "by-aws.png", tmp_path / "result.json"
+    scan.write_bytes(SCAN.read_bytes())
+    buckets = platform.deployment["buckets"]
+    uploaded = aws("s3", "cp", scan, f"s3://{buckets['inputs']}/digits/")
+    assert uploaded.returncode == 0, uploaded.stderr
+    deadline = time.monotonic() + 60
+    found = f"s3://{buckets['results']}/digits/digits/by-aws.png.json"
+    while (copied := aws("s3", "cp", found, result)).returncode and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert copied.returncode == 0, copied.stderr
+    assert json.loads(result.read_text())["predictions"][0]["label"] in map(str, range(10))
+
+
+def test_a_second_plan_is_empty(exported: dict[str, str]) -> None:
+    command = [
+        terraform.binary(),
+        f"-chdir={paths.TERRAFORM}",
+        "plan",
+        "-detailed-exitcode",
+        "-no-color",
+        "-input=false",
+    ]
+    done = subprocess.run(command, env=exported, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_env_exports_can_be_taken_back(modelctl: Modelctl) -> None:
+    exported = {
+        line.split()[1].split("=")[0] for line in modelctl("env").out.splitlines() if line.startswith("export ")
+    }
+    unset = {line.split()[1] for line in modelctl("env", "--unset").out.splitlines()}
+    assert exported <= unset
+    assert "AWS_CA_BUNDLE" in exported
