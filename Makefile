@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint package samples lock clean
+.PHONY: help setup demo test lint package samples docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ package: setup ## Build the layers and the functions' code into build/packages
 
 samples: setup ## Train the sample models anew into models/
 	@$(BIN)/python scripts/train_samples.py
+
+docs: setup ## Write the reference tables of the README anew
+	@$(BIN)/python scripts/docs.py
 
 lock: setup ## Resolve the dependencies anew into the lock files
 	@$(BIN)/python scripts/lock.py

@@ -13,17 +13,18 @@ def main() -> None:
     """Write the lock files; uv keeps what is locked where it still fits."""
     resolve(paths.CHECKOUT / "pyproject.toml", paths.CHECKOUT / "requirements.lock", "--group", "dev")
     for wanted in sorted((paths.FUNCTIONS / "inference" / "requirements").glob("*.in")):
-        resolve(wanted, wanted.with_suffix(".txt"))
+        # What the tests run on is what the functions run on.
+        resolve(wanted, wanted.with_suffix(".txt"), "--constraint", paths.CHECKOUT / "requirements.lock")
     scripts = paths.CHECKOUT / "scripts"
     resolve(scripts / "requirements" / "lint.in", scripts / "requirements" / "lint.txt")
     local = scripts / "modelctl" / "local"
     resolve(local / "requirements.in", local / "requirements.txt")
 
 
-def resolve(wanted: Path, lock: Path, *options: str) -> None:
+def resolve(wanted: Path, lock: Path, *options: str | Path) -> None:
     """Lock what one file asks for."""
     with console.step(f"locking {lock.relative_to(paths.CHECKOUT)}"):
-        command = [UV, "pip", "compile", "--quiet", wanted, "--output-file", lock, *options]
+        command: list[str | Path] = [UV, "pip", "compile", "--quiet", wanted, "--output-file", lock, *options]
         everywhere = ["--universal", "--python-version", "3.11", "--generate-hashes"]
         quiet = ["--no-annotate", "--no-header", "--no-emit-index-url"]
         subprocess.run([*command, *everywhere, *quiet], check=True)

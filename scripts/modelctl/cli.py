@@ -31,16 +31,7 @@ example:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="modelctl",
-        description="Serve models on AWS Lambda from one registry, on the local stack and on AWS alike.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (validate, package, stack, env, predict, invoke, status, logs):
-        command.add_to(commands)
-    called = parser.parse_args(arguments)
+    called = parser().parse_args(arguments)
     try:
         return int(called.run(called))
     except UserError as problem:
@@ -56,6 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has seen enough (`modelctl logs … | head`).
         sys.stderr.close()
     return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their arguments."""
+    parser = argparse.ArgumentParser(
+        prog="modelctl",
+        description="Serve models on AWS Lambda from one registry, on the local stack and on AWS alike.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in (validate, package, stack, env, predict, invoke, status, logs):
+        command.add_to(commands)
+    return parser
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ def _uv(name: str, *arguments: str) -> None:
     uv = Path(sys.executable).parent / "uv"
     # A VIRTUAL_ENV of the shell would only make uv warn that it is not the one meant.
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    done = subprocess.run([uv, *arguments], env=environment, capture_output=True, text=True, check=False)
+    # Functions run as users of their own, who must be able to read it whatever the umask of the shell.
+    done = subprocess.run([uv, *arguments], env=environment, umask=0o022, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise UserError(
             f"Python environment {name!r}: `uv {arguments[0]}` failed; mend what it says and run the command again:\n"

@@ -15,4 +15,4 @@ ENVIRONMENTS = TOOLS / "environments"
 TERRAFORM_RC = TOOLS / "terraform.rc"
 
 # One local stack's state and data. The tests give theirs a folder of its own, so that they never touch the user's.
-STACK = Path(os.environ.get("MODELYARD_STACK", CHECKOUT / ".local" / "stack"))
+STACK = Path(os.environ.get("MODELYARD_STACK", CHECKOUT / ".local" / "stack")).absolute()

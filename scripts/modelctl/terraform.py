@@ -54,7 +54,7 @@ class Root:
 
     def init(self, *backend: str) -> None:
         """Install the providers; `backend` are settings of the backend, `key=value`."""
-        self._run(["init", "-lockfile=readonly", *(f"-backend-config={setting}" for setting in backend)])
+        self._run(["init", *(f"-backend-config={setting}" for setting in backend)])
 
     def outputs(self) -> dict[str, Any]:
         """The values of the outputs by name; empty if nothing was applied."""

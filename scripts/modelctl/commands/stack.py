@@ -42,7 +42,7 @@ def up(called: argparse.Namespace) -> int:
     with console.step("terraform init"):
         # The workspace is named by the environment and made by the first apply.
         world.root.init(f"workspace_dir={paths.STACK / 'state'}")
-    again = [f'-replace=module.weights["{called.resync}"].aws_lambda_invocation.sync'] if called.resync else []
+    again = [f'-replace=module.model["{called.resync}"].aws_lambda_invocation.weights'] if called.resync else []
     _show("terraform apply", world.root.change("apply", *again))
     deployment = Deployment(world)
     if called.json:

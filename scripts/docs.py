@@ -1,0 +1,148 @@
+"""Writes the reference tables of the README from what they describe (`make docs`); `--check` fails on a stale one.
+
+Each stands between `<!-- generated: NAME -->` and `<!-- end -->`: the registry's fields from its schema, Terraform's
+inputs and outputs from its files, the commands from the command itself.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import hcl2
+
+from modelctl import cli, console, paths
+
+README = paths.CHECKOUT / "README.md"
+# The parser keeps the quotes of a string.
+ESCAPED = '\\"'
+SCHEMA = paths.TERRAFORM / "modules" / "registry" / "model_registry.schema.json"
+
+
+def main() -> int:
+    """Write the tables, or with `--check` say whether they are as they would be written."""
+    check = sys.argv[1:] == ["--check"]
+    written = README.read_text()
+    fresh = written
+    for name, table in {"registry": registry(), "terraform": terraform(), "commands": commands()}.items():
+        marked = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        if not marked.search(fresh):
+            console.error(f"{README.name} has no place for the table {name!r}")
+            return 1
+        fresh = marked.sub(rf"\1\n{table.replace(chr(92), chr(92) * 2)}\n\n\2", fresh)
+    if check:
+        if fresh != written:
+            console.error(f"the tables of {README.name} are stale: run `make docs`")
+        return int(fresh != written)
+    README.write_text(fresh)
+    return 0
+
+
+def registry() -> str:
+    """The fields of a model, with nested ones under their path."""
+    schema = json.loads(SCHEMA.read_text())
+
+    def fields(properties: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str, str, str]]:
+        for name, described in properties.items():
+            field = schema["$defs"][described["$ref"].split("/")[-1]] if "$ref" in described else described
+            if "properties" in field:
+                yield from fields(field["properties"], f"{path}{name}.")
+            else:
+                yield f"`{path}{name}`", kind(field), default(field), field["description"]
+
+    required = schema["$defs"]["model"]["required"]
+    rows = [
+        (name, of, "required" if name.strip("`") in required else given, text)
+        for name, of, given, text in fields(schema["$defs"]["model"]["properties"])
+    ]
+    return markdown(("field", "type", "default", "what it says"), rows)
+
+
+def kind(field: Mapping[str, Any]) -> str:
+    """The type of a field with its range, as people say it."""
+    types = [
+        name
+        for name in ([field["type"]] if isinstance(field.get("type"), str) else field.get("type", []))
+        if name != "null"
+    ]
+    if "enum" in field:
+        return " or ".join(f"`{value}`" for value in field["enum"] if value is not None)
+    if types == ["array"]:
+        return f"list of {kind(field['items'])}"
+    low, high = field.get("minimum"), field.get("maximum")
+    between = f", {low} to {high}" if low is not None and high is not None else ""
+    return {"object": "map"}.get(types[0], types[0]) + between if types else ""
+
+
+def default(field: Mapping[str, Any]) -> str:
+    """The default of a field, which a runtime may have its own of."""
+    if field.get("default") is None or field.get("default") == "":
+        return ""
+    own = "".join(f"; {runtime} `{value}`" for runtime, value in field.get("x-default-by-runtime", {}).items())
+    return f"`{json.dumps(field['default']).strip(chr(34))}`{own}"
+
+
+def terraform() -> str:
+    """The inputs and outputs of the root module."""
+    variables = hcl_blocks("variables.tf", "variable")
+    outputs = hcl_blocks("outputs.tf", "output")
+    return "\n\n".join(
+        (
+            markdown(
+                ("input", "default", "what it says"),
+                [
+                    (
+                        f"`{name}`",
+                        f"`{json.dumps(block['default']).replace(ESCAPED, '')}`" if "default" in block else "required",
+                        text(block),
+                    )
+                    for name, block in variables
+                ],
+            ),
+            markdown(("output", "what it says"), [(f"`{name}`", text(block)) for name, block in outputs]),
+        )
+    )
+
+
+def hcl_blocks(file: str, of: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """The blocks of one kind in a file of the root module, in their order."""
+    with (paths.TERRAFORM / file).open() as source:
+        parsed = hcl2.load(source)
+    return [(name.strip('"'), block) for entry in parsed[of] for name, block in entry.items()]
+
+
+def text(block: Mapping[str, Any]) -> str:
+    """The description of a block."""
+    return str(block["description"]).strip('"')
+
+
+def commands() -> str:
+    """Every command with its arguments, as its help shows them."""
+    parser = cli.parser()
+    (choices,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    helps = {action.dest: action.help for action in choices._choices_actions}
+    rows = []
+    for name, command in choices.choices.items():
+        usage = (
+            " ".join(command.format_usage().split())
+            .removeprefix("usage: ")
+            .replace("[-h] [--json]", "")
+            .replace("  ", " ")
+            .strip()
+        )
+        rows.append((f"`{usage}`", str(helps[name])))
+    return markdown(("command", "does"), rows)
+
+
+def markdown(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
+    lines = [columns, ("---",) * len(columns), *rows]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', '/').replace('<', '&lt;') for cell in line)} |" for line in lines
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""What is wrong with a registry, and what it says once it is right: asked of the Terraform module `registry`.
+
+The module holds the rules, so `terraform plan` refuses the same registries; this adds the line of every problem.
+"""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelctl import paths, terraform
+from modelctl.errors import UserError
+
+MODULE = paths.TERRAFORM / "modules" / "registry"
+
+# Base64, because the console escapes what it prints.
+_QUESTION = "base64encode(jsonencode({ problems = local.problems, models = local.models }))"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong."""
+
+    #: Where, as in `models.digits.input.size[0]`; empty for the file itself.
+    path: str
+    message: str
+    #: Both count from 1.
+    line: int
+    column: int
+
+
+def validate(registry: Path) -> list[Problem]:
+    """All problems of a registry in the order of its lines; none if `terraform plan` accepts it.
+
+    Raises:
+        UserError: Terraform is missing or does not run.
+    """
+    return _problems(registry, _ask_module(registry)["problems"])
+
+
+def load(registry: Path) -> dict[str, Any]:
+    """The models by name in their normal form: the output `models` of the Terraform module.
+
+    Raises:
+        UserError: the registry has problems, which the message lists; or Terraform is missing or does not run.
+    """
+    answer = _ask_module(registry)
+    problems = _problems(registry, answer["problems"])
+    if problems:
+        raise UserError("\n".join(format_problem(registry, problem) for problem in problems))
+    models: dict[str, Any] = answer["models"]
+    return models
+
+
+def format_problem(registry: Path, problem: Problem) -> str:
+    """One line that editors and terminals turn into a link, `model_registry.yaml:12:5: models.resnet: unknown field …`."""
+    where = f"{registry}:{problem.line}:{problem.column}"
+    return ": ".join(part for part in (where, problem.path, problem.message) if part)
+
+
+def _ask_module(registry: Path) -> dict[str, Any]:
+    """The module's problems and models. The console evaluates a module that needs no provider without `terraform init`."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [
+                terraform.binary(),
+                f"-chdir={MODULE}",
+                "console",
+                f"-state={folder}/terraform.tfstate",
+                f"-var=registry_file={registry.absolute()}",
+            ],
+            # Nothing of the platform's root module or of the user's settings plays a part: neither its workspace nor its
+            # data folder nor a mirror of providers.
+            env={
+                **terraform.clean_environment(),
+                **terraform.QUIET,
+                "TF_DATA_DIR": folder,
+                "TF_CLI_CONFIG_FILE": os.devnull,
+            },
+            input=_QUESTION,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    # The exit status says nothing: a registry with problems breaks the precondition of an output, and is answered all the same.
+    answer = re.search(r'^"([A-Za-z0-9+/=]+)"$', done.stdout, re.MULTILINE)
+    if answer is None:
+        raise UserError(f"terraform could not check {registry}:\n{(done.stderr or done.stdout).strip()}")
+    decoded: dict[str, Any] = json.loads(base64.b64decode(answer[1]))
+    return decoded
+
+
+def _problems(registry: Path, found: list[dict[str, str]]) -> list[Problem]:
+    if not found:
+        return []
+    document, syntax_error = _compose(registry)
+    problems = []
+    for problem in found:
+        path, message, mark = problem["path"], problem["message"], _locate(document, problem["at"])
+        if syntax_error is not None and not path:
+            message = f"is not valid YAML: {syntax_error.problem}"
+            mark = syntax_error.problem_mark or syntax_error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        problems.append(Problem(path, message, line, column))
+    return sorted(problems, key=lambda problem: (problem.line, problem.column))
+
+
+def _compose(registry: Path) -> tuple[yaml.Node | None, yaml.MarkedYAMLError | None]:
+    """The file's tree with the lines of its nodes, or what keeps it from being one; neither if it cannot be read."""
+    try:
+        return yaml.compose(registry.read_text(encoding="utf-8-sig"), yaml.SafeLoader), None
+    except yaml.MarkedYAMLError as error:
+        return None, error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None, None
+
+
+def _locate(node: yaml.Node | None, path: str) -> yaml.Mark | None:
+    """Where a path stands: its key or its entry of a list, or what of it is there."""
+    mark = node.start_mark if node is not None else None
+    while path:
+        steps = _steps(node, path)
+        # The longest, since a key may hold a dot; of a key that stands twice the last, since it is the one that counts.
+        name, mark_of_step, child = max(steps, key=lambda step: (len(step[0]), step[1].line, step[1].column), default=(None, None, None))
+        if name is None:
+            break
+        node, mark, path = child, mark_of_step, path[len(name) :].removeprefix(".")
+    return mark
+
+
+def _steps(node: yaml.Node | None, path: str) -> Iterator[tuple[str, yaml.Mark, yaml.Node]]:
+    """The children of a node that a path may begin with."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name = _key(key)
+            if path == name or path.startswith((f"{name}.", f"{name}[")):
+                yield name, key.start_mark, value
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            if path.startswith(f"[{index}]"):
+                yield f"[{index}]", value.start_mark, value
+
+
+def _key(node: yaml.Node) -> str:
+    """A key as Terraform reads it: `on` and the like are booleans."""
+    if node.style is None and str(node.value).lower() in ("y", "yes", "on", "true"):
+        return "true"
+    if node.style is None and str(node.value).lower() in ("n", "no", "off", "false"):
+        return "false"
+    return str(node.value)

@@ -1,0 +1,12 @@
+"""Lines of a function's log as people see them."""
+
+from modelctl.commands.logs import line
+
+
+def test_a_json_line_shows_time_level_message_and_its_other_fields() -> None:
+    message = '{"timestamp": "…", "level": "INFO", "message": "predicted", "requestId": "7", "key": "digits/7.png"}'
+    assert line(1_000, message) == '00:00:01.000 INFO predicted key="digits/7.png"'
+
+
+def test_a_line_of_plain_text_is_shown_as_it_is() -> None:
+    assert line(1_000, "START RequestId: 7\n") == "00:00:01.000 START RequestId: 7"

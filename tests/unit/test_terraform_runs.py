@@ -1,0 +1,57 @@
+"""What modelctl tells of a Terraform run: how far it is, and what went wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from modelctl import terraform
+from modelctl.errors import UserError
+
+THREE = 'resource "terraform_data" "one" { count = 3 }\noutput "said" { value = "hello" }\n'
+FAILS = """
+resource "terraform_data" "checked" {
+  lifecycle {
+    precondition {
+      condition     = length(path.module) > 99
+      error_message = "the path is short."
+    }
+  }
+}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> terraform.Root:
+    return terraform.Root({**terraform.clean_environment(), **terraform.QUIET}, tmp_path)
+
+
+def test_a_change_counts_what_is_made_of_what_is_planned(root: terraform.Root) -> None:
+    (root.folder / "main.tf").write_text(THREE)
+    root.init()
+    seen = [(progress.changes, progress.planned) for progress in root.change("apply")]
+    assert seen[-1] == (3, 3)
+    assert root.outputs() == {"said": "hello"}
+    assert [(progress.changes, progress.planned) for progress in root.change("apply")] == []
+    assert list(root.change("destroy"))[-1].changes == 3
+
+
+def test_a_failed_change_tells_terraforms_own_words(root: terraform.Root) -> None:
+    (root.folder / "main.tf").write_text(FAILS)
+    root.init()
+    with pytest.raises(UserError, match=r"terraform apply failed:\n.*the path is short\."):
+        list(root.change("apply"))
+
+
+def test_outputs_of_what_was_never_applied_are_empty(root: terraform.Root) -> None:
+    (root.folder / "main.tf").write_text(THREE)
+    root.init()
+    assert root.outputs() == {}
+
+
+def test_settings_of_another_account_never_reach_the_local_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "of-another-account")
+    monkeypatch.setenv("TF_WORKSPACE", "production")
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    kept = terraform.clean_environment()
+    assert not [name for name in kept if name.startswith(("AWS_", "TF_"))]
+    assert kept["LANG"] == "C.UTF-8"
