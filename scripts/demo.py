@@ -2,12 +2,13 @@
 
 import csv
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modelctl import cli, console, paths
-from modelctl.commands.predict import predict, row
+from modelctl.commands.predict import predict, spent
 from modelctl.deployment import Deployment
 from modelctl.errors import UserError
 from modelctl.worlds import local
@@ -28,29 +29,26 @@ class Sample:
 
 def main() -> int:
     """Exit status 0 if all inputs were answered and nine in ten of each model's answers were right."""
-    if status := cli.main(["up"]):
+    if status := cli.main(["up", "--registry", str(paths.REGISTRY)]):
         return status
     try:
         deployed = Deployment(local())
-        cells, right, asked = [], {}, {}
+        cells: list[tuple[str, ...]] = []
+        right: dict[str, tuple[int, int]] = {}
         for name, model in deployed.models.items():
             chosen = samples(paths.CHECKOUT / "models" / name / "samples")
             results = predict(deployed, model, [sample.file for sample in chosen], TIMEOUT_S)
-            right[name] = sum(
-                answer == label
-                for s, r in zip(chosen, results, strict=True)
-                for answer, label in zip(answers(r), s.labels, strict=True)
-            )
-            asked[name] = sum(len(sample.labels) for sample in chosen)
-            cells += [cell(name, s, r) for s, r in zip(chosen, results, strict=True)]
+            lines = [line for pair in zip(chosen, results, strict=True) for line in compare(name, *pair)]
+            cells += lines
+            right[name] = (sum(line[-1] == "" for line in lines), len(lines))
     except UserError as problem:
         console.error(str(problem))
         return 1
-    console.table(("model", "input", "prediction", "true", "score", "ms", "cold"), cells, right=("score", "ms"))
+    console.table(("model", "input", "prediction", "true", "score", "ms", "cold", ""), cells, right=("score", "ms"))
     console.out("")
-    for name in right:
-        console.out(f"{name}: {right[name]} of {asked[name]} right")
-    wrong = [name for name in right if right[name] < MUST_BE_RIGHT * asked[name]]
+    for name, (count, asked) in right.items():
+        console.out(f"{name}: {count} of {asked} right")
+    wrong = [name for name, (count, asked) in right.items() if count < MUST_BE_RIGHT * asked]
     if wrong:
         console.error(f"fewer than {MUST_BE_RIGHT:.0%} right: {', '.join(wrong)}")
         return 1
@@ -67,21 +65,19 @@ def samples(folder: Path) -> list[Sample]:
     return [Sample(folder / file, tuple(true)) for file, true in list(labels.items())[:INPUTS_PER_MODEL]]
 
 
-def answers(result: dict[str, Any]) -> list[str]:
-    """The predicted labels of a result object.
+def compare(model: str, sample: Sample, result: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Lines of the table, one for every record of an input; the last cell is empty where the prediction is right.
 
     Raises:
         UserError: the function refused the input.
     """
     if "error" in result:
-        raise UserError(f"{result['input']['key']}: {result['error']['type']}: {result['error']['message']}")
-    return [prediction["label"] for prediction in result["predictions"]]
-
-
-def cell(model: str, sample: Sample, result: dict[str, Any]) -> tuple[str, ...]:
-    """One line of the table."""
-    _, prediction, score, spent, cold = row(sample.file, result)
-    return model, sample.file.name, prediction, ", ".join(sample.labels), score, spent, cold
+        raise UserError(f"{sample.file}: {result['error']['type']}: {result['error']['message']}")
+    timing = spent(result)
+    for number, (prediction, true) in enumerate(zip(result["predictions"], sample.labels, strict=True), start=1):
+        name = sample.file.name if len(sample.labels) == 1 else f"{sample.file.name}, row {number}"
+        judged = "" if prediction["label"] == true else "wrong"
+        yield model, name, prediction["label"], true, f"{prediction['score']:.3f}", *timing, judged
 
 
 GO_ON = """

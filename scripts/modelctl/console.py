@@ -11,10 +11,10 @@ from rich.table import Table
 
 # Progress never goes to standard output, so that `--json` prints one document there and nothing else.
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
-_out = Console(highlight=False)
+# Off a terminal there is no width to fit, and a folded cell would break whatever reads the lines.
+_out = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
 
 _LOG_EVERY_S = 10
-_LOG_WIDTH = 400
 
 
 def note(text: str) -> None:
@@ -58,8 +58,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Seque
         grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*map(escape, row))
-    # Off a terminal there is no width to fit, and a folded cell would break whatever reads the lines.
-    _out.print(grid, width=None if _out.is_terminal else _LOG_WIDTH)
+    _out.print(grid)
 
 
 def out(text: str) -> None:

@@ -61,13 +61,13 @@ def load(registry: Path) -> dict[str, Any]:
 
 
 def format_problem(registry: Path, problem: Problem) -> str:
-    """One line that editors and terminals turn into a link, `model_registry.yaml:12:5: models.resnet: unknown field …`."""
+    """One line that editors and terminals make a link of: `model_registry.yaml:12:5: models.resnet: …`."""
     where = f"{registry}:{problem.line}:{problem.column}"
     return ": ".join(part for part in (where, problem.path, problem.message) if part)
 
 
 def _ask_module(registry: Path) -> dict[str, Any]:
-    """The module's problems and models. The console evaluates a module that needs no provider without `terraform init`."""
+    """The module's problems and models, from the console: it needs no `terraform init` where there is no provider."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [
@@ -77,8 +77,8 @@ def _ask_module(registry: Path) -> dict[str, Any]:
                 f"-state={folder}/terraform.tfstate",
                 f"-var=registry_file={registry.absolute()}",
             ],
-            # Nothing of the platform's root module or of the user's settings plays a part: neither its workspace nor its
-            # data folder nor a mirror of providers.
+            # Nothing of the platform's root module or of the user's settings plays a part: no workspace, no data
+            # folder, no mirror of providers.
             env={
                 **terraform.clean_environment(),
                 **terraform.QUIET,
@@ -90,7 +90,7 @@ def _ask_module(registry: Path) -> dict[str, Any]:
             text=True,
             check=False,
         )
-    # The exit status says nothing: a registry with problems breaks the precondition of an output, and is answered all the same.
+    # The exit status says nothing: a registry with problems breaks an output's precondition, and is answered as well.
     answer = re.search(r'^"([A-Za-z0-9+/=]+)"$', done.stdout, re.MULTILINE)
     if answer is None:
         raise UserError(f"terraform could not check {registry}:\n{(done.stderr or done.stdout).strip()}")
@@ -129,7 +129,9 @@ def _locate(node: yaml.Node | None, path: str) -> yaml.Mark | None:
     while path:
         steps = _steps(node, path)
         # The longest, since a key may hold a dot; of a key that stands twice the last, since it is the one that counts.
-        name, mark_of_step, child = max(steps, key=lambda step: (len(step[0]), step[1].line, step[1].column), default=(None, None, None))
+        name, mark_of_step, child = max(
+            steps, key=lambda step: (len(step[0]), step[1].line, step[1].column), default=(None, None, None)
+        )
         if name is None:
             break
         node, mark, path = child, mark_of_step, path[len(name) :].removeprefix(".")
@@ -150,9 +152,9 @@ def _steps(node: yaml.Node | None, path: str) -> Iterator[tuple[str, yaml.Mark, 
 
 
 def _key(node: yaml.Node) -> str:
-    """A key as Terraform reads it: `on` and the like are booleans."""
-    if node.style is None and str(node.value).lower() in ("y", "yes", "on", "true"):
-        return "true"
-    if node.style is None and str(node.value).lower() in ("n", "no", "off", "false"):
-        return "false"
+    """A key as Terraform reads it: `on` and the like are booleans unless they are in quotes."""
+    if isinstance(node, yaml.ScalarNode) and node.style is None:
+        for boolean, words in {"true": ("y", "yes", "on", "true"), "false": ("n", "no", "off", "false")}.items():
+            if node.value.lower() in words:
+                return boolean
     return str(node.value)

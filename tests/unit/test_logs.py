@@ -5,8 +5,17 @@ from modelctl.commands.logs import line
 
 def test_a_json_line_shows_time_level_message_and_its_other_fields() -> None:
     message = '{"timestamp": "…", "level": "INFO", "message": "predicted", "requestId": "7", "key": "digits/7.png"}'
-    assert line(1_000, message) == '00:00:01.000 INFO predicted key="digits/7.png"'
+    assert line(1_000, message) == '00:00:01.000 INFO  predicted key="digits/7.png"'
 
 
 def test_a_line_of_plain_text_is_shown_as_it_is() -> None:
     assert line(1_000, "START RequestId: 7\n") == "00:00:01.000 START RequestId: 7"
+
+
+def test_a_report_of_the_platform_is_one_flat_line() -> None:
+    message = '{"time": "…", "type": "platform.report", "record": {"requestId": "7", "metrics": {"durationMs": 1.5}}}'
+    assert line(1_000, message) == "00:00:01.000       platform.report durationMs=1.5"
+
+
+def test_a_metrics_line_is_for_machines() -> None:
+    assert line(1_000, '{"_aws": {}, "Predictions": 1}') is None

@@ -17,8 +17,20 @@ if TYPE_CHECKING:
 
 _SHOWN_S = 3600
 _FOLLOW_EVERY_S = 1.0
-# What every line has; the rest of a line's fields is shown behind its message.
-_HEAD = ("timestamp", "level", "message", "logger", "requestId")
+# What stands at the head of a line, or is the same in all of them; the rest of the fields is shown behind the message.
+_NOT_SHOWN = (
+    "timestamp",
+    "time",
+    "type",
+    "status",
+    "level",
+    "message",
+    "logger",
+    "requestId",
+    "model",
+    "version",
+    "digest",
+)
 
 
 def add_to(commands: Commands) -> None:
@@ -51,7 +63,9 @@ def run(called: argparse.Namespace) -> int:
                 shown.add(event["eventId"])
                 # Late lines of other streams may still come with an earlier time: a minute is kept in view.
                 since_ms = max(since_ms, event["timestamp"] - 60_000)
-                console.out(line(event["timestamp"], event["message"]))
+                shown_as = line(event["timestamp"], event["message"])
+                if shown_as:
+                    console.out(shown_as)
         if not called.follow:
             return 0
         time.sleep(_FOLLOW_EVERY_S)
@@ -65,14 +79,21 @@ def events(deployed: Deployment, model: Model, since_ms: int) -> Iterator["Filte
     yield from (event for page in pages for event in page["events"])
 
 
-def line(timestamp_ms: int, message: str) -> str:
-    """One event for people: time, level, message, then whatever else the JSON line holds."""
+def line(timestamp_ms: int, message: str) -> str | None:
+    """One event for people: time, level, message, then whatever else the JSON line holds; None for a metric's line."""
     when = datetime.fromtimestamp(timestamp_ms / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
     parsed = _parsed(message)
     if not isinstance(parsed, dict):
         return f"{when} {message.rstrip()}"
-    rest = " ".join(f"{name}={json.dumps(value)}" for name, value in parsed.items() if name not in _HEAD)
-    return f"{when} {parsed.get('level', '')} {parsed.get('message', '')} {rest}".rstrip()
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    if "_aws" in parsed:
+        return None
+    # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
+    if str(parsed.get("type")).startswith("platform."):
+        parsed = {"message": parsed["type"], **parsed["record"], **parsed["record"].get("metrics", {}), "metrics": None}
+    fields = ((name, value) for name, value in parsed.items() if name not in _NOT_SHOWN and value is not None)
+    rest = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in fields)
+    return f"{when} {parsed.get('level', ''):5} {parsed.get('message', '')} {rest}".rstrip()
 
 
 def _parsed(message: str) -> Any:

@@ -75,16 +75,22 @@ def predict(deployed: Deployment, model: Model, files: Sequence[Path], timeout_s
 
 def row(file: Path, result: dict[str, Any]) -> tuple[str, str, str, str, str]:
     """A result as cells: file, prediction or error, score, milliseconds, whether the start was cold."""
-    timing = result.get("timing_ms", {})
-    spent = sum(timing.get(part, 0) for part in ("fetch", "decode", "predict"))
-    cells = str(file), f"{spent:.1f}", "yes" if timing.get("cold_start") else "no"
     if "error" in result:
-        return cells[0], f"{result['error']['type']}: {result['error']['message']}", "", *cells[1:]
+        return str(file), f"{result['error']['type']}: {result['error']['message']}", "", *spent(result)
     predictions = result["predictions"]
     if all(isinstance(prediction, dict) and "label" in prediction for prediction in predictions):
         labels = ", ".join(prediction["label"] for prediction in predictions)
-        return cells[0], labels, ", ".join(f"{prediction['score']:.3f}" for prediction in predictions), *cells[1:]
-    return cells[0], json.dumps(predictions), "", *cells[1:]
+        scores = ", ".join(f"{prediction['score']:.3f}" for prediction in predictions)
+        return str(file), labels, scores, *spent(result)
+    return str(file), json.dumps(predictions), "", *spent(result)
+
+
+def spent(result: dict[str, Any]) -> tuple[str, str]:
+    """Milliseconds from the first byte fetched to the prediction, and whether the start was cold."""
+    timing = result["timing_ms"]
+    # An input that was refused was not predicted, perhaps not even decoded.
+    milliseconds = sum(timing[part] or 0 for part in ("fetch", "decode", "predict"))
+    return f"{milliseconds:.1f}", "yes" if timing["cold_start"] else "no"
 
 
 def _key(model: Model, file: Path) -> str:

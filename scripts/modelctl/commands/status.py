@@ -24,12 +24,12 @@ def run(called: argparse.Namespace) -> int:
         print_json({"name": deployed.name, "target": deployed.world.name, "models": rows})
         return 0
     console.table(
-        ("model", "version", "digest", "runtime", "route", "queued", "in flight", "dead letters"),
+        ("model", "version", "digest", "runtime", "route", "queued", "in flight", "dead"),
         [
             (
                 row["model"],
                 row["version"],
-                row["digest"][:12],
+                row["digest"][:8],
                 row["runtime"],
                 " ".join(row["route"]["prefixes"])
                 + (f" ({' '.join(row['route']['suffixes'])})" if row["route"]["suffixes"] else ""),
@@ -39,7 +39,7 @@ def run(called: argparse.Namespace) -> int:
             )
             for row in rows
         ],
-        right=("queued", "in flight", "dead letters"),
+        right=("queued", "in flight", "dead"),
     )
     return 0
 
@@ -61,6 +61,9 @@ def describe(deployed: Deployment, model: Model) -> dict[str, Any]:
 
 def _depth(deployed: Deployment, queue_url: str) -> tuple[int, int]:
     """Messages waiting and in flight; SQS calls both approximate."""
-    names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
-    attributes = deployed.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=list(names))["Attributes"]
-    return int(attributes[names[0]]), int(attributes[names[1]])
+    answer = deployed.sqs.get_queue_attributes(
+        QueueUrl=queue_url,
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+    )
+    attributes = answer["Attributes"]
+    return int(attributes["ApproximateNumberOfMessages"]), int(attributes["ApproximateNumberOfMessagesNotVisible"])

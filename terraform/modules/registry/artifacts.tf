@@ -1,0 +1,75 @@
+# The files of the artifacts. Models that name the same artifact share the work.
+
+locals {
+  # What each runtime takes: one file, at the top of the artifact.
+  _model_files = {
+    litert     = { pattern = "\\.tflite$", name = "one .tflite file" }
+    tensorflow = { pattern = "^saved_model\\.pb$|\\.keras$|\\.h5$", name = "saved_model.pb, or one .keras or .h5 file" }
+  }
+
+  _artifact_paths = {
+    for artifact in toset([for name, model in local.merged : model.artifact if try(length(model.artifact) > 0, false)]) :
+    artifact => startswith(artifact, "/") ? artifact : "${dirname(var.registry_file)}/${artifact}"
+  }
+
+  # `fileexists` fails for a folder.
+  _artifact_kinds = { for artifact, path in local._artifact_paths : artifact => try(fileexists(path) ? "file" : "missing", "folder") }
+
+  # The source of every file by its path in the artifact. Hidden files are the desktop's or git's, not the model's.
+  _artifact_sources = { for artifact, path in local._artifact_paths : artifact => {
+    for file in(local._artifact_kinds[artifact] == "folder" ? try(fileset(path, "**"), []) : [basename(path)]) :
+    file => local._artifact_kinds[artifact] == "folder" ? "${trimsuffix(path, "/")}/${file}" : path
+    if local._artifact_kinds[artifact] == "file" || (local._artifact_kinds[artifact] == "folder" && !can(regex("(^|/)\\.", file)))
+  } }
+  _sha256 = { for artifact, sources in local._artifact_sources : artifact => { for file, source in sources : file => try(filesha256(source), null) } }
+
+  artifacts = { for artifact, files in local._sha256 : artifact => {
+    kind       = local._artifact_kinds[artifact]
+    files      = { for file, sha256 in files : file => { sha256 = sha256, source = local._artifact_sources[artifact][file] } }
+    unreadable = [for file, sha256 in files : file if sha256 == null]
+    digest     = sha256(join("", [for file, sha256 in files : format("%s  %s\n", coalesce(sha256, "unreadable"), file)]))
+    # The files that each runtime would load.
+    models  = { for runtime, takes in local._model_files : runtime => [for file in keys(files) : file if can(regex(takes.pattern, file)) && !strcontains(file, "/")] }
+    summary = join(", ", concat(slice(keys(files), 0, min(5, length(files))), length(files) > 5 ? ["…"] : []))
+  } }
+
+  _with_artifact = { for name, model in local.merged : name => local.artifacts[model.artifact] if can(local.artifacts[model.artifact]) }
+
+  artifact_problems = flatten([for name, artifact in local._with_artifact : [
+    for check in [
+      {
+        fails = artifact.kind == "missing"
+        field = "artifact"
+        says  = "\"${local.merged[name].artifact}\" does not exist; the path counts from the registry's folder"
+      },
+      {
+        fails = artifact.kind == "folder" && length(artifact.files) == 0
+        field = "artifact"
+        says  = "\"${local.merged[name].artifact}\" holds no files"
+      },
+      {
+        fails = length(artifact.unreadable) > 0
+        field = "artifact"
+        says  = "cannot read ${join(", ", artifact.unreadable)}"
+      },
+      {
+        fails = length(artifact.files) > 0 && try(length(artifact.models[local.merged[name].runtime]) == 0, false)
+        field = "artifact"
+        says = try(format("no model file: runtime %s takes %s, at the top of the artifact; found %s%s",
+          local.merged[name].runtime, local._model_files[local.merged[name].runtime].name, artifact.summary,
+          join("", [for other, files in artifact.models : " (${files[0]} is for runtime ${other})" if length(files) > 0]),
+        ), "")
+      },
+      {
+        fails = try(length(artifact.models[local.merged[name].runtime]) > 1, false)
+        field = "artifact"
+        says  = try("more than one model file: ${join(", ", artifact.models[local.merged[name].runtime])}; leave one of them", "")
+      },
+      {
+        fails = length(artifact.files) > 0 && try(!can(artifact.files[local.merged[name]["output.labels"]]) && local.merged[name]["output.labels"] != null, false)
+        field = "output.labels"
+        says  = try("\"${local.merged[name]["output.labels"]}\" is not in the artifact; found ${artifact.summary}", "")
+      },
+    ] : { path = "models.${name}.${check.field}", at = "models.${name}.${check.field}", message = check.says } if check.fails
+  ]])
+}

@@ -1,0 +1,106 @@
+# What the schema cannot say: rules that bind two fields, two models, or what AWS allows of it all.
+
+locals {
+  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+  _limits = {
+    name_characters       = 64
+    environment_bytes     = 4096
+    executions            = 1000
+    unreserved_executions = 100
+  }
+
+  # The whole environment of a function as Lambda measures it, as JSON. The name of a bucket has at most 63 characters.
+  _environments = { for name, model in local.merged : name => jsonencode(merge(
+    local._maps[name].env,
+    {
+      MODELYARD_MODEL = jsonencode(merge(
+        { for field in ["version", "runtime", "signature"] : field => try(model[field], null) },
+        {
+          name     = name
+          digest   = sha256("")
+          input    = { for field in ["format", "size", "mode", "scale"] : field => model["input.${field}"] }
+          output   = { for field in ["labels", "top_k"] : field => model["output.${field}"] }
+          prefixes = model["route.prefixes"]
+          suffixes = model["route.suffixes"]
+        },
+      ))
+      MODELYARD_WEIGHTS = "/mnt/model"
+      MODELYARD_RESULTS = format("%063d", 0)
+    },
+  )) }
+  # Four characters of base64 are three bytes; `length` would count characters.
+  _environment_bytes = { for name, json in local._environments : name => floor(length(replace(base64encode(json), "=", "")) * 3 / 4) }
+
+  # A comparison with a value that is null, because it breaks a rule of its own, does not evaluate: then nothing is wrong here.
+  model_problems = flatten([for name, model in local.merged : [
+    for check in [
+      {
+        fails = !can(model.runtime)
+        field = ""
+        says  = "the field \"runtime\" is missing; give it here or in the defaults"
+      },
+      {
+        fails = try(length("${var.name_prefix}-${name}") > local._limits.name_characters, false)
+        field = ""
+        says  = "the function's name ${var.name_prefix}-${name} would have more than ${local._limits.name_characters} characters; shorten the model's name"
+      },
+      {
+        fails = endswith(name, "-dlq") && can(local.merged[trimsuffix(name, "-dlq")])
+        field = ""
+        says  = "its queue would have the name of the dead-letter queue of model \"${trimsuffix(name, "-dlq")}\"; choose another name"
+      },
+      {
+        fails = model["input.size"] != null && model["input.format"] != null && model["input.format"] != "image"
+        field = ".input.size"
+        says  = "is for format image only; leave it out"
+      },
+      {
+        fails = model["input.mode"] != null && model["input.format"] != null && model["input.format"] != "image"
+        field = ".input.mode"
+        says  = "is for format image only; leave it out"
+      },
+      {
+        fails = model["input.scale"] != null && model["input.format"] != null && model["input.format"] != "image"
+        field = ".input.scale"
+        says  = "is for format image only; leave it out"
+      },
+      {
+        fails = model["output.top_k"] != null && model["output.labels"] == null && !can(local._broken_leaves["models.${name}/output.labels"])
+        field = ".output.top_k"
+        says  = "needs output.labels: without labels a prediction is the raw output"
+      },
+      {
+        fails = try(model["batch.size"] > 10 && model["batch.window_s"] < 1, false)
+        field = ".batch.window_s"
+        says  = "must be at least 1 where batch.size is more than 10"
+      },
+      {
+        fails = try(model["concurrency.reserved"] < model["concurrency.maximum"], false)
+        field = ".concurrency.reserved"
+        says  = "must be at least concurrency.maximum (${format("%v", model["concurrency.maximum"])}), not ${format("%v", model["concurrency.reserved"])}: the queue's calls beyond it are throttled, and that uses up retries"
+      },
+      {
+        fails = local._environment_bytes[name] > local._limits.environment_bytes
+        field = ".env"
+        says  = "the environment would have ${local._environment_bytes[name]} bytes with the platform's own variables; Lambda allows ${local._limits.environment_bytes}"
+      },
+    ] : { path = "models.${name}${check.field}", at = "models.${name}${check.field}", message = check.says } if check.fails
+  ]])
+
+  _reserved = sum(concat([0], [for name, model in local.merged : model["concurrency.reserved"] if model["concurrency.reserved"] != null]))
+  deployment_problems = [for _ in [1] : {
+    path    = "models"
+    at      = "models"
+    message = "reserve ${local._reserved} executions in all; of an account's ${local._limits.executions} at least ${local._limits.unreserved_executions} must stay unreserved, so lower concurrency.reserved to ${local._limits.executions - local._limits.unreserved_executions} in all"
+  } if local._reserved > local._limits.executions - local._limits.unreserved_executions]
+
+  # By path; what is found twice is said once.
+  _problems = distinct(concat(
+    [for message in [local.file_problem] : { path = "", at = "", message = message } if message != null],
+    local.file_problem == null ? concat(
+      local.structure_problems, local.duplicate_problems, local.model_problems, local.artifact_problems,
+      local.route_problems, local.deployment_problems,
+    ) : [],
+  ))
+  problems = flatten(values({ for problem in local._problems : "${problem.at} ${problem.message}" => problem... }))
+}

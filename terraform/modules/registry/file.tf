@@ -1,0 +1,23 @@
+# The two files this module reads. Whatever stands in the registry, the expressions of this module hold: what is wrong
+# becomes a problem in a list, and the output `models` refuses them all at once.
+
+locals {
+  # The duplicates are looked for line by line (duplicates.tf), so every line ends alike.
+  text = try("${replace(trimprefix(file(var.registry_file), "\ufeff"), "\r\n", "\n")}\n", null)
+
+  _document = try(yamldecode(local.text), null)
+  # JSON has no infinity, and no field takes one.
+  document = can(jsonencode(local._document)) ? local._document : null
+
+  file_problem = (
+    local.text == null ? (
+      !can(fileexists(var.registry_file)) ? "is a folder; the registry is a YAML file"
+      : fileexists(var.registry_file) ? "is not text in UTF-8"
+      : "there is no such file; give the path of the model registry"
+    )
+    : !can(regex("(?m)^[ \t]*[^# \t\n]", local.text)) ? "is empty; it must have the fields version and models"
+    : !can(yamldecode(local.text)) ? "is not YAML that Terraform reads: bad syntax, a second document, an unknown tag, .nan or a key that is null; `modelctl validate` shows the line of bad syntax"
+    : !can(jsonencode(local._document)) ? "holds an infinite number (.inf), which no field takes"
+    : null
+  )
+}

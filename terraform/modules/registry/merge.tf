@@ -1,0 +1,29 @@
+# A model's values: the schema's defaults, the registry's defaults and the model's own, in this order, leaf by leaf
+# ("input.size", "env.LOG_LEVEL"). So maps are merged key by key, and a null of the model's own takes a default away.
+
+locals {
+  _schema_defaults = merge([for key, id in local.rules_of_keys["model"] : merge(
+    { for _ in [1] : key => local.rules[id].default if can(local.rules[id].default) && !can(local.rules[id].additionalProperties) },
+    { for subkey, subid in try(local.rules_of_keys[id], {}) : "${key}.${subkey}" => local.rules[subid].default if can(local.rules[subid].default) },
+  )]...)
+
+  # A value that breaks its rule is there, and unknown: it hides the default, and no check holds anything against null.
+  _broken_leaves = { for node in local._broken_rules : "${node.section}/${node.leaf}" => true... }
+  _leaves = {
+    for node in concat(local._fields, local._subfields) :
+    node.section => { key = node.leaf, value = can(local._broken_leaves["${node.section}/${node.leaf}"]) ? null : node.value }...
+    if node.rule != null && !can(local.rules_of_keys[node.rule]) && !can(local.rule_of_other_keys[node.rule])
+  }
+  _given = { for section, leaves in local._leaves : section => { for leaf in leaves : leaf.key => leaf.value } }
+
+  # One flat object of leaves per model. The default prefix depends on the name, that of `memory_mb` on the runtime.
+  merged = {
+    for name, given in { for node in local._models : node.key => merge(try(local._given.defaults, {}), try(local._given[node.path], {})) if can(keys(node.value)) } :
+    name => merge(
+      local._schema_defaults,
+      { "route.prefixes" = ["${name}/"] },
+      { for _ in [1] : "memory_mb" => local.rules.memory_mb["x-default-by-runtime"][given.runtime] if can(local.rules.memory_mb["x-default-by-runtime"][given.runtime]) },
+      given,
+    )
+  }
+}

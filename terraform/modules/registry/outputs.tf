@@ -1,0 +1,18 @@
+output "problems" {
+  description = "What is wrong with the registry, sorted by path: `path` and `message` are for people, `at` is the path to look for in the file."
+  value       = local.problems
+}
+
+output "models" {
+  description = "The models by name in their normal form: every field is there, with its default or as null, and with the digest and the files of the artifact."
+  value       = local.models
+
+  precondition {
+    condition = length(local.problems) == 0
+    # Terraform breaks long lines, but not those that begin with a space: so every problem stays on its line.
+    error_message = join("\n", concat(
+      ["${var.registry_file} cannot be applied:"],
+      [for problem in local.problems : "  ${join(": ", compact([problem.path, problem.message]))}"],
+    ))
+  }
+}

@@ -1,0 +1,101 @@
+# What other modules rely on. Every single problem with its message: tests/registries, with tests/unit/test_registry.py.
+
+run "gives_the_normal_form" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/everything.yaml"
+  }
+
+  assert {
+    condition     = length(output.problems) == 0
+    error_message = "A valid registry must have no problems."
+  }
+
+  assert {
+    condition = (
+      output.models["digits"].route == { prefixes = tolist(["digits/", "scans/digits/"]), suffixes = tolist([".png", ".json"]) }
+      && output.models["digits"].input == { format = "image", size = tolist([8, 8]), mode = "L", scale = 0.0625 }
+      && output.models["digits"].concurrency == { maximum = 2, reserved = 890 }
+    )
+    error_message = "A model's own values must come out as they are."
+  }
+
+  assert {
+    condition = (
+      output.models["inherits"].memory_mb == 512
+      && output.models["inherits"].env == tomap({ LOG_LEVEL = "INFO", REGION = "north" })
+      && output.models["digits"].env == tomap({ LOG_LEVEL = "DEBUG", REGION = "north" })
+    )
+    error_message = "The registry's defaults must be merged key by key."
+  }
+}
+
+run "gives_all_models_one_type" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/defaults.yaml"
+  }
+
+  assert {
+    condition     = { for name, model in tomap(output.models) : name => model.memory_mb } == { merged = 3008, other-runtime = 1024, own-memory = 4096, taken-away = 3008 }
+    error_message = "Models with and without optional fields must have the same type, and tensorflow its own default of memory."
+  }
+
+  assert {
+    condition = alltrue([for model in output.models : model.digest == sha256(join("", [
+      for path, file in model.files : "${filesha256(file.source)}  ${path}\n"
+    ]))])
+    error_message = "The digest must be that of the lines of sha256 and path, and every source must be readable."
+  }
+}
+
+run "refuses_once_with_all_problems" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/invalid/schema/unknown_fields.yaml"
+  }
+
+  expect_failures = [output.models]
+
+  assert {
+    condition = contains(
+      [for problem in output.problems : "${problem.path}: ${problem.message}"],
+      "models.resnet: unknown field \"memory_mbb\" (did you mean \"memory_mb\"?)",
+    ) && length(output.problems) > 10
+    error_message = "All problems must be collected, each with its path and the way out."
+  }
+}
+
+run "refuses_a_registry_that_is_not_there" {
+  command = plan
+
+  variables {
+    registry_file = "none.yaml"
+  }
+
+  expect_failures = [output.models]
+
+  assert {
+    condition     = output.problems[0].message == "there is no such file; give the path of the model registry"
+    error_message = "A wrong path must not look like an empty registry, which would destroy every model."
+  }
+}
+
+run "refuses_names_that_lambda_would_refuse" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/minimal.yaml"
+    name_prefix   = "a-name-of-sixty-characters-that-leaves-no-room-for-the-models"
+  }
+
+  expect_failures = [output.models]
+
+  assert {
+    condition     = output.problems[0].path == "models.digits"
+    error_message = "A function's name beyond 64 characters must be refused, and the model named."
+  }
+}

@@ -1,0 +1,1 @@
+stand-in for nested/1/saved_model.pb

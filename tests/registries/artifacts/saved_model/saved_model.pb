@@ -1,0 +1,1 @@
+stand-in for saved_model/saved_model.pb
