@@ -11,6 +11,9 @@ from modelctl.deployment import Deployment
 from modelctl.errors import UserError
 from modelctl.terraform import Progress
 
+# SQS takes 25 s for each queue, and most of the time is spent waiting.
+PARALLEL = "-parallelism=50"
+
 BACKEND_OVERRIDE = paths.TERRAFORM / "backend_override.tf"
 
 
@@ -43,7 +46,7 @@ def up(called: argparse.Namespace) -> int:
         # The workspace is named by the environment and made by the first apply.
         world.root.init(f"workspace_dir={paths.STACK / 'state'}")
     again = [f'-replace=module.model["{called.resync}"].aws_lambda_invocation.weights'] if called.resync else []
-    _show("terraform apply", world.root.change("apply", *again))
+    _show("terraform apply", world.root.change("apply", PARALLEL, *again))
     deployment = Deployment(world)
     if called.json:
         print_json({"endpoint": world.env["AWS_ENDPOINT_URL"], "models": sorted(deployment.models)})
@@ -60,7 +63,7 @@ def down(called: argparse.Namespace) -> int:
     failed = None
     if stack.running() and (paths.STACK / "state").exists():
         try:
-            _show("terraform destroy", worlds.local().root.change("destroy"))
+            _show("terraform destroy", worlds.local().root.change("destroy", PARALLEL))
         except UserError as problem:
             failed = problem
     with console.step("stopping the local stack"):

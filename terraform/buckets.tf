@@ -1,0 +1,130 @@
+locals {
+  bucket_names = {
+    for use in ["inputs", "results", "artifacts"] :
+    use => "${local.deployment.name}-${use}-${local.deployment.account_id}-${local.deployment.region}"
+  }
+  bucket_arns = { for use, name in local.bucket_names : use => "arn:${local.deployment.partition}:s3:::${name}" }
+
+  # The same names, for what needs the buckets to be there.
+  buckets = { for use, bucket in aws_s3_bucket.data : use => bucket.bucket }
+}
+
+resource "aws_s3_bucket" "data" {
+  for_each = local.bucket_names
+
+  bucket        = each.value
+  force_destroy = var.force_destroy
+}
+
+resource "aws_s3_bucket_public_access_block" "data" {
+  for_each = aws_s3_bucket.data
+
+  bucket                  = each.value.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_ownership_controls" "data" {
+  for_each = aws_s3_bucket.data
+
+  bucket = each.value.id
+
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "data" {
+  for_each = aws_s3_bucket.data
+
+  bucket = each.value.id
+
+  rule {
+    apply_server_side_encryption_by_default {
+      sse_algorithm = "AES256"
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "data" {
+  for_each = aws_s3_bucket.data
+
+  bucket = each.value.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "TlsOnly"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "s3:*"
+      Resource  = [local.bucket_arns[each.key], "${local.bucket_arns[each.key]}/*"]
+      Condition = { Bool = { "aws:SecureTransport" = "false" } }
+    }]
+  })
+
+  # S3 answers two changes of a bucket's access at once with a conflict.
+  depends_on = [aws_s3_bucket_public_access_block.data]
+}
+
+# A result names the version of the input that it was made from.
+resource "aws_s3_bucket_versioning" "inputs" {
+  bucket = aws_s3_bucket.data["inputs"].id
+
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "data" {
+  for_each = aws_s3_bucket.data
+
+  bucket = each.value.id
+
+  rule {
+    id     = "abandoned-uploads"
+    status = "Enabled"
+    filter {}
+
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 7
+    }
+  }
+
+  dynamic "rule" {
+    for_each = each.key == "inputs" ? [var.expiry_days.replaced_inputs] : []
+
+    content {
+      id     = "replaced-inputs"
+      status = "Enabled"
+      filter {}
+
+      noncurrent_version_expiration {
+        noncurrent_days = rule.value
+      }
+
+      # What is left of a deleted input once its versions are gone.
+      expiration {
+        expired_object_delete_marker = true
+      }
+    }
+  }
+
+  dynamic "rule" {
+    for_each = [for use, days in { inputs = var.expiry_days.inputs, results = var.expiry_days.results } : days if use == each.key && days != null]
+
+    content {
+      id     = "expiry"
+      status = "Enabled"
+      filter {}
+
+      expiration {
+        days = rule.value
+      }
+    }
+  }
+
+  # Which rules a bucket may have depends on whether it is versioned.
+  depends_on = [aws_s3_bucket_versioning.inputs]
+}

@@ -1,0 +1,22 @@
+module "model" {
+  source   = "./modules/model"
+  for_each = local.models
+
+  deployment         = local.deployment
+  name               = each.key
+  model              = each.value
+  buckets            = local.buckets
+  queue_arn          = module.routing.queue_arns[each.key]
+  file_system        = module.storage.file_system
+  network            = local.network
+  weights_sync       = module.weights_sync.function_name
+  log_retention_days = var.log_retention_days
+
+  package = {
+    lambda_runtime = module.packages.lambda_runtime
+    image_uri      = module.packages.models[each.key].image_uri
+    s3_bucket      = local.buckets.artifacts
+    s3_key         = module.packages.models[each.key].code == null ? null : aws_s3_object.code[module.packages.models[each.key].code].key
+    layers         = [for layer in compact([module.packages.models[each.key].layer]) : aws_lambda_layer_version.runtime[layer].arn]
+  }
+}

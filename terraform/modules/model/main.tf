@@ -1,0 +1,184 @@
+# One model: the files it is made of, the function that serves it, and what the function may do. Names are computed from
+# the inputs rather than read from other resources, which is what a plan of hundreds of models spends its time on.
+
+locals {
+  function_name = "${var.deployment.name}-${var.name}"
+  function_arn  = "arn:${var.deployment.partition}:lambda:${var.deployment.region}:${var.deployment.account_id}:function:${local.function_name}"
+  log_group     = "/aws/lambda/${local.function_name}"
+  alias         = "live"
+  mount         = "/mnt/model"
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  name              = local.log_group
+  retention_in_days = var.log_retention_days
+  tags              = var.model.tags
+}
+
+# The folder is made by the writer, before the function of the model is; were it not, it would be made read-only.
+resource "aws_efs_access_point" "reader" {
+  file_system_id = var.file_system.id
+
+  posix_user {
+    uid = 10001
+    gid = 10001
+  }
+
+  root_directory {
+    path = "/models/${var.name}"
+
+    creation_info {
+      owner_uid   = 10000
+      owner_gid   = 10000
+      permissions = "0755"
+    }
+  }
+
+  tags = merge(var.model.tags, { Name = local.function_name })
+}
+
+module "role" {
+  source = "../execution_role"
+
+  deployment = var.deployment
+  name       = local.function_name
+  log_group  = local.log_group
+  tags       = var.model.tags
+  mount = {
+    file_system_arn  = var.file_system.arn
+    access_point_arn = aws_efs_access_point.reader.arn
+    write            = false
+  }
+  statements = {
+    Queue = {
+      actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+      resources = [var.queue_arn]
+    }
+    Inputs = {
+      actions   = ["s3:GetObject", "s3:GetObjectVersion"]
+      resources = [for prefix in var.model.route.prefixes : "arn:${var.deployment.partition}:s3:::${var.buckets.inputs}/${prefix}*"]
+    }
+    Results = {
+      actions   = ["s3:GetObject", "s3:PutObject"]
+      resources = ["arn:${var.deployment.partition}:s3:::${var.buckets.results}/${var.name}/*"]
+    }
+  }
+}
+
+resource "aws_s3_object" "artifact" {
+  for_each = var.model.files
+
+  bucket      = var.buckets.artifacts
+  key         = "models/${var.name}/${var.model.digest}/${each.key}"
+  source      = each.value.source
+  source_hash = each.value.sha256
+
+  override_provider {
+    default_tags {
+      tags = {} # an object of a bucket that is itself tagged needs none
+    }
+  }
+}
+
+# CREATE_ONLY and not CRUD: a CRUD update that fails stores its new input, so that the next plan would leave the call out
+# and move the function on, to weights that do not exist. A failed creation is tried again, and what follows waits.
+resource "aws_lambda_invocation" "weights" {
+  function_name   = var.weights_sync
+  lifecycle_scope = "CREATE_ONLY"
+  input = jsonencode({
+    model  = var.name
+    digest = var.model.digest
+    files  = { for path, file in var.model.files : path => file.sha256 }
+  })
+  triggers = {
+    digest      = var.model.digest
+    file_system = var.file_system.id
+  }
+
+  depends_on = [aws_s3_object.artifact]
+}
+
+resource "aws_lambda_function" "inference" {
+  function_name = local.function_name
+  description   = var.model.description
+  role          = module.role.arn
+  publish       = true
+
+  package_type = var.package.image_uri == null ? "Zip" : "Image"
+  image_uri    = var.package.image_uri
+  runtime      = var.package.image_uri == null ? var.package.lambda_runtime : null
+  handler      = var.package.image_uri == null ? "inference.handler.handler" : null
+  s3_bucket    = var.package.image_uri == null ? var.package.s3_bucket : null
+  s3_key       = var.package.image_uri == null ? var.package.s3_key : null
+  layers       = var.package.layers
+
+  architectures                  = [var.model.architecture]
+  memory_size                    = var.model.memory_mb
+  timeout                        = var.model.timeout_s
+  reserved_concurrent_executions = coalesce(var.model.concurrency.reserved, -1)
+
+  ephemeral_storage {
+    size = var.model.ephemeral_mb
+  }
+
+  environment {
+    variables = merge(var.model.env, {
+      MODELYARD_MODEL = jsonencode({
+        name      = var.name
+        version   = var.model.version
+        digest    = var.model.digest
+        runtime   = var.model.runtime
+        signature = var.model.signature
+        input     = var.model.input
+        output    = var.model.output
+        prefixes  = var.model.route.prefixes
+        suffixes  = var.model.route.suffixes
+      })
+      MODELYARD_WEIGHTS = local.mount
+      MODELYARD_RESULTS = var.buckets.results
+    })
+  }
+
+  vpc_config {
+    subnet_ids         = var.network.subnet_ids
+    security_group_ids = [var.network.security_group_id]
+  }
+
+  file_system_config {
+    arn              = aws_efs_access_point.reader.arn
+    local_mount_path = local.mount
+  }
+
+  logging_config {
+    log_format = "JSON"
+    log_group  = local.log_group
+  }
+
+  tags = var.model.tags
+
+  # The log group: else Lambda would make one of its own, that nobody deletes. The weights: a version must find its own.
+  depends_on = [aws_cloudwatch_log_group.this, aws_lambda_invocation.weights]
+}
+
+resource "aws_lambda_alias" "live" {
+  name        = local.alias
+  description = "What serves inputs and direct calls"
+  # The ARN read from the function, and not its name: a replaced function takes its aliases with it.
+  function_name    = aws_lambda_function.inference.arn
+  function_version = aws_lambda_function.inference.version
+}
+
+resource "aws_lambda_event_source_mapping" "queue" {
+  event_source_arn                   = var.queue_arn
+  function_name                      = "${local.function_arn}:${local.alias}"
+  batch_size                         = var.model.batch.size
+  maximum_batching_window_in_seconds = var.model.batch.window_s
+  function_response_types            = ["ReportBatchItemFailures"]
+  tags                               = var.model.tags
+
+  scaling_config {
+    maximum_concurrency = var.model.concurrency.maximum
+  }
+
+  depends_on = [aws_lambda_alias.live]
+}

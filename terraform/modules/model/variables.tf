@@ -1,0 +1,106 @@
+variable "deployment" {
+  description = "Where and under which name this is deployed."
+  type = object({
+    name       = string
+    partition  = string
+    region     = string
+    account_id = string
+  })
+  nullable = false
+}
+
+variable "name" {
+  description = "Name of the model."
+  type        = string
+  nullable    = false
+}
+
+variable "model" {
+  description = "The model in the normal form of the module registry."
+  type = object({
+    description = string
+    version     = string
+    digest      = string
+    runtime     = string
+    signature   = string
+    files       = map(object({ source = string, sha256 = string }))
+    route       = object({ prefixes = list(string), suffixes = list(string) })
+    input = object({
+      format = string
+      size   = optional(list(number))
+      mode   = optional(string)
+      scale  = optional(number)
+    })
+    output = object({
+      labels = optional(string)
+      top_k  = optional(number)
+    })
+    memory_mb    = number
+    timeout_s    = number
+    ephemeral_mb = number
+    architecture = string
+    batch        = object({ size = number, window_s = number })
+    concurrency  = object({ maximum = number, reserved = optional(number) })
+    env          = map(string)
+    tags         = map(string)
+  })
+  nullable = false
+}
+
+variable "buckets" {
+  description = "Names of the buckets."
+  type = object({
+    inputs    = string
+    results   = string
+    artifacts = string
+  })
+  nullable = false
+}
+
+variable "queue_arn" {
+  description = "The queue that the model's inputs arrive in."
+  type        = string
+  nullable    = false
+}
+
+variable "file_system" {
+  description = "The file system that holds the weights."
+  type = object({
+    id  = string
+    arn = string
+  })
+  nullable = false
+}
+
+variable "network" {
+  description = "The network that the function runs in."
+  type = object({
+    subnet_ids        = list(string)
+    security_group_id = string
+  })
+  nullable = false
+}
+
+variable "weights_sync" {
+  description = "Name of the function that publishes weights."
+  type        = string
+  nullable    = false
+}
+
+variable "package" {
+  description = "What the function runs from: an image, or code in S3 with layers."
+  type = object({
+    lambda_runtime = string
+    image_uri      = optional(string)
+    s3_bucket      = string
+    s3_key         = optional(string)
+    layers         = list(string)
+  })
+  nullable = false
+}
+
+variable "log_retention_days" {
+  description = "Days for which the log is kept."
+  type        = number
+  nullable    = false
+}

@@ -1,0 +1,111 @@
+# A network without a way out: two private subnets whose functions reach S3 through its gateway endpoint (free, where a
+# NAT gateway costs by the hour and by the gigabyte) and nothing else.
+
+data "aws_availability_zones" "available" {
+  state = "available"
+  # No local zones, and not the one zone of us-east-1 that takes neither functions nor file systems.
+  exclude_zone_ids = ["use1-az3"]
+
+  filter {
+    name   = "opt-in-status"
+    values = ["opt-in-not-required"]
+  }
+}
+
+locals {
+  # Nothing is connected to this network, so no address range can be in anybody's way.
+  cidr  = "10.0.0.0/16"
+  zones = slice(sort(data.aws_availability_zones.available.names), 0, 2)
+}
+
+resource "aws_vpc" "this" {
+  cidr_block           = local.cidr
+  enable_dns_support   = true
+  enable_dns_hostnames = true
+
+  tags = { Name = var.deployment.name }
+}
+
+# The group that AWS makes with every network lets its members talk to each other and to the world: emptied.
+resource "aws_default_security_group" "this" {
+  vpc_id = aws_vpc.this.id
+
+  tags = { Name = "${var.deployment.name}-unused" }
+}
+
+resource "aws_subnet" "private" {
+  count = length(local.zones)
+
+  vpc_id            = aws_vpc.this.id
+  availability_zone = local.zones[count.index]
+  cidr_block        = cidrsubnet(local.cidr, 4, count.index)
+
+  tags = { Name = "${var.deployment.name}-private-${local.zones[count.index]}" }
+
+  # Lambda takes up to 20 minutes to give its network interfaces back.
+  timeouts {
+    delete = "45m"
+  }
+}
+
+resource "aws_route_table" "private" {
+  vpc_id = aws_vpc.this.id
+
+  tags = { Name = "${var.deployment.name}-private" }
+}
+
+resource "aws_route_table_association" "private" {
+  count = length(aws_subnet.private)
+
+  subnet_id      = aws_subnet.private[count.index].id
+  route_table_id = aws_route_table.private.id
+}
+
+resource "aws_vpc_endpoint" "s3" {
+  vpc_id            = aws_vpc.this.id
+  service_name      = "com.amazonaws.${var.deployment.region}.s3"
+  vpc_endpoint_type = "Gateway"
+  route_table_ids   = [aws_route_table.private.id]
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "Read"
+        Effect    = "Allow"
+        Principal = "*"
+        Action    = ["s3:GetObject", "s3:GetObjectVersion"]
+        Resource  = [for arn in values(var.buckets) : "${arn}/*"]
+      },
+      {
+        Sid       = "Write"
+        Effect    = "Allow"
+        Principal = "*"
+        Action    = "s3:PutObject"
+        Resource  = "${var.buckets.results}/*"
+      },
+    ]
+  })
+
+  tags = { Name = "${var.deployment.name}-s3" }
+}
+
+resource "aws_security_group" "functions" {
+  name        = "${var.deployment.name}-functions"
+  description = "Functions of ${var.deployment.name}: out to S3 and to the file system, nothing in"
+  vpc_id      = aws_vpc.this.id
+
+  tags = { Name = "${var.deployment.name}-functions" }
+
+  timeouts {
+    delete = "45m"
+  }
+}
+
+resource "aws_vpc_security_group_egress_rule" "s3" {
+  security_group_id = aws_security_group.functions.id
+  description       = "HTTPS to S3"
+  prefix_list_id    = aws_vpc_endpoint.s3.prefix_list_id
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}

@@ -1,0 +1,18 @@
+variable "deployment" {
+  description = "Where and under which name this is deployed."
+  type = object({
+    name   = string
+    region = string
+  })
+  nullable = false
+}
+
+variable "buckets" {
+  description = "ARNs of the buckets that functions may reach."
+  type = object({
+    inputs    = string
+    results   = string
+    artifacts = string
+  })
+  nullable = false
+}

@@ -1,0 +1,189 @@
+# What is not built for this account from these sources is refused when planning, with the command that mends it.
+
+variables {
+  functions_dir  = "./tests/fixtures/functions"
+  runtime_images = {}
+  models = {
+    digits = { runtime = "litert", architecture = "x86_64" }
+    scans  = { runtime = "litert", architecture = "x86_64" }
+  }
+}
+
+run "a_litert_model_runs_from_the_common_code_and_the_layer_of_its_architecture" {
+  command = plan
+
+  variables {
+    manifest_file = "./tests/fixtures/aws/manifest.json"
+    local_stack   = false
+    models = {
+      digits = { runtime = "litert", architecture = "x86_64" }
+      scans  = { runtime = "litert", architecture = "arm64" }
+    }
+  }
+
+  assert {
+    condition     = output.models.digits.code == "inference" && output.models.digits.layer == "litert-x86_64"
+    error_message = "digits runs from ${jsonencode(output.models.digits)}."
+  }
+  assert {
+    condition     = output.models.scans.layer == "litert-arm64" && output.layers["litert-arm64"].architecture == "arm64"
+    error_message = "scans runs from ${jsonencode(output.models.scans)}."
+  }
+  assert {
+    condition     = output.lambda_runtime == "python3.13"
+    error_message = "The Lambda runtime is ${output.lambda_runtime}, and the packages were built for Python 3.13."
+  }
+}
+
+run "only_what_is_used_is_uploaded" {
+  command = plan
+
+  variables {
+    manifest_file = "./tests/fixtures/local/manifest.json"
+    local_stack   = true
+    models        = { wine = { runtime = "tensorflow", architecture = "x86_64" } }
+  }
+
+  assert {
+    condition     = toset(keys(output.code)) == toset(["inference-tensorflow", "weights_sync"]) && length(output.layers) == 0
+    error_message = "Uploaded: ${join(", ", concat(keys(output.code), keys(output.layers)))}."
+  }
+}
+
+run "a_missing_manifest_is_refused" {
+  command = plan
+
+  variables {
+    manifest_file = "./tests/fixtures/nowhere/manifest.json"
+    local_stack   = false
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition     = output.problems == tolist(["./tests/fixtures/nowhere/manifest.json does not exist: run `.venv/bin/modelctl package`"])
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
+run "a_manifest_of_another_version_is_refused" {
+  command = plan
+
+  variables {
+    manifest_file = "./tests/fixtures/foreign/manifest.json"
+    local_stack   = false
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition     = length(output.problems) == 1 && strcontains(output.problems[0], "is not a manifest of version 1")
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
+run "packages_of_other_sources_are_refused" {
+  command = plan
+
+  variables {
+    manifest_file = "./tests/fixtures/stale/manifest.json"
+    local_stack   = false
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition     = output.problems == tolist(["the packages are stale, functions/ was changed since they were built: run `.venv/bin/modelctl package`"])
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
+run "packages_for_the_local_stack_are_refused_on_aws" {
+  command = plan
+
+  variables {
+    manifest_file = "./tests/fixtures/local/manifest.json"
+    local_stack   = false
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition     = length(output.problems) == 1 && strcontains(output.problems[0], "built for the local stack, and this is AWS")
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
+run "packages_for_aws_are_refused_on_the_local_stack" {
+  command = plan
+
+  variables {
+    manifest_file = "./tests/fixtures/aws/manifest.json"
+    local_stack   = true
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition     = length(output.problems) == 1 && strcontains(output.problems[0], "built for AWS, and this is the local stack")
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
+run "tensorflow_on_aws_without_an_image_is_refused" {
+  command = plan
+
+  variables {
+    manifest_file = "./tests/fixtures/aws/manifest.json"
+    local_stack   = false
+    models        = { wine = { runtime = "tensorflow", architecture = "x86_64" } }
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition     = length(output.problems) == 1 && startswith(output.problems[0], "models.wine: ") && strcontains(output.problems[0], "`.venv/bin/modelctl image`")
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
+run "tensorflow_on_aws_runs_from_its_image" {
+  command = plan
+
+  variables {
+    manifest_file  = "./tests/fixtures/aws/manifest.json"
+    local_stack    = false
+    models         = { wine = { runtime = "tensorflow", architecture = "x86_64" } }
+    runtime_images = { tensorflow = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1" }
+  }
+
+  assert {
+    condition     = output.models.wine.image_uri == "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1" && output.models.wine.code == null && output.models.wine.layer == null
+    error_message = "wine runs from ${jsonencode(output.models.wine)}."
+  }
+}
+
+run "everything_that_is_missing_is_told_at_once" {
+  command = plan
+
+  variables {
+    manifest_file = "./tests/fixtures/incomplete/manifest.json"
+    local_stack   = false
+    models = {
+      digits = { runtime = "litert", architecture = "x86_64" }
+      scans  = { runtime = "litert", architecture = "arm64" }
+    }
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition = (
+      length(output.problems) == 3 &&
+      strcontains(output.problems[0], "models.scans: the packages hold no layer of the runtime litert for arm64") &&
+      strcontains(output.problems[1], "the packages hold no code weights_sync") &&
+      strcontains(output.problems[2], "does not exist")
+    )
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}

@@ -1,0 +1,45 @@
+variable "deployment" {
+  description = "Where this is deployed."
+  type = object({
+    partition  = string
+    region     = string
+    account_id = string
+  })
+  nullable = false
+}
+
+variable "name" {
+  description = "Name of the queue; the dead-letter queue's is <name>-dlq."
+  type        = string
+  nullable    = false
+}
+
+variable "inputs_bucket" {
+  description = "Name of the bucket that may send to the queue."
+  type        = string
+  nullable    = false
+}
+
+variable "timeout_s" {
+  description = "Timeout of the function that reads the queue, in seconds."
+  type        = number
+  nullable    = false
+}
+
+variable "window_s" {
+  description = "Seconds for which a batch is collected."
+  type        = number
+  nullable    = false
+}
+
+variable "retries" {
+  description = "How often an input is received before it goes to the dead-letter queue."
+  type        = number
+  nullable    = false
+}
+
+variable "tags" {
+  description = "Tags of both queues."
+  type        = map(string)
+  nullable    = false
+}

@@ -1,0 +1,60 @@
+# From an upload to the queue of the model that takes it. The queues are made here and not with the models, because
+# S3 accepts a notification only for queues that exist, and Terraform can wait for all of a module or for none of it: so
+# a model whose weights cannot be published keeps no other model's inputs from their queue.
+
+locals {
+  # Names, not references: what reads them waits for nothing but what it names itself.
+  queue_names = { for name, model in var.models : name => "${var.deployment.name}-${name}" }
+  arn_prefix  = "arn:${var.deployment.partition}:sqs:${var.deployment.region}:${var.deployment.account_id}"
+
+  # S3 has no "or": each prefix with each suffix is a configuration of its own.
+  configurations = flatten([
+    for name, model in var.models : [
+      for filter in setproduct(model.prefixes, length(model.suffixes) > 0 ? model.suffixes : [null]) : {
+        model  = name
+        prefix = filter[0]
+        suffix = filter[1]
+      }
+    ]
+  ])
+}
+
+module "queue" {
+  source   = "../queue"
+  for_each = var.models
+
+  deployment    = var.deployment
+  name          = local.queue_names[each.key]
+  inputs_bucket = var.inputs_bucket
+  timeout_s     = each.value.timeout_s
+  window_s      = each.value.window_s
+  retries       = each.value.retries
+  tags          = each.value.tags
+}
+
+# A bucket has one notification resource: a second one would overwrite the first.
+resource "aws_s3_bucket_notification" "inputs" {
+  bucket = var.inputs_bucket
+
+  dynamic "queue" {
+    for_each = local.configurations
+
+    content {
+      id            = "${queue.value.model}-${queue.key}"
+      queue_arn     = "${local.arn_prefix}:${local.queue_names[queue.value.model]}"
+      events        = ["s3:ObjectCreated:*"]
+      filter_prefix = queue.value.prefix
+      filter_suffix = queue.value.suffix
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = length(local.configurations) <= 100
+      error_message = "The routes need ${length(local.configurations)} notification configurations, each prefix of a model times each of its suffixes, and S3 allows 100 per bucket. Use fewer suffixes or prefixes, or spread the models over several deployments."
+    }
+  }
+
+  # S3 tries the queues, and their policies, when the notification is set.
+  depends_on = [module.queue]
+}

@@ -1,0 +1,15 @@
+output "queue_arns" {
+  description = "ARN of each model's queue, once all queues are there."
+  value       = { for name, queue in local.queue_names : name => "${local.arn_prefix}:${queue}" }
+  depends_on  = [module.queue]
+}
+
+output "queue_urls" {
+  description = "URL of each model's queue."
+  value       = { for name in keys(var.models) : name => module.queue[name].url }
+}
+
+output "dead_letter_queue_urls" {
+  description = "URL of each model's dead-letter queue."
+  value       = { for name in keys(var.models) : name => module.queue[name].dead_letter_url }
+}

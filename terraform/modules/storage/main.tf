@@ -1,0 +1,89 @@
+# The file system that holds the models' weights. Who may do what with it stands in three places that must agree: the
+# access points (which folder, as which user), the roles of the functions, and the policy here, which only denies.
+
+resource "aws_efs_file_system" "weights" {
+  creation_token = "${var.deployment.name}-weights"
+  encrypted      = true
+  # Bursting throughput follows the amount stored, and starves a small file system.
+  throughput_mode = "elastic"
+
+  tags = { Name = "${var.deployment.name}-weights" }
+}
+
+resource "aws_efs_mount_target" "weights" {
+  count = length(var.network.subnet_ids)
+
+  file_system_id  = aws_efs_file_system.weights.id
+  subnet_id       = var.network.subnet_ids[count.index]
+  security_groups = [aws_security_group.mount_targets.id]
+}
+
+resource "aws_security_group" "mount_targets" {
+  name        = "${var.deployment.name}-weights"
+  description = "Mount targets of ${var.deployment.name}: NFS from its functions, nothing else"
+  vpc_id      = var.network.vpc_id
+
+  tags = { Name = "${var.deployment.name}-weights" }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "nfs" {
+  security_group_id            = aws_security_group.mount_targets.id
+  description                  = "NFS from the functions"
+  referenced_security_group_id = var.network.security_group_id
+  ip_protocol                  = "tcp"
+  from_port                    = 2049
+  to_port                      = 2049
+}
+
+resource "aws_vpc_security_group_egress_rule" "nfs" {
+  security_group_id            = var.network.security_group_id
+  description                  = "NFS to the mount targets"
+  referenced_security_group_id = aws_security_group.mount_targets.id
+  ip_protocol                  = "tcp"
+  from_port                    = 2049
+  to_port                      = 2049
+}
+
+# Of constant size, whatever the number of models: a policy has 20,000 characters at most.
+resource "aws_efs_file_system_policy" "weights" {
+  file_system_id = aws_efs_file_system.weights.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Id      = "${var.deployment.name}-weights"
+    Statement = [
+      {
+        Sid       = "TlsOnly"
+        Effect    = "Deny"
+        Principal = { AWS = "*" }
+        Action    = "*"
+        Resource  = aws_efs_file_system.weights.arn
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+      {
+        Sid       = "AccessPointsOnly"
+        Effect    = "Deny"
+        Principal = { AWS = "*" }
+        Action    = ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"]
+        Resource  = aws_efs_file_system.weights.arn
+        Condition = { Null = { "elasticfilesystem:AccessPointArn" = "true" } }
+      },
+      {
+        Sid       = "OneWriter"
+        Effect    = "Deny"
+        Principal = { AWS = "*" }
+        Action    = "elasticfilesystem:ClientWrite"
+        Resource  = aws_efs_file_system.weights.arn
+        Condition = {
+          ArnNotEquals = { "aws:PrincipalArn" = "arn:${var.deployment.partition}:iam::${var.deployment.account_id}:role/${var.writer}" }
+        }
+      },
+      {
+        Sid       = "NoRoot"
+        Effect    = "Deny"
+        Principal = { AWS = "*" }
+        Action    = "elasticfilesystem:ClientRootAccess"
+        Resource  = aws_efs_file_system.weights.arn
+      },
+    ]
+  })
+}

@@ -1,0 +1,25 @@
+variable "deployment" {
+  description = "Where and under which name this is deployed."
+  type = object({
+    name       = string
+    partition  = string
+    account_id = string
+  })
+  nullable = false
+}
+
+variable "network" {
+  description = "The functions' network: a mount target is made in each subnet, open to the security group."
+  type = object({
+    vpc_id            = string
+    subnet_ids        = list(string)
+    security_group_id = string
+  })
+  nullable = false
+}
+
+variable "writer" {
+  description = "Name of the only role that may write."
+  type        = string
+  nullable    = false
+}

@@ -1,0 +1,89 @@
+# The function that publishes weights: it copies the files of an artifact from the artifacts bucket to the file system
+# and is the only one that may write there.
+
+locals {
+  log_group = "/aws/lambda/${var.name}"
+  mount     = "/mnt/models"
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  name              = local.log_group
+  retention_in_days = var.log_retention_days
+}
+
+# The root of a file system belongs to root: without an access point of its own the writer could not make folders.
+resource "aws_efs_access_point" "writer" {
+  file_system_id = var.file_system.id
+
+  posix_user {
+    uid = 10000
+    gid = 10000
+  }
+
+  root_directory {
+    path = "/models"
+
+    creation_info {
+      owner_uid   = 10000
+      owner_gid   = 10000
+      permissions = "0755"
+    }
+  }
+
+  tags = { Name = var.name }
+}
+
+module "role" {
+  source = "../execution_role"
+
+  deployment = var.deployment
+  name       = var.name
+  log_group  = local.log_group
+  mount = {
+    file_system_arn  = var.file_system.arn
+    access_point_arn = aws_efs_access_point.writer.arn
+    write            = true
+  }
+  statements = {
+    Artifacts = {
+      actions   = ["s3:GetObject"]
+      resources = ["arn:${var.deployment.partition}:s3:::${var.artifacts_bucket}/models/*"]
+    }
+  }
+}
+
+resource "aws_lambda_function" "this" {
+  function_name = var.name
+  description   = "Copies the weights of a model to the file system"
+  role          = module.role.arn
+  runtime       = var.package.lambda_runtime
+  handler       = "weights_sync.handler.handler"
+  s3_bucket     = var.package.s3_bucket
+  s3_key        = var.package.s3_key
+  memory_size   = 1769 # one whole processor: the checksums are what takes the time
+  timeout       = 900
+
+  environment {
+    variables = {
+      MODELYARD_ARTIFACTS = var.artifacts_bucket
+      MODELYARD_WEIGHTS   = local.mount
+    }
+  }
+
+  vpc_config {
+    subnet_ids         = var.network.subnet_ids
+    security_group_ids = [var.network.security_group_id]
+  }
+
+  file_system_config {
+    arn              = aws_efs_access_point.writer.arn
+    local_mount_path = local.mount
+  }
+
+  logging_config {
+    log_format = "JSON"
+    log_group  = local.log_group
+  }
+
+  depends_on = [aws_cloudwatch_log_group.this]
+}

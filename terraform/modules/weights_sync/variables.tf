@@ -1,0 +1,55 @@
+variable "deployment" {
+  description = "Where this is deployed."
+  type = object({
+    partition  = string
+    region     = string
+    account_id = string
+  })
+  nullable = false
+}
+
+variable "name" {
+  description = "Name of the function and of its role."
+  type        = string
+  nullable    = false
+}
+
+variable "artifacts_bucket" {
+  description = "Name of the bucket that holds the artifacts."
+  type        = string
+  nullable    = false
+}
+
+variable "file_system" {
+  description = "The file system that the weights are copied to."
+  type = object({
+    id  = string
+    arn = string
+  })
+  nullable = false
+}
+
+variable "network" {
+  description = "The network that the function runs in."
+  type = object({
+    subnet_ids        = list(string)
+    security_group_id = string
+  })
+  nullable = false
+}
+
+variable "package" {
+  description = "The function's code in S3 and the Lambda runtime it was built for."
+  type = object({
+    lambda_runtime = string
+    s3_bucket      = string
+    s3_key         = string
+  })
+  nullable = false
+}
+
+variable "log_retention_days" {
+  description = "Days for which the log is kept."
+  type        = number
+  nullable    = false
+}

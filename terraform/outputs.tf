@@ -1,0 +1,38 @@
+output "inputs_bucket" {
+  description = "Upload here, under a model's prefix."
+  value       = local.bucket_names.inputs
+}
+
+output "results_bucket" {
+  description = "The result of the input <key> is <model>/<key>.json here."
+  value       = local.bucket_names.results
+}
+
+output "deployment" {
+  description = "Everything that a program needs to use this deployment; `modelctl` reads it."
+  value = {
+    name       = local.deployment.name
+    account_id = local.deployment.account_id
+    region     = local.deployment.region
+    buckets    = local.bucket_names
+    models = {
+      for name, model in local.models : name => {
+        version               = model.version
+        digest                = model.digest
+        runtime               = model.runtime
+        description           = model.description
+        prefixes              = model.route.prefixes
+        suffixes              = model.route.suffixes
+        format                = model.input.format
+        memory_mb             = model.memory_mb
+        timeout_s             = model.timeout_s
+        retries               = model.retries
+        function_name         = module.model[name].function_name
+        alias                 = module.model[name].alias
+        log_group             = module.model[name].log_group
+        queue_url             = module.routing.queue_urls[name]
+        dead_letter_queue_url = module.routing.dead_letter_queue_urls[name]
+      }
+    }
+  }
+}

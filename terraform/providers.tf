@@ -1,0 +1,33 @@
+# Endpoint, credentials and region come from the environment, for the local stack (`modelctl env`) as for AWS.
+provider "aws" {
+  default_tags {
+    tags = { Modelyard = var.name }
+  }
+}
+
+data "aws_partition" "current" {}
+
+data "aws_region" "current" {}
+
+data "aws_caller_identity" "current" {
+  lifecycle {
+    # A state belongs to one world. Read against the other one, everything in it would look deleted.
+    postcondition {
+      condition     = (terraform.workspace == "local") == (self.account_id == local.local_account)
+      error_message = "The workspace \"${terraform.workspace}\" and the account ${self.account_id} do not belong together: the workspace \"local\" is for the local stack (account ${local.local_account}), every other one for AWS. For the local stack, run `eval \"$(.venv/bin/modelctl env)\"` first; for AWS, `eval \"$(.venv/bin/modelctl env --unset)\"`."
+    }
+  }
+}
+
+locals {
+  # What every module needs to compute names and ARNs by itself, without reading them from a resource.
+  deployment = {
+    name       = var.name
+    partition  = data.aws_partition.current.partition
+    region     = data.aws_region.current.id
+    account_id = data.aws_caller_identity.current.account_id
+  }
+
+  local_account = "000000000000"
+  local_stack   = local.deployment.account_id == local.local_account
+}

@@ -1,0 +1,12 @@
+module "registry" {
+  source = "./modules/registry"
+
+  name_prefix   = var.name
+  registry_file = startswith(var.registry_file, "/") ? var.registry_file : "${path.root}/${var.registry_file}"
+}
+
+locals {
+  models = {
+    for name, model in module.registry.models : name => merge(model, { tags = merge(model.tags, { Model = name }) })
+  }
+}

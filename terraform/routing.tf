@@ -1,0 +1,16 @@
+module "routing" {
+  source = "./modules/routing"
+
+  deployment    = local.deployment
+  inputs_bucket = local.buckets.inputs
+  models = {
+    for name, model in local.models : name => {
+      prefixes  = model.route.prefixes
+      suffixes  = model.route.suffixes
+      timeout_s = model.timeout_s
+      window_s  = model.batch.window_s
+      retries   = model.retries
+      tags      = model.tags
+    }
+  }
+}

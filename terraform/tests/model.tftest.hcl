@@ -1,0 +1,189 @@
+# One model: what its function runs from and is told, and what its role may do.
+
+mock_provider "aws" {
+  mock_resource "aws_efs_access_point" {
+    defaults = { arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-00000000000000001" }
+  }
+  mock_resource "aws_lambda_function" {
+    defaults = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:yard-digits", version = "7" }
+  }
+}
+
+variables {
+  deployment         = { name = "yard", partition = "aws", region = "eu-central-1", account_id = "123456789012" }
+  name               = "digits"
+  buckets            = { inputs = "yard-inputs", results = "yard-results", artifacts = "yard-artifacts" }
+  queue_arn          = "arn:aws:sqs:eu-central-1:123456789012:yard-digits"
+  file_system        = { id = "fs-1", arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-1" }
+  network            = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+  weights_sync       = "yard--weights-sync"
+  log_retention_days = 30
+  model = {
+    description  = "Digits"
+    version      = "1"
+    digest       = "d1"
+    runtime      = "litert"
+    signature    = "serving_default"
+    files        = { "model.tflite" = { source = "tests/fixtures/models/digits/model.tflite", sha256 = "f1" } }
+    route        = { prefixes = ["digits/", "scans/"], suffixes = [".png"] }
+    input        = { format = "image", size = [8, 8], mode = "L", scale = 0.0625 }
+    output       = { labels = "labels.txt" }
+    memory_mb    = 1024
+    timeout_s    = 60
+    ephemeral_mb = 512
+    architecture = "x86_64"
+    batch        = { size = 10, window_s = 1 }
+    concurrency  = { maximum = 10 }
+    env          = { GREETING = "hello" }
+    tags         = { team = "vision" }
+  }
+  package = {
+    lambda_runtime = "python3.13"
+    s3_bucket      = "yard-artifacts"
+    s3_key         = "code/inference-1.zip"
+    layers         = ["arn:aws:lambda:eu-central-1:123456789012:layer:yard-litert-x86_64:1"]
+  }
+}
+
+run "a_model" {
+  module {
+    source = "./modules/model"
+  }
+
+  assert {
+    condition     = aws_lambda_function.inference.s3_bucket == "yard-artifacts" && aws_lambda_function.inference.s3_key == "code/inference-1.zip" && aws_lambda_function.inference.filename == null
+    error_message = "The function's code must come from S3: from a file, functions are made one after the other."
+  }
+  assert {
+    condition = jsondecode(aws_lambda_function.inference.environment[0].variables.MODELYARD_MODEL) == {
+      name      = "digits"
+      version   = "1"
+      digest    = "d1"
+      runtime   = "litert"
+      signature = "serving_default"
+      input     = { format = "image", size = [8, 8], mode = "L", scale = 0.0625 }
+      output    = { labels = "labels.txt", top_k = null }
+      prefixes  = ["digits/", "scans/"]
+      suffixes  = [".png"]
+    }
+    error_message = "The function is told ${aws_lambda_function.inference.environment[0].variables.MODELYARD_MODEL}."
+  }
+  assert {
+    condition = (
+      aws_lambda_function.inference.environment[0].variables.MODELYARD_WEIGHTS == aws_lambda_function.inference.file_system_config[0].local_mount_path &&
+      aws_lambda_function.inference.environment[0].variables.MODELYARD_RESULTS == "yard-results" &&
+      aws_lambda_function.inference.environment[0].variables.GREETING == "hello"
+    )
+    error_message = "The function is told ${jsonencode(aws_lambda_function.inference.environment[0].variables)}."
+  }
+  assert {
+    condition     = length(aws_lambda_function.inference.dead_letter_config) == 0 && length(aws_lambda_function.inference.tracing_config) == 0
+    error_message = "Failures are the queue's business, and nothing is traced."
+  }
+  assert {
+    condition     = aws_lambda_alias.live.name == "live" && aws_lambda_alias.live.function_version == "7"
+    error_message = "The alias live must point to the version that was published, not to ${aws_lambda_alias.live.function_version}."
+  }
+  assert {
+    condition = (
+      aws_lambda_event_source_mapping.queue.function_name == "arn:aws:lambda:eu-central-1:123456789012:function:yard-digits:live" &&
+      aws_lambda_event_source_mapping.queue.function_response_types == toset(["ReportBatchItemFailures"]) &&
+      aws_lambda_event_source_mapping.queue.scaling_config[0].maximum_concurrency == 10
+    )
+    error_message = "The queue must feed the alias live, with partial batch failures and a concurrency ceiling."
+  }
+  assert {
+    condition = (
+      aws_efs_access_point.reader.posix_user[0].uid == 10001 &&
+      aws_efs_access_point.reader.root_directory[0].path == "/models/digits" &&
+      aws_efs_access_point.reader.root_directory[0].creation_info[0].owner_uid == 10000 &&
+      aws_efs_access_point.reader.root_directory[0].creation_info[0].permissions == "0755"
+    )
+    error_message = "A model reads its own folder only, which belongs to the writer."
+  }
+}
+
+run "the_weights_of_the_digest_are_published" {
+  module {
+    source = "./modules/model"
+  }
+
+  assert {
+    condition     = jsondecode(aws_lambda_invocation.weights.input) == { model = "digits", digest = "d1", files = { "model.tflite" = "f1" } }
+    error_message = "weights_sync is asked for ${aws_lambda_invocation.weights.input}."
+  }
+  assert {
+    condition     = aws_lambda_invocation.weights.lifecycle_scope == "CREATE_ONLY" && aws_lambda_invocation.weights.triggers.digest == "d1"
+    error_message = "A call that failed must be made again, and a new digest must lead to a new call."
+  }
+  assert {
+    condition     = aws_s3_object.artifact["model.tflite"].key == "models/digits/d1/model.tflite"
+    error_message = "weights_sync looks for models/digits/d1/model.tflite, and it lies under ${aws_s3_object.artifact["model.tflite"].key}."
+  }
+}
+
+run "the_role_may_do_what_the_function_does_and_nothing_else" {
+  module {
+    source = "./modules/model"
+  }
+
+  assert {
+    condition = { for statement in jsondecode(module.role.policy).Statement : statement.Sid => { actions = statement.Action, resources = statement.Resource } } == {
+      Network = {
+        actions   = ["ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface"]
+        resources = "*"
+      }
+      Log = {
+        actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+        resources = "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/yard-digits:*"
+      }
+      Weights = {
+        actions   = ["elasticfilesystem:ClientMount"]
+        resources = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-1"
+      }
+      Queue = {
+        actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+        resources = ["arn:aws:sqs:eu-central-1:123456789012:yard-digits"]
+      }
+      Inputs = {
+        actions   = ["s3:GetObject", "s3:GetObjectVersion"]
+        resources = ["arn:aws:s3:::yard-inputs/digits/*", "arn:aws:s3:::yard-inputs/scans/*"]
+      }
+      Results = {
+        actions   = ["s3:GetObject", "s3:PutObject"]
+        resources = ["arn:aws:s3:::yard-results/digits/*"]
+      }
+    }
+    error_message = "The role may do ${module.role.policy}."
+  }
+  assert {
+    condition = [for statement in jsondecode(module.role.policy).Statement : statement.Condition if statement.Sid == "Weights"] == [{
+      StringEquals = { "elasticfilesystem:AccessPointArn" = aws_efs_access_point.reader.arn }
+    }]
+    error_message = "The role must mount through the model's own access point only."
+  }
+}
+
+run "a_runtime_with_an_image_runs_from_it" {
+  module {
+    source = "./modules/model"
+  }
+
+  variables {
+    package = {
+      lambda_runtime = "python3.13"
+      image_uri      = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1"
+      s3_bucket      = "yard-artifacts"
+      layers         = []
+    }
+  }
+
+  assert {
+    condition = (
+      aws_lambda_function.inference.package_type == "Image" &&
+      aws_lambda_function.inference.image_uri == "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1" &&
+      aws_lambda_function.inference.handler == null && aws_lambda_function.inference.s3_key == null
+    )
+    error_message = "The function runs from ${aws_lambda_function.inference.package_type}."
+  }
+}

@@ -1,0 +1,190 @@
+# The whole platform, from a registry to the outputs that programs read.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_region" {
+    defaults = { id = "eu-central-1", name = "eu-central-1" }
+  }
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["eu-central-1a", "eu-central-1b"] }
+  }
+  mock_resource "aws_efs_file_system" {
+    defaults = { arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-1" }
+  }
+  mock_resource "aws_efs_access_point" {
+    defaults = { arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-00000000000000001" }
+  }
+  mock_resource "aws_lambda_function" {
+    defaults = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:modelyard-digits" }
+  }
+  mock_resource "aws_lambda_layer_version" {
+    defaults = { arn = "arn:aws:lambda:eu-central-1:123456789012:layer:modelyard-litert-x86_64:1" }
+  }
+}
+
+# What the packages must be is tested with the module packages.
+override_module {
+  target = module.packages
+  outputs = {
+    lambda_runtime = "python3.13"
+    code = {
+      inference    = { path = "tests/fixtures/inference.zip", sha256 = "1" }
+      weights_sync = { path = "tests/fixtures/weights_sync.zip", sha256 = "2" }
+    }
+    layers = {
+      litert-x86_64 = { path = "tests/fixtures/litert.zip", sha256 = "3", runtime = "litert", architecture = "x86_64" }
+    }
+    models = {
+      digits = { image_uri = null, code = "inference", layer = "litert-x86_64" }
+      wine   = { image_uri = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1", code = null, layer = null }
+    }
+    problems = []
+  }
+}
+
+variables {
+  registry_file = "tests/fixtures/model_registry.yaml"
+}
+
+run "programs_find_everything_in_one_output" {
+  assert {
+    condition = output.deployment.buckets == {
+      inputs    = "modelyard-inputs-123456789012-eu-central-1"
+      results   = "modelyard-results-123456789012-eu-central-1"
+      artifacts = "modelyard-artifacts-123456789012-eu-central-1"
+    }
+    error_message = "The buckets are ${jsonencode(output.deployment.buckets)}."
+  }
+  assert {
+    condition = jsonencode({ for field, value in output.deployment.models.digits : field => value if !contains(["digest", "queue_url", "dead_letter_queue_url"], field) }) == jsonencode({
+      version       = "1"
+      runtime       = "litert"
+      description   = ""
+      prefixes      = ["digits/", "scans/"]
+      suffixes      = [".png", ".json"]
+      format        = "image"
+      memory_mb     = 1024
+      timeout_s     = 60
+      retries       = 5
+      function_name = "modelyard-digits"
+      alias         = "live"
+      log_group     = "/aws/lambda/modelyard-digits"
+    })
+    error_message = "digits is ${jsonencode(output.deployment.models.digits)}."
+  }
+  assert {
+    condition     = output.deployment.models.digits.digest == sha256("${filesha256("tests/fixtures/models/digits/labels.txt")}  labels.txt\n${filesha256("tests/fixtures/models/digits/model.tflite")}  model.tflite\n")
+    error_message = "The digest of digits is ${output.deployment.models.digits.digest}."
+  }
+  assert {
+    condition     = jsonencode([output.deployment.models.wine.prefixes, output.deployment.models.wine.suffixes]) == jsonencode([["wine/"], []])
+    error_message = "wine takes ${jsonencode([output.deployment.models.wine.prefixes, output.deployment.models.wine.suffixes])}."
+  }
+}
+
+run "buckets_are_private_encrypted_and_kept_by_default" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for bucket in aws_s3_bucket.data : bucket.force_destroy == false])
+    error_message = "Destroying must not delete what lies in the buckets, unless asked for."
+  }
+  assert {
+    condition     = alltrue([for use, bucket in aws_s3_bucket.data : try(aws_s3_bucket_public_access_block.data[use].block_public_policy && aws_s3_bucket_public_access_block.data[use].restrict_public_buckets, false)])
+    error_message = "Every bucket must block public access."
+  }
+  assert {
+    condition = alltrue([
+      for use, bucket in aws_s3_bucket.data : try(jsondecode(aws_s3_bucket_policy.data[use].policy).Statement == [{
+        Sid       = "TlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:*"
+        Resource  = ["arn:aws:s3:::${bucket.bucket}", "arn:aws:s3:::${bucket.bucket}/*"]
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      }], false)
+    ])
+    error_message = "Every bucket must refuse what does not come by TLS."
+  }
+  assert {
+    condition     = toset(keys(aws_s3_bucket_server_side_encryption_configuration.data)) == toset(keys(aws_s3_bucket.data))
+    error_message = "Every bucket must be encrypted."
+  }
+  assert {
+    condition     = aws_s3_bucket_versioning.inputs.versioning_configuration[0].status == "Enabled"
+    error_message = "Inputs must be versioned: a result names the version that it was made from."
+  }
+  assert {
+    condition     = length([for rule in aws_s3_bucket_lifecycle_configuration.data["results"].rule : rule if rule.id == "expiry"]) == 0
+    error_message = "Results must not expire, unless asked for."
+  }
+}
+
+run "what_expires_is_the_users_choice" {
+  command = plan
+
+  variables {
+    expiry_days = { inputs = 7, results = 90 }
+  }
+
+  assert {
+    condition     = [for rule in aws_s3_bucket_lifecycle_configuration.data["results"].rule : rule.expiration[0].days if rule.id == "expiry"] == [90]
+    error_message = "Results expire after 90 days."
+  }
+  assert {
+    condition     = [for rule in aws_s3_bucket_lifecycle_configuration.data["inputs"].rule : rule.expiration[0].days if rule.id == "expiry"] == [7]
+    error_message = "Inputs expire after 7 days."
+  }
+  assert {
+    condition     = length([for rule in aws_s3_bucket_lifecycle_configuration.data["artifacts"].rule : rule if rule.id == "expiry"]) == 0
+    error_message = "Artifacts never expire: functions are made from them."
+  }
+}
+
+run "code_and_layers_are_uploaded_under_names_of_their_content" {
+  command = plan
+
+  assert {
+    condition     = aws_s3_object.code["inference"].key == "code/inference.zip" && aws_s3_object.layer["litert-x86_64"].key == "layers/litert.zip"
+    error_message = "Uploaded: ${aws_s3_object.code["inference"].key}, ${aws_s3_object.layer["litert-x86_64"].key}."
+  }
+}
+
+run "an_existing_network_is_used_as_it_is" {
+  command = plan
+
+  variables {
+    network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"], security_group_id = "sg-1" }
+  }
+
+  assert {
+    condition     = length(module.network) == 0
+    error_message = "No network may be made beside the one that was given."
+  }
+}
+
+run "a_state_of_aws_is_not_applied_to_the_local_stack" {
+  command = plan
+
+  override_data {
+    target = data.aws_caller_identity.current
+    values = { account_id = "000000000000" }
+  }
+
+  expect_failures = [data.aws_caller_identity.current]
+}
+
+run "a_name_that_makes_no_bucket_name_is_refused" {
+  command = plan
+
+  variables {
+    name = "Model_Yard"
+  }
+
+  expect_failures = [var.name]
+}

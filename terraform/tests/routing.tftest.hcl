@@ -1,0 +1,125 @@
+# From an upload to a queue: which keys S3 sends where, and how long a queue keeps trying.
+
+mock_provider "aws" {}
+
+variables {
+  deployment    = { name = "yard", partition = "aws", region = "eu-central-1", account_id = "123456789012" }
+  inputs_bucket = "yard-inputs"
+  models = {
+    digits = { prefixes = ["digits/", "scans/"], suffixes = [".png", ".json"], timeout_s = 60, window_s = 1, retries = 5, tags = {} }
+    wine   = { prefixes = ["wine/"], suffixes = [], timeout_s = 60, window_s = 1, retries = 5, tags = {} }
+  }
+}
+
+run "every_prefix_with_every_suffix_leads_to_the_models_queue" {
+  command = plan
+
+  module {
+    source = "./modules/routing"
+  }
+
+  assert {
+    condition = toset([for queue in aws_s3_bucket_notification.inputs.queue : "${queue.filter_prefix}*${queue.filter_suffix == null ? "" : queue.filter_suffix}"]) == toset([
+      "digits/*.png", "digits/*.json", "scans/*.png", "scans/*.json", "wine/*",
+    ])
+    error_message = "The notification has: ${jsonencode(aws_s3_bucket_notification.inputs.queue)}."
+  }
+  assert {
+    condition = alltrue([
+      for queue in aws_s3_bucket_notification.inputs.queue :
+      queue.queue_arn == "arn:aws:sqs:eu-central-1:123456789012:yard-${startswith(queue.filter_prefix, "wine/") ? "wine" : "digits"}"
+    ])
+    error_message = "The notification has: ${jsonencode(aws_s3_bucket_notification.inputs.queue)}."
+  }
+  assert {
+    condition     = toset(flatten(aws_s3_bucket_notification.inputs.queue[*].events)) == toset(["s3:ObjectCreated:*"])
+    error_message = "Only objects that were made are inputs, however they were made."
+  }
+}
+
+run "more_routes_than_s3_allows_are_refused" {
+  command = plan
+
+  module {
+    source = "./modules/routing"
+  }
+
+  variables {
+    models = {
+      for number in range(101) : "model-${number}" => { prefixes = ["model-${number}/"], suffixes = [], timeout_s = 60, window_s = 1, retries = 5, tags = {} }
+    }
+  }
+
+  expect_failures = [aws_s3_bucket_notification.inputs]
+}
+
+run "a_queue_waits_six_timeouts_and_the_window_before_it_tries_again" {
+  command = plan
+
+  module {
+    source = "./modules/queue"
+  }
+
+  variables {
+    name      = "yard-digits"
+    timeout_s = 45
+    window_s  = 3
+    retries   = 4
+    tags      = {}
+  }
+
+  assert {
+    condition     = aws_sqs_queue.inputs.visibility_timeout_seconds == 6 * 45 + 3
+    error_message = "The visibility timeout is ${aws_sqs_queue.inputs.visibility_timeout_seconds} s."
+  }
+  assert {
+    condition = jsondecode(aws_sqs_queue.inputs.redrive_policy) == {
+      deadLetterTargetArn = "arn:aws:sqs:eu-central-1:123456789012:yard-digits-dlq"
+      maxReceiveCount     = 4
+    }
+    error_message = "The redrive policy is ${aws_sqs_queue.inputs.redrive_policy}."
+  }
+  assert {
+    condition     = aws_sqs_queue.inputs.message_retention_seconds == 4 * 86400 && aws_sqs_queue.dead_letters.message_retention_seconds == 14 * 86400
+    error_message = "Inputs are kept 4 days, dead letters 14."
+  }
+  assert {
+    condition     = jsondecode(aws_sqs_queue.dead_letters.redrive_allow_policy).sourceQueueArns == ["arn:aws:sqs:eu-central-1:123456789012:yard-digits"]
+    error_message = "Only the model's own queue may put letters here: ${aws_sqs_queue.dead_letters.redrive_allow_policy}."
+  }
+  assert {
+    condition     = aws_sqs_queue.inputs.sqs_managed_sse_enabled && aws_sqs_queue.dead_letters.sqs_managed_sse_enabled
+    error_message = "Both queues are encrypted."
+  }
+}
+
+run "only_the_inputs_bucket_of_this_account_may_send" {
+  command = plan
+
+  module {
+    source = "./modules/queue"
+  }
+
+  variables {
+    name      = "yard-digits"
+    timeout_s = 60
+    window_s  = 1
+    retries   = 5
+    tags      = {}
+  }
+
+  assert {
+    condition = jsondecode(aws_sqs_queue.inputs.policy).Statement == [{
+      Sid       = "InputsBucket"
+      Effect    = "Allow"
+      Principal = { Service = "s3.amazonaws.com" }
+      Action    = "sqs:SendMessage"
+      Resource  = "arn:aws:sqs:eu-central-1:123456789012:yard-digits"
+      Condition = {
+        ArnEquals    = { "aws:SourceArn" = "arn:aws:s3:::yard-inputs" }
+        StringEquals = { "aws:SourceAccount" = "123456789012" }
+      }
+    }]
+    error_message = "The policy is ${aws_sqs_queue.inputs.policy}."
+  }
+}

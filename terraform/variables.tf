@@ -1,0 +1,77 @@
+variable "name" {
+  description = "Name of the deployment; every resource's name begins with it."
+  type        = string
+  default     = "modelyard"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,15}$", var.name))
+    error_message = "The name must be 2 to 16 lower-case letters, digits and hyphens and begin with a letter: the names of buckets and functions are made from it."
+  }
+}
+
+variable "registry_file" {
+  description = "The model registry; a relative path counts from this folder."
+  type        = string
+  default     = "../model_registry.yaml"
+  nullable    = false
+}
+
+variable "packages_manifest" {
+  description = "The manifest that `modelctl package` wrote beside the packages; a relative path counts from this folder."
+  type        = string
+  default     = "../build/packages/manifest.json"
+  nullable    = false
+}
+
+variable "runtime_images" {
+  description = "Container image by runtime, as an ECR URI. A runtime named here runs from its image instead of a layer; on AWS, tensorflow must."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "network" {
+  description = "An existing network to use instead of an own one: private subnets, each in another availability zone, with a route to S3, and a security group for the functions that lets them reach S3 (HTTPS)."
+  type = object({
+    vpc_id            = string
+    subnet_ids        = list(string)
+    security_group_id = string
+  })
+  default = null
+}
+
+variable "expiry_days" {
+  description = "Days after which objects go: inputs and results (null: never), and versions of inputs that a later upload replaced."
+  type = object({
+    inputs          = optional(number)
+    replaced_inputs = optional(number, 30)
+    results         = optional(number)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for days in values(var.expiry_days) : days == null ? true : days >= 1 && floor(days) == days])
+    error_message = "expiry_days counts whole days, one at least."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days for which the functions' logs are kept."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "CloudWatch Logs keeps logs for 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653 days."
+  }
+}
+
+variable "force_destroy" {
+  description = "Whether `terraform destroy` also deletes what lies in the buckets."
+  type        = bool
+  default     = false
+  nullable    = false
+}

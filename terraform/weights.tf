@@ -1,0 +1,24 @@
+locals {
+  # Two hyphens: no model's name can make the same one.
+  weights_sync_name = "${var.name}--weights-sync"
+}
+
+module "weights_sync" {
+  source = "./modules/weights_sync"
+
+  deployment         = local.deployment
+  name               = local.weights_sync_name
+  artifacts_bucket   = local.buckets.artifacts
+  file_system        = module.storage.file_system
+  network            = local.network
+  log_retention_days = var.log_retention_days
+
+  package = {
+    lambda_runtime = module.packages.lambda_runtime
+    s3_bucket      = aws_s3_object.code["weights_sync"].bucket
+    s3_key         = aws_s3_object.code["weights_sync"].key
+  }
+
+  # Not before it can mount and read S3: mount targets, the rules of their security groups, the endpoint's route.
+  depends_on = [module.storage, module.network]
+}
