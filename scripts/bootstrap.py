@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 import urllib.error
 import urllib.request
 import venv
@@ -82,8 +83,8 @@ def check_python() -> None:
 
 def install_packages() -> None:
     """Make .venv and install exactly what requirements.lock names, every file checked against its hash."""
-    parts = (LOCK.read_bytes(), (CHECKOUT / "pyproject.toml").read_bytes(), sys.version.encode(), str(VENV).encode())
-    wanted = hashlib.sha256(b"\0".join(parts)).hexdigest()
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    wanted = hashlib.sha256(repr((LOCK.read_text(), project, sys.version, VENV)).encode()).hexdigest()
     marker = VENV / "installed"
     if marker.exists() and marker.read_text() == wanted:
         return

@@ -77,7 +77,9 @@ class Deployment:
         self.inputs: str = described["buckets"]["inputs"]
         self.results: str = described["buckets"]["results"]
         self.models: Mapping[str, Model] = {
-            name: Model(name=name, **{k: tuple(v) if isinstance(v, list) else v for k, v in model.items()})
+            name: Model(
+                **{**model, "name": name, "prefixes": tuple(model["prefixes"]), "suffixes": tuple(model["suffixes"])}
+            )
             for name, model in sorted(described["models"].items())
         }
 

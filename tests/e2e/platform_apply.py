@@ -3,6 +3,6 @@
 from pytest_terraform import terraform
 
 
-@terraform("terraform", scope="session")
+@terraform("terraform", scope="session")  # type: ignore[untyped-decorator]  # pytest-terraform has no types
 def applied() -> None:
     """Only carries the decorator."""

@@ -1,15 +1,18 @@
 """`modelctl up` from nothing, up again, `terraform destroy`, `modelctl down`: what comes and that all of it goes."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
-from modelctl.local.stack import LocalStack
 
 from e2e.conftest import run_modelctl
 from e2e.test_modelctl import SCAN
-from modelctl import paths
+from modelctl import paths, terraform
+from modelctl.local.stack import LocalStack
 
 REGISTRY = """\
 version: 1
@@ -39,13 +42,16 @@ def test_up_serves_another_registry_a_second_up_changes_nothing_and_down_leaves_
     up = run_modelctl(home, "up", "--registry", registry, "--json", timeout_s=600)
     assert up.status == 0, up.err
     assert up.document["models"] == ["seven"]
-
     predicted = run_modelctl(home, "predict", "seven", SCAN, "--json")
     assert predicted.status == 0, predicted.err
 
     again = run_modelctl(home, "up", timeout_s=600)
     assert again.status == 0, again.err
-    assert "terraform apply: 0 of 0 changes" in again.err or "no changes" in again.err
+    assert "terraform apply: nothing to change" in again.err
+
+    resynced = run_modelctl(home, "up", "--resync", "seven", timeout_s=600)
+    assert resynced.status == 0, resynced.err
+    assert "terraform apply: 2 of 2 changes made" in resynced.err
     assert run_modelctl(home, "predict", "seven", SCAN, "--json").status == 0
 
     started = _processes(home)
@@ -58,6 +64,52 @@ def test_up_serves_another_registry_a_second_up_changes_nothing_and_down_leaves_
 
     assert run_modelctl(home, "down").status == 0, "down of nothing is done at once"
     assert run_modelctl(home, "predict", "seven", SCAN).status == 1
+
+
+def test_destroy_leaves_nothing_in_the_account(home: Path, tmp_path: Path) -> None:
+    registry = tmp_path / "registry.yaml"
+    registry.write_text(REGISTRY.format(checkout=paths.CHECKOUT, scale=1 / 255))
+    assert run_modelctl(home, "up", "--registry", registry, timeout_s=600).status == 0
+    assert run_modelctl(home, "predict", "seven", SCAN).status == 0
+    env = {**os.environ, **run_modelctl(home, "env", "--json").document}
+    env.pop("AWS_PROFILE", None)
+    assert _left(env)["functions"], "what is looked for must be there before, or finding nothing proves nothing"
+
+    command = [terraform.binary(), f"-chdir={paths.TERRAFORM}", "destroy", "-auto-approve", "-no-color"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {kind: found for kind, found in _left(env).items() if found} == {}
+    assert run_modelctl(home, "down").status == 0
+
+
+def _left(env: dict[str, str]) -> dict[str, list[Any]]:
+    """What the account holds, by kind."""
+
+    def client(service: str) -> Any:
+        return boto3.client(
+            service,  # type: ignore[call-overload]  # one of those below
+            region_name=env["AWS_REGION"],
+            endpoint_url=env["AWS_ENDPOINT_URL"],
+            verify=env["AWS_CA_BUNDLE"],
+            aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    own = [{"Name": "tag:Modelyard", "Values": ["*"]}]
+    return {
+        "functions": client("lambda").list_functions()["Functions"],
+        "layers": client("lambda").list_layers()["Layers"],
+        "event source mappings": client("lambda").list_event_source_mappings()["EventSourceMappings"],
+        "queues": client("sqs").list_queues().get("QueueUrls", []),
+        "buckets": client("s3").list_buckets()["Buckets"],
+        "file systems": client("efs").describe_file_systems()["FileSystems"],
+        "access points": client("efs").describe_access_points()["AccessPoints"],
+        "roles": client("iam").list_roles()["Roles"],
+        "log groups": client("logs").describe_log_groups()["logGroups"],
+        "networks": client("ec2").describe_vpcs(Filters=own)["Vpcs"],
+        "endpoints": client("ec2").describe_vpc_endpoints()["VpcEndpoints"],
+    }
 
 
 def _processes(home: Path) -> list[str]:
