@@ -28,7 +28,7 @@ resource "aws_s3_object" "layer" {
   for_each = module.packages.layers
 
   bucket      = aws_s3_bucket.data["artifacts"].id
-  key         = "layers/${basename(each.value.path)}"
+  key         = "layers/${each.key}/${basename(each.value.path)}"
   source      = each.value.path
   source_hash = each.value.sha256
 

@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from modelctl import console
 from modelctl.commands import (
     env,
+    image,
     invoke,
     logs,
     package,
@@ -58,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (validate, package, stack, env, predict, invoke, status, logs):
+    for command in (validate, package, image, stack, env, predict, invoke, status, logs):
         command.add_to(commands)
     return parser
 

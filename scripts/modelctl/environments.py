@@ -1,15 +1,14 @@
-"""Python environments that functions run in on the local stack, made with uv from locked requirements."""
+"""Python environments made with uv from locked requirements, such as those of functions on the local stack."""
 
 import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from modelctl import paths
-from modelctl.errors import UserError
+from modelctl import paths, programs
 
 # Written last: an environment without it was interrupted while it was made.
 _MARKER = ".modelyard"
@@ -34,30 +33,28 @@ def ensure(name: str, requirements: Path) -> Path:
         if marker.is_file() and marker.read_text() == wanted:
             return folder
         shutil.rmtree(folder, ignore_errors=True)
-        _uv(name, "venv", "--quiet", "--python", sys.executable, str(folder))
-        _uv(
-            name,
-            *("pip", "install", "--quiet", "--python", str(folder / "bin" / "python")),
-            *("--require-hashes", "--compile-bytecode", "--requirements", str(requirements)),
+        failure = f"Python environment {name!r} could not be made; mend what uv says and run the command again"
+        uv(failure, "venv", "--quiet", "--python", sys.executable, folder)
+        uv(
+            failure,
+            *("pip", "install", "--quiet", "--python", folder / "bin" / "python"),
+            *("--require-hashes", "--compile-bytecode", "--requirements", requirements),
         )
         marker.write_text(wanted)
     return folder
 
 
+def uv(failure: str, *arguments: str | Path, env: Mapping[str, str] | None = None) -> str:
+    """Run the uv that is installed beside this Python, with `env` added to the environment; return what it printed.
+
+    Raises:
+        UserError: it failed; the message is `failure` and what uv said.
+    """
+    # A VIRTUAL_ENV of the shell would only make uv warn that it is not the one meant.
+    inherited = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    return programs.run(failure, Path(sys.executable).parent / "uv", *arguments, env={**inherited, **(env or {})})
+
+
 def _fingerprint(requirements: Path) -> str:
     """Return what an environment follows from: the locked requirements and the Python that runs them."""
     return f"{hashlib.sha256(requirements.read_bytes()).hexdigest()} {sys.version} {sys.base_prefix}\n"
-
-
-def _uv(name: str, *arguments: str) -> None:
-    """Run the uv that is installed beside this Python."""
-    uv = Path(sys.executable).parent / "uv"
-    # A VIRTUAL_ENV of the shell would only make uv warn that it is not the one meant.
-    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    # Functions run as users of their own, who must be able to read it whatever the umask of the shell.
-    done = subprocess.run([uv, *arguments], env=environment, umask=0o022, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise UserError(
-            f"Python environment {name!r}: `uv {arguments[0]}` failed; mend what it says and run the command again:\n"
-            f"{done.stderr.strip()}"
-        )

@@ -1,8 +1,12 @@
 """Builds what Terraform uploads: a layer per runtime, the functions' code, and the manifest that names them.
 
-All of it lies in `build/packages/`. A zip is the same to the byte whenever one Python builds it (sorted entries, fixed
-times and permissions) and is named by a digest of what it follows from, so one that is there is up to date. Its modules
-are compiled: a function cannot write `.pyc` files itself and would pay for their lack at every cold start.
+All of it lies in `build/packages/`. A zip is the same to the byte whenever one version of Python builds it (sorted
+entries, fixed times and permissions) and is named by a digest of what it follows from, so one that is there is up to
+date. Its modules are compiled: a function cannot write `.pyc` files itself and would pay for their lack at every cold
+start.
+
+The manifest is of one target, the local stack or AWS. The packages of the other stay where they are: changing over is a
+matter of writing the manifest anew.
 """
 
 import fcntl
@@ -11,24 +15,24 @@ import io
 import json
 import platform
 import stat
-import subprocess
 import sys
+import sysconfig
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
-from modelctl import console, environments, paths
+from modelctl import console, environments, paths, programs
 from modelctl.errors import UserError
 
 # What a layer must be able to import with nothing but Python around it, by runtime.
 _LAYERS = {"litert": ("ai_edge_litert.interpreter", "numpy", "PIL.Image")}
-# Too large for a layer. On the local stack the code of such a runtime names a Python environment instead.
-_ENVIRONMENTS = ("tensorflow",)
-_RUNTIMES = (*_LAYERS, *_ENVIRONMENTS)
+# Too large for a layer: an image on AWS, and on the local stack code that names a Python environment.
+IMAGES = ("tensorflow",)
+_RUNTIMES = (*_LAYERS, *IMAGES)
 
 # Files of a layer that no function needs, by their path in the layer; `*` matches slashes as well.
 _LEFT_OUT = (
@@ -56,8 +60,9 @@ _LEFT_OUT = (
 # Function and layers together: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _UNZIPPED_LIMIT = 250 * 1024 * 1024
 
-# Lambda's names for what Python calls the machine.
-_ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+# The Lambda runtime on AWS, and by architecture what its Amazon Linux 2023 (glibc 2.34) can load, as uv names it.
+_AWS_PYTHON = "3.13"
+_AWS_PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 
 
 class Package(TypedDict):
@@ -83,10 +88,28 @@ class Manifest(TypedDict):
 
 
 @dataclass(frozen=True)
+class _Target:
+    """What packages are built for.
+
+    Args:
+        name: as in the manifest.
+        python: the Python that compiles.
+        version: its version in full, such as "3.13.2"; another may compile to other bytes.
+        platforms: by architecture, the platform that layers are for; None is this machine.
+    """
+
+    name: Literal["local", "aws"]
+    python: str
+    version: str
+    platforms: Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
 class _Recipe:
     """How a package is made.
 
     Args:
+        target: what it is for.
         name: what its file name begins with.
         inputs: all that its content follows from.
         unpacked_at: the folder in which Lambda unpacks it, for tracebacks.
@@ -94,6 +117,7 @@ class _Recipe:
         imports: modules that must be importable from the package's folder `python`.
     """
 
+    target: _Target
     name: str
     inputs: Sequence[bytes]
     unpacked_at: str
@@ -104,9 +128,9 @@ class _Recipe:
     def path(self) -> Path:
         """Where the package lies, or will."""
         # This file is part of what a package follows from: what it leaves out, how it zips.
-        parts = (Path(__file__).read_bytes(), sys.version.encode(), *self.inputs)
+        parts = (Path(__file__).read_bytes(), self.target.version.encode(), *self.inputs)
         digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
-        return paths.PACKAGES / f"{self.name}-{digest[:16]}.zip"
+        return paths.PACKAGES / f"{self.name}-{self.target.name}-{digest[:16]}.zip"
 
     def make(self) -> None:
         """Make the package unless it is there."""
@@ -115,65 +139,121 @@ class _Recipe:
         with console.step(f"package {self.name}"), tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             self.fill(folder)
-            _compile(folder, self.unpacked_at)
+            _compile(self.target.python, folder, self.unpacked_at)
             if self.imports:
                 _check_imports(self.name, folder / "python", self.imports)
-            unzipped = _zip(self.name, folder, self.path)
-        console.note(f"  {_size(self.path.stat().st_size)}, unzipped {_size(unzipped)}")
+            _zip(folder, self.path)
 
     def package(self) -> Package:
         """Say what was made."""
         return Package(file=self.path.name, sha256=hashlib.sha256(self.path.read_bytes()).hexdigest())
 
 
-def build(runtimes: Sequence[str] | None = None) -> Manifest:
-    """Build the functions' code and the given runtimes (default: all) for the local stack, and write the manifest.
+def build(runtimes: Sequence[str] | None = None, target: Literal["local", "aws"] = "local") -> Manifest:
+    """Build the functions' code and the given runtimes (default: all that are packages), and write the manifest.
 
     What is up to date is not built again. A runtime that was not asked for stays in the manifest if it is up to date.
 
     Raises:
-        UserError: a runtime or the architecture of this machine is unknown, or a package could not be made.
+        UserError: a runtime is unknown or no package on the target, or a package could not be made.
     """
-    wanted = _RUNTIMES if runtimes is None else runtimes
-    for runtime in wanted:
-        if runtime not in _RUNTIMES:
-            raise UserError(f"there is no runtime {runtime!r}: expected {' or '.join(_RUNTIMES)}")
+    _check_runtimes(runtimes or (), target)
+    described = _local() if target == "local" else _aws()
     paths.PACKAGES.mkdir(parents=True, exist_ok=True)
     with (paths.PACKAGES / ".lock").open("w") as lock:
         # Two builds at once would remove each other's packages.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        manifest = _build(wanted)
+        manifest = _build(described, _RUNTIMES if runtimes is None else runtimes)
+        _check_sizes(manifest)
         _replace(paths.PACKAGES / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
-        for file in {file.name for file in paths.PACKAGES.glob("*.zip")} - _files(manifest):
+        named = {package["file"] for package in contents(manifest).values()}
+        for file in {file.name for file in paths.PACKAGES.glob(f"*-{target}-*.zip")} - named:
             (paths.PACKAGES / file).unlink()
     return manifest
 
 
-def _build(wanted: Sequence[str]) -> Manifest:
+def contents(manifest: Manifest) -> dict[str, Package]:
+    """Return every package of a manifest by what people call it, such as "layer litert x86_64"."""
+    code = {f"code {name}": package for name, package in manifest["code"].items()}
+    layers = {
+        f"layer {runtime} {architecture}": package
+        for runtime, packages in manifest["layers"].items()
+        for architecture, package in packages.items()
+    }
+    return {**code, **layers}
+
+
+def sizes(package: Package) -> tuple[int, int]:
+    """Return the bytes of a package as it lies there, and unzipped."""
+    file = paths.PACKAGES / package["file"]
+    with zipfile.ZipFile(file) as archive:
+        return file.stat().st_size, sum(entry.file_size for entry in archive.infolist())
+
+
+def for_people(size: int) -> str:
+    """Say a number of bytes as AWS counts them: 1 MB is 1,024 KB."""
+    return f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{size / 2**10:.0f} KB"
+
+
+def _check_runtimes(runtimes: Sequence[str], target: Literal["local", "aws"]) -> None:
+    """Refuse what cannot be packaged."""
+    for runtime in runtimes:
+        if runtime not in _RUNTIMES:
+            raise UserError(f"there is no runtime {runtime!r}: expected {' or '.join(_RUNTIMES)}")
+        if target == "aws" and runtime in IMAGES:
+            raise UserError(
+                f"the runtime {runtime} is too large for a layer and runs on AWS from a container image: "
+                f"run `modelctl image {runtime}`"
+            )
+
+
+def _local() -> _Target:
+    """Describe the local stack: the Python that runs this."""
+    # Functions run on this machine's processor there, whichever the registry names.
+    return _Target("local", sys.executable, platform.python_version(), dict.fromkeys(_AWS_PLATFORMS))
+
+
+def _aws() -> _Target:
+    """Describe AWS, with a Python of its version that is on this machine or, failing that, that uv fetches."""
+    program = "import platform, sys; print(sys.executable, platform.python_version(), sep='\\n')"
+    with console.step(f"looking for Python {_AWS_PYTHON}"):
+        found = environments.uv(
+            f"packages for AWS are compiled by Python {_AWS_PYTHON}, and uv could neither find nor fetch it; "
+            f"install Python {_AWS_PYTHON} and run the command again",
+            *("run", "--quiet", "--no-project", "--python", f"cpython{_AWS_PYTHON}"),
+            *("python", "-I", "-c", program),
+            # A shim of pyenv runs a version that is installed only where it is chosen as well.
+            env={"PYENV_VERSION": _AWS_PYTHON},
+        )
+    python, version = found.splitlines()
+    return _Target("aws", python, version, _AWS_PLATFORMS)
+
+
+def _build(target: _Target, wanted: Sequence[str]) -> Manifest:
     """Make the packages of the wanted runtimes; describe them, and those of the others that are up to date."""
     sources = _read_sources()
     listing = "".join(f"{hashlib.sha256(content).hexdigest()}  {path}\n" for path, content in sources.items())
     manifest = Manifest(
         manifest_version=1,
-        target="local",
-        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        target=target.name,
+        python=".".join(target.version.split(".")[:2]),
         sources=hashlib.sha256(listing.encode()).hexdigest(),
         code={},
         layers={},
     )
     for function in ("inference", "weights_sync"):
-        recipe = _code(function, _modules(sources, function))
+        recipe = _code(target, function, _modules(sources, function))
         recipe.make()
         manifest["code"][recipe.name] = recipe.package()
-    for runtime, imports in _LAYERS.items():
-        architecture = _architecture()
-        recipe = _layer(f"{runtime}-{architecture}", _requirements(runtime), imports)
+    for runtime in _LAYERS:
+        recipes = {architecture: _layer(target, runtime, architecture) for architecture in target.platforms}
         if runtime in wanted:
-            recipe.make()
-        if recipe.path.exists():
-            manifest["layers"][runtime] = {architecture: recipe.package()}
-    for runtime in _ENVIRONMENTS:
-        recipe = _environment_code(runtime, _modules(sources, "inference"))
+            for recipe in recipes.values():
+                recipe.make()
+        if all(recipe.path.exists() for recipe in recipes.values()):
+            manifest["layers"][runtime] = {architecture: recipe.package() for architecture, recipe in recipes.items()}
+    for runtime in IMAGES if target.name == "local" else ():
+        recipe = _environment_code(target, runtime, _modules(sources, "inference"))
         if runtime in wanted:
             with console.step(f"Python environment {runtime}"):
                 environments.ensure(runtime, _requirements(runtime))
@@ -181,6 +261,18 @@ def _build(wanted: Sequence[str]) -> Manifest:
         if recipe.path.exists():
             manifest["code"][recipe.name] = recipe.package()
     return manifest
+
+
+def _check_sizes(manifest: Manifest) -> None:
+    """Refuse a layer that Lambda does not take together with the code of the inference function."""
+    _, code = sizes(manifest["code"]["inference"])
+    for name, package in contents(manifest).items():
+        unzipped = code + sizes(package)[1]
+        if name.startswith("layer ") and unzipped > _UNZIPPED_LIMIT:
+            raise UserError(
+                f"{name}: {for_people(unzipped)} unzipped, together with the code, and Lambda takes "
+                f"{for_people(_UNZIPPED_LIMIT)} at most: leave out more, or make the runtime an image"
+            )
 
 
 def _read_sources() -> dict[str, bytes]:
@@ -204,15 +296,7 @@ def _requirements(runtime: str) -> Path:
     return paths.FUNCTIONS / "inference" / "requirements" / f"{runtime}.txt"
 
 
-def _architecture() -> str:
-    """Return Lambda's name for the architecture of this machine."""
-    machine = platform.machine()
-    if machine not in _ARCHITECTURES:
-        raise UserError(f"this machine is a {machine!r}: layers can be built on {', '.join(_ARCHITECTURES)}")
-    return _ARCHITECTURES[machine]
-
-
-def _code(name: str, files: Mapping[str, bytes]) -> _Recipe:
+def _code(target: _Target, name: str, files: Mapping[str, bytes]) -> _Recipe:
     """Describe a package of code: its files, by path, and nothing else."""
 
     def fill(folder: Path) -> None:
@@ -221,34 +305,28 @@ def _code(name: str, files: Mapping[str, bytes]) -> _Recipe:
             (folder / path).write_bytes(content)
 
     inputs = [part for path, content in files.items() for part in (path.encode(), content)]
-    return _Recipe(name, inputs, "/var/task", fill)
+    return _Recipe(target, name, inputs, "/var/task", fill)
 
 
-def _environment_code(runtime: str, modules: Mapping[str, bytes]) -> _Recipe:
+def _environment_code(target: _Target, runtime: str, modules: Mapping[str, bytes]) -> _Recipe:
     """Describe the code of the inference function that runs in a Python environment of the local stack."""
-    code = _code(
-        f"inference-{runtime}", {**modules, ".environment": str((paths.ENVIRONMENTS / runtime).absolute()).encode()}
-    )
+    environment = str((paths.ENVIRONMENTS / runtime).absolute()).encode()
+    code = _code(target, f"inference-{runtime}", {**modules, ".environment": environment})
     # Other requirements make another environment at the same place: a function that is running must start anew.
     return replace(code, inputs=(*code.inputs, _requirements(runtime).read_bytes()))
 
 
-def _layer(name: str, requirements: Path, imports: Sequence[str]) -> _Recipe:
-    """Describe a layer with the packages of `requirements`, for the Python and the machine that run this."""
+def _layer(target: _Target, runtime: str, architecture: str) -> _Recipe:
+    """Describe a layer with the locked requirements of a runtime."""
+    requirements, wanted = _requirements(runtime), target.platforms[architecture]
+    name = f"{runtime}-{architecture}" if wanted else runtime
 
     def fill(folder: Path) -> None:
-        _run(
+        environments.uv(
             f"layer {name}: uv could not install {requirements.name}; mend what it says and run the command again",
-            *(Path(sys.executable).parent / "uv", "pip", "install", "--quiet", "--python", sys.executable),
-            *(
-                "--target",
-                folder / "python",
-                "--require-hashes",
-                "--only-binary",
-                ":all:",
-                "--requirements",
-                requirements,
-            ),
+            *("pip", "install", "--quiet", "--python", target.python, "--target", folder / "python"),
+            *(("--python-platform", wanted) if wanted else ()),
+            *("--require-hashes", "--only-binary", ":all:", "--requirements", requirements),
         )
         for entry in _entries(folder):
             if any(fnmatchcase(entry, pattern) for pattern in _LEFT_OUT):
@@ -258,14 +336,16 @@ def _layer(name: str, requirements: Path, imports: Sequence[str]) -> _Recipe:
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
 
-    return _Recipe(name, (requirements.read_bytes(), name.encode()), "/opt", fill, imports)
+    inputs = (requirements.read_bytes(), (wanted or sysconfig.get_platform()).encode())
+    # Here only what is for this machine can be imported. What is left out is the same everywhere.
+    return _Recipe(target, name, inputs, "/opt", fill, imports=() if wanted else _LAYERS[runtime])
 
 
-def _compile(folder: Path, unpacked_at: str) -> None:
+def _compile(python: str, folder: Path, unpacked_at: str) -> None:
     """Add the `.pyc` files, which Python trusts without a look at the time of their source (unzipping changes it)."""
-    _run(
+    programs.run(
         f"the modules in {unpacked_at} could not be compiled; mend what Python says",
-        *(sys.executable, "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
+        *(python, "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
         *("-s", folder, "-p", unpacked_at, folder),
         # A process of its own with a fixed environment: the bytes of a .pyc file show what its compiler had imported
         # before, and in which order strings hash.
@@ -276,31 +356,23 @@ def _compile(folder: Path, unpacked_at: str) -> None:
 def _check_imports(name: str, packages: Path, modules: Sequence[str]) -> None:
     """Make sure that a layer has all that its modules need."""
     statement = f"import sys; sys.path.append({str(packages)!r}); import {', '.join(modules)}"
-    _run(
+    programs.run(
         f"layer {name}: it cannot be imported by itself; add to its requirements, or leave less out in {__file__}",
         *(sys.executable, "-I", "-S", "-B", "-c", statement),
     )
 
 
-def _zip(name: str, folder: Path, file: Path) -> int:
-    """Zip the files of `folder` and return their size in bytes, unzipped."""
-    entries = _entries(folder)
-    size = sum((folder / path).stat().st_size for path in entries)
-    if size > _UNZIPPED_LIMIT:
-        raise UserError(
-            f"package {name}: {_size(size)} unzipped, and Lambda takes {_size(_UNZIPPED_LIMIT)} at most: "
-            "leave out more, or make the runtime an image"
-        )
+def _zip(folder: Path, file: Path) -> None:
+    """Zip the files of a folder."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in entries:
+        for path in _entries(folder):
             entry = zipfile.ZipInfo(path, date_time=(1980, 1, 1, 0, 0, 0))
             entry.create_system = 3  # Unix, which gives the permissions their meaning
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, (folder / path).read_bytes())
     _replace(file, buffer.getvalue())
-    return size
 
 
 def _entries(folder: Path) -> list[str]:
@@ -313,20 +385,3 @@ def _replace(file: Path, content: bytes) -> None:
     temporary = file.with_name(".new")
     temporary.write_bytes(content)
     temporary.replace(file)
-
-
-def _files(manifest: Manifest) -> set[str]:
-    """Return the names of the files that a manifest names."""
-    return {package["file"] for group in (manifest["code"], *manifest["layers"].values()) for package in group.values()}
-
-
-def _run(failure: str, *command: str | Path, env: Mapping[str, str] | None = None) -> None:
-    """Run a program; if it fails, raise a UserError with `failure` and what the program said."""
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise UserError(f"{failure}:\n{(done.stderr + done.stdout).strip()}")
-
-
-def _size(size: int) -> str:
-    """Say a number of bytes for people."""
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} KB"

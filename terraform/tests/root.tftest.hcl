@@ -150,7 +150,7 @@ run "code_and_layers_are_uploaded_under_names_of_their_content" {
   command = plan
 
   assert {
-    condition     = aws_s3_object.code["inference"].key == "code/inference.zip" && aws_s3_object.layer["litert-x86_64"].key == "layers/litert.zip"
+    condition     = aws_s3_object.code["inference"].key == "code/inference.zip" && aws_s3_object.layer["litert-x86_64"].key == "layers/litert-x86_64/litert.zip"
     error_message = "Uploaded: ${aws_s3_object.code["inference"].key}, ${aws_s3_object.layer["litert-x86_64"].key}."
   }
 }

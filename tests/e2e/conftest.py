@@ -92,8 +92,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 
 
 @pytest.fixture(scope="session")
-def platform(stack: LocalStack, request: pytest.FixtureRequest) -> Iterator[Platform]:
-    """The platform with the committed registry, applied by pytest-terraform and destroyed at the end."""
+def shell(stack: LocalStack) -> Iterator[None]:
+    """This process's environment as `modelctl env` sets it; pytest-terraform reads it, also when it destroys."""
     settings = {
         **stack.environment(),
         **terraform.providers(),
@@ -107,14 +107,20 @@ def platform(stack: LocalStack, request: pytest.FixtureRequest) -> Iterator[Plat
             patch.delenv(name)
         for name, value in settings.items():
             patch.setenv(name, value)
-        applied = request.getfixturevalue("terraform")
-        # From here on the stack is as `modelctl up` would have left it: with its own copy of the state.
-        state = stack.home / "state" / "local" / "terraform.tfstate"
-        state.parent.mkdir(parents=True)
-        shutil.copy(applied.terraform.state_path, state)
-        env = {**os.environ, "TF_DATA_DIR": str(stack.home / "terraform")}
-        terraform.Root(env).init(f"workspace_dir={stack.home / 'state'}")
-        yield Platform(stack.home, env, applied.outputs["deployment"]["value"])
+        yield
+
+
+@pytest.fixture(scope="session")
+def platform(stack: LocalStack, shell: None, request: pytest.FixtureRequest) -> Platform:
+    """The platform with the committed registry, applied by pytest-terraform and destroyed at the end."""
+    applied = request.getfixturevalue("terraform")
+    # From here on the stack is as `modelctl up` would have left it: with its own copy of the state.
+    state = stack.home / "state" / "local" / "terraform.tfstate"
+    state.parent.mkdir(parents=True)
+    shutil.copy(applied.terraform.state_path, state)
+    env = {**os.environ, "TF_DATA_DIR": str(stack.home / "terraform")}
+    terraform.Root(env).init(f"workspace_dir={stack.home / 'state'}")
+    return Platform(stack.home, env, applied.outputs["deployment"]["value"])
 
 
 @pytest.fixture(scope="session")

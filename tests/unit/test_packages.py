@@ -2,19 +2,27 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from modelctl import packages, paths, terraform
+from modelctl.cli import main
 from modelctl.errors import UserError
 
+MAGIC_NUMBER_313 = (3571).to_bytes(2, "little") + b"\r\n"
+EM_X86_64, EM_AARCH64 = 62, 183  # e_machine of the ELF header
 UNCHECKED_HASH = (1).to_bytes(4, "little")  # PEP 552: valid whatever the source beside it is
 
 
@@ -26,11 +34,17 @@ class Yard:
         self.packages = folder / "packages"
         shutil.copytree(paths.FUNCTIONS, self.functions, ignore=shutil.ignore_patterns("__pycache__"))
 
-    def build(self, runtimes: list[str] | None = None) -> packages.Manifest:
+    def build(self, runtimes: list[str] | None = None, target: Literal["local", "aws"] = "local") -> packages.Manifest:
+        with self.used():
+            return packages.build(runtimes, target)
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Have modelctl work here."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(paths, "FUNCTIONS", self.functions)
             patch.setattr(paths, "PACKAGES", self.packages)
-            return packages.build(runtimes)
+            yield
 
     def open(self, package: packages.Package) -> zipfile.ZipFile:
         return zipfile.ZipFile(self.packages / package["file"])
@@ -42,8 +56,7 @@ class Yard:
 
 
 def layer(manifest: packages.Manifest) -> packages.Package:
-    (package,) = manifest["layers"]["litert"].values()
-    return package
+    return manifest["layers"]["litert"]["x86_64"]
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +69,26 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Yard, packages.Mani
 @pytest.fixture
 def yard(tmp_path: Path, built: tuple[Yard, packages.Manifest]) -> Yard:
     """Everything, built, for one test to change."""
-    yard = Yard(tmp_path)
-    shutil.copytree(built[0].packages, yard.packages, copy_function=os.link)
-    return yard
+    return copy(built[0], tmp_path)
+
+
+@pytest.fixture(scope="module")
+def for_aws(tmp_path_factory: pytest.TempPathFactory) -> tuple[Yard, packages.Manifest]:
+    """The packages for AWS, built once; for tests that change nothing."""
+    yard = Yard(tmp_path_factory.mktemp("for-aws"))
+    try:
+        return yard, yard.build(target="aws")
+    except UserError as problem:
+        if "could neither find nor fetch it" in str(problem):
+            pytest.skip("there is no Python 3.13 on this machine, and uv cannot fetch one")
+        raise
+
+
+def copy(yard: Yard, folder: Path) -> Yard:
+    """Link what was built into a yard that a test may change."""
+    new = Yard(folder)
+    shutil.copytree(yard.packages, new.packages, copy_function=os.link)
+    return new
 
 
 def test_the_same_sources_give_the_same_bytes_in_another_folder(
@@ -165,13 +195,13 @@ print(model.get_signature_runner("serving_default")(scan=scan)["output_0"].shape
 
 
 def test_terraform_accepts_what_was_built(built: tuple[Yard, packages.Manifest], tmp_path: Path) -> None:
-    assert problems(built[0], built[1], tmp_path) == []
+    assert problems(built[0], tmp_path) == []
 
 
 def test_terraform_sees_that_a_source_was_changed(yard: Yard, tmp_path: Path) -> None:
-    manifest = yard.build()
+    yard.build()
     (yard.functions / "weights_sync" / "new.py").write_text("")
-    (problem,) = problems(yard, manifest, tmp_path)
+    (problem,) = problems(yard, tmp_path)
     assert "stale" in problem
 
 
@@ -208,7 +238,7 @@ def test_a_function_without_code_is_refused(yard: Yard) -> None:
 def test_a_layer_that_lacks_a_dependency_is_not_built(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "_LEFT_OUT", (*packages._LEFT_OUT, "python/numpy/*"))
     (yard.packages / layer(yard.build())["file"]).unlink()
-    with pytest.raises(UserError, match=r"layer litert-.* cannot be imported(.|\n)*No module named 'numpy'"):
+    with pytest.raises(UserError, match=r"layer litert: it cannot be imported(.|\n)*No module named 'numpy'"):
         yard.build(["litert"])
     assert not list(yard.packages.glob("litert-*"))
 
@@ -218,15 +248,117 @@ def test_requirements_that_do_not_match_their_hashes_are_refused(yard: Yard) -> 
     text = requirements.read_text()
     at = text.index("numpy==")
     requirements.write_text(text[:at] + text[at:].replace("sha256:", "sha256:00", 1))
-    with pytest.raises(UserError, match=r"layer litert-.*: uv could not install litert.txt"):
+    with pytest.raises(UserError, match=r"layer litert: uv could not install litert.txt"):
         yard.build(["litert"])
 
 
-def test_what_lambda_would_refuse_for_its_size_is_not_built(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    (yard.functions / "weights_sync" / "__init__.py").write_text('"""Changed."""\n')
-    monkeypatch.setattr(packages, "_UNZIPPED_LIMIT", 1000)
-    with pytest.raises(UserError, match=r"package weights_sync: .* unzipped"):
+def test_a_layer_that_lambda_would_refuse_beside_the_code_is_no_package(
+    yard: Yard, built: tuple[Yard, packages.Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with built[0].used():
+        _, unzipped = packages.sizes(layer(built[1]))
+    monkeypatch.setattr(packages, "_UNZIPPED_LIMIT", unzipped)
+    (yard.packages / "manifest.json").unlink()
+    with pytest.raises(UserError, match=r"layer litert x86_64: .* unzipped, together with the code"):
         yard.build()
+    assert not (yard.packages / "manifest.json").exists()
+
+
+def test_on_the_local_stack_one_layer_serves_both_architectures(built: tuple[Yard, packages.Manifest]) -> None:
+    assert built[1]["layers"]["litert"]["arm64"] == built[1]["layers"]["litert"]["x86_64"]
+
+
+def test_what_is_for_aws_is_for_its_python_and_processors(for_aws: tuple[Yard, packages.Manifest]) -> None:
+    yard, manifest = for_aws
+    assert manifest["target"] == "aws"
+    assert manifest["python"] == "3.13"
+    assert set(manifest["code"]) == {"inference", "weights_sync"}
+    for architecture, machine in {"x86_64": EM_X86_64, "arm64": EM_AARCH64}.items():
+        with yard.open(manifest["layers"]["litert"][architecture]) as archive:
+            libraries = {name: archive.read(name) for name in archive.namelist() if re.search(r"\.so(\.|$)", name)}
+        assert {content[:4] for content in libraries.values()} == {b"\x7fELF"}
+        assert {int.from_bytes(content[18:20], "little") for content in libraries.values()} == {machine}
+        versions = set(re.findall(r"\.cpython-(\d+)", " ".join(libraries)))
+        assert versions == {"313"}
+
+
+def test_what_is_for_aws_is_compiled_by_its_python(for_aws: tuple[Yard, packages.Manifest]) -> None:
+    yard, manifest = for_aws
+    for package in packages.contents(manifest).values():
+        with yard.open(package) as archive:
+            compiled = [name for name in archive.namelist() if name.endswith(".pyc")]
+            sources = [name for name in archive.namelist() if name.endswith(".py")]
+            assert len(compiled) == len(sources) > 0
+            assert {name.split(".")[-2] for name in compiled} == {"cpython-313"}
+            assert {archive.read(name)[:8] for name in compiled} == {MAGIC_NUMBER_313 + UNCHECKED_HASH}
+
+
+def test_what_is_for_aws_fits_into_a_function(for_aws: tuple[Yard, packages.Manifest]) -> None:
+    yard, manifest = for_aws
+    with yard.used():
+        _, code = packages.sizes(manifest["code"]["inference"])
+        for package in manifest["layers"]["litert"].values():
+            zipped, unzipped = packages.sizes(package)
+            assert code + unzipped < 250_000_000
+            assert zipped < 50_000_000
+
+
+def test_packages_for_aws_are_the_same_bytes_in_another_folder(
+    for_aws: tuple[Yard, packages.Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert Yard(tmp_path / "another" / "yard").build(target="aws") == for_aws[1]
+
+
+@pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="the layer runs on Linux on x86_64 only"
+)
+def test_a_layer_for_aws_runs_in_its_python(for_aws: tuple[Yard, packages.Manifest], tmp_path: Path) -> None:
+    unpacked = for_aws[0].unpack(layer(for_aws[1]), tmp_path)
+    program = "import sys, numpy, PIL.Image, ai_edge_litert.interpreter; print(sys.version_info[:2])"
+    assert bare(program, unpacked / "python", packages._aws().python) == "(3, 13)\n"
+
+
+def test_terraform_accepts_packages_for_aws_on_aws_only(
+    for_aws: tuple[Yard, packages.Manifest], tmp_path: Path
+) -> None:
+    images = {"tensorflow": f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:{'0' * 64}"}
+    assert problems(for_aws[0], tmp_path / "aws", local_stack=False, runtime_images=images) == []
+    (problem,) = problems(for_aws[0], tmp_path / "local", local_stack=True)
+    assert "package` --target local" in problem
+
+
+def test_packages_of_both_targets_lie_side_by_side(for_aws: tuple[Yard, packages.Manifest], tmp_path: Path) -> None:
+    yard = copy(for_aws[0], tmp_path)
+    yard.build(["litert"])
+    before = {path: path.stat().st_mtime_ns for path in yard.packages.glob("*.zip")}
+    assert yard.build(target="aws") == for_aws[1]
+    assert yard.build(["litert"])["target"] == "local"
+    assert {path: path.stat().st_mtime_ns for path in yard.packages.glob("*.zip")} == before
+
+
+def test_tensorflow_is_no_package_for_aws(yard: Yard) -> None:
+    with pytest.raises(UserError, match="container image: run `modelctl image tensorflow`"):
+        yard.build(["tensorflow"], "aws")
+
+
+def test_without_a_python_for_aws_the_way_out_is_told(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "_AWS_PYTHON", "3.99")
+    with pytest.raises(UserError, match=r"install Python 3\.99 and run the command again"):
+        yard.build(["litert"], "aws")
+
+
+def test_the_command_shows_what_is_there_also_when_nothing_was_to_do(
+    built: tuple[Yard, packages.Manifest], capsys: pytest.CaptureFixture[str]
+) -> None:
+    yard, manifest = built
+    with yard.used():
+        assert main(["package"]) == 0
+        rows = [line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+        assert main(["package", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == manifest
+    assert [file for _, file in rows[1:]] == [package["file"] for package in packages.contents(manifest).values()]
+    assert re.fullmatch(r"layer litert x86_64 +\d+\.\d MB +\d+\.\d MB", next(row for row, _ in rows if "layer" in row))
 
 
 @pytest.mark.parametrize("runtime", ["litert", "tensorflow"])
@@ -241,24 +373,26 @@ def versions(lock: Path) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9.-]+)==([^ ;]+)", lock.read_text(), re.MULTILINE))
 
 
-def bare(program: str, folder: Path) -> str:
+def bare(program: str, folder: Path, python: str = sys.executable) -> str:
     """Run a program in a Python that has its standard library and `folder`; return what it printed."""
     setup = f"import sys; sys.path.append({str(folder)!r})\n"
-    command = [sys.executable, "-I", "-S", "-B", "-c", setup + program]
+    command = [python, "-I", "-S", "-B", "-c", setup + program]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def problems(yard: Yard, manifest: packages.Manifest, folder: Path) -> list[str]:
+def problems(
+    yard: Yard, folder: Path, *, local_stack: bool = True, runtime_images: Mapping[str, str] | None = None
+) -> list[str]:
     """Ask Terraform's module of the packages what keeps models of both runtimes from running on what was built."""
-    (architecture,) = manifest["layers"]["litert"]
     variables = {
         "manifest_file": str(yard.packages / "manifest.json"),
         "functions_dir": str(yard.functions),
-        "local_stack": True,
-        "runtime_images": {},
+        "local_stack": local_stack,
+        "runtime_images": runtime_images or {},
         "models": {
-            "digits": {"runtime": "litert", "architecture": architecture},
-            "wine": {"runtime": "tensorflow", "architecture": architecture},
+            "digits": {"runtime": "litert", "architecture": "x86_64"},
+            "scans": {"runtime": "litert", "architecture": "arm64"},
+            "wine": {"runtime": "tensorflow", "architecture": "x86_64"},
         },
     }
     # Without its outputs, whose precondition says the same, and in the console says it around the answer.

@@ -2,19 +2,29 @@
 
 import argparse
 
-from modelctl import packages
+from modelctl import console, packages
 from modelctl.commands.arguments import Commands, command, print_json
 
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    parser = command(commands, "package", run, "build the layers and the functions' code", "modelctl package litert")
+    does = "build the layers and the functions' code"
+    parser = command(commands, "package", run, does, "modelctl package --target aws")
     parser.add_argument("runtimes", nargs="*", metavar="RUNTIME", help="default: every runtime")
+    parser.add_argument(
+        "--target", choices=("local", "aws"), default="local", help="what to build for; default: the local stack"
+    )
 
 
 def run(called: argparse.Namespace) -> int:
-    """Build what is missing or stale."""
-    manifest = packages.build(called.runtimes or None)
+    """Build what is missing or stale, and show what is there."""
+    manifest = packages.build(called.runtimes or None, called.target)
     if called.json:
         print_json(manifest)
+        return 0
+    rows = []
+    for name, package in packages.contents(manifest).items():
+        zipped, unzipped = packages.sizes(package)
+        rows.append((name, packages.for_people(zipped), packages.for_people(unzipped), package["file"]))
+    console.table(("package", "size", "unzipped", "file"), rows, right=("size", "unzipped"))
     return 0

@@ -85,7 +85,9 @@ def _forget_earlier_instance(instance: str) -> None:
 
 
 def _show(text: str, run: Iterator[Progress]) -> None:
+    said = "nothing to change"
     with console.step(text) as update:
         for progress in run:
-            waiting = f", waiting for {next(iter(progress.running))}" if progress.running else ""
-            update(f"{progress.changes} of {progress.planned} changes made{waiting}")
+            said = f"{progress.changes} of {progress.planned} changes made"
+            update(said + (f", waiting for {next(iter(progress.running))}" if progress.running else ""))
+    console.note(f"{text}: {said}")

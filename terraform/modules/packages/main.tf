@@ -51,13 +51,13 @@ locals {
     }
   }
 
-  _run = "run `.venv/bin/modelctl package`"
+  _run = "run `.venv/bin/modelctl package${var.local_stack ? "" : " --target aws"}`"
 
   _manifest_problems = compact([
     local._written ? null : "${var.manifest_file} does not exist: ${local._run}",
     local._readable || !local._written ? null : "${var.manifest_file} is not a manifest of version 1: ${local._run}",
     !local._readable || (local._manifest.target == "local") == var.local_stack ? null :
-    "the packages were built for ${local._manifest.target == "local" ? "the local stack, and this is AWS" : "AWS, and this is the local stack"}: ${local._run} --target ${var.local_stack ? "local" : "aws"}",
+    "the packages were built for ${local._manifest.target == "local" ? "the local stack, and this is AWS" : "AWS, and this is the local stack"}: ${local._run}",
     !local._readable || local._manifest.sources == local._sources ? null : "the packages are stale, functions/ was changed since they were built: ${local._run}",
   ])
 
@@ -66,7 +66,7 @@ locals {
     [
       for name, model in var.models : var.local_stack ?
       "models.${name}: the packages hold nothing for the runtime ${model.runtime}: ${local._run}" :
-      "models.${name}: the runtime ${model.runtime} is too large for a layer and needs a container image: run `.venv/bin/modelctl image`, then set runtime_images = { ${model.runtime} = \"<the image's URI>\" }"
+      "models.${name}: the runtime ${model.runtime} is too large for a layer and needs a container image: run `.venv/bin/modelctl image ${model.runtime} --repository <your ECR repository>`, then set runtime_images = { ${model.runtime} = \"<the image's URI>\" }"
       if local.models[name].code == "inference" && local.models[name].layer == null
     ],
     [

@@ -142,7 +142,7 @@ run "tensorflow_on_aws_without_an_image_is_refused" {
   expect_failures = [output.code]
 
   assert {
-    condition     = length(output.problems) == 1 && startswith(output.problems[0], "models.wine: ") && strcontains(output.problems[0], "`.venv/bin/modelctl image`")
+    condition     = length(output.problems) == 1 && startswith(output.problems[0], "models.wine: ") && strcontains(output.problems[0], "`.venv/bin/modelctl image tensorflow --repository ")
     error_message = "Told: ${join("; ", output.problems)}."
   }
 }

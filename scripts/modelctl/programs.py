@@ -1,0 +1,21 @@
+"""Runs other programs for what they answer."""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from modelctl.errors import UserError
+
+
+def run(failure: str, *command: str | Path, env: Mapping[str, str] | None = None, stdin: str | None = None) -> str:
+    """Run a program to its end and return what it wrote to standard output.
+
+    Raises:
+        UserError: it failed; the message is `failure` and what the program said.
+    """
+    # Functions run as users of their own, who must be able to read what is made, whatever the umask of the shell.
+    done = subprocess.run(command, env=env, input=stdin, umask=0o022, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = (done.stderr + done.stdout).strip()
+        raise UserError(f"{failure}:" + ("\n" if "\n" in said else " ") + said)
+    return done.stdout
