@@ -61,7 +61,7 @@ run "a_missing_manifest_is_refused" {
   expect_failures = [output.code]
 
   assert {
-    condition     = output.problems == tolist(["./tests/fixtures/nowhere/manifest.json does not exist: run `.venv/bin/modelctl package`"])
+    condition     = output.problems == tolist(["./tests/fixtures/nowhere/manifest.json does not exist: run `.venv/bin/modelctl package --target aws`"])
     error_message = "Told: ${join("; ", output.problems)}."
   }
 }
@@ -93,7 +93,7 @@ run "packages_of_other_sources_are_refused" {
   expect_failures = [output.code]
 
   assert {
-    condition     = output.problems == tolist(["the packages are stale, functions/ was changed since they were built: run `.venv/bin/modelctl package`"])
+    condition     = output.problems == tolist(["the packages are stale, functions/ was changed since they were built: run `.venv/bin/modelctl package --target aws`"])
     error_message = "Told: ${join("; ", output.problems)}."
   }
 }
