@@ -12,9 +12,9 @@ from typing import Any
 
 import boto3
 import pytest
-from modelctl.local.stack import LocalStack
 
 from modelctl import packages, paths, terraform
+from modelctl.local.stack import LocalStack
 
 MODELCTL = Path(sys.executable).parent / "modelctl"
 

@@ -2,6 +2,7 @@
 # access points (which folder, as which user), the roles of the functions, and the policy here, which only denies.
 
 resource "aws_efs_file_system" "weights" {
+  # checkov:skip=CKV_AWS_184:encrypted with the key that AWS manages: a key of one's own would need grants for every function
   creation_token = "${var.deployment.name}-weights"
   encrypted      = true
   # Bursting throughput follows the amount stored, and starves a small file system.

@@ -7,6 +7,7 @@ locals {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
+  # checkov:skip=CKV_AWS_158:CloudWatch encrypts logs with its own key; they hold keys of objects and no content
   name              = local.log_group
   retention_in_days = var.log_retention_days
 }
@@ -53,6 +54,11 @@ module "role" {
 }
 
 resource "aws_lambda_function" "this" {
+  # checkov:skip=CKV_AWS_116:terraform apply calls it synchronously and fails with it
+  # checkov:skip=CKV_AWS_115:terraform apply alone calls it, as often as its parallelism allows
+  # checkov:skip=CKV_AWS_272:the code comes from this deployment's own bucket, under a name made from its content
+  # checkov:skip=CKV_AWS_173:the environment holds no secret; Lambda encrypts it with its own key
+  # checkov:skip=CKV_AWS_50:no tracing: the SDK's import alone costs a cold start 400 ms; timings are in every result
   function_name = var.name
   description   = "Copies the weights of a model to the file system"
   role          = module.role.arn
