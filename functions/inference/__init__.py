@@ -1,0 +1,7 @@
+"""The Lambda function that serves one model: inputs come in, predictions go out.
+
+The modules follow the way of the data: `handler` takes the event; `batch` serves queue messages and `direct` a direct
+call; `events` says which objects were uploaded, `fetch` reads them, `decoders` and `tensors` turn bytes and JSON into
+arrays, `runtimes` run the model through `predictor`, `predictions` says what the numbers mean and `results` keeps one
+current result per input.
+"""

@@ -1,0 +1,58 @@
+"""Whose fault a failure is: that alone decides what happens to the input.
+
+An `InputError` ends as a result object whose `error.type` is the name of the class and whose `error.message` is its
+text; the message is done. A `ServiceError` is nobody's input: the queue delivers the message again, and after the
+model's `retries` it lies in the dead-letter queue.
+"""
+
+
+class InputError(Exception):
+    """The input cannot be served, now or later; the text is written for whoever uploaded it."""
+
+
+class EmptyInputError(InputError):
+    """The object, or the list of instances in it, is empty."""
+
+
+class TooLargeError(InputError):
+    """The object, its decompressed content, its pixels or its records are beyond the limits of `limits`."""
+
+
+class UnsupportedInputError(InputError):
+    """Its suffix asks for a format that this model does not take."""
+
+
+class DecodeError(InputError):
+    """Its bytes are not what its suffix or the model's input format says."""
+
+
+class ShapeError(InputError):
+    """It decodes, but to another shape than the model's signature has."""
+
+
+class NotFoundError(InputError):
+    """That version of the object was deleted or replaced before it was read."""
+
+
+class PredictionError(InputError):
+    """It fits the signature, and the model still has no valid answer to its values.
+
+    Shapes, types and names are checked before the model is called, so what an op then refuses (an index out of range,
+    an assertion in the graph) lies in the values; trying again gives the same. Running out of memory does not count.
+    """
+
+
+class ServiceError(Exception):
+    """Not the input's fault; trying again can help, or somebody has to mend the deployment."""
+
+
+class ModelError(ServiceError):
+    """The model cannot be loaded, does not fit its registry entry, or ran out of memory."""
+
+
+class StorageError(ServiceError):
+    """S3 refused or did not answer, also after the client's own retries."""
+
+
+class MessageError(ServiceError):
+    """A queue message that is no S3 event; it ends in the dead-letter queue, where it can be looked at."""

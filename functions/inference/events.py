@@ -1,0 +1,89 @@
+"""What was uploaded: the objects that a queue message announces.
+
+A message carries an S3 notification, an S3 event of EventBridge, or the `s3:TestEvent` that S3 sends when a
+notification is set up. Their forms:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+from inference.errors import MessageError
+
+
+@dataclass(frozen=True)
+class UploadedObject:
+    """One version of one object, as its event names it; what the event leaves out is None."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    etag: str | None = None
+    #: Hexadecimal digits of no fixed length that order the events of one key.
+    sequencer: str | None = None
+    #: Bytes.
+    size: int | None = None
+
+    def is_folder_marker(self) -> bool:
+        """Whether it is the empty object that the S3 console makes to show a folder."""
+        return self.key.endswith("/") and not self.size
+
+    def is_routed(self, prefixes: Iterable[str], suffixes: Iterable[str]) -> bool:
+        """Whether a route with these prefixes and suffixes takes it; none given takes all.
+
+        S3 filters notifications itself. EventBridge rules filter by prefix alone (a bus has 30 wildcards), so there
+        every model of a prefix sees the objects of all of them.
+        """
+        prefixes, suffixes = tuple(prefixes), tuple(suffixes)
+        return (not prefixes or self.key.startswith(prefixes)) and (not suffixes or self.key.endswith(suffixes))
+
+
+def uploaded_objects(body: str) -> list[UploadedObject]:
+    """The objects that the body of one queue message announces; none for a test event or a deletion.
+
+    Raises:
+        MessageError: the body is no S3 event.
+    """
+    try:
+        event = json.loads(body)
+    except ValueError as error:
+        raise MessageError(f"the message is not JSON ({error}); expected an S3 event") from error
+    try:
+        if event.get("Event") == "s3:TestEvent":
+            return []
+        if "Records" in event:
+            return [_from_notification(record) for record in event["Records"] if "ObjectCreated" in record["eventName"]]
+        if event.get("source") == "aws.s3":
+            return [_from_eventbridge(event["detail"])] if event["detail-type"] == "Object Created" else []
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise MessageError(f"the message is no complete S3 event: {error!r}") from error
+    raise MessageError("the message is neither an S3 notification nor an S3 event of EventBridge")
+
+
+def _from_notification(record: Mapping[str, Any]) -> UploadedObject:
+    entry = record["s3"]["object"]
+    # A notification's key is encoded like a form field: a space is a plus sign.
+    return _uploaded_object(record["s3"]["bucket"]["name"], unquote_plus(entry["key"]), entry, entry.get("versionId"))
+
+
+def _from_eventbridge(detail: Mapping[str, Any]) -> UploadedObject:
+    entry = detail["object"]
+    return _uploaded_object(detail["bucket"]["name"], entry["key"], entry, entry.get("version-id"))
+
+
+def _uploaded_object(bucket: str, key: str, entry: Mapping[str, Any], version_id: str | None) -> UploadedObject:
+    etag, sequencer, size = entry.get("eTag", entry.get("etag")), entry.get("sequencer"), entry.get("size")
+    if sequencer is not None:
+        int(sequencer, 16)
+    return UploadedObject(
+        bucket=bucket,
+        key=key,
+        version_id=version_id or None,
+        etag=etag.strip('"') if etag else None,
+        sequencer=sequencer or None,
+        size=None if size is None else int(size),
+    )

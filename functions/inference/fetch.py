@@ -1,0 +1,74 @@
+"""The bytes of an uploaded object: of the version that its event names, and never more than the limit."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from inference import s3
+from inference.errors import NotFoundError, StorageError, TooLargeError
+from inference.events import UploadedObject
+from inference.limits import MAX_BYTES
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+#: Reads of one object's body that are begun; the client retries the request by itself, but not a body that breaks off.
+_ATTEMPTS = 3
+
+
+def fetch(client: "S3Client", uploaded: UploadedObject) -> tuple[UploadedObject, bytes]:
+    """Read an object; what its event did not say about it is filled in from the answer.
+
+    Raises:
+        TooLargeError: it is larger than `MAX_BYTES`; it is then not read.
+        NotFoundError: that version is gone.
+        StorageError: S3 refused or did not answer.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if uploaded.size is not None:
+        _check_size(uploaded.size)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            response = client.get_object(Bucket=uploaded.bucket, Key=uploaded.key, **_version(uploaded))
+            _check_size(response["ContentLength"])
+            body = response["Body"].read()
+        except ClientError as error:
+            raise _meaning(error, uploaded) from error
+        except (BotoCoreError, OSError) as error:
+            if attempt == _ATTEMPTS:
+                raise StorageError(f"s3://{uploaded.bucket}/{uploaded.key} could not be read: {error}") from error
+        else:
+            found = dataclasses.replace(
+                uploaded,
+                version_id=uploaded.version_id or response.get("VersionId"),
+                etag=uploaded.etag or response["ETag"].strip('"'),
+                size=len(body),
+            )
+            return found, body
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _version(uploaded: UploadedObject) -> dict[str, Any]:
+    """The parameters that ask for the very version of the event; in a bucket without versions its ETag has to do."""
+    if uploaded.version_id is not None:
+        return {"VersionId": uploaded.version_id}
+    return {} if uploaded.etag is None else {"IfMatch": f'"{uploaded.etag}"'}
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BYTES:
+        raise TooLargeError(f"{size} bytes; an input may have {MAX_BYTES}")
+
+
+def _meaning(error: Exception, uploaded: UploadedObject) -> Exception:
+    """What S3's refusal says about the input.
+
+    Without `s3:ListBucket`, which the function does not have, S3 answers 403 for a missing key, naming that action or
+    none. A 403 that names `s3:GetObject` is a missing permission, which is not the input's fault. 405 is a delete
+    marker, 412 another ETag. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    """
+    missing_permission = s3.code(error) == "AccessDenied" and "perform: s3:GetObject" in str(error)
+    gone = s3.status(error) in (404, 405, 412) or (s3.code(error) == "AccessDenied" and not missing_permission)
+    if gone:
+        return NotFoundError(f"this version was deleted or replaced before it was read (S3: {s3.code(error)})")
+    return StorageError(f"s3://{uploaded.bucket}/{uploaded.key} could not be read: {error}")

@@ -1,0 +1,44 @@
+"""The entry of the Lambda function: a batch of queue messages or a direct call."""
+
+import logging
+import os
+from typing import Any
+
+from inference import config as configuration
+from inference import direct
+from inference.predictor import Predictor
+
+if "AWS_LAMBDA_LOG_LEVEL" not in os.environ:
+    # awslambdaric leaves the root logger at WARNING then; a set level it applies there, and it holds here too.
+    logging.getLogger("inference").setLevel(logging.INFO)
+
+_config = configuration.read(os.environ)
+_predictor = Predictor(_config)
+_invocations = 0
+
+# Lambda stops an on-demand init after 10 s and starts it over. TensorFlow alone takes about 5 s, so it is loaded at
+# init only where init may take minutes, and at the first call otherwise.
+if _config.runtime != "tensorflow" or os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency":
+    _predictor.load()
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Serve one invocation.
+
+    Args:
+        event: an SQS event with S3 events in its messages, or the body of a TensorFlow Serving predict request.
+        context: Lambda's context object.
+
+    Returns:
+        A partial batch response for an SQS event, else the response of TensorFlow Serving's REST API.
+    """
+    global _invocations
+    _invocations += 1
+    cold_start = _invocations == 1
+    records = event.get("Records") if isinstance(event, dict) else None
+    if isinstance(records, list) and records and records[0].get("eventSource") == "aws:sqs":
+        # Imported here, since a direct call needs neither S3 nor threads.
+        from inference import batch
+
+        return batch.serve(records, _config, _predictor, request_id=context.aws_request_id, cold_start=cold_start)
+    return direct.serve(event, _config, _predictor, cold_start=cold_start)

@@ -1,0 +1,94 @@
+"""The small interface behind which every runtime runs a model, and the choice of one.
+
+Only the chosen runtime is imported: loading another's library would cost most of a cold start.
+"""
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from inference.errors import ModelError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+#: MB of memory that come with one vCPU: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+MEMORY_PER_VCPU = 1769
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape and type of one input or output of a signature."""
+
+    name: str
+    #: With the batch dimension; None in place of a dimension: any length; None in place of all: any shape.
+    shape: tuple[int | None, ...] | None
+    #: Strings are `object`: an array of bytes.
+    dtype: np.dtype[Any]
+
+    @property
+    def instance(self) -> tuple[int | None, ...] | None:
+        """The shape of one instance of a batch."""
+        return None if self.shape is None else self.shape[1:]
+
+
+class Model(Protocol):
+    """A loaded model's signature, ready to be called."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    #: How many rows one call takes at most; above 1 where a larger call costs less per row.
+    rows_per_call: int
+
+    def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the signature on one array per input, by name; gives one array per output.
+
+        Raises:
+            PredictionError: the model refused these values.
+            ModelError: the model ran out of memory.
+        """
+        ...
+
+
+def load(runtime: str, artifact: Path, signature: str) -> Model:
+    """Load the model of an artifact's folder.
+
+    Raises:
+        ModelError: the folder, the model file or the signature is missing, or the library refuses the file.
+    """
+    if not artifact.is_dir():
+        raise ModelError(f"no weights at {artifact}: weights_sync copies them there in `terraform apply`")
+    module = importlib.import_module(f"inference.runtimes.{runtime}")
+    return cast(Model, module.load(artifact, signature))
+
+
+def takes_batches(inputs: tuple[TensorSpec, ...]) -> bool:
+    """Whether a signature's first dimension is a batch: of any length, or of one, for every input.
+
+    A first dimension of another fixed length may as well be a vector's: such a signature is called with whole tensors.
+    """
+    return all(spec.shape is None or spec.shape[:1] in ((None,), (1,)) for spec in inputs)
+
+
+def single_file(artifact: Path, suffixes: tuple[str, ...]) -> Path | None:
+    """The one file of an artifact with one of these suffixes; None if there is none.
+
+    Raises:
+        ModelError: there are several.
+    """
+    files = sorted(path for path in artifact.iterdir() if path.suffix in suffixes)
+    if len(files) > 1:
+        names = ", ".join(path.name for path in files)
+        raise ModelError(f"the artifact holds several models ({names}): leave one of them in its folder")
+    return files[0] if files else None
+
+
+def threads() -> int:
+    """How many threads compute: the vCPUs that the memory size buys, and no more than there are."""
+    memory_mb = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_PER_VCPU))
+    processors = os.cpu_count() or 1
+    return max(1, min(processors, round(memory_mb / MEMORY_PER_VCPU)))

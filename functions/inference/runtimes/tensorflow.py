@@ -1,0 +1,125 @@
+"""TensorFlow: SavedModels, `.keras` and `.h5` files, every op exactly as trained.
+
+A larger call costs TensorFlow less per row, so rows are run together.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference import runtimes
+from inference.errors import ModelError, PredictionError
+from inference.runtimes import Array, TensorSpec
+
+# TensorFlow reads both while it loads; the registry's `env` may set them otherwise. Without the first it logs a dozen
+# lines about its build in every new environment.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(runtimes.threads()))
+
+import tensorflow as tf
+
+#: Rows of one call: from there on the call's own cost no longer counts, and activations stay small.
+ROWS_PER_CALL = 64
+
+#: What an op raises when the environment, not the input, is at its end.
+_EXHAUSTED = (tf.errors.ResourceExhaustedError, tf.errors.UnavailableError, tf.errors.AbortedError, MemoryError)
+
+
+class TensorFlowModel:
+    """One function of a model, traced once."""
+
+    def __init__(
+        self,
+        function: Callable[..., Mapping[str, Any]],
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+    ) -> None:
+        self._function = function
+        self.inputs = inputs
+        self.outputs = outputs
+        any_length = all(spec.shape is None or spec.shape[:1] == (None,) for spec in inputs)
+        self.rows_per_call = ROWS_PER_CALL if any_length else 1
+
+    def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the signature once."""
+        try:
+            arguments = {spec.name: tf.constant(tensors[spec.name], tf.as_dtype(spec.dtype)) for spec in self.inputs}
+            outputs = self._function(**arguments)
+        except _EXHAUSTED as error:
+            raise ModelError(f"TensorFlow ran out of resources: {error}") from error
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            raise PredictionError(f"the model failed on these values: {error}") from error
+        return {name: np.asarray(tensor) for name, tensor in outputs.items()}
+
+
+def load(artifact: Path, signature: str) -> TensorFlowModel:
+    """Load the SavedModel or the Keras file of an artifact.
+
+    Raises:
+        ModelError: there is neither, no such signature, or TensorFlow cannot load it.
+    """
+    if (artifact / "saved_model.pb").is_file():
+        return _load_saved_model(artifact, signature)
+    path = runtimes.single_file(artifact, (".keras", ".h5", ".hdf5"))
+    if path is None:
+        raise ModelError(f"no saved_model.pb and no .keras or .h5 file in {artifact}: the runtime tensorflow needs one")
+    return _load_keras(path)
+
+
+def _load_saved_model(artifact: Path, signature: str) -> TensorFlowModel:
+    try:
+        loaded = tf.saved_model.load(str(artifact))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise ModelError(f"TensorFlow cannot load the SavedModel in {artifact}: {error}") from error
+    function = loaded.signatures.get(signature)
+    if function is None:
+        names = ", ".join(sorted(loaded.signatures)) or "none"
+        raise ModelError(f"the SavedModel has no signature {signature!r}; it has: {names}")
+    _, inputs = function.structured_input_signature
+
+    def call(**tensors: Any) -> Mapping[str, Any]:
+        # The function holds its variables only weakly: naming the loaded object here keeps them.
+        _ = loaded
+        outputs: Mapping[str, Any] = function(**tensors)
+        return outputs
+
+    return TensorFlowModel(call, _specs(inputs), _specs(function.structured_outputs))
+
+
+def _load_keras(path: Path) -> TensorFlowModel:
+    """Load a Keras file, without running code from it (`safe_mode`); it has one signature, its call.
+
+    Inputs and outputs are named as `model.export` names them, so a file and its SavedModel answer alike.
+    """
+    try:
+        model = tf.keras.models.load_model(str(path), compile=False, safe_mode=True)
+    except (OSError, TypeError, ValueError) as error:
+        raise ModelError(f"Keras cannot load {path.name}: {error}") from error
+    if not getattr(model, "inputs", None):
+        raise ModelError(f"{path.name} does not say the shapes of its inputs: publish its SavedModel (model.export)")
+    structure = model.inputs[0] if len(model.inputs) == 1 else model.input
+    signature = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in model.inputs}
+
+    def call(**tensors: Any) -> Mapping[str, Any]:
+        arguments = tf.nest.pack_sequence_as(structure, [tensors[tensor.name] for tensor in model.inputs])
+        outputs = model(arguments, training=False)
+        if isinstance(outputs, dict):
+            return outputs
+        return {f"output_{index}": tensor for index, tensor in enumerate(tf.nest.flatten(outputs))}
+
+    function = tf.function(call, autograph=False).get_concrete_function(**signature)
+    return TensorFlowModel(function, _specs(signature), _specs(function.structured_outputs))
+
+
+def _specs(signature: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(
+            name,
+            None if spec.shape.rank is None else tuple(spec.shape.as_list()),
+            np.dtype(spec.dtype.as_numpy_dtype),
+        )
+        for name, spec in signature.items()
+    )

@@ -1,0 +1,47 @@
+"""The entry of the Lambda function that `terraform apply` calls, once for every new digest of a model."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from weights_sync import artifact, publish
+
+logger = logging.getLogger("weights_sync")
+if "AWS_LAMBDA_LOG_LEVEL" not in os.environ:
+    # awslambdaric leaves the root logger at WARNING then; a set level it applies there, and it holds here too.
+    logger.setLevel(logging.INFO)
+
+_client = boto3.client("s3", config=Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard"}))
+
+
+def handler(event: Any, _context: Any) -> dict[str, Any]:
+    """Publish the files of one model; whatever goes wrong is raised, so that the apply fails and is tried again.
+
+    Args:
+        event: `{"model": name, "digest": hex, "files": {relative path: sha256 hex}}`.
+        _context: Lambda's context object.
+
+    Returns:
+        `{"model", "digest", "files": their number, "bytes": their sum, "copied": whether they were not there before}`.
+
+    Raises:
+        ArtifactError: the call is malformed.
+        PublishError: the files could not be copied or are not the ones that were planned.
+    """
+    wanted = artifact.read(event)
+    published = publish.publish(
+        _client, os.environ["MODELYARD_ARTIFACTS"], Path(os.environ["MODELYARD_WEIGHTS"]), wanted
+    )
+    answer = {
+        "model": wanted.model,
+        "digest": wanted.digest,
+        "files": len(wanted.files),
+        "bytes": published.bytes,
+        "copied": published.copied,
+    }
+    logger.info("published", extra=answer)
+    return answer

@@ -1,0 +1,97 @@
+"""Real models, small ones, made with Keras and tf.function."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Folders with one model each, as weights_sync leaves them, and the models themselves to compare with."""
+
+    root: Path
+    #: (None, 8, 8, 1) → 10 probabilities.
+    scans: Any
+    #: a (None, 3) and b (None, 2) → p (None, 2) and q (None, 1).
+    two: Any
+
+    def folder(self, name: str) -> Path:
+        """The folder of one artifact."""
+        return self.root / name
+
+
+def build(root: Path) -> Artifacts:
+    """Make every model of these tests below a folder, in every form that a runtime takes."""
+    import tensorflow as tf
+
+    tf.keras.utils.set_random_seed(7)
+    layers = tf.keras.layers
+
+    def folder(name: str) -> Path:
+        path = root / name
+        path.mkdir()
+        return path
+
+    scans = tf.keras.Sequential(
+        [
+            tf.keras.Input((8, 8, 1), name="scan"),
+            layers.Conv2D(8, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    a, b = tf.keras.Input((3,), name="a"), tf.keras.Input((2,), name="b")
+    joined = layers.Concatenate()([a, b])
+    outputs = {"p": layers.Dense(2, name="p")(joined), "q": layers.Dense(1, name="q")(joined)}
+    two = tf.keras.Model({"a": a, "b": b}, outputs)
+    odds = tf.keras.Sequential([tf.keras.Input((3,), name="x"), layers.Dense(1, activation="sigmoid")])
+
+    scans.save(folder("scans.keras") / "model.keras")
+    scans.save(folder("scans.h5") / "model.h5")
+    scans.export(str(folder("scans.saved_model")), verbose=False)
+    two.save(folder("two.keras") / "model.keras")
+    two.export(str(folder("two.saved_model")), verbose=False)
+
+    def write_tflite(name: str, converter: Any) -> None:
+        (folder(name) / "model.tflite").write_bytes(converter.convert())
+
+    write_tflite("scans.tflite", tf.lite.TFLiteConverter.from_keras_model(scans))
+    write_tflite("two.tflite", tf.lite.TFLiteConverter.from_keras_model(two))
+    write_tflite("odds.tflite", tf.lite.TFLiteConverter.from_keras_model(odds))
+
+    quantized = tf.lite.TFLiteConverter.from_keras_model(scans)
+    generator = np.random.default_rng(7)
+    quantized.optimizations = [tf.lite.Optimize.DEFAULT]
+    quantized.representative_dataset = lambda: ([generator.random((1, 8, 8, 1), dtype=np.float32)] for _ in range(50))
+    quantized.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    quantized.inference_input_type = quantized.inference_output_type = tf.int8
+    write_tflite("scans.int8.tflite", quantized)
+
+    def function(call: Callable[[Any], Any], name: str, shape: tuple[int | None, ...], dtype: Any = tf.float32) -> Any:
+        """A function with one named input, for a signature."""
+        return tf.function(call, input_signature=[tf.TensorSpec(shape, dtype, name=name)])
+
+    double = function(lambda x: {"doubled": x * 2.0}, "x", (1, 3)).get_concrete_function()
+    write_tflite("double.tflite", tf.lite.TFLiteConverter.from_concrete_functions([double]))
+
+    module = tf.Module()
+    module.table = tf.constant([10.0, 20.0, 30.0])
+
+    def look_up(index: Any) -> Any:
+        with tf.control_dependencies([tf.debugging.assert_less(index, 3, message="no such row")]):
+            return {"value": tf.gather(module.table, index)}
+
+    def shout(text: Any) -> Any:
+        return {"loud": tf.strings.upper(text), "loud_bytes": tf.strings.upper(text)}
+
+    signatures = {
+        "look_up": function(look_up, "index", (None,), tf.int32),
+        "reciprocal": function(lambda x: {"y": 1.0 / x}, "x", (None, 2)),
+        "shout": function(shout, "text", (None,), tf.string),
+        "total": function(lambda x: {"sum": tf.reduce_sum(x)}, "x", (3,)),
+    }
+    tf.saved_model.save(module, str(folder("signatures.saved_model")), signatures=signatures)
+    return Artifacts(root, scans, two)

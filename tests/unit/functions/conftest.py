@@ -1,0 +1,96 @@
+"""Models as the inference function serves them, and an S3 in memory."""
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from inference import config as configuration
+from inference import s3
+from inference.config import Config
+from inference.predictor import Predictor
+from unit.functions.artifacts import Artifacts, build
+from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    """The models, made once per run."""
+    return build(tmp_path_factory.mktemp("artifacts"))
+
+
+@pytest.fixture
+def make_config(artifacts: Artifacts) -> Callable[..., Config]:
+    """Configurations of served models, made from the environment that Terraform would set."""
+
+    def make(
+        artifact: str,
+        *,
+        signature: str = "serving_default",
+        input_format: str = "json",
+        labels: list[str] | None = None,
+        **fields: Any,
+    ) -> Config:
+        runtime = "litert" if artifact.endswith(".tflite") else "tensorflow"
+        folder = artifacts.folder(artifact)
+        if labels is not None:
+            (folder / "labels.txt").write_text("\n".join(labels) + "\n")
+        model = {
+            "name": "digits",
+            "version": "1",
+            "digest": artifact,
+            "runtime": runtime,
+            "signature": signature,
+            "input": {"format": input_format, "size": None, "mode": None, "scale": None} | fields.pop("input", {}),
+            "output": {"labels": None if labels is None else "labels.txt", "top_k": fields.pop("top_k", None)},
+            "prefixes": ["digits/"],
+            "suffixes": [],
+        }
+        environment = {
+            "MODELYARD_MODEL": json.dumps(model | fields),
+            "MODELYARD_WEIGHTS": str(artifacts.root),
+            "MODELYARD_RESULTS": RESULTS,
+        }
+        return configuration.read(environment)
+
+    return make
+
+
+@pytest.fixture
+def make_predictor(make_config: Callable[..., Config]) -> Callable[..., Predictor]:
+    """Predictors of these models."""
+    return lambda artifact, **fields: Predictor(make_config(artifact, **fields))
+
+
+@pytest.fixture
+def fake_s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
+    """The S3 that the inference function speaks to."""
+    fake = FakeS3()
+    monkeypatch.setattr(s3, "client", lambda: fake)
+    return fake
+
+
+@pytest.fixture
+def announce(fake_s3: FakeS3) -> Callable[..., dict[str, Any]]:
+    """Uploads an input and gives the queue message that S3 sends about it."""
+    sequencers = itertools.count(0x0055AED6DCD90281E5)
+
+    def upload(key: str, body: bytes, *, sequencer: str | None = None, **changes: Any) -> dict[str, Any]:
+        stored = fake_s3.upload(INPUTS, key, body)
+        entry = {
+            "key": key.replace(" ", "+"),
+            "size": len(body),
+            "eTag": stored.etag.strip('"'),
+            "versionId": stored.version_id,
+            "sequencer": sequencer or f"{next(sequencers):X}",
+        } | changes
+        event = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": INPUTS}, "object": entry}}
+        return {
+            "messageId": f"message-{stored.version_id}",
+            "eventSource": "aws:sqs",
+            "body": json.dumps({"Records": [event]}),
+        }
+
+    return upload

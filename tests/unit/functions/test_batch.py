@@ -1,0 +1,501 @@
+"""A queue batch: every input gets exactly one current result, and only messages that were not served go back."""
+
+import gzip
+import io
+import itertools
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from inference import batch
+from inference.config import Config
+from inference.errors import ModelError
+from inference.predictor import Predictor
+from inference.results import result_key
+from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, refusal
+
+Announce = Callable[..., dict[str, Any]]
+Serve = Callable[..., list[str]]
+
+LABELS = [str(digit) for digit in range(10)]
+
+
+def scan(seed: int) -> bytes:
+    """A scan as PNG."""
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (8, 8), np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def serve(fake_s3: FakeS3, make_config: Callable[..., Config]) -> Serve:
+    """Serve messages with a model; returns the ids of the messages that go back to the queue."""
+
+    def run(messages: list[dict[str, Any]], artifact: str = "odds.tflite", **fields: Any) -> list[str]:
+        config = make_config(artifact, **fields)
+        response = batch.serve(messages, config, Predictor(config), request_id="request-1", cold_start=True)
+        return [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
+
+    return run
+
+
+@pytest.fixture
+def result(fake_s3: FakeS3) -> Callable[[str], Any]:
+    """The result that stands for an input's key."""
+
+    def read(key: str) -> Any:
+        stored = fake_s3.current(RESULTS, f"digits/{key}.json")
+        return None if stored is None else json.loads(stored.body)
+
+    return read
+
+
+# What a result says
+
+
+@pytest.mark.parametrize("artifact", ["scans.tflite", "scans.saved_model"])
+def test_an_uploaded_scan_gets_its_labelled_prediction(
+    artifact: str, announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    messages = [announce(f"digits/{seed}.png", scan(seed)) for seed in range(3)]
+    assert serve(messages, artifact, input_format="image", labels=LABELS, top_k=3) == []
+    document = result("digits/1.png")
+    assert list(document) == [
+        *("model", "version", "digest", "variant", "input", "predictions", "timing_ms", "request_id", "finished_at")
+    ]
+    (prediction,) = document["predictions"]
+    assert prediction["label"] in LABELS
+    assert [prediction["label"], prediction["score"]] == prediction["top"][0]
+    assert len(prediction["top"]) == 3
+    stored = fake_s3.current(INPUTS, "digits/1.png")
+    assert stored is not None
+    assert document["input"] == {
+        "bucket": INPUTS,
+        "key": "digits/1.png",
+        "version_id": stored.version_id,
+        "etag": stored.etag.strip('"'),
+        "sequencer": document["input"]["sequencer"],
+        "size": len(stored.body),
+    }
+    timing = document["timing_ms"]
+    assert set(timing) == {"fetch", "decode", "predict", "batch_size", "cold_start"}
+    assert (timing["batch_size"], timing["cold_start"]) == (3, True)
+    assert min(timing["fetch"], timing["decode"], timing["predict"]) > 0
+    written = fake_s3.current(RESULTS, "digits/digits/1.png.json")
+    assert written is not None
+    assert written.content_type == "application/json"
+
+
+def test_runtimes_agree_on_a_prediction(announce: Announce, serve: Serve, result: Callable[[str], Any]) -> None:
+    messages = [announce("digits/7.png", scan(7))]
+    scores = []
+    for artifact in ("scans.tflite", "scans.saved_model", "scans.keras"):
+        serve(messages, artifact, input_format="image", labels=LABELS)
+        scores.append(result("digits/7.png")["predictions"][0]["score"])
+    assert scores == pytest.approx([scores[0]] * 3, abs=1e-4)
+
+
+def test_without_labels_a_prediction_is_raw(announce: Announce, serve: Serve, result: Callable[[str], Any]) -> None:
+    serve([announce("digits/a.json", b"[[0, 0, 0], [0, 0, 0]]")])
+    assert result("digits/a.json")["predictions"] == [[0.5], [0.5]]
+    serve([announce("digits/b.json", b'{"a": [1, 2, 3], "b": [4, 5]}')], "two.tflite")
+    (prediction,) = result("digits/b.json")["predictions"]
+    assert {name: np.shape(values) for name, values in prediction.items()} == {"p": (2,), "q": (1,)}
+
+
+@pytest.mark.parametrize("artifact", ["odds.tflite", "scans.saved_model"])
+def test_an_object_with_many_rows_gets_as_many_predictions(
+    artifact: str, announce: Announce, serve: Serve, result: Callable[[str], Any]
+) -> None:
+    width = 3 if artifact == "odds.tflite" else 64
+    rows = "\n".join(",".join(["0.5"] * width) for _ in range(70))
+    assert serve([announce("digits/a.csv.gz", gzip.compress(rows.encode()))], artifact) == []
+    assert len(result("digits/a.csv.gz")["predictions"]) == 70
+
+
+# The input's fault
+
+
+@pytest.mark.parametrize("artifact", ["scans.tflite", "scans.saved_model"])
+def test_bad_inputs_get_results_with_errors_and_their_neighbours_are_answered(
+    artifact: str, announce: Announce, serve: Serve, result: Callable[[str], Any]
+) -> None:
+    bad = {
+        "digits/text.png": (b"this is no picture", "DecodeError"),
+        "digits/empty.png": (b"", "EmptyInputError"),
+        "digits/shape.json": (b'{"instances": [[1, 2, 3]]}', "ShapeError"),
+        "digits/broken.json": (b'{"instances": ', "DecodeError"),
+    }
+    messages = [announce(key, body) for key, (body, _) in bad.items()]
+    good = [announce(f"digits/{seed}.png", scan(seed)) for seed in range(2)]
+    assert serve([good[0], *messages, good[1]], artifact, input_format="image", labels=LABELS) == []
+    for key, (_, error_type) in bad.items():
+        document = result(key)
+        assert "predictions" not in document
+        assert document["error"]["type"] == error_type
+        assert document["error"]["message"]
+        assert document["timing_ms"]["predict"] is None
+    assert result("digits/0.png")["predictions"]
+    assert result("digits/1.png")["predictions"]
+
+
+def test_values_that_the_model_refuses_get_a_result_with_an_error(
+    announce: Announce, serve: Serve, result: Callable[[str], Any]
+) -> None:
+    messages = [announce("digits/good.json", b"[0, 1]"), announce("digits/bad.json", b"[0, 7]")]
+    assert serve(messages, "signatures.saved_model", signature="look_up") == []
+    assert result("digits/good.json")["predictions"] == [10, 20]
+    assert result("digits/bad.json")["error"]["type"] == "PredictionError"
+
+
+def test_an_object_above_the_limit_is_refused_without_being_read(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    assert serve([announce("digits/large.json", b"[0, 0, 0]", size=2**40)]) == []
+    assert result("digits/large.json")["error"] == {
+        "type": "TooLargeError",
+        "message": "1099511627776 bytes; an input may have 67108864",
+    }
+    assert (INPUTS, "digits/large.json") not in fake_s3.gets
+
+
+def test_an_object_that_is_gone_gets_a_result_that_says_so(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    message = announce("digits/gone.json", b"[0, 0, 0]")
+    del fake_s3.objects[INPUTS, "digits/gone.json"]
+    assert serve([message]) == []
+    assert result("digits/gone.json")["error"]["type"] == "NotFoundError"
+
+
+def test_an_object_replaced_in_an_unversioned_bucket_is_not_mistaken_for_the_announced_one(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    message = announce("digits/a.json", b"[0, 0, 0]", versionId=None)
+    fake_s3.upload(INPUTS, "digits/a.json", b"[1, 1, 1]")
+    assert serve([message]) == []
+    assert result("digits/a.json")["error"]["type"] == "NotFoundError"
+
+
+def test_the_announced_version_is_read_although_a_newer_one_is_there(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    message = announce("digits/a.json", b"[0, 0, 0]")
+    fake_s3.upload(INPUTS, "digits/a.json", b"no JSON")
+    assert serve([message]) == []
+    assert result("digits/a.json")["predictions"] == [[0.5]]
+
+
+# Nobody's input, or not this model's
+
+
+def test_folder_markers_test_events_and_foreign_keys_are_passed_over(
+    announce: Announce, serve: Serve, fake_s3: FakeS3
+) -> None:
+    messages = [
+        announce("digits/new-folder/", b""),
+        announce("wine/a.json", b"[0, 0, 0]"),
+        announce("digits/a.txt", b"notes"),
+        {"messageId": "test-event", "eventSource": "aws:sqs", "body": '{"Event": "s3:TestEvent"}'},
+    ]
+    assert serve(messages, suffixes=[".json"]) == []
+    assert not any(bucket == RESULTS for bucket, _ in fake_s3.objects)
+
+
+def test_a_message_that_is_no_s3_event_goes_back_alone(
+    announce: Announce, serve: Serve, result: Callable[[str], Any]
+) -> None:
+    nonsense = {"messageId": "nonsense", "eventSource": "aws:sqs", "body": "nonsense"}
+    assert serve([nonsense, announce("digits/a.json", b"[0, 0, 0]")]) == ["nonsense"]
+    assert result("digits/a.json")["predictions"]
+
+
+# Anyone else's fault
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        refusal(503, "SlowDown"),
+        refusal(500, "InternalError"),
+        refusal(403, "AccessDenied", "User: x is not authorized to perform: s3:GetObject on resource: y"),
+        ReadTimeoutError(endpoint_url="https://s3"),
+    ],
+    ids=["throttled", "server error", "missing permission", "timeout"],
+)
+def test_an_input_that_s3_does_not_give_goes_back_alone(
+    trouble: Exception, announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    messages = [announce(f"digits/{name}.json", b"[0, 0, 0]") for name in "abc"]
+
+    def fail(bucket: str, key: str) -> None:
+        if (bucket, key) == (INPUTS, "digits/b.json"):
+            raise trouble
+
+    fake_s3.before_get = fail
+    assert serve(messages) == [messages[1]["messageId"]]
+    assert result("digits/a.json")["predictions"]
+    assert result("digits/b.json") is None
+    assert result("digits/c.json")["predictions"]
+
+
+@pytest.mark.parametrize(
+    "trouble", [refusal(503, "SlowDown"), refusal(403, "AccessDenied"), refusal(400, "ExpiredToken")]
+)
+def test_an_input_whose_result_cannot_be_written_goes_back_alone(
+    trouble: Exception, announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    messages = [announce(f"digits/{name}.json", b"[0, 0, 0]") for name in "ab"]
+
+    def fail(_bucket: str, key: str) -> None:
+        if key == "digits/digits/b.json.json":
+            raise trouble
+
+    fake_s3.before_put = fail
+    assert serve(messages) == [messages[1]["messageId"]]
+    assert result("digits/a.json")["predictions"]
+    fake_s3.before_put = lambda _bucket, _key: None
+    assert serve([messages[1]]) == []
+    assert result("digits/b.json")["predictions"]
+
+
+def test_a_body_that_breaks_off_is_read_again_at_once(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    message = announce("digits/a.json", b"[0, 0, 0]")
+    attempts = itertools.count(1)
+
+    def fail_twice(bucket: str, _key: str) -> None:
+        if bucket == INPUTS and next(attempts) <= 2:
+            raise ReadTimeoutError(endpoint_url="https://s3")
+
+    fake_s3.before_get = fail_twice
+    assert serve([message]) == []
+    assert result("digits/a.json")["predictions"]
+
+
+def test_a_message_goes_back_if_one_of_its_inputs_was_not_served(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    first, second = announce("digits/a.json", b"[0, 0, 0]"), announce("digits/b.json", b"[0, 0, 0]")
+    records = [json.loads(message["body"])["Records"][0] for message in (first, second)]
+    message = first | {"body": json.dumps({"Records": records})}
+
+    def fail(_bucket: str, key: str) -> None:
+        if key == "digits/digits/b.json.json":
+            raise refusal(503, "SlowDown")
+
+    fake_s3.before_put = fail
+    assert serve([message]) == [message["messageId"]]
+    assert result("digits/a.json")["predictions"]
+
+
+def test_a_model_that_cannot_be_loaded_fails_the_call_so_that_the_queue_keeps_all(
+    announce: Announce, serve: Serve, fake_s3: FakeS3
+) -> None:
+    with pytest.raises(ModelError, match="no weights"):
+        serve([announce("digits/a.json", b"[0, 0, 0]")], digest="not-there")
+    assert not any(bucket == RESULTS for bucket, _ in fake_s3.objects)
+
+
+# One current result
+
+
+def test_a_duplicate_event_is_done_without_a_second_prediction(
+    announce: Announce, serve: Serve, fake_s3: FakeS3
+) -> None:
+    message = announce("digits/a.json", b"[0, 0, 0]")
+    serve([message])
+    first = fake_s3.objects[RESULTS, "digits/digits/a.json.json"][:]
+    fake_s3.gets.clear()
+    assert serve([message]) == []
+    assert fake_s3.objects[RESULTS, "digits/digits/a.json.json"] == first
+    assert (INPUTS, "digits/a.json") not in fake_s3.gets
+
+
+def test_the_same_event_twice_in_one_batch_has_one_result(announce: Announce, serve: Serve, fake_s3: FakeS3) -> None:
+    message = announce("digits/a.json", b"[0, 0, 0]")
+    assert serve([message, message | {"messageId": "again"}]) == []
+    assert len(fake_s3.objects[RESULTS, "digits/digits/a.json.json"]) == 1
+
+
+def test_a_late_event_of_an_older_input_does_not_replace_the_newer_ones_result(
+    announce: Announce, serve: Serve, result: Callable[[str], Any]
+) -> None:
+    older = announce("digits/a.json", b"no JSON", sequencer="FFFF")
+    newer = announce("digits/a.json", b"[0, 0, 0]", sequencer="10000")
+    assert serve([newer]) == []
+    assert serve([older]) == []
+    assert result("digits/a.json")["predictions"] == [[0.5]]
+
+
+def test_a_corrected_upload_replaces_the_error(announce: Announce, serve: Serve, result: Callable[[str], Any]) -> None:
+    serve([announce("digits/a.json", b"no JSON")])
+    assert result("digits/a.json")["error"]
+    serve([announce("digits/a.json", b"[0, 0, 0]")])
+    assert result("digits/a.json")["predictions"] == [[0.5]]
+    assert "error" not in result("digits/a.json")
+
+
+def test_another_digest_predicts_the_same_input_again(
+    announce: Announce, serve: Serve, result: Callable[[str], Any]
+) -> None:
+    message = announce("digits/7.png", scan(7))
+    serve([message], "scans.tflite", input_format="image")
+    serve([message], "scans.keras", input_format="image")
+    assert result("digits/7.png")["digest"] == "scans.keras"
+
+
+@pytest.mark.parametrize("faster", ["newer", "older"])
+def test_another_environment_that_writes_in_between_is_taken_into_account(
+    faster: str, announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    versions = {
+        "older": announce("digits/a.json", b"[1, 1, 1]", sequencer="01"),
+        "newer": announce("digits/a.json", b"[0, 0, 0]", sequencer="02"),
+    }
+
+    def race(bucket: str, _key: str) -> None:
+        fake_s3.before_put = lambda _bucket, _key: None
+        assert serve([versions[faster]]) == []
+
+    fake_s3.before_put = race
+    assert serve([versions["older" if faster == "newer" else "newer"]]) == []
+    assert result("digits/a.json")["input"]["sequencer"] == "02"
+
+
+def test_a_result_that_was_deleted_in_between_is_written_anew(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    serve([announce("digits/a.json", b"no JSON")])
+
+    def expire(bucket: str, key: str) -> None:
+        fake_s3.before_put = lambda _bucket, _key: None
+        del fake_s3.objects[bucket, key]
+
+    fake_s3.before_put = expire
+    assert serve([announce("digits/a.json", b"[0, 0, 0]")]) == []
+    assert result("digits/a.json")["predictions"]
+
+
+def test_a_write_that_conflicts_with_another_is_tried_again(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    attempts = itertools.count(1)
+
+    def conflict(_bucket: str, _key: str) -> None:
+        if next(attempts) == 1:
+            raise refusal(409, "ConditionalRequestConflict")
+
+    fake_s3.before_put = conflict
+    assert serve([announce("digits/a.json", b"[0, 0, 0]")]) == []
+    assert result("digits/a.json")["predictions"]
+
+
+def test_writers_that_never_end_send_the_message_back(announce: Announce, serve: Serve, fake_s3: FakeS3) -> None:
+    message = announce("digits/a.json", b"[0, 0, 0]")
+
+    def conflict(_bucket: str, _key: str) -> None:
+        raise refusal(409, "ConditionalRequestConflict")
+
+    fake_s3.before_put = conflict
+    assert serve([message]) == [message["messageId"]]
+
+
+def test_what_is_no_result_document_is_written_over(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    for foreign in (b"", b"not JSON", b"[]", b'{"input": 7}', b"\xff"):
+        fake_s3.upload(RESULTS, "digits/digits/a.json.json", foreign)
+        assert serve([announce("digits/a.json", b"[0, 0, 0]")]) == []
+        assert result("digits/a.json")["predictions"] == [[0.5]]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    history=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3)), min_size=1, max_size=12),
+    batch_size=st.integers(1, 4),
+)
+def test_after_any_history_of_events_the_newest_input_seen_has_the_result(
+    history: list[tuple[int, int]],
+    batch_size: int,
+    announce: Announce,
+    serve: Serve,
+    fake_s3: FakeS3,
+    result: Callable[[str], Any],
+) -> None:
+    """GIVEN two keys with four versions each WHEN their events come in any order and number, in batches THEN ..."""
+    fake_s3.objects.clear()
+    bodies = [b"[0, 0, 0]", b"no JSON", b"[1, 1, 1]", b"[[0, 0, 0], [1, 1, 1]]"]
+    messages = {
+        (key, version): announce(f"digits/{key}.json", bodies[version], sequencer=f"{'0' * key}{9 + version:X}")
+        for key in (0, 1)
+        for version in range(4)
+    }
+    for start in range(0, len(history), batch_size):
+        assert serve([messages[event] for event in history[start : start + batch_size]]) == []
+    for key in (0, 1):
+        seen = [version for event_key, version in history if event_key == key]
+        document = result(f"digits/{key}.json")
+        if not seen:
+            assert document is None
+        else:
+            assert int(document["input"]["sequencer"], 16) == 9 + max(seen)
+            assert ("error" in document) == (max(seen) == 1)
+
+
+# Keys
+
+
+def test_the_key_of_a_result_holds_the_whole_key_of_the_input() -> None:
+    assert result_key("digits", "digits/7.png") == "digits/digits/7.png.json"
+
+
+def test_a_key_too_long_for_s3_goes_under_its_hash_with_the_full_key_inside(
+    announce: Announce, serve: Serve, fake_s3: FakeS3
+) -> None:
+    longest = "digits/" + "e" * 1005
+    assert result_key("digits", longest) == f"digits/{longest}.json"
+    assert len(result_key("digits", longest)) == 1024
+    too_long = "digits/" + "é" * 505
+    assert serve([announce(too_long, b"[0, 0, 0]")]) == []
+    key = result_key("digits", too_long)
+    assert len(key.encode()) <= 1024
+    stored = fake_s3.current(RESULTS, key)
+    assert stored is not None
+    assert json.loads(stored.body)["input"]["key"] == too_long
+    assert result_key("digits", too_long + "e") != key
+
+
+# What is told
+
+
+def test_each_input_is_logged_with_its_key_and_whose_fault_it_was(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = [announce("digits/good.json", b"[0, 0, 0]"), announce("digits/bad.json", b"no JSON")]
+    with caplog.at_level(logging.INFO, "inference"):
+        serve(messages)
+    records = {record.key: record for record in caplog.records}  # type: ignore[attr-defined]
+    good: Any = records["digits/good.json"]
+    bad: Any = records["digits/bad.json"]
+    assert (good.levelname, good.model, good.version, good.digest) == ("INFO", "digits", "1", "odds.tflite")
+    assert (bad.levelname, bad.error_type) == ("WARNING", "DecodeError")
+
+
+def test_the_metrics_of_a_batch_count_predictions_errors_and_failures(
+    announce: Announce, serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nonsense = {"messageId": "nonsense", "eventSource": "aws:sqs", "body": "nonsense"}
+    serve([announce("digits/a.csv", b"0,0,0\n1,1,1\n"), announce("digits/b.csv", b"x,y\n"), nonsense])
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
+    assert (line["Predictions"], line["InputErrors"], line["Failures"], line["ColdStarts"]) == (2, 1, 1, 1)
+    assert line["PredictTime"] > 0

@@ -1,0 +1,120 @@
+"""A new environment loads what it needs and nothing else; under awslambdaric, as on Lambda."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from modelctl import paths
+from unit.functions.artifacts import Artifacts
+from unit.functions.fake_s3 import RESULTS, FakeS3
+from unit.functions.loopback import access, run_handler, served_s3
+
+HEAVY = {"boto3", "botocore", "urllib3", "tensorflow", "keras", "PIL", "concurrent.futures", "http.client", "sqlite3"}
+
+
+@pytest.fixture
+def environment(artifacts: Artifacts) -> Callable[..., dict[str, str]]:
+    """The environment that Terraform and Lambda give the function."""
+
+    def make(artifact: str, runtime: str, input_format: str = "json", **variables: str) -> dict[str, str]:
+        model = {
+            "name": "digits",
+            "version": "1",
+            "digest": artifact,
+            "runtime": runtime,
+            "signature": "serving_default",
+            "input": {"format": input_format},
+            "output": {},
+            "suffixes": [],
+            "prefixes": ["digits/"],
+        }
+        return {
+            "MODELYARD_MODEL": json.dumps(model),
+            "MODELYARD_WEIGHTS": str(artifacts.root),
+            "MODELYARD_RESULTS": RESULTS,
+            "AWS_LAMBDA_LOG_FORMAT": "JSON",
+            **variables,
+        }
+
+    return make
+
+
+def loaded_modules(environment: dict[str, str], statement: str) -> set[str]:
+    """The modules that are loaded after a statement, in a process of its own."""
+    script = f"import json, sys; {statement}; print(json.dumps(sorted(sys.modules)))"
+    finished = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment | {"PYTHONPATH": str(paths.FUNCTIONS)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return set(json.loads(finished.stdout.splitlines()[-1]))
+
+
+DIRECT_CALL = (
+    "import inference.handler; "
+    "assert inference.handler.handler({'instances': [[0, 0, 0]]}, None) == {'predictions': [[0.5]]}"
+)
+
+
+def test_a_direct_call_of_a_litert_model_loads_numpy_and_litert_and_no_other_library(
+    environment: Callable[..., dict[str, str]],
+) -> None:
+    loaded = loaded_modules(environment("odds.tflite", "litert"), DIRECT_CALL)
+    assert not loaded & HEAVY
+    third_party = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"__main__"}
+    assert {name for name in third_party if not name.startswith("_")} == {"ai_edge_litert", "inference", "numpy"}
+
+
+def test_a_tensorflow_function_does_not_load_tensorflow_while_init_may_take_ten_seconds_only(
+    environment: Callable[..., dict[str, str]],
+) -> None:
+    variables = environment("scans.saved_model", "tensorflow", AWS_LAMBDA_INITIALIZATION_TYPE="on-demand")
+    assert not loaded_modules(variables, "import inference.handler") & HEAVY
+
+
+def test_a_tensorflow_function_is_loaded_at_init_under_provisioned_concurrency(
+    environment: Callable[..., dict[str, str]],
+) -> None:
+    variables = environment("scans.saved_model", "tensorflow", AWS_LAMBDA_INITIALIZATION_TYPE="provisioned-concurrency")
+    assert "tensorflow" in loaded_modules(variables, "import inference.handler")
+
+
+def test_direct_calls_and_uploads_are_served_under_awslambdaric(
+    environment: Callable[..., dict[str, str]], announce: Callable[..., dict[str, Any]], fake_s3: FakeS3
+) -> None:
+    messages = [announce("digits/a b.json", b"[0, 0, 0]"), announce("digits/broken.json", b"no JSON")]
+    with served_s3(fake_s3) as endpoint:
+        variables = environment("odds.tflite", "litert", **access(endpoint))
+        events = [{"instances": [[0, 0, 0]]}, {"Records": messages}, {"Records": messages}, {"instances": "x"}]
+        run = run_handler("inference.handler.handler", events, variables)
+    direct, first, again, wrong = run.answers
+    assert direct == {"predictions": [[0.5]]}
+    assert first == again == {"batchItemFailures": []}
+    assert set(wrong) == {"error"}
+    (served,) = fake_s3.objects[RESULTS, "digits/digits/a b.json.json"]
+    (refused,) = fake_s3.objects[RESULTS, "digits/digits/broken.json.json"]
+    document = json.loads(served.body)
+    assert document["predictions"] == [[0.5]]
+    assert document["request_id"] == "request-1"
+    assert document["timing_ms"]["cold_start"] is False
+    assert served.content_type == "application/json"
+    assert json.loads(refused.body)["error"]["type"] == "DecodeError"
+    lines = [json.loads(line) for line in run.output.splitlines() if line.startswith("{")]
+    assert [line["ColdStarts"] for line in lines if "_aws" in line] == [1, 0, 0, 0]
+    (refusal,) = [line for line in lines if line.get("key") == "digits/broken.json" and line["level"] == "WARNING"]
+    assert (refusal["error_type"], refusal["requestId"]) == ("DecodeError", "request-1")
+
+
+def test_missing_weights_fail_the_init_with_the_way_out(environment: Callable[..., dict[str, str]]) -> None:
+    variables = environment("odds.tflite", "litert", MODELYARD_WEIGHTS=os.devnull)
+    run = run_handler("inference.handler.handler", [{}], variables)
+    (error,) = run.answers
+    assert error["errorType"] == "ModelError"
+    assert "weights_sync copies them there" in error["errorMessage"]

@@ -1,0 +1,114 @@
+"""A direct call is answered as TensorFlow Serving's REST API answers a predict request."""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference import direct
+from inference.config import Config
+from inference.errors import ModelError
+from inference.predictor import Predictor
+from unit.functions.artifacts import Artifacts
+
+SCAN = np.random.default_rng(5).random((8, 8, 1), dtype=np.float32)
+
+
+@pytest.fixture
+def call(make_config: Callable[..., Config]) -> Callable[..., Any]:
+    """Call a model directly; the answer has gone through JSON, as it does on its way to the caller."""
+
+    def invoke(event: Any, artifact: str, **fields: Any) -> Any:
+        config = make_config(artifact, **fields)
+        answer = direct.serve(event, config, Predictor(config), cold_start=False)
+        return json.loads(json.dumps(answer, allow_nan=False))
+
+    return invoke
+
+
+@pytest.mark.parametrize("artifact", ["scans.tflite", "scans.saved_model"])
+def test_instances_give_predictions_by_row(artifact: str, call: Callable[..., Any], artifacts: Artifacts) -> None:
+    answer = call({"instances": [SCAN.tolist(), (1 - SCAN).tolist()]}, artifact)
+    assert set(answer) == {"predictions"}
+    expected = artifacts.scans(np.stack([SCAN, 1 - SCAN]), training=False).numpy()
+    np.testing.assert_allclose(answer["predictions"], expected, atol=1e-5)
+
+
+def test_inputs_give_outputs_by_column(call: Callable[..., Any], artifacts: Artifacts) -> None:
+    answer = call({"inputs": [SCAN.tolist()]}, "scans.saved_model")
+    assert set(answer) == {"outputs"}
+    np.testing.assert_allclose(answer["outputs"], artifacts.scans(SCAN[np.newaxis], training=False), atol=1e-5)
+
+
+@pytest.mark.parametrize("artifact", ["two.tflite", "two.saved_model"])
+def test_several_outputs_are_objects_by_name(artifact: str, call: Callable[..., Any]) -> None:
+    rows = call({"instances": [{"a": [1, 2, 3], "b": [4, 5]}] * 2}, artifact)["predictions"]
+    assert [set(row) for row in rows] == [{"p", "q"}] * 2
+    assert np.shape(rows[0]["p"]) == (2,)
+    columns = call({"inputs": {"a": [[1, 2, 3]] * 2, "b": [[4, 5]] * 2}}, artifact)["outputs"]
+    assert np.shape(columns["p"]) == (2, 2)
+    assert columns["q"][0] == rows[0]["q"]
+
+
+def test_strings_go_in_and_out_as_text_and_base64(call: Callable[..., Any]) -> None:
+    encoded = base64.b64encode(b"eight").decode()
+    answer = call({"instances": ["seven", {"b64": encoded}]}, "signatures.saved_model", signature="shout")
+    loud_bytes = [{"b64": base64.b64encode(text).decode()} for text in (b"SEVEN", b"EIGHT")]
+    assert answer["predictions"] == [
+        {"loud": "SEVEN", "loud_bytes": loud_bytes[0]},
+        {"loud": "EIGHT", "loud_bytes": loud_bytes[1]},
+    ]
+
+
+def test_a_signature_without_a_batch_is_called_with_whole_tensors(call: Callable[..., Any]) -> None:
+    assert call({"inputs": [1, 2, 3]}, "signatures.saved_model", signature="total") == {"outputs": 6.0}
+
+
+def test_labels_do_not_change_a_direct_calls_answer(call: Callable[..., Any]) -> None:
+    answer = call({"instances": [[0, 0, 0]]}, "odds.tflite", labels=["even", "odd"])
+    assert answer == {"predictions": [[0.5]]}
+
+
+def test_the_signature_may_be_named(call: Callable[..., Any]) -> None:
+    named = {"signature_name": "serving_default", "instances": [[0, 0, 0]]}
+    assert call(named, "odds.tflite") == {"predictions": [[0.5]]}
+    assert call(named | {"signature_name": "other"}, "odds.tflite") == {
+        "error": "this function serves the signature 'serving_default', not 'other'"
+    }
+
+
+@pytest.mark.parametrize(
+    "event", [None, 7, "x", [], {}, {"instances": 1}, {"instances": []}, {"instances": [[1, 2]]}, {"Records": []}]
+)
+def test_what_is_wrong_with_a_request_comes_back_as_an_error(event: Any, call: Callable[..., Any]) -> None:
+    answer = call(event, "odds.tflite")
+    assert set(answer) == {"error"}
+    assert answer["error"]
+
+
+def test_an_answer_that_json_has_no_number_for_is_an_error(call: Callable[..., Any]) -> None:
+    answer = call({"instances": [[0, 1]]}, "signatures.saved_model", signature="reciprocal")
+    assert "NaN or infinite" in answer["error"]
+
+
+def test_a_model_that_cannot_be_loaded_is_not_the_callers_fault(make_config: Callable[..., Config]) -> None:
+    config = make_config("scans.tflite", digest="not-there")
+    with pytest.raises(ModelError, match="no weights"):
+        direct.serve({"instances": []}, config, Predictor(config), cold_start=False)
+
+
+def test_every_call_writes_one_line_of_at_most_five_metrics(
+    call: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    call({"instances": [[0, 0, 0], [1, 1, 1]]}, "odds.tflite")
+    call({}, "odds.tflite")
+    good, bad = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
+    directive = good["_aws"]["CloudWatchMetrics"][0]
+    assert directive["Dimensions"] == [["Model", "Variant"]]
+    assert len(directive["Metrics"]) <= 5
+    assert {metric["Name"] for metric in directive["Metrics"]} <= set(good)
+    assert (good["Model"], good["Variant"], good["Predictions"], good["InputErrors"]) == ("digits", "stable", 2, 0)
+    assert (bad["Predictions"], bad["InputErrors"]) == (0, 1)

@@ -1,0 +1,137 @@
+"""Every runtime answers as the model that was trained, and its signature says what it takes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference import runtimes
+from inference.errors import ModelError, PredictionError
+from inference.predictor import Predictor
+from inference.tensors import Instances
+from unit.functions.artifacts import Artifacts
+
+SCANS = np.random.default_rng(3).random((5, 8, 8, 1), dtype=np.float32)
+
+
+@pytest.mark.parametrize("artifact", ["scans.tflite", "scans.saved_model", "scans.keras", "scans.h5"])
+def test_every_form_of_a_model_answers_as_keras_does(
+    artifact: str, artifacts: Artifacts, make_predictor: Callable[..., Predictor]
+) -> None:
+    predictor = make_predictor(artifact)
+    (spec,) = predictor.inputs
+    outputs = predictor.outputs(Instances({spec.name: SCANS}, len(SCANS)))
+    expected = artifacts.scans(SCANS, training=False).numpy()
+    assert np.ptp(expected, axis=0).max() > 0.01, "the model has to tell its inputs apart, or this proves nothing"
+    np.testing.assert_allclose(next(iter(outputs.values())), expected, atol=1e-5)
+    assert spec.shape == (None, 8, 8, 1)
+    assert spec.dtype == np.float32
+
+
+@pytest.mark.parametrize("artifact", ["two.tflite", "two.saved_model", "two.keras"])
+def test_several_inputs_and_outputs_go_by_name(
+    artifact: str, artifacts: Artifacts, make_predictor: Callable[..., Predictor]
+) -> None:
+    tensors = {"a": np.eye(3, dtype=np.float32), "b": np.arange(6, dtype=np.float32).reshape(3, 2)}
+    outputs = make_predictor(artifact).outputs(Instances(tensors, 3))
+    expected = artifacts.two(tensors, training=False)
+    np.testing.assert_allclose(outputs["p"], expected["p"], atol=1e-5)
+    np.testing.assert_allclose(outputs["q"], expected["q"], atol=1e-5)
+
+
+def test_a_quantized_model_takes_and_gives_real_numbers(
+    artifacts: Artifacts, make_predictor: Callable[..., Predictor]
+) -> None:
+    predictor = make_predictor("scans.int8.tflite")
+    (spec,) = predictor.inputs
+    assert spec.dtype == np.float32
+    outputs = predictor.outputs(Instances({spec.name: SCANS}, len(SCANS)))
+    expected = artifacts.scans(SCANS, training=False).numpy()
+    np.testing.assert_allclose(next(iter(outputs.values())), expected, atol=0.02)
+
+
+def test_a_model_with_a_fixed_batch_of_one_serves_many(make_predictor: Callable[..., Predictor]) -> None:
+    predictor = make_predictor("double.tflite")
+    (spec,) = predictor.inputs
+    assert spec.shape == (1, 3)
+    rows = predictor.rows(Instances({spec.name: np.arange(6, dtype=np.float32).reshape(2, 3)}, 2))
+    assert [next(iter(row.values())).tolist() for row in rows] == [[0, 2, 4], [6, 8, 10]]
+
+
+@pytest.mark.parametrize("count", [1, 64, 65, 200])
+def test_more_rows_than_one_call_takes_are_run_in_parts(
+    count: int, artifacts: Artifacts, make_predictor: Callable[..., Predictor]
+) -> None:
+    predictor = make_predictor("scans.saved_model")
+    (spec,) = predictor.inputs
+    scans = np.random.default_rng(count).random((count, 8, 8, 1), dtype=np.float32)
+    rows = predictor.rows(Instances({spec.name: scans}, count))
+    answers = np.stack([next(iter(row.values())) for row in rows])
+    np.testing.assert_allclose(answers, artifacts.scans(scans, training=False), atol=1e-5)
+
+
+def test_the_signature_is_chosen_by_name(make_predictor: Callable[..., Predictor]) -> None:
+    shout = make_predictor("signatures.saved_model", signature="shout")
+    outputs = shout.outputs(Instances({"text": np.array([b"seven", b"eight"], object)}, 2))
+    assert outputs["loud"].tolist() == [b"SEVEN", b"EIGHT"]
+    total = make_predictor("signatures.saved_model", signature="total")
+    assert not runtimes.takes_batches(total.inputs)
+    assert total.outputs(Instances({"x": np.array([1, 2, 3], np.float32)}, 1))["sum"] == 6
+
+
+@pytest.mark.parametrize("artifact", ["scans.tflite", "scans.saved_model"])
+def test_a_signature_that_the_model_lacks_is_named_beside_those_it_has(artifact: str, artifacts: Artifacts) -> None:
+    runtime = "litert" if artifact.endswith("tflite") else "tensorflow"
+    with pytest.raises(ModelError, match=r"no signature 'classify'; it has:? .*serving_default"):
+        runtimes.load(runtime, artifacts.folder(artifact), "classify")
+
+
+def test_values_that_an_op_refuses_are_the_inputs_fault(make_predictor: Callable[..., Predictor]) -> None:
+    predictor = make_predictor("signatures.saved_model", signature="look_up")
+    assert predictor.outputs(Instances({"index": np.array([2], np.int32)}, 1))["value"].tolist() == [30]
+    with pytest.raises(PredictionError, match="no such row"):
+        predictor.outputs(Instances({"index": np.array([3], np.int32)}, 1))
+
+
+@pytest.mark.parametrize("runtime", ["litert", "tensorflow"])
+def test_missing_weights_are_no_inputs_fault(runtime: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no weights at .*weights_sync"):
+        runtimes.load(runtime, tmp_path / "absent", "serving_default")
+    with pytest.raises(ModelError, match=f"the runtime {runtime} needs one"):
+        runtimes.load(runtime, tmp_path, "serving_default")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "name"), [("litert", "m.tflite"), ("tensorflow", "m.keras"), ("tensorflow", "m.h5")]
+)
+def test_a_file_that_is_no_model_is_refused_by_name(runtime: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"not a model")
+    with pytest.raises(ModelError, match=f"cannot load {name}"):
+        runtimes.load(runtime, tmp_path, "serving_default")
+
+
+def test_two_models_in_one_artifact_are_refused(tmp_path: Path) -> None:
+    for name in ("a.tflite", "b.tflite"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ModelError, match=r"several models \(a\.tflite, b\.tflite\)"):
+        runtimes.load("litert", tmp_path, "serving_default")
+
+
+def test_code_in_a_keras_file_is_not_run(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    layers: Any = [tf.keras.Input((3,)), tf.keras.layers.Lambda(lambda x: x * 2)]
+    tf.keras.Sequential(layers).save(tmp_path / "model.keras")
+    with pytest.raises(ModelError, match=r"cannot load model\.keras"):
+        runtimes.load("tensorflow", tmp_path, "serving_default")
+
+
+@pytest.mark.parametrize(("memory_mb", "threads"), [("128", 1), ("1769", 1), ("3008", 2), ("10240", 6)])
+def test_a_function_computes_with_the_vcpus_that_its_memory_buys(
+    memory_mb: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory_mb)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert runtimes.threads() == threads
