@@ -1,0 +1,288 @@
+"""How a function's configuration becomes a process: its files, its environment, its sandbox."""
+
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import threading
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from ministack.core import lambda_runtime
+from ministack.services import efs, lambda_svc
+
+from modelctl.local import permissions, sandbox
+from modelctl.local.layout import Layout
+
+# Where Lambda puts things (https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html).
+_TASK_ROOT = "/var/task"
+_LAYERS = "/opt"
+_LANGUAGE = "/var/lang"
+_CA_BUNDLE = "/var/runtime/ca-bundle.pem"
+_LAMBDA_USER = (993, 990)
+
+_making_folders = threading.Lock()
+
+
+class MountError(Exception):
+    """A file system that the function names cannot be mounted."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """What every function of this stack shares.
+
+    Attributes:
+        layout: the stack's files.
+        endpoint: URL of the emulator.
+        environment: the Python environment of functions that name none of their own.
+        isolated: whether the system lets functions have namespaces.
+    """
+
+    layout: Layout
+    endpoint: str
+    environment: Path
+    isolated: bool
+
+
+@dataclass(frozen=True)
+class Process:
+    """What to start.
+
+    Attributes:
+        command: program and arguments.
+        variables: the whole environment.
+        directory: working directory.
+        stdin: what it reads from standard input.
+    """
+
+    command: list[str]
+    variables: dict[str, str]
+    directory: str
+    stdin: bytes
+
+    def start(self) -> "tuple[subprocess.Popen[bytes], IO[bytes]]":
+        """Start it; return it and what it writes."""
+        started = subprocess.Popen(
+            self.command,
+            env=self.variables,
+            cwd=self.directory,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        # Popen has made both, but its types do not say so.
+        stdin, stdout = cast("IO[bytes]", started.stdin), cast("IO[bytes]", started.stdout)
+        with stdin:
+            stdin.write(self.stdin)
+        return started, stdout
+
+
+@dataclass(frozen=True)
+class _Files:
+    """A function's folders on the host."""
+
+    code: Path
+    layers: Path | None
+    environment: Path
+    mounts: list["_Mount"]
+
+
+@dataclass(frozen=True)
+class _Mount:
+    """An EFS access point in a function: its folder on the host, its path in the function, its POSIX user."""
+
+    folder: Path
+    path: str
+    writable: bool
+    user: tuple[int, int] | None
+
+
+def prepare(host: Host, config: dict[str, Any], code: bytes, runtime_api: str, log_stream: str) -> Process:
+    """Say how to start an execution environment of the function; extracts its code and layers where need be.
+
+    Raises:
+        MountError: an access point is gone, its root folder is missing, or the role may not mount it.
+    """
+    folder = _extracted(host, [code])
+    named = folder / ".environment"
+    files = _Files(
+        code=folder,
+        layers=_layers(host, config),
+        environment=Path(named.read_text().strip()) if named.is_file() else host.environment,
+        mounts=[_mount(host, config, entry) for entry in config.get("FileSystemConfigs") or []],
+    )
+    variables = _variables(host, config, runtime_api, log_stream)
+    return _isolated(host, config, files, variables) if host.isolated else _bare(host, config, files, variables)
+
+
+def _isolated(host: Host, config: dict[str, Any], files: _Files, variables: dict[str, str]) -> Process:
+    """Start it in a sandbox that has the paths of Lambda."""
+    base = os.path.realpath(sys.base_prefix)
+    mounts = [
+        (str(files.environment), _LANGUAGE, False),
+        (str(files.code), _TASK_ROOT, False),
+        (str(host.layout.certificate), _CA_BUNDLE, False),
+    ]
+    if not base.startswith("/usr"):
+        mounts.append((base, base, False))
+    if files.layers:
+        mounts.append((str(files.layers), _LAYERS, False))
+    mounts += [(str(mount.folder), mount.path, mount.writable) for mount in files.mounts]
+    root = host.layout.temporary / "root"
+    root.mkdir(exist_ok=True)
+    box = sandbox.Sandbox(
+        root=str(root),
+        mounts=mounts,
+        temporary_bytes=config["EphemeralStorage"]["Size"] * 2**20,
+        user=_user(files.mounts),
+        command=[f"{_LANGUAGE}/bin/python", *_runtime_client(config)],
+    )
+    return Process(
+        # -I and -S: the function's variables must not reach into the program that builds its sandbox.
+        command=[os.path.realpath(sys.executable), "-I", "-S", sandbox.__file__],
+        variables=variables | _paths(Path(_TASK_ROOT), Path(_LAYERS), f"{_LANGUAGE}/bin", Path(_CA_BUNDLE)),
+        directory="/",
+        stdin=box.dump(),
+    )
+
+
+def _bare(host: Host, config: dict[str, Any], files: _Files, variables: dict[str, str]) -> Process:
+    """Start it as a plain process, told by its variables where the host has what Lambda would mount."""
+    folders = {mount.path: str(mount.folder) for mount in files.mounts}
+    layers = files.layers or host.layout.temporary / "no-layers"
+    variables = {key: folders.get(value, value) for key, value in variables.items()}
+    return Process(
+        command=[str(files.environment / "bin" / "python"), *_runtime_client(config)],
+        variables=variables
+        | _paths(files.code, layers, str(files.environment / "bin"), host.layout.certificate)
+        | {"TMPDIR": str(host.layout.temporary)},
+        directory=str(files.code),
+        stdin=b"",
+    )
+
+
+def _runtime_client(config: dict[str, Any]) -> list[str]:
+    # -s: on AWS there is no folder of user packages either.
+    return ["-s", "-m", "awslambdaric", config["Handler"]]
+
+
+def _user(mounts: list[_Mount]) -> tuple[int, int] | None:
+    """Return the user and group the process runs as, where this process may become another user.
+
+    On AWS EFS applies the access point's user to what a function does on the file system, and the function runs as
+    another one without rights; here the whole process has the access point's.
+    """
+    if not _has_users():
+        return None
+    return next((mount.user for mount in mounts if mount.user), _LAMBDA_USER)
+
+
+def _has_users() -> bool:
+    """Whether this process may become other users and give files away, as root of more than a user namespace may."""
+    return os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split() == ["0", "0", str(2**32 - 1)]
+
+
+def _variables(host: Host, config: dict[str, Any], runtime_api: str, log_stream: str) -> dict[str, str]:
+    """Return what Lambda sets and what the function's configuration says; nothing of the server's own environment."""
+    logging = config.get("LoggingConfig") or {}
+    region = config["FunctionArn"].split(":")[3]
+    lambda_sets = {
+        "AWS_LAMBDA_RUNTIME_API": runtime_api,
+        "AWS_LAMBDA_FUNCTION_NAME": config["FunctionName"],
+        "AWS_LAMBDA_FUNCTION_VERSION": config["Version"],
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config["MemorySize"]),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": logging.get("LogGroup") or f"/aws/lambda/{config['FunctionName']}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
+        "AWS_LAMBDA_LOG_FORMAT": logging.get("LogFormat", "Text"),
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{config['Runtime']}",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_ENDPOINT_URL": host.endpoint,
+        "_HANDLER": config["Handler"],
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        **lambda_runtime.execution_credentials(config),
+    }
+    if level := logging.get("ApplicationLogLevel"):
+        lambda_sets["AWS_LAMBDA_LOG_LEVEL"] = level
+    own = (config.get("Environment") or {}).get("Variables") or {}
+    # Lambda refuses a configuration that sets a reserved variable; TZ and LANG are not reserved.
+    reserved = lambda_sets.keys() - {"LANG", "TZ"}
+    return lambda_sets | {key: value for key, value in own.items() if key not in reserved}
+
+
+def _paths(task_root: Path, layers: Path, programs: str, ca_bundle: Path) -> dict[str, str]:
+    """Return the variables that say where things lie."""
+    version = sysconfig.get_python_version()
+    return {
+        "LAMBDA_TASK_ROOT": str(task_root),
+        "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin:{layers}/bin",
+        "LD_LIBRARY_PATH": f"{task_root}:{task_root}/lib:{layers}/lib",
+        "PYTHONPATH": f"{layers}/python/lib/python{version}/site-packages:{layers}/python",
+        "AWS_CA_BUNDLE": str(ca_bundle),
+    }
+
+
+def _mount(host: Host, config: dict[str, Any], entry: dict[str, str]) -> _Mount:
+    """Find the folder of an access point; make its root folder the first time, as EFS does when a client connects."""
+    arn, role = entry["Arn"], config["Role"]
+    point = efs._access_points.get(arn.rsplit("/", 1)[-1])
+    system = point and efs._file_systems.get(point["FileSystemId"])
+    if not system:
+        raise MountError(f"the access point {arn} or its file system does not exist")
+    if not permissions.client_allows(role, "elasticfilesystem:ClientMount", system, arn):
+        raise MountError(f"the role {role} may not do elasticfilesystem:ClientMount through {arn}")
+    directory = point.get("RootDirectory") or {}
+    top = host.layout.efs / system["FileSystemId"]
+    top.mkdir(exist_ok=True)
+    folder = top / directory.get("Path", "/").strip("/")
+    _make_root(folder, directory.get("CreationInfo"), arn)
+    posix = point.get("PosixUser")
+    return _Mount(
+        folder=folder,
+        path=entry["LocalMountPath"],
+        writable=permissions.client_allows(role, "elasticfilesystem:ClientWrite", system, arn),
+        user=(int(posix["Uid"]), int(posix["Gid"])) if posix else None,
+    )
+
+
+def _make_root(folder: Path, creation: dict[str, Any] | None, arn: str) -> None:
+    """Make the root folder of an access point with the owner and permissions it names; one that is there stays."""
+    with _making_folders:
+        if folder.is_dir():
+            return
+        if not creation:
+            raise MountError(f"the root directory of {arn} is not there, and it names no creation info to make it with")
+        folder.mkdir(parents=True)
+        folder.chmod(int(creation["Permissions"], 8))
+        if sys.platform.startswith("linux") and _has_users():
+            os.chown(folder, int(creation["OwnerUid"]), int(creation["OwnerGid"]))
+
+
+def _layers(host: Host, config: dict[str, Any]) -> Path | None:
+    """Return the folder with all layers of the function, one over the other."""
+    contents = [lambda_svc._resolve_layer_zip(layer) for layer in config.get("Layers") or []]
+    return _extracted(host, [content for content in contents if content]) if contents else None
+
+
+def _extracted(host: Host, archives: list[bytes]) -> Path:
+    """Return a folder with the archives' files, later ones over earlier ones; extracted once for the same bytes."""
+    digest = hashlib.sha256(b"".join(hashlib.sha256(archive).digest() for archive in archives)).hexdigest()
+    folder = host.layout.temporary / "extracted" / digest
+    with _making_folders:
+        if not folder.is_dir():
+            staging = folder.with_suffix(".partial")
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+            for archive in archives:
+                with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+                    opened.extractall(staging)
+            staging.rename(folder)
+    return folder

@@ -1,0 +1,73 @@
+"""Where a local stack keeps what it has."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+
+# So many execution environments are alive at once, whatever the functions allow: more processes than this on the
+# processors of one machine only wait for each other, and each has the memory of its model.
+MAX_ENVIRONMENTS = max(16, 4 * (os.cpu_count() or 1))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below the home of one local stack.
+
+    Everything here belongs to one run of the server: the emulator keeps its state in memory, so what is left after
+    the server ended describes things that no longer exist.
+    """
+
+    home: Path
+
+    @property
+    def server(self) -> Path:
+        """Folder of the server: keys, certificate, log, temporary files."""
+        return self.home / "server"
+
+    @property
+    def address(self) -> Path:
+        """JSON with port and instance; there once the server listens."""
+        return self.server / "server.json"
+
+    @property
+    def pid(self) -> Path:
+        """The process that was started as the server; it means something only while the lock on `home` is held."""
+        return self.server / "server.pid"
+
+    @property
+    def log(self) -> Path:
+        """What the server and the emulator in it write."""
+        return self.server / "server.log"
+
+    @property
+    def root_key(self) -> Path:
+        """JSON with the access key of the account's root."""
+        return self.server / "root-key.json"
+
+    @property
+    def operator_key(self) -> Path:
+        """JSON with the access key that `modelctl`, tests and users work with; there once the stack is ready."""
+        return self.server / "operator-key.json"
+
+    @property
+    def certificate(self) -> Path:
+        """The server's certificate (PEM), which is also what clients are told to trust."""
+        return self.server / "certificate.pem"
+
+    @property
+    def certificate_key(self) -> Path:
+        """The private key of the certificate (PEM)."""
+        return self.server / "certificate-key.pem"
+
+    @property
+    def temporary(self) -> Path:
+        """The server's TMPDIR: extracted code and layers."""
+        return self.server / "tmp"
+
+    @property
+    def efs(self) -> Path:
+        """One folder for each EFS file system, named by its id."""
+        return self.home / "efs"

@@ -1,0 +1,132 @@
+"""What CloudWatch Logs shows of an invocation: the platform's lines around the function's own."""
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import cloudwatch_logs
+
+from modelctl.local import permissions
+
+
+@dataclass(frozen=True)
+class Line:
+    """One event of a log stream.
+
+    Attributes:
+        at_ms: milliseconds since the epoch.
+        text: the message, without a newline at its end.
+    """
+
+    at_ms: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one invocation took.
+
+    Attributes:
+        request_id: the invocation's id.
+        duration_ms: from handing out the event to the answer.
+        init_ms: from starting the process to its first request for an event; None for a warm environment.
+        memory_mb: the most memory the process has had so far.
+        status: "success", "error" or "timeout".
+        error_type: the type of the error where the runtime itself failed, for example "Runtime.ExitError".
+    """
+
+    request_id: str
+    duration_ms: float
+    init_ms: float | None
+    memory_mb: int
+    status: str
+    error_type: str | None = None
+
+    @property
+    def billed_ms(self) -> int:
+        """Milliseconds that AWS bills: those of the initialisation too, rounded up."""
+        return math.ceil(self.duration_ms + (self.init_ms or 0.0))
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return int(time.time() * 1000)
+
+
+def start(config: dict[str, Any], request_id: str) -> Line:
+    """Return the line that Lambda writes before the function's own."""
+    if _as_json(config):
+        return _platform("platform.start", {"requestId": request_id, "version": config["Version"]})
+    return Line(now_ms(), f"START RequestId: {request_id} Version: {config['Version']}")
+
+
+def failure(config: dict[str, Any], report: Report, message: str) -> Line:
+    """Return the line in which Lambda says that the runtime itself failed or ran out of time."""
+    if _as_json(config):
+        return _platform("platform.fault", {"requestId": report.request_id, "fault": message})
+    return Line(now_ms(), message)
+
+
+def end(config: dict[str, Any], report: Report) -> list[Line]:
+    """Return the lines that Lambda writes after the function's own."""
+    if _as_json(config):
+        metrics: dict[str, float] = {
+            "durationMs": round(report.duration_ms, 3),
+            "billedDurationMs": report.billed_ms,
+            "memorySizeMB": config["MemorySize"],
+            "maxMemoryUsedMB": report.memory_mb,
+        }
+        if report.init_ms is not None:
+            metrics["initDurationMs"] = round(report.init_ms, 3)
+        record = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
+        if report.error_type:
+            record["errorType"] = report.error_type
+        return [_platform("platform.report", record)]
+    fields = [
+        f"REPORT RequestId: {report.request_id}",
+        f"Duration: {report.duration_ms:.2f} ms",
+        f"Billed Duration: {report.billed_ms} ms",
+        f"Memory Size: {config['MemorySize']} MB",
+        f"Max Memory Used: {report.memory_mb} MB",
+    ]
+    if report.init_ms is not None:
+        fields.append(f"Init Duration: {report.init_ms:.2f} ms")
+    if report.status == "timeout" or report.error_type:
+        fields.append(f"Status: {report.status}")
+    if report.error_type:
+        fields.append(f"Error Type: {report.error_type}")
+    return [Line(now_ms(), f"END RequestId: {report.request_id}"), Line(now_ms(), "\t".join(fields))]
+
+
+def write(config: dict[str, Any], stream_name: str, lines: list[Line]) -> None:
+    """Put lines into the function's log group, where its role may; what it may not write is lost, as on AWS."""
+    group_name = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config['FunctionName']}"
+    role, arn = config["Role"], f"arn:aws:logs:{get_region()}:{get_account_id()}:log-group:{group_name}"
+    groups = cloudwatch_logs._log_groups
+    if group_name not in groups:
+        if not permissions.role_allows(role, "logs:CreateLogGroup", f"{arn}:*"):
+            return
+        cloudwatch_logs._create_log_group({"logGroupName": group_name})
+    stream = {"logGroupName": group_name, "logStreamName": stream_name}
+    wanted = ["logs:PutLogEvents"]
+    if stream_name not in groups[group_name]["streams"]:
+        wanted.append("logs:CreateLogStream")
+    if not all(permissions.role_allows(role, action, f"{arn}:log-stream:{stream_name}") for action in wanted):
+        return
+    cloudwatch_logs._create_log_stream(stream)
+    events = [{"timestamp": line.at_ms, "message": line.text} for line in lines]
+    cloudwatch_logs._put_log_events(stream | {"logEvents": events})
+
+
+def _as_json(config: dict[str, Any]) -> bool:
+    return (config.get("LoggingConfig") or {}).get("LogFormat") == "JSON"
+
+
+def _platform(kind: str, record: dict[str, Any]) -> Line:
+    at = datetime.now(UTC)
+    stamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Line(int(at.timestamp() * 1000), json.dumps({"time": stamp, "type": kind, "record": record}))

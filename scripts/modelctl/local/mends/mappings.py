@@ -1,0 +1,70 @@
+"""Lambda's event source mappings: the role they need, the alias they call, how many calls they make at once."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core.responses import error_response_json
+from ministack.services import lambda_svc
+
+from modelctl.local import permissions
+from modelctl.local.mends.patching import replace
+
+_SQS_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+
+Response = tuple[int, dict[str, str], bytes]
+Record = dict[str, Any]
+
+
+def install() -> None:
+    """Mend how the Lambda service polls queues."""
+    replace(lambda_svc, "_create_esm", lambda create: lambda data: _refusal(data) or create(data))
+    replace(lambda_svc, "_run_sqs_batch", _named_as_called)
+    replace(lambda_svc, "_sqs_esm_concurrency", _bounded)
+
+
+def _refusal(data: Record) -> Response | None:
+    """Return the answer to a mapping whose function's role may not poll the queue, or None.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-permissions
+    """
+    queue = data.get("EventSourceArn", "")
+    name, qualifier = lambda_svc._resolve_name_and_qualifier(data.get("FunctionName", ""))
+    _, config = lambda_svc._get_func_record_for_qualifier(name, qualifier)
+    if ":sqs:" not in queue or config is None:
+        return None
+    for action in _SQS_ACTIONS:
+        if not permissions.role_allows(config["Role"], action, queue):
+            short = action.removeprefix("sqs:")
+            refused: Response = error_response_json(
+                "InvalidParameterValueException",
+                f"The provided execution role does not have permissions to call {short} on SQS",
+                400,
+            )
+            return refused
+    return None
+
+
+def _named_as_called(original: Callable[..., None]) -> Callable[..., None]:
+    """`context.invoked_function_arn` is what was called, with the alias, not the version that it stands for.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
+    """
+
+    def run(esm: Record, func: Record, *rest: Any) -> None:
+        config = func["config"] | {"FunctionArn": esm["FunctionArn"]}
+        original(esm, func | {"config": config}, *rest)
+
+    return run
+
+
+def _bounded(original: Callable[..., int]) -> Callable[..., int]:
+    """A mapping calls the function at most as often at once as it may, and as this machine has processors to run it.
+
+    AWS adds environments up to 1,250; here more processes than processors would only make each other wait.
+    """
+
+    def limit(*arguments: Any) -> int:
+        return min(original(*arguments), max(2, os.cpu_count() or 1))
+
+    return limit

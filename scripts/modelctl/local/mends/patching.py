@@ -1,0 +1,39 @@
+"""Replacing parts of ministack so that a change in it is noticed."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any
+
+MINISTACK = "1.5.33"
+
+
+class MendError(Exception):
+    """A mend does not fit the installed ministack."""
+
+
+def check_version() -> None:
+    """Refuse a ministack that the mends were not made for."""
+    installed = version("ministack")
+    if installed != MINISTACK:
+        raise MendError(
+            f"ministack {installed} is installed, but the mends were made for {MINISTACK}: install the locked version, "
+            "or look through each mend and its test and raise MINISTACK in mends/patching.py"
+        )
+
+
+def replace(module: ModuleType, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Put `make(original)` in the place of a module's function."""
+    if not callable(getattr(module, name, None)):
+        raise MendError(f"{module.__name__} has no function {name}: its mend has nothing to mend")
+    setattr(module, name, make(getattr(module, name)))
+
+
+def replace_entry(
+    module: ModuleType, table: str, key: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> None:
+    """Put `make(original)` in the place of a function that a module finds through a table."""
+    entries = getattr(module, table, {})
+    if not callable(entries.get(key)):
+        raise MendError(f"{module.__name__} has no {table}[{key!r}]: its mend has nothing to mend")
+    entries[key] = make(entries[key])

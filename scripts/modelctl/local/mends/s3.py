@@ -1,0 +1,138 @@
+"""S3: encoded version listings, missing keys, overlapping notifications."""
+
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+from xml.etree.ElementTree import register_namespace
+
+from ministack.core import iam_actions, iam_evaluator
+from ministack.core.responses import new_uuid
+from ministack.core.router import extract_access_key_id
+from ministack.services import s3
+
+from modelctl.local.layout import REGION
+from modelctl.local.mends.patching import replace
+
+Response = tuple[int, dict[str, str], bytes]
+
+
+def install() -> None:
+    """Mend the S3 service."""
+    replace(s3, "_list_object_versions", _encoded_versions)
+    replace(
+        s3,
+        "_get_object",
+        lambda get: (
+            lambda bucket, key, headers, query=None: _hide_missing(
+                get(bucket, key, headers, query), bucket, headers, query
+            )
+        ),
+    )
+    replace(
+        s3,
+        "_head_object",
+        lambda head: (
+            lambda bucket, key, headers=None, query=None: _hide_missing(
+                head(bucket, key, headers, query), bucket, headers, query
+            )
+        ),
+    )
+    replace(s3, "_validate_notification_configs", _without_overlaps)
+
+
+# --- encoding-type=url ------------------------------------------------------------------------------------------------
+
+_ENCODED = ("Key", "Prefix", "Delimiter", "KeyMarker", "NextKeyMarker")
+
+
+def _encoded_versions(original: Callable[..., Response]) -> Callable[..., Response]:
+    """ListObjectVersions with `encoding-type=url` answers with encoded keys and says so.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html. Without it a client decodes `a/x+y` to
+    `a/x y`, deletes the wrong key, and never ends emptying the bucket.
+    """
+
+    def list_object_versions(bucket_name: str, query_params: dict[str, Any]) -> Response:
+        status, headers, body = original(bucket_name, query_params)
+        if status != 200 or s3._qp(query_params, "encoding-type", "") != "url":
+            return status, headers, body
+        root = s3.fromstring(body)
+        for element in root.iter():
+            if element.text and element.tag.removeprefix(f"{{{s3.S3_NS}}}") in _ENCODED:
+                element.text = s3._url_encode(element.text)
+        encoding = root.makeelement(f"{{{s3.S3_NS}}}EncodingType", {})
+        encoding.text = "url"
+        root.append(encoding)
+        register_namespace("", s3.S3_NS)
+        return status, headers, s3._xml_body(root)
+
+    return list_object_versions
+
+
+# --- a missing key is a secret ----------------------------------------------------------------------------------------
+
+
+def _hide_missing(
+    response: Response, bucket: str, headers: dict[str, str] | None, query_params: dict[str, Any] | None
+) -> Response:
+    """A GET or HEAD of a missing key is 404 only for who may list the bucket; for others it is 403.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html (Permissions).
+    """
+    status, _, body = response
+    access_key = extract_access_key_id(headers or {}, query_params)
+    # Without an access key it is the emulator itself that reads, for example a function's code.
+    if status != 404 or b"<Code>NoSuchKey</Code>" not in body or not access_key:
+        return response
+    arn = f"arn:aws:s3:::{bucket}"
+    denied = iam_evaluator.enforce(access_key, "s3:ListBucket", "s3", REGION, resource_arn=arn)
+    if not isinstance(denied, iam_evaluator.EvalResult):
+        return response
+    refused: Response = iam_actions.access_denied_response(
+        "s3",
+        "s3:ListBucket",
+        denied.principal_arn,
+        new_uuid(),
+        headers=headers,
+        resource_arn=arn,
+        explicit_deny=denied.decision == "Deny",
+    )
+    return refused
+
+
+# --- overlapping notifications ----------------------------------------------------------------------------------------
+
+
+def _without_overlaps(original: Callable[..., Response | None]) -> Callable[..., Response | None]:
+    """Two notifications for one event type may not overlap in both prefix and suffix.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html. The text is the one of S3.
+    """
+
+    def validate(configs: list[dict[str, Any]], *rest: Any) -> Response | None:
+        for one, other in combinations(configs, 2):
+            if _share_an_event(one["events"], other["events"]) and _overlap(one, other):
+                return s3._error(  # type: ignore[no-any-return]
+                    "InvalidArgument",
+                    "Configurations overlap. Configurations on the same bucket cannot share a common event type.",
+                    400,
+                )
+        return original(configs, *rest)
+
+    return validate
+
+
+def _share_an_event(one: list[str], other: list[str]) -> bool:
+    return any(_covers(a, b) or _covers(b, a) for a in one for b in other)
+
+
+def _covers(pattern: str, event: str) -> bool:
+    return event.startswith(pattern[:-1]) if pattern.endswith("*") else event == pattern
+
+
+def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    prefixes = [config["filter_prefix"] or "" for config in (one, other)]
+    suffixes = [config["filter_suffix"] or "" for config in (one, other)]
+    return (prefixes[0].startswith(prefixes[1]) or prefixes[1].startswith(prefixes[0])) and (
+        suffixes[0].endswith(suffixes[1]) or suffixes[1].endswith(suffixes[0])
+    )

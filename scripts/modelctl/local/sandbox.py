@@ -1,0 +1,204 @@
+"""The file system that a function sees, and the namespaces that keep it apart from the host.
+
+Run as a program by `worker.py`, this file starts a function in a sandbox. It is started for every cold start, so it
+imports as little as it can: `json` alone would take longer than building the sandbox.
+"""
+
+# ruff: noqa: PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211, S108
+# pathlib takes longer to import than the sandbox to build; and the /tmp here is the sandbox's own.
+
+import ctypes
+import marshal
+import os
+import signal
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
+_MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 32, 4096, 16384, 1 << 18
+_MNT_DETACH = 2
+_PR_SET_PDEATHSIG = 1
+_SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+
+# Flags of a mount that stay when it is mounted again: in a user namespace the system refuses to drop them.
+_KEPT_FLAGS = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}  # ST_* of statvfs to MS_* of mount
+
+# What a Python program needs of the host, all of it read-only.
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
+_ETC = (
+    *("group", "hosts", "ld.so.cache", "ld.so.conf", "localtime", "mime.types", "nsswitch.conf", "passwd"),
+    *("resolv.conf", "ssl"),
+)
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+
+
+class Sandbox:
+    """One function's root file system and what runs in it.
+
+    Attributes:
+        root: an empty folder of the host on which the new root is mounted, seen by the function's processes only.
+        mounts: (folder or file of the host, absolute path in the sandbox, whether it may be written).
+        temporary_bytes: size of /tmp.
+        user: user and group id of the process; None keeps the caller's.
+        command: program and arguments, with paths in the sandbox.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        mounts: "list[tuple[str, str, bool]]",
+        temporary_bytes: int,
+        user: "tuple[int, int] | None",
+        command: "list[str]",
+    ) -> None:
+        self.root = root
+        self.mounts = mounts
+        self.temporary_bytes = temporary_bytes
+        self.user = user
+        self.command = command
+
+    def dump(self) -> bytes:
+        """Serialise it for the program that this file is."""
+        return marshal.dumps((self.root, self.mounts, self.temporary_bytes, self.user, self.command))
+
+    def enter(self) -> "NoReturn":
+        """Build the root file system, move into it and become the function's process."""
+        self._build()
+        os.chdir(self.root)
+        # With both names the same folder the old root lies over the new one and is taken away from there.
+        _pivot_root(".", ".")
+        _check(_libc.umount2(b".", _MNT_DETACH), "umount2 of the old root")
+        _mount(None, "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
+        os.chdir("/var/task")
+        if self.user:
+            self._become(*self.user)
+        os.execv(self.command[0], self.command)  # noqa: S606  there is no shell in it
+
+    def _build(self) -> None:
+        _mount("tmpfs", self.root, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755,size=1m")
+        for path in _SYSTEM:
+            if os.path.islink(path):
+                os.symlink(os.readlink(path), self.root + path)
+            elif os.path.isdir(path):
+                self._bind(path, path, writable=False)
+        for name in _ETC:
+            if os.path.exists(f"/etc/{name}"):
+                self._bind(os.path.realpath(f"/etc/{name}"), f"/etc/{name}", writable=False)
+        if os.path.isdir("/sys/devices/system"):
+            self._bind("/sys/devices/system", "/sys/devices/system", writable=False)
+        for name in _DEVICES:
+            self._bind(f"/dev/{name}", f"/dev/{name}", writable=True)
+        for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+            os.symlink(f"/proc/self/fd{target}", f"{self.root}/dev/{name}")
+        os.mkdir(f"{self.root}/proc")
+        _mount("proc", f"{self.root}/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+        os.mkdir(f"{self.root}/tmp")
+        _mount("tmpfs", f"{self.root}/tmp", "tmpfs", _MS_NOSUID | _MS_NODEV, f"mode=1777,size={self.temporary_bytes}")
+        for source, target, writable in self.mounts:
+            self._bind(source, target, writable=writable)
+
+    def _bind(self, source: str, target: str, *, writable: bool) -> None:
+        inside = self.root + target
+        if os.path.isdir(source):
+            os.makedirs(inside, exist_ok=True)
+        else:
+            os.makedirs(os.path.dirname(inside), exist_ok=True)
+            os.close(os.open(inside, os.O_CREAT | os.O_WRONLY, 0o644))
+        _mount(source, inside, None, _MS_BIND | _MS_REC)
+        if not writable:
+            present = os.statvfs(inside).f_flag
+            kept = sum(ms for st, ms in _KEPT_FLAGS.items() if present & st)
+            _mount(None, inside, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | kept)
+
+    @staticmethod
+    def _become(user: int, group: int) -> None:
+        # The pipes of the log belong to the server: without this, opening /dev/stdout would be refused.
+        for descriptor in (1, 2):
+            os.fchown(descriptor, user, group)
+        os.setgroups([])
+        os.setresgid(group, group, group)
+        os.setresuid(user, user, user)
+        # A change of user has cleared it.
+        _die_with_parent()
+
+
+def isolate() -> None:
+    """Give this process, and what it forks from now on, a mount table of its own, and its children their own PIDs.
+
+    Without the rights of root this takes a user namespace, in which the calling user is root. The next fork makes
+    the first process of the PID namespace: when that one dies, the system kills everything in the namespace.
+
+    Raises:
+        OSError: the system has no namespaces, or does not let this process have them.
+    """
+    if not sys.platform.startswith("linux") or os.uname().machine not in _SYS_PIVOT_ROOT:
+        raise OSError("namespaces are used on Linux on x86_64 and aarch64 only")
+    if os.geteuid() == 0:
+        _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWPID), "unshare")
+    else:
+        user, group = os.geteuid(), os.getegid()
+        _check(_libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWPID), "unshare")
+        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+    _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
+
+
+def fork_and_wait(work: "Callable[[], NoReturn]") -> int:
+    """Do `work` in a child; return its exit status (128 + number of a signal). SIGTERM here kills the child.
+
+    When this returns after `isolate()`, no process of the PID namespace is left. Should this process be killed, the
+    system kills the child.
+    """
+    child = os.fork()
+    if child == 0:
+        _die_with_parent()
+        work()
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return status if status >= 0 else 128 - status
+
+
+def mount_proc() -> None:
+    """Show in /proc the processes of this PID namespace."""
+    _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _mount(source: "str | None", target: str, kind: "str | None", flags: int, options: str = "") -> None:
+    encoded = [None if text is None else os.fsencode(text) for text in (source, target, kind)]
+    _check(_libc.mount(*encoded, ctypes.c_ulong(flags), os.fsencode(options)), f"mount of {source} on {target}")
+
+
+def _pivot_root(new: str, old: str) -> None:
+    number = _SYS_PIVOT_ROOT[os.uname().machine]
+    _check(_libc.syscall(number, os.fsencode(new), os.fsencode(old)), "pivot_root")
+
+
+def _die_with_parent() -> None:
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL), "prctl")
+
+
+def main() -> int:
+    """Start the function that standard input describes; return its exit status."""
+    sandbox = Sandbox(*marshal.load(sys.stdin.buffer))  # noqa: S302  it comes from worker.py, which started this
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    isolate()
+    return fork_and_wait(sandbox.enter)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

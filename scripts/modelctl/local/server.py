@@ -1,0 +1,135 @@
+"""The server of a local stack: `python -m modelctl.local.server HOME ENVIRONMENT`, started by `stack.py`.
+
+It listens on a free port of the loopback interface, writes its address below HOME, and serves until it is ended. Where
+the system has namespaces it runs in some of its own: whatever ends the server then ends every function with it.
+"""
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import uuid
+from pathlib import Path
+from typing import NoReturn
+
+from modelctl.local import sandbox
+from modelctl.local.layout import ACCOUNT, MAX_ENVIRONMENTS, REGION, Layout
+
+
+def main() -> int:
+    """Serve the stack in HOME, with ENVIRONMENT as the Python environment of its functions."""
+    layout = Layout(Path(sys.argv[1]))
+    environment = Path(sys.argv[2])
+    os.umask(0o022)
+    # Held as long as a process of the server lives; `LocalStack.running` looks at it.
+    lock = os.open(layout.home, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    isolated = _can_isolate()
+    if not isolated:
+        _serve(layout, environment, isolated=False)
+    sandbox.isolate()
+
+    def serve() -> NoReturn:
+        sandbox.mount_proc()
+        _serve(layout, environment, isolated=True)
+
+    return sandbox.fork_and_wait(serve)
+
+
+def _can_isolate() -> bool:
+    """Try out, in a process of its own, all that isolation needs: some systems refuse it only half-way."""
+    child = os.fork()
+    if child == 0:
+        try:
+            sandbox.isolate()
+            os._exit(sandbox.fork_and_wait(_try_proc))
+        except OSError:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def _try_proc() -> NoReturn:
+    try:
+        sandbox.mount_proc()
+    except OSError:
+        os._exit(1)
+    os._exit(0)
+
+
+def _serve(layout: Layout, environment: Path, *, isolated: bool) -> NoReturn:
+    """Run the emulator in this process."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    _configure(layout, port)
+    # Not at the head of the file: ministack reads the environment when it is imported.
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+    from ministack import app
+
+    from modelctl.local import mends
+    from modelctl.local.execution import Host
+
+    mends.install(Host(layout, os.environ["AWS_ENDPOINT_URL"], environment, isolated))
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=_end).start())
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.certfile, config.keyfile = str(layout.certificate), str(layout.certificate_key)
+    config.keep_alive_timeout = 75
+    config.loglevel = "WARNING"
+    address = {"port": port, "instance": uuid.uuid4().hex, "isolated": isolated}
+    partial = layout.address.with_suffix(".partial")
+    partial.write_text(json.dumps(address))
+    partial.rename(layout.address)
+
+    async def until_ended() -> None:
+        # With a trigger of ours hypercorn leaves SIGTERM alone.
+        await serve(app.app, config, shutdown_trigger=asyncio.Event().wait)
+
+    asyncio.run(until_ended())
+    sys.exit(0)
+
+
+def _end() -> NoReturn:
+    """End the functions, which no namespace does where there is none, and then the server."""
+    from ministack.core import lambda_runtime
+
+    lambda_runtime.reset()
+    os._exit(0)
+
+
+def _configure(layout: Layout, port: int) -> None:
+    """Replace this process's environment by what the emulator shall know."""
+    root = json.loads(layout.root_key.read_text())
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+    os.environ.clear()
+    os.environ.update(
+        kept
+        | {
+            "AUTH": "true",
+            "AWS_ACCESS_KEY_ID": root["access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": root["secret_access_key"],
+            "AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}",
+            "GATEWAY_PORT": str(port),
+            "LAMBDA_ACCOUNT_CONCURRENCY": str(MAX_ENVIRONMENTS),
+            "MINISTACK_ACCOUNT_ID": ACCOUNT,
+            "MINISTACK_REGION": REGION,
+            "USE_SSL": "1",
+            "MINISTACK_SSL_CERT": str(layout.certificate),
+            "MINISTACK_SSL_KEY": str(layout.certificate_key),
+            "TMPDIR": str(layout.temporary),
+            "STATE_DIR": str(layout.temporary / "state"),
+            "S3_DATA_DIR": str(layout.temporary / "s3"),
+            # The emulator would listen on ports of its own for these, and tidy up containers of the user's Docker.
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "DOCKER_HOST": f"unix://{layout.temporary}/no-docker",
+        }
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

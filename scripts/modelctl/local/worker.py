@@ -1,0 +1,321 @@
+"""Execution environments: processes that run a function's code under AWS's own runtime client."""
+
+import os
+import queue
+import select
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from ministack.core import lambda_runtime
+
+from modelctl.local import execution, logs
+
+# Lambda gives the initialisation this long, then starts it again under the function's own timeout
+# (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
+_INIT_TIMEOUT_S = 10.0
+
+# So many lines of a function's output are kept until its invocation ends; the oldest go first.
+_MAX_LINES = 10_000
+
+
+class InitError(Exception):
+    """The function's process did not get as far as asking for an event.
+
+    Attributes:
+        payload: the error object that AWS would return.
+    """
+
+    def __init__(self, payload: dict[str, Any]) -> None:
+        super().__init__(payload.get("errorMessage", ""))
+        self.payload = payload
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """How one invocation ended.
+
+    Attributes:
+        payload: the function's answer, or the error object that AWS would return.
+        failed: whether it is an error.
+        lines: all that goes to the log, the platform's lines included.
+        log_stream: where they go.
+    """
+
+    payload: Any
+    failed: bool
+    lines: list[logs.Line]
+    log_stream: str
+
+
+class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # ministack ships no types
+    """One execution environment: a process that asks a Runtime API of its own for events, one after the other.
+
+    The Runtime API and the life cycle are the emulator's for custom runtimes. This class starts `awslambdaric` in a
+    sandbox instead of a `bootstrap` file, waits for what happens instead of polling, and measures.
+    """
+
+    def __init__(self, host: execution.Host, func_name: str, config: dict[str, Any], code_zip: bytes) -> None:
+        super().__init__(func_name, config, code_zip)
+        self._host = host
+        self._output: _Output | None = None
+        self._log_stream = ""
+        self._exited = False
+        self._answered_at = 0.0
+        self._result: dict[str, Any] = {}
+        self._current_request_id: str | None = None
+
+    def invoke(self, event: Any, request_id: str, *, arn: str, trace_id: str | None = None) -> Invocation:
+        """Run one event to its answer, its failure or its timeout.
+
+        Args:
+            event: the JSON value that the handler gets.
+            request_id: the invocation's id.
+            arn: what the caller called, with its alias or version; the handler's `context.invoked_function_arn`.
+            trace_id: X-Ray's header.
+        """
+        with self._lock:
+            started = time.perf_counter()
+            try:
+                init_ms = self._ensure_started()
+            except InitError as error:
+                report = self._report(request_id, started, None, "error", error.payload.get("errorType"))
+                return self._ended(report, error.payload, [])
+            before = [*self._take_output(), logs.start(self.config, request_id)]
+            started = time.perf_counter()
+            result, in_time = self._run(event, request_id, arn, trace_id)
+            if "response" in result:
+                return self._ended(self._report(request_id, started, init_ms, "success"), result["response"], before)
+            if "error" in result:
+                return self._ended(self._report(request_id, started, init_ms, "error"), result["error"], before)
+            self._answered_at = time.perf_counter()
+            payload = self._exit_error(request_id) if in_time else _timeout_error(request_id, self.config["Timeout"])
+            status = "error" if in_time else "timeout"
+            report = self._report(request_id, started, init_ms, status, payload["errorType"])
+            # What is left of the environment is of no use; and only now is all of its output there.
+            self._teardown()
+            return self._ended(report, payload, before)
+
+    def _run(self, event: Any, request_id: str, arn: str, trace_id: str | None) -> tuple[dict[str, Any], bool]:
+        """Hand out the event; return the answer, if there is one, and whether it or the process's end came in time."""
+        with self._state_lock:
+            self._result = {}
+            if not self._exited:
+                self._response_ready.clear()
+            self._current_request_id = request_id
+            pending = self._pending
+        deadline_ms = int((time.time() + self.config["Timeout"]) * 1000)
+        pending.put((request_id, event, deadline_ms, trace_id, arn))
+        in_time = self._response_ready.wait(self.config["Timeout"])
+        with self._state_lock:
+            result = self._result
+            self._result, self._current_request_id = {}, None
+            return result, in_time
+
+    def _report(
+        self, request_id: str, started: float, init_ms: float | None, status: str, error_type: str | None = None
+    ) -> logs.Report:
+        ended = self._answered_at if self._answered_at > started else time.perf_counter()
+        memory_mb = _peak_memory_mb(self._proc.pid, self._host.isolated) if self._proc else 0
+        return logs.Report(request_id, (ended - started) * 1000, init_ms, memory_mb, status, error_type)
+
+    def _ended(self, report: logs.Report, payload: Any, before: list[logs.Line]) -> Invocation:
+        lines = [*before, *self._take_output()]
+        # An error that the runtime client has reported it has logged as well.
+        if report.error_type and "stackTrace" not in payload:
+            lines.append(logs.failure(self.config, report, payload["errorMessage"]))
+        return Invocation(
+            payload, report.status != "success", [*lines, *logs.end(self.config, report)], self._log_stream
+        )
+
+    def _ensure_started(self) -> float | None:
+        """Start the process if there is none that lives; return how long that took in ms, or None.
+
+        Raises:
+            InitError: it ended, failed or took too long before it asked for an event.
+        """
+        with self._state_lock:
+            if self._proc is not None and not self._exited:
+                return None
+        started = time.perf_counter()
+        try:
+            try:
+                self._spawn(_INIT_TIMEOUT_S)
+            except lambda_runtime.ProvidedInitTimeout:
+                self._spawn(self.config["Timeout"])
+        except lambda_runtime.ProvidedInitTimeout:
+            raise InitError(_timeout_error("", self.config["Timeout"])) from None
+        except execution.MountError as error:
+            raise InitError({"errorType": "EFSMountFailureException", "errorMessage": str(error)}) from error
+        return (time.perf_counter() - started) * 1000
+
+    def _spawn(self, init_timeout: float | None = None) -> None:
+        self._teardown()
+        generation, pending = self._begin()
+        self._log_stream = f"{datetime.now(UTC):%Y/%m/%d}/[{self.config['Version']}]{uuid.uuid4().hex}"
+        try:
+            self._serve(generation, pending)
+            api = f"127.0.0.1:{self._server.server_address[1]}"
+            process = execution.prepare(self._host, self.config, self.code_zip, api, self._log_stream)
+            self._proc, output = process.start()
+            self._output = _Output(output)
+            self._log_thread = self._thread("output", self._output.pump)
+            self._thread("end", self._watch, self._proc, generation)
+            self._await_init(init_timeout)
+        except BaseException:
+            self._teardown()
+            raise
+
+    def _begin(self) -> "tuple[int, queue.Queue[Any]]":
+        """Reset what belonged to the process before; what comes late from that one is told apart by its generation."""
+        pending: queue.Queue[Any] = queue.Queue(maxsize=1)
+        with self._state_lock:
+            self._generation += 1
+            self._stopping = self._exited = False
+            for event in (self._first_poll, self._init_settled, self._response_ready):
+                event.clear()
+            self._init_error = self._current_request_id = None
+            self._result = {}
+            self._pending = pending
+            return self._generation, pending
+
+    def _serve(self, generation: int, pending: "queue.Queue[Any]") -> None:
+        handler = self._build_handler_class(generation, pending)
+        # Headers and body leave in two writes: with Nagle's algorithm the second could wait for an acknowledgement.
+        handler.disable_nagle_algorithm = True
+        self._server = _RuntimeApi(("127.0.0.1", 0), handler)
+        self._server_thread = self._thread("runtime-api", self._server.serve_forever, 0.1)
+
+    def _thread(self, what: str, work: Any, *arguments: Any) -> threading.Thread:
+        thread = threading.Thread(target=work, args=arguments, daemon=True, name=f"{what}-{self.func_name}")
+        thread.start()
+        return thread
+
+    def _watch(self, process: "subprocess.Popen[bytes]", generation: int) -> None:
+        """Wake who waits for a process when it ends."""
+        process.wait()
+        with self._state_lock:
+            if generation == self._generation:
+                self._exited = True
+                self._init_settled.set()
+                self._response_ready.set()
+
+    def _await_init(self, init_timeout: float | None = None) -> None:
+        if not self._init_settled.wait(init_timeout or _INIT_TIMEOUT_S):
+            raise lambda_runtime.ProvidedInitTimeout
+        if self._init_error is not None:
+            raise InitError(self._init_error)
+        if not self._first_poll.is_set():
+            raise InitError(self._exit_error(""))
+
+    def _record_result(self, generation: int, request_id: str, kind: str, payload: Any) -> bool:
+        self._answered_at = time.perf_counter()
+        return bool(super()._record_result(generation, request_id, kind, payload))
+
+    def _take_output(self) -> list[logs.Line]:
+        return self._output.take() if self._output else []
+
+    def _exit_error(self, request_id: str) -> dict[str, Any]:
+        code = self._proc.wait()
+        # A process that a signal ended reports 128 and its number through the sandbox, the negative number without.
+        how = f"signal: {code - 128 if code > 128 else -code}" if code < 0 or code > 128 else f"exit status {code}"
+        return {
+            "errorType": "Runtime.ExitError",
+            "errorMessage": f"RequestId: {request_id} Error: Runtime exited with error: {how}",
+        }
+
+
+def _timeout_error(request_id: str, timeout_s: float) -> dict[str, Any]:
+    return {
+        "errorType": "Sandbox.Timedout",
+        "errorMessage": f"RequestId: {request_id} Error: Task timed out after {timeout_s:.2f} seconds",
+    }
+
+
+def _peak_memory_mb(pid: int, isolated: bool) -> int:
+    """Return the most memory that the function's process has had, in MB; 0 once it has ended."""
+    if not sys.platform.startswith("linux"):
+        shown = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return int(shown.stdout.strip() or 0) // 1024
+    try:
+        if isolated:
+            # The process started is the one that builds the sandbox; the function is its only child.
+            pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (OSError, IndexError):
+        return 0
+    return next((int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+
+
+class _RuntimeApi(socketserver.ThreadingTCPServer):
+    """Answers one process."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A process that was killed leaves a broken connection; anything else is worth a traceback in the log.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Output:
+    """What a process has written so far.
+
+    It is read while the process runs, since a full pipe would stop it. What a handler wrote before it answered lies in
+    the pipe when the answer comes, so `take` has it all without waiting.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._lines: deque[logs.Line] = deque(maxlen=_MAX_LINES)
+        self._partial = b""
+        os.set_blocking(stream.fileno(), False)
+
+    def pump(self) -> None:
+        """Read until the last process that has the pipe is gone."""
+        readable = select.poll()
+        readable.register(self._stream.fileno(), select.POLLIN)
+        while self._read():
+            readable.poll()
+        with self._lock:
+            self._stream.close()
+
+    def take(self) -> list[logs.Line]:
+        """Return the lines since the last call."""
+        self._read()
+        with self._lock:
+            if self._partial:
+                self._add(self._partial)
+                self._partial = b""
+            taken = list(self._lines)
+            self._lines.clear()
+            return taken
+
+    def _read(self) -> bool:
+        """Read what is there; return whether more can come."""
+        with self._lock:
+            while not self._stream.closed:
+                try:
+                    data = os.read(self._stream.fileno(), 65536)
+                except BlockingIOError:
+                    return True
+                if not data:
+                    return False
+                *whole, self._partial = (self._partial + data).split(b"\n")
+                for line in whole:
+                    self._add(line)
+            return False
+
+    def _add(self, line: bytes) -> None:
+        # The runtime client separates the lines of a traceback by \r, so that it stays one event.
+        text = line.decode(errors="replace").rstrip("\r").replace("\r", "\n")
+        self._lines.append(logs.Line(logs.now_ms(), text))

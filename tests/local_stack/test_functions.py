@@ -1,0 +1,363 @@
+"""Functions run as on Lambda: their files, their environment, their limits, their logs."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local_stack.support import Cloud, allow, zipped
+from modelctl import paths
+from modelctl.local.layout import MAX_ENVIRONMENTS, Layout
+from modelctl.local.stack import LocalStack
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="without namespaces there is no sandbox")
+
+LOOK = """
+import os, pathlib
+def handler(event, context):
+    return {"environment": dict(os.environ), "directory": os.getcwd(), "processes": [
+        name for name in os.listdir("/proc") if name.isdigit()],
+        "there": [path for path in event if os.path.exists(path)]}
+"""
+WRITE = """
+import os
+def handler(event, context):
+    try:
+        with open(event["path"], "w") as file:
+            file.write(event.get("text", ""))
+    except OSError as error:
+        return {"refused": os.strerror(error.errno)}
+    return {"written": os.stat(event["path"]).st_uid}
+"""
+
+
+def test_its_environment_has_nothing_of_the_host(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.function("look", LOOK, env={"OWN": "value"})
+    seen = cloud.invoke("look", []).payload["environment"]
+    assert seen.pop("OWN") == "value"
+    assert seen["AWS_LAMBDA_FUNCTION_VERSION"] == "1"
+    assert seen["AWS_ACCESS_KEY_ID"].startswith("ASIA")
+    assert set(seen) == {
+        *("AWS_ACCESS_KEY_ID", "AWS_CA_BUNDLE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_EXECUTION_ENV"),
+        *("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION"),
+        *("AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_GROUP_NAME"),
+        *("AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "AWS_SECRET_ACCESS_KEY"),
+        *("AWS_SESSION_TOKEN", "LAMBDA_TASK_ROOT", "LANG", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH"),
+        *("TZ", "_HANDLER"),
+    }
+
+
+def test_it_sees_neither_the_checkout_nor_the_stack_nor_other_processes(cloud: Cloud, local_stack: LocalStack) -> None:
+    cloud.function("blind", LOOK)
+    hidden = [str(path) for path in (paths.CHECKOUT, paths.TOOLS, local_stack.home, Path.home() / ".ssh")]
+    seen = cloud.invoke("blind", [*hidden, "/proc/1/root/work", "/var/task/code.py"]).payload
+    assert seen["there"] == ["/var/task/code.py"]
+    assert seen["directory"] == "/var/task"
+    assert seen["processes"] == ["1"]
+
+
+def test_layers_lie_under_opt_the_later_over_the_earlier(cloud: Cloud) -> None:
+    lambda_ = cloud.client("lambda")
+    arns = [
+        lambda_.publish_layer_version(LayerName=name, Content={"ZipFile": zipped(files)})["LayerVersionArn"]
+        for name, files in (
+            ("one", {"python/both.py": "FROM = 'one'", "python/first.py": "FROM = 'one'"}),
+            ("two", {"python/both.py": "FROM = 'two'"}),
+        )
+    ]
+    code = "import both, first\ndef handler(event, context): return [both.FROM, first.FROM, both.__file__]"
+    cloud.function("layered", code, Layers=arns)
+    assert cloud.invoke("layered").payload == ["two", "one", "/opt/python/both.py"]
+
+
+def test_only_tmp_can_be_written_and_only_so_much(cloud: Cloud) -> None:
+    cloud.function("writer", WRITE, EphemeralStorage={"Size": 512})
+    for path in ("/x", "/var/task/x", "/opt/x", "/var/lang/x", "/usr/x", "/etc/x"):
+        assert "refused" in cloud.invoke("writer", {"path": path}).payload, path
+    assert "written" in cloud.invoke("writer", {"path": "/tmp/x"}).payload  # noqa: S108  the function's own
+    fill = "def handler(event, context):\n    open('/tmp/big', 'wb').write(bytes(600 * 2**20))"
+    cloud.function("filler", fill)
+    assert "No space left" in cloud.invoke("filler").payload["errorMessage"]
+
+
+@pytest.fixture(scope="module")
+def weights(cloud: Cloud) -> dict[str, str]:
+    """ARNs of a file system and its access points: the writer's for all models, the reader's for one."""
+    efs = cloud.client("efs")
+    system = efs.create_file_system(CreationToken="weights")
+    creation = {"OwnerUid": 10000, "OwnerGid": 10000, "Permissions": "0755"}
+    arns = {"system": system["FileSystemArn"]}
+    for name, user, path in (("writer", 10000, "/models"), ("reader", 10001, "/models/one")):
+        arns[name] = efs.create_access_point(
+            ClientToken=name,
+            FileSystemId=system["FileSystemId"],
+            PosixUser={"Uid": user, "Gid": user},
+            RootDirectory={"Path": path, "CreationInfo": creation},
+        )["AccessPointArn"]
+    return arns
+
+
+def mounting(arn: str, path: str) -> list[dict[str, str]]:
+    return [{"Arn": arn, "LocalMountPath": path}]
+
+
+def test_weights_are_written_by_the_writer_and_only_read_by_the_reader(cloud: Cloud, weights: dict[str, str]) -> None:
+    both = ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"]
+    writer = cloud.role("weights-writer", allow(both, weights["system"]))
+    cloud.function("put", WRITE, role=writer, FileSystemConfigs=mounting(weights["writer"], "/mnt/models"))
+    put = "import os; os.makedirs('/mnt/models/one', exist_ok=True)\n" + WRITE
+    cloud.function("make", put, role=writer, FileSystemConfigs=mounting(weights["writer"], "/mnt/models"))
+    written = cloud.invoke("make", {"path": "/mnt/models/one/model.bin", "text": "weights"}).payload
+    assert written == {"written": 10000 if os.geteuid() == 0 else 0}
+
+    reader = cloud.role("weights-reader", allow("elasticfilesystem:ClientMount", weights["system"]))
+    settings: dict[str, Any] = {"role": reader, "FileSystemConfigs": mounting(weights["reader"], "/mnt/model")}
+    cloud.function("read", "def handler(event, context): return open('/mnt/model/model.bin').read()", **settings)
+    assert cloud.invoke("read").payload == "weights"
+    cloud.function("spoil", WRITE, **settings)
+    assert cloud.invoke("spoil", {"path": "/mnt/model/model.bin"}).payload == {"refused": "Read-only file system"}
+
+
+def test_writing_takes_the_posix_user_too(cloud: Cloud, weights: dict[str, str]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root runs functions as other users")
+    both = ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"]
+    role = cloud.role("bold-reader", allow(both, weights["system"]))
+    cloud.function("bold", WRITE, role=role, FileSystemConfigs=mounting(weights["reader"], "/mnt/model"))
+    assert cloud.invoke("bold", {"path": "/mnt/model/x"}).payload == {"refused": "Permission denied"}
+
+
+def test_an_access_point_that_the_role_may_not_mount_fails_the_call(cloud: Cloud, weights: dict[str, str]) -> None:
+    cloud.function("stranger", WRITE, FileSystemConfigs=mounting(weights["reader"], "/mnt/model"))
+    answer = cloud.invoke("stranger", {})
+    assert answer.failed
+    assert answer.payload["errorType"] == "EFSMountFailureException"
+
+
+def test_the_file_system_policy_is_part_of_the_decision(cloud: Cloud) -> None:
+    efs = cloud.client("efs")
+    system = efs.create_file_system(CreationToken="guarded")
+    creation = {"OwnerUid": 993, "OwnerGid": 990, "Permissions": "0777"}
+    point = efs.create_access_point(
+        ClientToken="guarded",
+        FileSystemId=system["FileSystemId"],
+        RootDirectory={"Path": "/all", "CreationInfo": creation},
+    )["AccessPointArn"]
+    both = ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"]
+    writers = {name: cloud.role(name, allow(both, system["FileSystemArn"])) for name in ("trusted", "other")}
+    deny = {
+        "Effect": "Deny",
+        "Principal": {"AWS": "*"},
+        "Action": "elasticfilesystem:ClientWrite",
+        "Resource": system["FileSystemArn"],
+        "Condition": {"ArnNotEquals": {"aws:PrincipalArn": writers["trusted"]}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    efs.put_file_system_policy(FileSystemId=system["FileSystemId"], Policy=policy)
+    for name, role in writers.items():
+        cloud.function(f"guarded-{name}", WRITE, role=role, FileSystemConfigs=mounting(point, "/mnt/all"))
+    assert "written" in cloud.invoke("guarded-trusted", {"path": "/mnt/all/x"}).payload
+    assert cloud.invoke("guarded-other", {"path": "/mnt/all/x"}).payload == {"refused": "Read-only file system"}
+
+
+def test_code_may_name_its_own_python_environment(cloud: Cloud, tmp_path: Path) -> None:
+    bare = paths.ENVIRONMENTS / "lambda"
+    own = tmp_path / "environment"
+    shutil.copytree(bare, own, symlinks=True)
+    (next(own.glob("lib/python*/site-packages")) / "only_here.py").write_text("")
+    for folder in (tmp_path, own):
+        folder.chmod(0o755)
+    files = {"code.py": "import only_here\ndef handler(event, context): return 'there'", ".environment": str(own)}
+    cloud.function("named", "")
+    cloud.client("lambda").update_function_code(FunctionName="named", ZipFile=zipped(files))
+    assert cloud.invoke("named", qualifier="$LATEST").payload == "there"
+
+
+def test_an_environment_serves_one_call_after_the_other(cloud: Cloud) -> None:
+    cloud.function("counting", "calls = 0\ndef handler(e, c):\n    global calls\n    calls += 1\n    return calls")
+    assert [cloud.invoke("counting").payload for _ in range(3)] == [1, 2, 3]
+
+
+def test_calls_at_once_get_environments_of_their_own(cloud: Cloud) -> None:
+    code = "import time, uuid\nME = uuid.uuid4().hex\ndef handler(e, c):\n    time.sleep(0.5)\n    return ME"
+    cloud.function("parallel", code)
+    with ThreadPoolExecutor(3) as pool:
+        assert len({answer.payload for answer in pool.map(lambda _: cloud.invoke("parallel"), range(3))}) == 3
+
+
+def test_reserved_concurrency_holds_through_an_alias(cloud: Cloud) -> None:
+    cloud.function("narrow", "import time\ndef handler(e, c): time.sleep(1)")
+    cloud.client("lambda").put_function_concurrency(FunctionName="narrow", ReservedConcurrentExecutions=1)
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(cloud.invoke, "narrow") for _ in range(2)]
+    refused = [call.exception() for call in calls if call.exception()]
+    assert len(refused) == 1
+    assert isinstance(refused[0], ClientError)
+    assert refused[0].response["Error"]["Code"] == "TooManyRequestsException"
+
+
+def test_a_call_that_takes_too_long_is_killed(cloud: Cloud) -> None:
+    code = "import time\ndef handler(e, c):\n    print('before')\n    if e: time.sleep(30)\n    return 'quick'"
+    cloud.function("late", code, Timeout=1)
+    answer = cloud.invoke("late", True)
+    assert answer.failed
+    assert answer.payload["errorType"] == "Sandbox.Timedout"
+    assert answer.payload["errorMessage"].endswith("Task timed out after 1.00 seconds")
+    assert cloud.invoke("late", False).payload == "quick"
+    log = cloud.log("late")
+    assert log[1] == "before"
+    assert "Status: timeout" in log[4]
+
+
+def test_a_process_that_ends_fails_its_call_only(cloud: Cloud) -> None:
+    cloud.function("mortal", "import os\ndef handler(e, c):\n    if e: os._exit(3)\n    return 'alive'")
+    answer = cloud.invoke("mortal", True)
+    assert answer.payload["errorType"] == "Runtime.ExitError"
+    assert answer.payload["errorMessage"].endswith("exit status 3")
+    assert cloud.invoke("mortal", False).payload == "alive"
+
+
+def test_errors_are_the_ones_of_the_runtime(cloud: Cloud) -> None:
+    cloud.function("raising", "def handler(event, context): raise ValueError('no')")
+    raised = cloud.invoke("raising")
+    assert raised.failed
+    assert (raised.payload["errorType"], raised.payload["errorMessage"]) == ("ValueError", "no")
+    cloud.function("unimportable", "import nothing_of_that_name")
+    failed = cloud.invoke("unimportable").payload
+    assert failed["errorType"] == "Runtime.ImportModuleError"
+
+
+def test_a_function_can_do_what_its_role_allows_and_no_more(cloud: Cloud) -> None:
+    code = """
+import boto3
+s3 = boto3.client("s3")
+def handler(event, context):
+    return s3.get_object(Bucket=event["bucket"], Key="a")["Body"].read().decode()
+"""
+    for name in ("mine", "theirs"):
+        cloud.bucket(name)
+        cloud.client("s3").put_object(Bucket=name, Key="a", Body=name.encode())
+    cloud.function("reading", code, role=cloud.role("reading", allow("s3:GetObject", "arn:aws:s3:::mine/*")))
+    assert cloud.invoke("reading", {"bucket": "mine"}).payload == "mine"
+    denied = cloud.invoke("reading", {"bucket": "theirs"}).payload
+    assert re.search("AccessDenied.*reading.*is not authorized to perform: s3:GetObject", denied["errorMessage"])
+
+
+def test_the_log_has_the_lines_of_lambda_around_the_functions_own(cloud: Cloud) -> None:
+    cloud.function("talking", "print('loading')\ndef handler(event, context):\n    print('hello')", MemorySize=256)
+    cloud.invoke("talking")
+    cloud.invoke("talking")
+    first, second = cloud.log("talking")[:5], cloud.log("talking")[5:]
+    assert first[0] == "loading"
+    assert re.fullmatch(r"START RequestId: \S+ Version: 1", first[1])
+    assert first[2] == "hello"
+    assert re.fullmatch(r"END RequestId: \S+", first[3])
+    report = (
+        r"REPORT RequestId: \S+\tDuration: ([\d.]+) ms\tBilled Duration: (\d+) ms\tMemory Size: 256 MB\t"
+        r"Max Memory Used: (\d+) MB"
+    )
+    cold = re.fullmatch(report + r"\tInit Duration: ([\d.]+) ms", first[4])
+    warm = re.fullmatch(report, second[3])
+    assert cold
+    assert warm
+    assert int(cold[2]) >= float(cold[4])
+    assert 5 < int(cold[3]) < 256
+    # Waiting by polling would show here: an empty handler takes about one millisecond.
+    assert float(warm[1]) < 50
+
+
+def test_json_logs_are_json_throughout(cloud: Cloud) -> None:
+    code = """
+import logging
+def handler(event, context):
+    logging.getLogger().warning("careful", extra={"model": "digits"})
+"""
+    cloud.function("structured", code, LoggingConfig={"LogFormat": "JSON"})
+    cloud.invoke("structured")
+    start, own, report = (json.loads(line) for line in cloud.log("structured"))
+    assert start["type"] == "platform.start"
+    assert (own["level"], own["message"], own["model"]) == ("WARNING", "careful", "digits")
+    assert report["type"] == "platform.report"
+    assert {"durationMs", "billedDurationMs", "initDurationMs", "memorySizeMB", "maxMemoryUsedMB"} == set(
+        report["record"]["metrics"]
+    )
+
+
+def test_a_log_goes_only_where_the_role_may_write(cloud: Cloud) -> None:
+    streams = allow(["logs:CreateLogStream", "logs:PutLogEvents"])
+    cloud.function("quiet", "def handler(event, context): print('x')", role=cloud.role("quiet", streams))
+    cloud.invoke("quiet")
+    groups = cloud.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/quiet")["logGroups"]
+    assert groups == []
+    cloud.client("logs").create_log_group(logGroupName="/aws/lambda/quiet")
+    cloud.invoke("quiet")
+    assert "x" in cloud.log("quiet")
+
+
+def test_no_more_environments_live_than_the_machine_can_take(cloud: Cloud, local_stack: LocalStack) -> None:
+    at_once = MAX_ENVIRONMENTS - 2
+    for name in ("burst-one", "burst-two"):
+        cloud.function(name, "import time\ndef handler(event, context): time.sleep(1)")
+        with ThreadPoolExecutor(at_once) as pool:
+            assert not any(answer.failed for answer in pool.map(cloud.invoke, [name] * at_once))
+    pid = Layout(local_stack.home).pid.read_text()
+    server = children(pid)[0]
+    assert at_once <= len(children(server)) <= MAX_ENVIRONMENTS
+
+
+def children(pid: str) -> list[str]:
+    return [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="takes namespaces away with setpriv")
+def test_without_namespaces_functions_still_run_and_it_says_what_is_missing(tmp_path: Path) -> None:
+    program = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+from pathlib import Path
+from typing import Any
+from modelctl.local.stack import LocalStack
+from local_stack.support import Cloud, allow, zipped
+stack = LocalStack(Path({str(tmp_path / "home")!r}))
+stack.start()
+try:
+    cloud = Cloud(stack.environment())
+    efs, lambda_ = cloud.client("efs"), cloud.client("lambda")
+    system = efs.create_file_system(CreationToken="bare")["FileSystemId"]
+    point = efs.create_access_point(ClientToken="bare", FileSystemId=system)["AccessPointArn"]
+    layer = lambda_.publish_layer_version(LayerName="bare", Content={{"ZipFile": zipped({{"python/dep.py": "X = 1"}})}})
+    code = '''
+import os, dep
+def handler(event, context):
+    folder = os.environ["MODELYARD_WEIGHTS"]
+    return [dep.X, os.listdir(folder), folder != "/mnt/model"]
+'''
+    (stack.home / "efs" / system).mkdir()
+    (stack.home / "efs" / system / "model.bin").touch()
+    cloud.function(
+        "bare", code, role=cloud.role("bare", allow("elasticfilesystem:ClientMount")),
+        env={{"MODELYARD_WEIGHTS": "/mnt/model"}}, Layers=[layer["LayerVersionArn"]],
+        FileSystemConfigs=[{{"Arn": point, "LocalMountPath": "/mnt/model"}}],
+    )
+    print(cloud.invoke("bare").payload)
+finally:
+    stack.stop()
+"""
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-sys_admin", sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "[1, ['model.bin'], True]\n", done.stderr
+    assert "not write-protected" in done.stderr
+    assert not (tmp_path / "home").exists()

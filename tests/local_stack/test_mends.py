@@ -1,0 +1,252 @@
+"""The emulator answers as AWS does where Modelyard depends on it."""
+
+import json
+from types import ModuleType
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local_stack.support import LOGS, NETWORK, Cloud, allow, client, policy, zipped
+from modelctl.local.layout import ACCOUNT
+from modelctl.local.mends import patching
+
+PASS = "def handler(event, context): pass"
+
+
+def test_version_listings_encode_keys_when_asked(cloud: Cloud) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html"""
+    cloud.bucket("versions")
+    s3, keys = cloud.client("s3"), ["a/ü.png", "a/x y", "a/x+y", "a/x%2By"]
+    for key in keys:
+        s3.put_object(Bucket="versions", Key=key, Body=b"")
+    raw: list[str] = []
+    s3.meta.events.register("before-parse.s3.ListObjectVersions", lambda response_dict, **_: raw.append(response_dict))
+    # boto3 asks for url encoding and decodes; the Terraform provider does the same.
+    listed = s3.list_object_versions(Bucket="versions", Prefix="a/x", Delimiter="+")
+    assert [version["Key"] for version in listed["Versions"]] == ["a/x y", "a/x%2By"]
+    assert [group["Prefix"] for group in listed["CommonPrefixes"]] == ["a/x+"]
+    assert listed["Prefix"] == "a/x"
+    assert sorted(version["Key"] for version in s3.list_object_versions(Bucket="versions")["Versions"]) == sorted(keys)
+    plain = s3.list_object_versions(Bucket="versions", EncodingType="url")
+    assert plain["EncodingType"] == "url"
+    assert sorted(version["Key"] for version in plain["Versions"]) == [
+        "a/%C3%BC.png",
+        "a/x%20y",
+        "a/x%252By",
+        "a/x%2By",
+    ]
+
+
+def keys_of(cloud: Cloud, user: str, *statements: dict[str, Any]) -> dict[str, str]:
+    """Make an IAM user; return the variables to work as it."""
+    iam = cloud.client("iam")
+    iam.create_user(UserName=user)
+    iam.put_user_policy(UserName=user, PolicyName="own", PolicyDocument=policy(*statements))
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    return dict(cloud.env) | {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+
+def test_a_missing_key_is_forbidden_to_who_may_not_list(cloud: Cloud) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html"""
+    cloud.bucket("missing")
+    cloud.client("s3").put_object(Bucket="missing", Key="there", Body=b"x")
+    get = allow(["s3:GetObject", "s3:GetObjectVersion"], "arn:aws:s3:::missing/*")
+    blind = client(keys_of(cloud, "blind", get), "s3")
+    seeing = client(keys_of(cloud, "seeing", get, allow("s3:ListBucket", "arn:aws:s3:::missing")), "s3")
+    assert blind.get_object(Bucket="missing", Key="there")["Body"].read() == b"x"
+    for caller, status, code in ((blind, 403, "AccessDenied"), (seeing, 404, "NoSuchKey")):
+        with pytest.raises(ClientError) as caught:
+            caller.get_object(Bucket="missing", Key="not/there")
+        assert caught.value.response["Error"]["Code"] == code
+        with pytest.raises(ClientError) as caught:
+            caller.head_object(Bucket="missing", Key="not/there")
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+
+
+def notifications(queue_arn: str, *filters: tuple[str, str, str]) -> dict[str, Any]:
+    return {
+        "QueueConfigurations": [
+            {
+                "QueueArn": queue_arn,
+                "Events": [event],
+                "Filter": {
+                    "Key": {"FilterRules": [{"Name": "prefix", "Value": prefix}, {"Name": "suffix", "Value": suffix}]}
+                },
+            }
+            for prefix, suffix, event in filters
+        ]
+    }
+
+
+CREATED, PUT, REMOVED = "s3:ObjectCreated:*", "s3:ObjectCreated:Put", "s3:ObjectRemoved:*"
+
+
+@pytest.fixture(scope="module")
+def notified(cloud: Cloud) -> str:
+    """ARN of a queue to which the bucket `notified` may send."""
+    cloud.bucket("notified")
+    send = {
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": "*",
+    }
+    return cloud.queue("notified", Policy=policy(send))[1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("a/", "", CREATED), ("a/b/", "", CREATED)),
+        (("a/", ".png", CREATED), ("a/", "g", CREATED)),
+        (("", ".png", CREATED), ("a/", ".png", CREATED)),
+        (("a/", "", CREATED), ("a/", "", PUT)),
+    ],
+)
+def test_notifications_that_overlap_are_refused(cloud: Cloud, notified: str, one: Any, other: Any) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html"""
+    with pytest.raises(ClientError, match="Configurations overlap"):
+        cloud.client("s3").put_bucket_notification_configuration(
+            Bucket="notified", NotificationConfiguration=notifications(notified, one, other)
+        )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("a/", "", CREATED), ("b/", "", CREATED)),
+        (("a/", ".png", CREATED), ("a/", ".json", CREATED)),
+        (("a/", "", CREATED), ("a/", "", REMOVED)),
+    ],
+)
+def test_notifications_that_do_not_overlap_are_accepted(cloud: Cloud, notified: str, one: Any, other: Any) -> None:
+    cloud.client("s3").put_bucket_notification_configuration(
+        Bucket="notified", NotificationConfiguration=notifications(notified, one, other)
+    )
+
+
+@pytest.fixture(scope="module")
+def vpc(cloud: Cloud) -> str:
+    vpc_id: str = cloud.client("ec2").create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    return vpc_id
+
+
+def test_a_vpc_endpoint_keeps_its_policy(cloud: Cloud, vpc: str) -> None:
+    ec2 = cloud.client("ec2")
+    own = policy(allow("s3:GetObject", "arn:aws:s3:::a<b&c/*") | {"Principal": "*"})
+    service = "com.amazonaws.us-east-1.s3"
+    made = ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=service, PolicyDocument=own)["VpcEndpoint"]
+    default = ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=service)["VpcEndpoint"]
+    assert made["PolicyDocument"] == own
+    ids = [made["VpcEndpointId"], default["VpcEndpointId"]]
+    shown = ec2.describe_vpc_endpoints(VpcEndpointIds=ids)["VpcEndpoints"]
+    assert {endpoint["VpcEndpointId"]: endpoint["PolicyDocument"] for endpoint in shown}[ids[0]] == own
+    assert json.loads(default["PolicyDocument"])["Statement"][0]["Action"] == "*"
+
+
+def test_a_security_group_rule_shows_the_prefix_list_it_names(cloud: Cloud, vpc: str) -> None:
+    ec2 = cloud.client("ec2")
+    group = ec2.create_security_group(GroupName="prefixes", Description="-", VpcId=vpc)["GroupId"]
+    lists = ec2.describe_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": ["com.amazonaws.us-east-1.s3"]}])
+    prefix_list = lists["PrefixLists"][0]["PrefixListId"]
+    permission = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "PrefixListIds": [{"PrefixListId": prefix_list}]}
+    made = ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[permission])["SecurityGroupRules"][0]
+    assert made["PrefixListId"] == prefix_list
+    shown = ec2.describe_security_group_rules(SecurityGroupRuleIds=[made["SecurityGroupRuleId"]])["SecurityGroupRules"]
+    assert [rule["PrefixListId"] for rule in shown] == [prefix_list]
+
+
+def test_the_allow_all_rule_goes_by_whatever_ports(cloud: Cloud, vpc: str) -> None:
+    ec2 = cloud.client("ec2")
+    group = ec2.create_security_group(GroupName="closed", Description="-", VpcId=vpc)["GroupId"]
+    everything = {"IpProtocol": "-1", "FromPort": 0, "ToPort": 0, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.revoke_security_group_egress(GroupId=group, IpPermissions=[everything])
+    assert ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissionsEgress"] == []
+
+
+@pytest.mark.parametrize("given", [{}, {"Id": "mine"}])
+def test_a_file_system_policy_gets_no_id_of_its_own(cloud: Cloud, given: dict[str, str]) -> None:
+    efs = cloud.client("efs")
+    system = efs.create_file_system(CreationToken=f"policy-{given}")
+    statement = {
+        "Sid": "Tls",
+        "Effect": "Deny",
+        "Principal": {"AWS": "*"},
+        "Action": "*",
+        "Resource": system["FileSystemArn"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    written = {"Version": "2012-10-17", "Statement": [statement], **given}
+    put = efs.put_file_system_policy(FileSystemId=system["FileSystemId"], Policy=json.dumps(written))
+    read = efs.describe_file_system_policy(FileSystemId=system["FileSystemId"])
+    assert json.loads(put["Policy"]) == json.loads(read["Policy"]) == written
+
+
+def test_the_principal_arn_of_a_session_is_its_roles(cloud: Cloud) -> None:
+    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html"""
+    cloud.bucket("principals")
+    for name in ("inside", "outside"):
+        role = cloud.role(name, allow("s3:ListBucket", "arn:aws:s3:::principals"))
+        code = "import boto3\ndef handler(event, context): boto3.client('s3').list_objects_v2(Bucket='principals')"
+        cloud.function(name, code, role=role)
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:ListBucket",
+        "Resource": "arn:aws:s3:::principals",
+        "Condition": {"ArnNotEquals": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/inside"}},
+    }
+    cloud.client("s3").put_bucket_policy(Bucket="principals", Policy=policy(deny))
+    assert not cloud.invoke("inside").failed
+    assert "explicit deny" in cloud.invoke("outside").payload["errorMessage"]
+
+
+@pytest.mark.parametrize("missing", NETWORK["Action"])
+def test_a_function_in_a_vpc_needs_a_role_for_its_network_interfaces(cloud: Cloud, vpc: str, missing: str) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html"""
+    ec2, number = cloud.client("ec2"), NETWORK["Action"].index(missing)
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.1.{number}.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName=f"network-{number}", Description="-", VpcId=vpc)["GroupId"]
+    network = {"SubnetIds": [subnet], "SecurityGroupIds": [group]}
+    role = cloud.role(f"network-{number}", allow([action for action in NETWORK["Action"] if action != missing]))
+    short = missing.removeprefix("ec2:")
+    with pytest.raises(ClientError, match=f"does not have permissions to call {short} on EC2"):
+        cloud.function(f"network-{number}", PASS, role=role, VpcConfig=network)
+    cloud.function(f"network-{number}", PASS, role=role)
+    with pytest.raises(ClientError, match=f"does not have permissions to call {short} on EC2"):
+        cloud.client("lambda").update_function_configuration(FunctionName=f"network-{number}", VpcConfig=network)
+    allowed = cloud.role(f"network-{number}-all", NETWORK, LOGS)
+    cloud.client("lambda").update_function_configuration(
+        FunctionName=f"network-{number}", VpcConfig=network, Role=allowed
+    )
+
+
+def test_a_function_needs_code_that_is_there(cloud: Cloud) -> None:
+    cloud.bucket("code")
+    make = {"FunctionName": "codeless", "Runtime": "python3.11", "Handler": "code.handler"}
+    code, role = {"S3Bucket": "code", "S3Key": "code.zip"}, cloud.role("codeless", LOGS)
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        cloud.client("lambda").create_function(**make, Role=role, Code=code)
+    cloud.client("s3").put_object(Bucket="code", Key="code.zip", Body=zipped({"code.py": PASS}))
+    cloud.client("lambda").create_function(**make, Role=role, Code=code)
+
+
+def test_a_handler_is_told_the_alias_it_was_called_by(cloud: Cloud) -> None:
+    arn = cloud.function("called", "def handler(event, context): return context.invoked_function_arn")
+    assert cloud.invoke("called").payload == f"{arn}:live"
+
+
+def test_a_mend_without_its_place_is_an_error() -> None:
+    module = ModuleType("service")
+    module.table = {}  # type: ignore[attr-defined]
+    with pytest.raises(patching.MendError, match="service has no function gone"):
+        patching.replace(module, "gone", lambda original: original)
+    with pytest.raises(patching.MendError, match=r"service has no table\['gone'\]"):
+        patching.replace_entry(module, "table", "gone", lambda original: original)
+
+
+def test_another_ministack_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patching, "version", lambda package: "9.9.9")
+    with pytest.raises(patching.MendError, match=r"9\.9\.9 is installed, but the mends were made for"):
+        patching.check_version()
