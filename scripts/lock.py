@@ -12,13 +12,13 @@ UV = Path(sys.executable).parent / "uv"
 def main() -> None:
     """Write the lock files; uv keeps what is locked where it still fits."""
     resolve(paths.CHECKOUT / "pyproject.toml", paths.CHECKOUT / "requirements.lock", "--group", "dev")
-    for wanted in sorted((paths.FUNCTIONS / "inference" / "requirements").glob("*.in")):
+    functions = sorted((paths.FUNCTIONS / "inference" / "requirements").glob("*.in"))
+    for wanted in (*functions, paths.CHECKOUT / "scripts" / "modelctl" / "local" / "requirements.in"):
         # What the tests run on is what the functions run on.
         resolve(wanted, wanted.with_suffix(".txt"), "--constraint", paths.CHECKOUT / "requirements.lock")
-    scripts = paths.CHECKOUT / "scripts"
-    resolve(scripts / "requirements" / "lint.in", scripts / "requirements" / "lint.txt")
-    local = scripts / "modelctl" / "local"
-    resolve(local / "requirements.in", local / "requirements.txt")
+    # checkov pins a boto3 of its own.
+    lint = paths.CHECKOUT / "scripts" / "requirements" / "lint.in"
+    resolve(lint, lint.with_suffix(".txt"))
 
 
 def resolve(wanted: Path, lock: Path, *options: str | Path) -> None:

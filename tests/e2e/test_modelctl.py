@@ -77,3 +77,14 @@ def test_validate_names_file_line_and_way_out(modelctl: Modelctl, tmp_path: Path
     done = modelctl("validate", registry)
     assert done.status == 1
     assert f'{registry}:6:5: models.digits: unknown field "memory_mbb" (did you mean "memory_mb"?)' in done.out
+
+
+def test_up_refuses_a_bad_registry_before_anything_is_started(tmp_path: Path) -> None:
+    registry = tmp_path / "registry.yaml"
+    registry.write_text(
+        "version: 1\nmodels:\n  digits:\n    artifact: nowhere\n    runtime: litert\n    version: '1'\n"
+    )
+    done = run_modelctl(tmp_path / "stack", "up", "--registry", registry)
+    assert done.status == 1
+    assert f'{registry}:4:5: models.digits.artifact: "nowhere" does not exist' in done.err
+    assert not (tmp_path / "stack").exists()

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelctl import console, packages, paths, worlds
+from modelctl import console, packages, paths, registry, worlds
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.deployment import Deployment
 from modelctl.errors import UserError
@@ -32,14 +32,17 @@ def up(called: argparse.Namespace) -> int:
             f"{BACKEND_OVERRIDE} sends the state elsewhere, and the local stack keeps its own: "
             "use a checkout without that file"
         )
-    if called.registry and not called.registry.is_file():
-        raise UserError(f"there is no registry {called.registry}: expected a YAML file")
+    serves = called.registry or worlds.registry()
+    # The plan would refuse the same, but later and without the lines.
+    if problems := registry.validate(serves):
+        raise UserError(
+            "\n".join(["the registry cannot be applied:", *(registry.format_problem(serves, p) for p in problems)])
+        )
     packages.build()
     stack = worlds.stack()
     with console.step("starting the local stack"):
         stack.start()
-    if called.registry:
-        (paths.STACK / "registry").write_text(str(called.registry.resolve()))
+    (paths.STACK / "registry").write_text(str(serves.resolve()))
     world = worlds.local()
     _forget_earlier_instance(stack.instance())
     with console.step("terraform init"):
