@@ -21,7 +21,7 @@ from inference.errors import (
     UnsupportedInputError,
 )
 from inference.limits import MAX_BYTES, MAX_PIXELS, MAX_RECORDS, MAX_TEXT_BYTES
-from inference.runtimes import Array, TensorSpec
+from inference.runtimes import Array, TensorSpec, takes_batches
 from inference.tensors import Instances, Specs
 
 Decoder = Callable[[bytes, InputConfig, Specs], Instances]
@@ -96,13 +96,21 @@ def _json(body: bytes, _config: InputConfig, specs: Specs) -> Instances:
 
 
 def _json_lines(body: bytes, _config: InputConfig, specs: Specs) -> Instances:
-    lines = [line for line in _text(body).splitlines() if line.strip()]
+    # Not splitlines(): a JSON string may hold other characters that it takes for line ends.
+    lines = {number: line for number, line in enumerate(_text(body).split("\n"), start=1) if line.strip()}
     if len(lines) > MAX_RECORDS:
         raise TooLargeError(f"{len(lines)} lines; an input may have {MAX_RECORDS}")
-    return tensors.from_rows([tensors.parse(line) for line in lines], specs, "lines")
+    rows = []
+    for number, line in lines.items():
+        try:
+            rows.append(tensors.parse(line))
+        except DecodeError as error:
+            raise DecodeError(f"line {number}: {error}") from error
+    return tensors.from_rows(rows, specs, "lines")
 
 
 def _csv(body: bytes, _config: InputConfig, specs: Specs) -> Instances:
+    _check_batch(specs, "rows of CSV")
     rows = [row for row in csv.reader(io.StringIO(_text(body), newline=""), strict=True) if row]
     header = _header(rows, specs)
     if header is not None:
@@ -123,6 +131,11 @@ def _csv(body: bytes, _config: InputConfig, specs: Specs) -> Instances:
         for spec, column in zip(specs, columns, strict=True)
     }
     return tensors.stack(arrays, specs)
+
+
+def _check_batch(specs: Specs, what: str) -> None:
+    if not takes_batches(specs):
+        raise UnsupportedInputError(f'{what} fits a signature with a batch; send this one {{"inputs": ...}} as JSON')
 
 
 def _header(rows: list[list[str]], specs: Specs) -> list[str] | None:
@@ -222,6 +235,7 @@ def _size(shape: tuple[int, ...]) -> str:
 
 def _image(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """One picture as (height, width, channels), or (height, width) where the signature has no channels."""
+    _check_batch(specs, "an image")
     if len(specs) > 1:
         raise DecodeError("an image fits a model with one input")
     spec = specs[0]

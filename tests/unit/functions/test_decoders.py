@@ -99,6 +99,20 @@ def test_json_lines_have_one_prediction_per_line() -> None:
     np.testing.assert_array_equal(instances.tensors["x"], [[1, 2, 3], [4, 5, 6]])
     with pytest.raises(ShapeError, match=r"lines\[1\]"):
         decode("wine/a.jsonl", b"[1, 2, 3]\n[4, 5]\n", ROW)
+    with pytest.raises(DecodeError, match="line 3: not valid JSON"):
+        decode("wine/a.jsonl", b"[1, 2, 3]\n\n[4, 5\n", ROW)
+
+
+def test_a_line_of_json_lines_ends_at_its_newline_only() -> None:
+    text = (TensorSpec("text", (None,), np.dtype(object)),)
+    instances = decode("a.jsonl", '"one\u2028line"\n"another"\n'.encode(), text)
+    assert instances.tensors["text"].tolist() == ["one\u2028line".encode(), b"another"]
+
+
+@pytest.mark.parametrize(("key", "body"), [("a.csv", b"1,2,3\n"), ("a.png", b"\x89PNG")])
+def test_a_signature_without_a_batch_takes_neither_rows_nor_images(key: str, body: bytes) -> None:
+    with pytest.raises(UnsupportedInputError, match='"inputs"'):
+        decode(key, body, (TensorSpec("x", (3,), np.dtype(np.float32)),), "image")
 
 
 @pytest.mark.parametrize("header", ["", "alcohol,malic acid,ash\n", "\ufeffalcohol,malic acid,ash\r\n"])
