@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint package samples docs lock clean
+.PHONY: help setup demo test lint audit package samples docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: setup ## Run every test: Python, Terraform, end to end
 
 lint: setup ## Check style, types, Terraform and security rules
 	@$(BIN)/python scripts/lint.py
+
+audit: setup ## Look the locked packages up among known vulnerabilities
+	@$(BIN)/python scripts/audit.py
 
 package: setup ## Build the layers and the functions' code into build/packages
 	@$(BIN)/modelctl package
