@@ -21,7 +21,7 @@ def main() -> int:
     for lock in locks:
         console.note(f"\n=== {lock.relative_to(paths.CHECKOUT)}")
         # --strict: a package that could not be looked up is no package without vulnerabilities.
-        command = [pip_audit, "--strict", "--disable-pip", "--require-hashes", "--requirement", lock]
+        command = [str(pip_audit), "--strict", "--disable-pip", "--require-hashes", "--requirement", str(lock)]
         if subprocess.run(command, check=False).returncode:
             failed.append(lock.name)
     if failed:
