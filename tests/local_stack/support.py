@@ -139,5 +139,8 @@ class Cloud:
         return sum(int(found[name]) for name in names)
 
     def log(self, name: str) -> list[str]:
-        events = self.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
-        return [event["message"] for event in events]
+        """A function's log; empty before its first call."""
+        logs, group = self.client("logs"), f"/aws/lambda/{name}"
+        if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
+            return []
+        return [event["message"] for event in logs.filter_log_events(logGroupName=group)["events"]]

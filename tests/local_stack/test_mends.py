@@ -11,7 +11,7 @@ from local_stack.support import LOGS, NETWORK, Cloud, allow, client, policy, zip
 from modelctl.local.layout import ACCOUNT
 from modelctl.local.mends import patching
 
-PASS = "def handler(event, context): pass"
+NOTHING = "def handler(event, context): pass"
 
 
 def test_version_listings_encode_keys_when_asked(cloud: Cloud) -> None:
@@ -20,8 +20,6 @@ def test_version_listings_encode_keys_when_asked(cloud: Cloud) -> None:
     s3, keys = cloud.client("s3"), ["a/ü.png", "a/x y", "a/x+y", "a/x%2By"]
     for key in keys:
         s3.put_object(Bucket="versions", Key=key, Body=b"")
-    raw: list[str] = []
-    s3.meta.events.register("before-parse.s3.ListObjectVersions", lambda response_dict, **_: raw.append(response_dict))
     # boto3 asks for url encoding and decodes; the Terraform provider does the same.
     listed = s3.list_object_versions(Bucket="versions", Prefix="a/x", Delimiter="+")
     assert [version["Key"] for version in listed["Versions"]] == ["a/x y", "a/x%2By"]
@@ -212,8 +210,8 @@ def test_a_function_in_a_vpc_needs_a_role_for_its_network_interfaces(cloud: Clou
     role = cloud.role(f"network-{number}", allow([action for action in NETWORK["Action"] if action != missing]))
     short = missing.removeprefix("ec2:")
     with pytest.raises(ClientError, match=f"does not have permissions to call {short} on EC2"):
-        cloud.function(f"network-{number}", PASS, role=role, VpcConfig=network)
-    cloud.function(f"network-{number}", PASS, role=role)
+        cloud.function(f"network-{number}", NOTHING, role=role, VpcConfig=network)
+    cloud.function(f"network-{number}", NOTHING, role=role)
     with pytest.raises(ClientError, match=f"does not have permissions to call {short} on EC2"):
         cloud.client("lambda").update_function_configuration(FunctionName=f"network-{number}", VpcConfig=network)
     allowed = cloud.role(f"network-{number}-all", NETWORK, LOGS)
@@ -228,7 +226,7 @@ def test_a_function_needs_code_that_is_there(cloud: Cloud) -> None:
     code, role = {"S3Bucket": "code", "S3Key": "code.zip"}, cloud.role("codeless", LOGS)
     with pytest.raises(ClientError, match="NoSuchKey"):
         cloud.client("lambda").create_function(**make, Role=role, Code=code)
-    cloud.client("s3").put_object(Bucket="code", Key="code.zip", Body=zipped({"code.py": PASS}))
+    cloud.client("s3").put_object(Bucket="code", Key="code.zip", Body=zipped({"code.py": NOTHING}))
     cloud.client("lambda").create_function(**make, Role=role, Code=code)
 
 

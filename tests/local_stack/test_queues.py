@@ -2,6 +2,7 @@
 
 import json
 import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ def handler(event, context):
                 failures.append({"itemIdentifier": record["messageId"]})
                 continue
             body = s3.get_object(Bucket=notice["s3"]["bucket"]["name"], Key=key)["Body"].read()
-            s3.put_object(Bucket=os.environ["RESULTS"], Key=key, Body=context.invoked_function_arn.encode() + b" " + body)
+            s3.put_object(Bucket=os.environ["RESULTS"], Key=key, Body=context.invoked_function_arn.encode() + body)
     return {"batchItemFailures": failures}
 """
 
@@ -81,7 +82,7 @@ def test_an_upload_is_answered_and_only_the_failed_input_goes_to_the_dead_letter
     eventually(lambda: len(found()) == len(keys))
     assert sorted(found()) == sorted(keys)
     body = s3.get_object(Bucket=results, Key=keys[0])["Body"].read().decode()
-    assert body == f"{function}:live {keys[0]}"
+    assert body == f"{function}:live{keys[0]}"
     eventually(lambda: cloud.messages(dead_url) == 1)
     dead = cloud.client("sqs").receive_message(QueueUrl=dead_url)["Messages"][0]["Body"]
     assert "digits/bad.txt" in dead
@@ -112,9 +113,13 @@ def spans_of(log: list[str]) -> list[tuple[float, float]]:
 
 
 def test_reserved_concurrency_of_the_function_bounds_its_mapping(cloud: Cloud) -> None:
-    code = (
-        "import time\ndef handler(e, c):\n    a = time.time()\n    time.sleep(0.3)\n    print('span', a, time.time())"
-    )
+    code = """
+import time
+def handler(event, context):
+    started = time.time()
+    time.sleep(0.3)
+    print("span", started, time.time())
+"""
     url, queue = cloud.queue("reserved")
     cloud.function("reserved", code, role=cloud.role("reserved", LOGS, POLLING))
     cloud.client("lambda").put_function_concurrency(FunctionName="reserved", ReservedConcurrentExecutions=1)
@@ -122,25 +127,31 @@ def test_reserved_concurrency_of_the_function_bounds_its_mapping(cloud: Cloud) -
         cloud.client("sqs").send_message(QueueUrl=url, MessageBody=str(number))
     cloud.map_queue(queue, "reserved", BatchSize=1)
     spans = eventually(lambda: len(found := spans_of(cloud.log("reserved"))) == 4 and sorted(found))
-    assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(spans))
 
 
-@pytest.mark.parametrize("missing", ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"])
+@pytest.mark.parametrize("missing", POLLING["Action"])
 def test_a_mapping_needs_a_role_that_may_poll(cloud: Cloud, missing: str) -> None:
     """https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-permissions"""
-    name = f"unpolled-{missing}"
+    action = missing.removeprefix("sqs:")
+    name = f"unpolled-{action}"
     _, queue = cloud.queue(name)
-    actions = [
-        f"sqs:{action}" for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes") if action != missing
-    ]
-    cloud.function(name, "def handler(event, context): pass", role=cloud.role(name, allow(actions, queue)))
-    with pytest.raises(ClientError, match=f"does not have permissions to call {missing} on SQS"):
+    rest = allow([other for other in POLLING["Action"] if other != missing], queue)
+    cloud.function(name, "def handler(event, context): pass", role=cloud.role(name, rest))
+    with pytest.raises(ClientError, match=f"does not have permissions to call {action} on SQS"):
         cloud.map_queue(queue, name)
 
 
 def test_a_failing_batch_comes_back(cloud: Cloud) -> None:
     url, queue = cloud.queue("again", VisibilityTimeout="1")
-    code = "calls = 0\ndef handler(e, c):\n    global calls\n    calls += 1\n    print('call', calls)\n    assert calls > 1"
+    code = """
+calls = 0
+def handler(event, context):
+    global calls
+    calls += 1
+    print("call", calls)
+    assert calls > 1
+"""
     cloud.function("again", code, role=cloud.role("again", LOGS, POLLING))
     cloud.client("sqs").send_message(QueueUrl=url, MessageBody="x")
     started = time.monotonic()

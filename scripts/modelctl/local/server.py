@@ -80,6 +80,8 @@ def _serve(layout: Layout, environment: Path, *, isolated: bool) -> NoReturn:
     config.certfile, config.keyfile = str(layout.certificate), str(layout.certificate_key)
     config.keep_alive_timeout = 75
     config.loglevel = "WARNING"
+    # A certificate that is of no use shall end the server before anybody takes its address.
+    config.create_ssl_context()
     address = {"port": port, "instance": uuid.uuid4().hex, "isolated": isolated}
     partial = layout.address.with_suffix(".partial")
     partial.write_text(json.dumps(address))
