@@ -325,7 +325,7 @@ def test_terraform_accepts_packages_for_aws_on_aws_only(
     images = {"tensorflow": f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:{'0' * 64}"}
     assert problems(for_aws[0], tmp_path / "aws", local_stack=False, runtime_images=images) == []
     (problem,) = problems(for_aws[0], tmp_path / "local", local_stack=True)
-    assert "package` --target local" in problem
+    assert problem == ("the packages were built for AWS, and this is the local stack: run `.venv/bin/modelctl package`")
 
 
 def test_packages_of_both_targets_lie_side_by_side(for_aws: tuple[Yard, packages.Manifest], tmp_path: Path) -> None:
