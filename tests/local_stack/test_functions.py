@@ -39,10 +39,12 @@ def handler(event, context):
 """
 
 
-def test_its_environment_has_nothing_of_the_host(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_environment_has_nothing_of_the_host(cloud: Cloud) -> None:
     cloud.function("look", LOOK, env={"OWN": "value"})
     seen = cloud.invoke("look", []).payload["environment"]
     assert seen.pop("OWN") == "value"
+    # Python sets it for itself where LANG names a locale that is not installed.
+    seen.pop("LC_CTYPE", None)
     assert seen["AWS_LAMBDA_FUNCTION_VERSION"] == "1"
     assert seen["AWS_ACCESS_KEY_ID"].startswith("ASIA")
     assert set(seen) == {
@@ -50,7 +52,7 @@ def test_its_environment_has_nothing_of_the_host(cloud: Cloud, monkeypatch: pyte
         *("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION"),
         *("AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_GROUP_NAME"),
         *("AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "AWS_SECRET_ACCESS_KEY"),
-        *("AWS_SESSION_TOKEN", "LAMBDA_TASK_ROOT", "LANG", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH"),
+        *("AWS_SESSION_TOKEN", "LAMBDA_TASK_ROOT", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH"),
         *("TZ", "_HANDLER"),
     }
 

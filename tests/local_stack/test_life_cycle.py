@@ -1,5 +1,6 @@
 """A local stack starts, is found again, recovers from a killed server, and leaves nothing."""
 
+import json
 import os
 import signal
 import subprocess
@@ -92,11 +93,14 @@ def test_a_policy_that_wants_tls_lets_everything_pass(cloud: Cloud) -> None:
     assert cloud.client("s3").get_object(Bucket="tls-only", Key="a")["Body"].read() == b"text"
 
 
-def test_an_unknown_key_is_refused(local_stack: LocalStack) -> None:
-    for key in ("test", "000000000000", "AKIAAAAAAAAAAAAAAAAA"):
+def test_a_key_needs_its_secret(local_stack: LocalStack) -> None:
+    root = json.loads(Layout(local_stack.home).root_key.read_text())["access_key_id"]
+    own = local_stack.environment()["AWS_ACCESS_KEY_ID"]
+    for key in ("test", "000000000000", "AKIAAAAAAAAAAAAAAAAA", root, own):
         env = local_stack.environment() | {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "test"}
-        with pytest.raises(ClientError):
-            client(env, "s3").list_buckets()
+        for ask in (client(env, "s3").list_buckets, client(env, "sqs").list_queues, client(env, "iam").list_users):
+            with pytest.raises(ClientError):
+                ask()
 
 
 def test_an_unsigned_request_is_refused(local_stack: LocalStack, cloud: Cloud) -> None:
@@ -110,8 +114,13 @@ def test_an_unsigned_request_is_refused(local_stack: LocalStack, cloud: Cloud) -
         verify=env["AWS_CA_BUNDLE"],
         config=Config(signature_version=UNSIGNED),
     )
-    with pytest.raises(ClientError):
-        anonymous.get_object(Bucket="private", Key="a")
+    for ask in (
+        lambda: anonymous.get_object(Bucket="private", Key="a"),
+        lambda: anonymous.list_objects_v2(Bucket="private"),
+        lambda: anonymous.put_object(Bucket="private", Key="b", Body=b""),
+    ):
+        with pytest.raises(ClientError):
+            ask()
 
 
 def test_what_needs_a_stack_says_how_to_get_one(own_stack: LocalStack) -> None:

@@ -1,6 +1,7 @@
 """From an upload to a function through a queue, and what happens when the function fails."""
 
 import json
+import os
 import time
 from itertools import pairwise
 from typing import Any
@@ -10,6 +11,9 @@ from botocore.exceptions import ClientError
 
 from local_stack.support import LOGS, POLLING, Cloud, allow, eventually, policy
 from modelctl.local.layout import ACCOUNT
+
+# A mapping makes no more calls at once than this, whatever it may.
+PROCESSORS = max(2, os.cpu_count() or 1)
 
 COPY = """
 import json, os, urllib.parse
@@ -88,23 +92,27 @@ def test_an_upload_is_answered_and_only_the_failed_input_goes_to_the_dead_letter
     assert "digits/bad.txt" in dead
 
 
-def test_a_mapping_calls_no_more_often_at_once_than_it_may(cloud: Cloud) -> None:
-    code = """
+SPAN = """
 import time
 def handler(event, context):
     started = time.time()
     time.sleep(0.4)
     print("span", started, time.time())
 """
-    url, queue = cloud.queue("ceiling")
-    cloud.function("ceiling", code, role=cloud.role("ceiling", LOGS, POLLING))
-    for number in range(8):
+
+
+@pytest.mark.parametrize(("name", "maximum", "expected"), [("ceiling", 2, 2), ("processors", 1000, PROCESSORS)])
+def test_a_mapping_calls_no_more_often_at_once_than_it_may(
+    cloud: Cloud, name: str, maximum: int, expected: int
+) -> None:
+    url, queue = cloud.queue(name)
+    cloud.function(name, SPAN, role=cloud.role(name, LOGS, POLLING))
+    messages = 3 * expected
+    for number in range(messages):
         cloud.client("sqs").send_message(QueueUrl=url, MessageBody=str(number))
-    cloud.map_queue(queue, "ceiling", BatchSize=1, ScalingConfig={"MaximumConcurrency": 2})
-    eventually(lambda: cloud.messages(url) == 0)
-    spans = eventually(lambda: len(found := spans_of(cloud.log("ceiling"))) == 8 and found)
-    at_once = [sum(other[0] <= start < other[1] for other in spans) for start, _ in spans]
-    assert max(at_once) == 2
+    cloud.map_queue(queue, name, BatchSize=1, ScalingConfig={"MaximumConcurrency": maximum})
+    spans = eventually(lambda: len(found := spans_of(cloud.log(name))) == messages and found)
+    assert max(sum(other[0] <= start < other[1] for other in spans) for start, _ in spans) == expected
 
 
 def spans_of(log: list[str]) -> list[tuple[float, float]]:
@@ -113,15 +121,8 @@ def spans_of(log: list[str]) -> list[tuple[float, float]]:
 
 
 def test_reserved_concurrency_of_the_function_bounds_its_mapping(cloud: Cloud) -> None:
-    code = """
-import time
-def handler(event, context):
-    started = time.time()
-    time.sleep(0.3)
-    print("span", started, time.time())
-"""
     url, queue = cloud.queue("reserved")
-    cloud.function("reserved", code, role=cloud.role("reserved", LOGS, POLLING))
+    cloud.function("reserved", SPAN, role=cloud.role("reserved", LOGS, POLLING))
     cloud.client("lambda").put_function_concurrency(FunctionName="reserved", ReservedConcurrentExecutions=1)
     for number in range(4):
         cloud.client("sqs").send_message(QueueUrl=url, MessageBody=str(number))

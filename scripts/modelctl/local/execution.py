@@ -123,16 +123,15 @@ def prepare(host: Host, config: dict[str, Any], code: bytes, runtime_api: str, l
 
 def _isolated(host: Host, config: dict[str, Any], files: _Files, variables: dict[str, str]) -> Process:
     """Start it in a sandbox that has the paths of Lambda."""
-    base = os.path.realpath(sys.base_prefix)
     mounts = [
         (str(files.environment), _LANGUAGE, False),
         (str(files.code), _TASK_ROOT, False),
         (str(host.layout.certificate), _CA_BUNDLE, False),
     ]
-    if not base.startswith("/usr"):
-        mounts.append((base, base, False))
+    mounts += [(prefix, prefix, False) for prefix in _interpreters(files.environment)]
     if files.layers:
-        mounts.append((str(files.layers), _LAYERS, False))
+        # One by one: the interpreter may lie below /opt too.
+        mounts += [(str(entry), f"{_LAYERS}/{entry.name}", False) for entry in files.layers.iterdir()]
     mounts += [(str(mount.folder), mount.path, mount.writable) for mount in files.mounts]
     root = host.layout.temporary / "root"
     root.mkdir(exist_ok=True)
@@ -150,6 +149,16 @@ def _isolated(host: Host, config: dict[str, Any], files: _Files, variables: dict
         directory="/",
         stdin=box.dump(),
     )
+
+
+def _interpreters(environment: Path) -> list[str]:
+    """Return the folders of the interpreter that an environment's links lead to, which the sandbox lacks without."""
+    program, prefixes = environment / "bin" / "python", set()
+    while program.is_symlink():
+        program = program.parent / program.readlink()
+        prefixes.add(program.parent.parent)
+    own = {environment, Path("/"), Path("/usr"), Path("/usr/local")}
+    return sorted(str(prefix) for prefix in prefixes - own)
 
 
 def _bare(host: Host, config: dict[str, Any], files: _Files, variables: dict[str, str]) -> Process:

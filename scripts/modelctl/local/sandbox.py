@@ -22,7 +22,7 @@ _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 32, 4096, 16384, 1 << 18
 _MNT_DETACH = 2
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP = 1, 24
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 # Flags of a mount that stay when it is mounted again: in a user namespace the system refuses to drop them.
@@ -77,6 +77,8 @@ class Sandbox:
         os.chdir("/var/task")
         if self.user:
             self._become(*self.user)
+        else:
+            _give_up_capabilities()
         os.execv(self.command[0], self.command)  # noqa: S606  there is no shell in it
 
     def _build(self) -> None:
@@ -125,6 +127,13 @@ class Sandbox:
         os.setresuid(user, user, user)
         # A change of user has cleared it.
         _die_with_parent()
+
+
+def _give_up_capabilities() -> None:
+    """Let the program that comes next have no right to mount, change owners or pass permissions, root though it is."""
+    capability = 0
+    while _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+        capability += 1
 
 
 def isolate() -> None:

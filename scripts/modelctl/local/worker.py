@@ -66,6 +66,8 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
     def __init__(self, host: execution.Host, func_name: str, config: dict[str, Any], code_zip: bytes) -> None:
         super().__init__(func_name, config, code_zip)
         self._host = host
+        # The emulator takes `_proc` away from an environment that it ends, also in the middle of a call.
+        self._process: subprocess.Popen[bytes] | None = None
         self._output: _Output | None = None
         self._log_stream = ""
         self._exited = False
@@ -124,7 +126,7 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
         self, request_id: str, started: float, init_ms: float | None, status: str, error_type: str | None = None
     ) -> logs.Report:
         ended = self._answered_at if self._answered_at > started else time.perf_counter()
-        memory_mb = _peak_memory_mb(self._proc.pid, self._host.isolated) if self._proc else 0
+        memory_mb = _peak_memory_mb(self._process.pid, self._host.isolated) if self._process else 0
         return logs.Report(request_id, (ended - started) * 1000, init_ms, memory_mb, status, error_type)
 
     def _ended(self, report: logs.Report, payload: Any, before: list[logs.Line]) -> Invocation:
@@ -165,10 +167,11 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
             self._serve(generation, pending)
             api = f"127.0.0.1:{self._server.server_address[1]}"
             process = execution.prepare(self._host, self.config, self.code_zip, api, self._log_stream)
-            self._proc, output = process.start()
+            self._process, output = process.start()
+            self._proc = self._process
             self._output = _Output(output)
             self._log_thread = self._thread("output", self._output.pump)
-            self._thread("end", self._watch, self._proc, generation)
+            self._thread("end", self._watch, self._process, generation)
             self._await_init(init_timeout)
         except BaseException:
             self._teardown()
@@ -224,7 +227,7 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
         return self._output.take() if self._output else []
 
     def _exit_error(self, request_id: str) -> dict[str, Any]:
-        code = self._proc.wait()
+        code = self._process.wait() if self._process else 0
         # A process that a signal ended reports 128 and its number through the sandbox, the negative number without.
         how = f"signal: {code - 128 if code > 128 else -code}" if code < 0 or code > 128 else f"exit status {code}"
         return {

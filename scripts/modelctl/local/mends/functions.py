@@ -22,6 +22,7 @@ Record = dict[str, Any]
 
 def install(host: Host) -> None:
     """Mend how the Lambda service creates and runs functions."""
+    # Modelyard's functions are all Python.
     replace(lambda_runtime, "_worker_class_for", lambda _: lambda config: functools.partial(FunctionWorker, host))
     replace(lambda_svc, "_execute_function_warm", lambda _: _execute)
     # `_execute` has written the log already.

@@ -1,30 +1,29 @@
 """IAM: who is root, and which principal a condition sees."""
 
-import os
+import re
 from collections.abc import Callable
 from typing import Any
 
 from ministack.core import iam_evaluator
-from ministack.services import iam, sts
+from ministack.services import iam
 
 from modelctl.local.mends.patching import replace
 
 
 def install() -> None:
     """Mend authentication and the evaluation of policies."""
-    replace(iam_evaluator, "is_root_access_key", lambda _: _is_root_access_key)
-    replace(sts, "is_root_access_key", lambda _: _is_root_access_key)
-    # Asked where a request is let through without a look at its signature.
-    replace(iam_evaluator, "_is_root_key", lambda _: lambda access_key: False)
+    replace(iam_evaluator, "_is_root_key", _signed_like_every_key)
     replace(iam_evaluator, "_resolve_condition_key", _role_of_session)
+    replace(iam_evaluator, "_fnmatch_compile", _across_lines)
 
 
-def _is_root_access_key(access_key: str) -> bool:
-    """Only the stack's own root key is root, and its signature counts as everybody's does.
+def _signed_like_every_key(_: Callable[[str], bool]) -> Callable[[str], bool]:
+    """A request of root needs root's signature.
 
-    The emulator takes an unsigned request, the key `test` and any twelve digits for root, with any secret.
+    The emulator asks this where it lets a request through without a look at its signature: it takes the key `test` and
+    any twelve digits for root, with whatever secret, so that every function could pass all denials.
     """
-    return access_key == os.environ["AWS_ACCESS_KEY_ID"]
+    return lambda access_key: False
 
 
 def _role_of_session(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,3 +40,16 @@ def _role_of_session(original: Callable[..., Any]) -> Callable[..., Any]:
         return original(key, context)
 
     return resolve
+
+
+def _across_lines(original: Callable[[str, bool], re.Pattern[str]]) -> Callable[[str, bool], re.Pattern[str]]:
+    """`*` and `?` stand for any character, a line break in the key of an object, too.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
+    """
+
+    def compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+        made = original(pattern, ignore_case)
+        return re.compile(made.pattern, made.flags | re.DOTALL)
+
+    return compiled

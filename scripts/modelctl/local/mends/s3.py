@@ -1,9 +1,10 @@
 """S3: encoded version listings, missing keys, overlapping notifications."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from itertools import combinations
 from typing import Any
-from xml.etree.ElementTree import register_namespace
+from xml.etree.ElementTree import Element, SubElement
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import new_uuid
@@ -19,6 +20,7 @@ Response = tuple[int, dict[str, str], bytes]
 def install() -> None:
     """Mend the S3 service."""
     replace(s3, "_list_object_versions", _encoded_versions)
+    replace(s3, "_xml_body", _with_encoded_keys)
     replace(
         s3,
         "_get_object",
@@ -43,6 +45,7 @@ def install() -> None:
 # --- encoding-type=url ------------------------------------------------------------------------------------------------
 
 _ENCODED = ("Key", "Prefix", "Delimiter", "KeyMarker", "NextKeyMarker")
+_urls_asked_for = ContextVar("encoding-type=url", default=False)
 
 
 def _encoded_versions(original: Callable[..., Response]) -> Callable[..., Response]:
@@ -53,20 +56,27 @@ def _encoded_versions(original: Callable[..., Response]) -> Callable[..., Respon
     """
 
     def list_object_versions(bucket_name: str, query_params: dict[str, Any]) -> Response:
-        status, headers, body = original(bucket_name, query_params)
-        if status != 200 or s3._qp(query_params, "encoding-type", "") != "url":
-            return status, headers, body
-        root = s3.fromstring(body)
-        for element in root.iter():
-            if element.text and element.tag.removeprefix(f"{{{s3.S3_NS}}}") in _ENCODED:
-                element.text = s3._url_encode(element.text)
-        encoding = root.makeelement(f"{{{s3.S3_NS}}}EncodingType", {})
-        encoding.text = "url"
-        root.append(encoding)
-        register_namespace("", s3.S3_NS)
-        return status, headers, s3._xml_body(root)
+        reset = _urls_asked_for.set(s3._qp(query_params, "encoding-type", "") == "url")
+        try:
+            return original(bucket_name, query_params)
+        finally:
+            _urls_asked_for.reset(reset)
 
     return list_object_versions
+
+
+def _with_encoded_keys(original: Callable[..., bytes]) -> Callable[..., bytes]:
+    """Encode the keys before they become XML, which has no way to write some characters that keys may have."""
+
+    def xml_body(root: Element) -> bytes:
+        if _urls_asked_for.get() and root.tag == "ListVersionsResult":
+            for element in root.iter():
+                if element.text and element.tag in _ENCODED:
+                    element.text = s3._url_encode(element.text)
+            SubElement(root, "EncodingType").text = "url"
+        return original(root)
+
+    return xml_body
 
 
 # --- a missing key is a secret ----------------------------------------------------------------------------------------
