@@ -1,0 +1,25 @@
+"""What the README quotes exists."""
+
+import re
+
+import pytest
+
+from modelctl import paths
+
+README = (paths.CHECKOUT / "README.md").read_text()
+TROUBLES = re.findall(r"^\| `([^`]+)` \|", README.split("## Troubleshooting")[1].split("## ")[0], re.MULTILINE)
+SOURCES = [*paths.TERRAFORM.rglob("*.tf"), *(paths.CHECKOUT / "scripts").rglob("*.py")]
+
+
+@pytest.mark.parametrize("message", TROUBLES)
+def test_a_message_under_troubleshooting_is_one_that_somebody_can_get(message: str) -> None:
+    assert any(message in re.sub(r'"\s*\n\s*f?"', "", source.read_text()) for source in SOURCES)
+
+
+def test_there_are_messages_under_troubleshooting() -> None:
+    assert len(TROUBLES) >= 10
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_a_file_that_the_readme_links_to_exists(path: str) -> None:
+    assert (paths.CHECKOUT / path).exists()
