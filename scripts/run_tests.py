@@ -8,6 +8,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,90 +26,99 @@ class Counts:
     skipped: int
 
 
+Outcome = tuple[Counts, str]
+
+# The longest first, so that the two that run at once end together: most of end to end is waiting for queues.
+KINDS: tuple[tuple[str, Callable[[], Outcome]], ...] = (
+    ("End to end: one apply of the platform", lambda: pytest("tests/e2e")),
+    ("Plan: what AWS would be asked for", lambda: pytest("tests/plan")),
+    ("Python: functions and modelctl", lambda: pytest("tests/unit")),
+    ("Local stack: emulator, permissions, isolation", lambda: pytest("tests/local_stack")),
+    ("Terraform: AWS modules, mocked provider", lambda: terraform_tests(paths.TERRAFORM)),
+    ("Terraform: registry module", lambda: terraform_tests(MODULES / "registry")),
+)
+
+
 def main() -> int:
     """Exit status 0 if every test of every kind passed and every kind had some."""
-    kinds: tuple[tuple[str, Callable[[], Counts]], ...] = (
-        ("Terraform: registry module", lambda: terraform_tests(MODULES / "registry")),
-        ("Terraform: AWS modules, mocked provider", lambda: terraform_tests(paths.TERRAFORM)),
-        ("Python: functions and modelctl", lambda: pytest("tests/unit")),
-        ("Local stack: emulator, permissions, isolation", lambda: pytest("tests/local_stack")),
-        ("End to end: one apply of the platform", lambda: pytest("tests/e2e")),
-    )
-    rows = []
-    for kind, run in kinds:
-        console.note(f"\n=== {kind}")
-        started = time.monotonic()
-        counts = run()
-        rows.append((kind, counts, time.monotonic() - started))
-    console.note("")
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = dict(zip((kind for kind, _ in KINDS), pool.map(lambda kind: timed(*kind), KINDS), strict=True))
     console.table(
         ("tests", "passed", "failed", "skipped", "seconds"),
-        [(kind, str(n.passed), str(n.failed), str(n.skipped), f"{spent:.0f}") for kind, n, spent in rows],
+        [(kind, str(n.passed), str(n.failed), str(n.skipped), f"{spent:.0f}") for kind, (n, spent) in outcomes.items()],
         right=("passed", "failed", "skipped", "seconds"),
     )
-    passed, failed, skipped = (sum(getattr(n, what) for _, n, _ in rows) for what in ("passed", "failed", "skipped"))
+    counts = [n for n, _ in outcomes.values()]
+    passed, failed, skipped = (sum(getattr(n, what) for n in counts) for what in ("passed", "failed", "skipped"))
     console.out(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed or not all(n.passed for _, n, _ in rows) else 0
+    return 1 if failed or not all(n.passed for n in counts) else 0
 
 
-def pytest(folder: str) -> Counts:
+def timed(kind: str, run: Callable[[], Outcome]) -> tuple[Counts, float]:
+    """Run the tests of one kind; what they say is shown when they are done, so that two do not talk at once."""
+    console.note(f"=== {kind}: started")
+    started = time.monotonic()
+    counts, said = run()
+    spent = time.monotonic() - started
+    console.note(f"\n=== {kind}: {counts.passed} passed, {counts.failed} failed in {spent:.0f} s\n{said}")
+    return counts, spent
+
+
+def pytest(folder: str) -> Outcome:
     """Run the tests of a folder."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.xml")
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", f"--tf-binary={terraform.binary()}", f"--junitxml={report}", folder],
             cwd=paths.CHECKOUT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             check=False,
         )
         if not report.exists():
-            return Counts(0, 1, 0)
+            return Counts(0, 1, 0), done.stdout
         suite = ElementTree.parse(report).getroot()[0].attrib  # noqa: S314 - pytest wrote it just now
     failed = int(suite["failures"]) + int(suite["errors"])
     skipped = int(suite["skipped"])
     # A status without a failed test is a run that broke off.
-    return Counts(int(suite["tests"]) - failed - skipped, failed or int(done.returncode != 0), skipped)
+    counts = Counts(int(suite["tests"]) - failed - skipped, failed or int(done.returncode != 0), skipped)
+    return counts, done.stdout
 
 
-def terraform_tests(module: Path) -> Counts:
-    """Run the `.tftest.hcl` files of a module and of the modules below it that have their own."""
-    counts = [_terraform_test(module)]
+def terraform_tests(module: Path) -> Outcome:
+    """Run the `.tftest.hcl` files of a module; the root's include those of the modules below it, but the registry's."""
+    modules = [module]
     if module == paths.TERRAFORM:
-        counts += [
-            _terraform_test(below.parent)
-            for below in sorted(MODULES.glob("*/tests"))
-            if below.parent.name != "registry"
-        ]
-    return Counts(*(sum(getattr(n, what) for n in counts) for what in ("passed", "failed", "skipped")))
+        modules += [tests.parent for tests in sorted(MODULES.glob("*/tests")) if tests.parent.name != "registry"]
+    outcomes = [_terraform_test(module) for module in modules]
+    counts = Counts(*(sum(getattr(n, what) for n, _ in outcomes) for what in ("passed", "failed", "skipped")))
+    return counts, "".join(said for _, said in outcomes)
 
 
-def _terraform_test(module: Path) -> Counts:
+def _terraform_test(module: Path) -> Outcome:
     with tempfile.TemporaryDirectory() as scratch:
         env = {**os.environ, **terraform.providers(), **terraform.QUIET, "TF_DATA_DIR": scratch}
         command = [terraform.binary(), f"-chdir={module}"]
-        ready = subprocess.run(
-            [*command, "init", "-backend=false"], env=env, capture_output=True, text=True, check=False
-        )
+        init = [*command, "init", "-backend=false", "-no-color"]
+        ready = subprocess.run(init, env=env, capture_output=True, text=True, check=False)
         if ready.returncode:
-            console.error(ready.stderr)
-            return Counts(0, 1, 0)
+            return Counts(0, 1, 0), ready.stderr
         done = subprocess.run([*command, "test", "-json"], env=env, capture_output=True, text=True, check=False)
-    summary = None
+    summary: dict[str, int] = {}
+    said = ""
     for event in map(json.loads, done.stdout.splitlines()):
-        if event["type"] == "test_summary":
-            summary = event["test_summary"]
-        elif event["type"] == "diagnostic" and event["diagnostic"]["severity"] == "error":
-            console.error(f"{event['diagnostic']['summary']}: {event['diagnostic'].get('detail', '')}")
-        elif event["type"] == "test_run" and event["test_run"].get("progress") == "complete":
-            console.note(
-                f"{module.name} {event['test_run']['path']}: {event['test_run']['run']}: {event['test_run']['status']}"
-            )
-    if summary is None:
-        return Counts(0, 1, 0)
-    return Counts(
-        summary.get("passed", 0),
-        summary.get("failed", 0) + summary.get("errored", 0) or int(done.returncode != 0),
-        summary.get("skipped", 0),
-    )
+        match event["type"]:
+            case "test_summary":
+                summary = event["test_summary"]
+            case "diagnostic" if event["diagnostic"]["severity"] == "error":
+                said += f"{event['diagnostic']['summary']}: {event['diagnostic'].get('detail', '')}\n"
+            case "test_run" if event["test_run"].get("progress") == "complete":
+                run = event["test_run"]
+                said += f"{module.name}/{run['path']}: {run['run']}: {run['status']}\n"
+    failed = summary.get("failed", 0) + summary.get("errored", 0)
+    # A status without a failed run is a test that broke off.
+    return Counts(summary.get("passed", 0), failed or int(done.returncode != 0), summary.get("skipped", 0)), said
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ run "the_role_may_do_what_the_function_does_and_nothing_else" {
   assert {
     condition = { for statement in jsondecode(module.role.policy).Statement : statement.Sid => { actions = statement.Action, resources = statement.Resource } } == {
       Network = {
-        actions   = ["ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface"]
+        actions   = ["ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"]
         resources = "*"
       }
       Log = {
@@ -147,7 +147,7 @@ run "the_role_may_do_what_the_function_does_and_nothing_else" {
       }
       Inputs = {
         actions   = ["s3:GetObject", "s3:GetObjectVersion"]
-        resources = ["arn:aws:s3:::yard-inputs/digits/*", "arn:aws:s3:::yard-inputs/scans/*"]
+        resources = ["arn:aws:s3:::yard-inputs/digits/*.png", "arn:aws:s3:::yard-inputs/scans/*.png"]
       }
       Results = {
         actions   = ["s3:GetObject", "s3:PutObject"]

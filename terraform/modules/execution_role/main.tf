@@ -24,9 +24,12 @@ resource "aws_iam_role_policy" "this" {
       [
         {
           # Lambda refuses a function in a network whose role cannot do this for every interface.
-          Sid      = "Network"
-          Effect   = "Allow"
-          Action   = ["ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface"]
+          Sid    = "Network"
+          Effect = "Allow"
+          Action = [
+            "ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
+            "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
+          ]
           Resource = "*"
         },
         {

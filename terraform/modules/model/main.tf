@@ -7,6 +7,12 @@ locals {
   log_group     = "/aws/lambda/${local.function_name}"
   alias         = "live"
   mount         = "/mnt/model"
+
+  # What the notification lets through, as S3 matches it: two models may share a prefix, and differ in their suffixes.
+  inputs = [
+    for key in setproduct(var.model.route.prefixes, length(var.model.route.suffixes) > 0 ? var.model.route.suffixes : [""]) :
+    "arn:${var.deployment.partition}:s3:::${var.buckets.inputs}/${key[0]}*${key[1]}"
+  ]
 }
 
 resource "aws_cloudwatch_log_group" "this" {
@@ -57,7 +63,7 @@ module "role" {
     }
     Inputs = {
       actions   = ["s3:GetObject", "s3:GetObjectVersion"]
-      resources = [for prefix in var.model.route.prefixes : "arn:${var.deployment.partition}:s3:::${var.buckets.inputs}/${prefix}*"]
+      resources = local.inputs
     }
     Results = {
       actions   = ["s3:GetObject", "s3:PutObject"]

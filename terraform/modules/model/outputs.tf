@@ -12,3 +12,24 @@ output "log_group" {
   description = "Log group of the function."
   value       = local.log_group
 }
+
+output "uploader_policy" {
+  description = "An IAM policy, as JSON, for who uploads inputs of the model and reads their results."
+  value = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "Inputs"
+        Effect   = "Allow"
+        Action   = ["s3:PutObject"]
+        Resource = local.inputs # so an upload that nobody would serve fails at once
+      },
+      {
+        Sid      = "Results"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = ["arn:${var.deployment.partition}:s3:::${var.buckets.results}/${var.name}/*"]
+      },
+    ]
+  })
+}

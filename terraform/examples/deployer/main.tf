@@ -1,0 +1,262 @@
+# What a CI role needs to apply this platform, to change it and to take it away. An administrator applies this once,
+# with a state of its own, and attaches both policies to the role (whose name must not begin with the deployment's: the
+# deployer may change roles that are named so):
+#
+#   terraform init && terraform apply -var 'state={bucket="my-terraform-states",key="modelyard/terraform.tfstate"}'
+#
+# What has a name is allowed by its name, which begins with the deployment's. Networks and file systems have none: they
+# are allowed by the tag that the platform's provider puts on everything it makes. Two things to know: the deployer
+# reads no input and no result, so it cannot empty their buckets (force_destroy); and who may write the policies of
+# roles can give those roles anything, so where that is too much, demand a permissions boundary of iam:CreateRole.
+
+terraform {
+  required_version = ">= 1.11"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 5.100, < 7.0"
+    }
+  }
+}
+
+variable "name" {
+  description = "Name of the deployment, as in the platform's variable of that name."
+  type        = string
+  default     = "modelyard"
+  nullable    = false
+}
+
+variable "state" {
+  description = "The S3 bucket and key of the platform's state, as in backend_override.tf."
+  type        = object({ bucket = string, key = string })
+  nullable    = false
+}
+
+variable "image_repository" {
+  description = "Name of the ECR repository that the platform's runtime_images are in."
+  type        = string
+  default     = "modelyard"
+  nullable    = false
+}
+
+data "aws_partition" "current" {}
+
+data "aws_region" "current" {}
+
+data "aws_caller_identity" "current" {}
+
+locals {
+  partition = data.aws_partition.current.partition
+  here      = "${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}"
+  lambda    = "arn:${local.partition}:lambda:${local.here}"
+  ec2       = "arn:${local.partition}:ec2:${local.here}"
+  role      = "arn:${local.partition}:iam::${data.aws_caller_identity.current.account_id}:role"
+  state     = "arn:${local.partition}:s3:::${var.state.bucket}"
+  bucket = {
+    for use in ["inputs", "results", "artifacts"] :
+    use => "arn:${local.partition}:s3:::${var.name}-${use}-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.id}"
+  }
+
+  tagged     = { StringEquals = { "aws:ResourceTag/Modelyard" = var.name } }
+  to_be_made = { StringEquals = { "aws:RequestTag/Modelyard" = var.name } }
+  of_ours    = { ArnLike = { "lambda:FunctionArn" = "${local.lambda}:function:${var.name}-*" } }
+
+  statements = {
+    # Networks and file systems.
+    network = [
+      {
+        Sid      = "Look"
+        Action   = ["ec2:Describe*", "ec2:GetSecurityGroupsForVpc", "elasticfilesystem:Describe*", "elasticfilesystem:ListTagsForResource"]
+        Resource = "*"
+      },
+      {
+        Sid = "Make"
+        Action = [
+          "ec2:CreateVpc", "ec2:CreateSubnet", "ec2:CreateRouteTable", "ec2:CreateVpcEndpoint", "ec2:CreateSecurityGroup",
+          "ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress",
+          "elasticfilesystem:CreateFileSystem",
+        ]
+        Resource  = "*"
+        Condition = local.to_be_made
+      },
+      {
+        # The network, the file system and the groups that something new is made in or between; and what is changed.
+        Sid = "Change"
+        Action = [
+          "ec2:CreateSubnet", "ec2:CreateRouteTable", "ec2:CreateVpcEndpoint", "ec2:CreateSecurityGroup",
+          "ec2:CreateNetworkInterface", "ec2:AssociateRouteTable", "ec2:DisassociateRouteTable",
+          "ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress",
+          "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress", "ec2:ModifySecurityGroupRules",
+          "ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint", "ec2:CreateTags", "ec2:DeleteTags",
+          "ec2:DeleteVpc", "ec2:DeleteSubnet", "ec2:DeleteRouteTable", "ec2:DeleteVpcEndpoints", "ec2:DeleteSecurityGroup",
+          "elasticfilesystem:CreateAccessPoint", "elasticfilesystem:CreateMountTarget",
+          "elasticfilesystem:ModifyMountTargetSecurityGroups", "elasticfilesystem:UpdateFileSystem",
+          "elasticfilesystem:PutFileSystemPolicy", "elasticfilesystem:DeleteFileSystemPolicy",
+          "elasticfilesystem:DeleteAccessPoint", "elasticfilesystem:DeleteMountTarget", "elasticfilesystem:DeleteFileSystem",
+          "elasticfilesystem:TagResource", "elasticfilesystem:UntagResource",
+        ]
+        Resource  = "*"
+        Condition = local.tagged
+      },
+      {
+        # To make something with tags takes the permission to tag it, too.
+        Sid      = "TagWhatIsNew"
+        Action   = "ec2:CreateTags"
+        Resource = "*"
+        Condition = {
+          StringEquals = {
+            "ec2:CreateAction" = ["CreateVpc", "CreateSubnet", "CreateRouteTable", "CreateVpcEndpoint", "CreateSecurityGroup", "AuthorizeSecurityGroupEgress", "AuthorizeSecurityGroupIngress"]
+          }
+        }
+      },
+      {
+        Sid       = "TagNewFileSystems"
+        Action    = "elasticfilesystem:TagResource"
+        Resource  = "*"
+        Condition = { StringEquals = { "elasticfilesystem:CreateAction" = ["CreateFileSystem", "CreateAccessPoint"] } }
+      },
+      {
+        # AWS makes a default group with every network; it can only be emptied once it is known to be ours.
+        Sid       = "TagDefaultGroup"
+        Action    = "ec2:CreateTags"
+        Resource  = "${local.ec2}:security-group/*"
+        Condition = merge(local.to_be_made, { Null = { "aws:ResourceTag/Modelyard" = "true" } })
+      },
+      {
+        # A mount target is an interface, and what Lambda leaves of its own is taken away with the subnets.
+        Sid      = "Interfaces"
+        Action   = ["ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"]
+        Resource = "${local.ec2}:network-interface/*"
+      },
+      {
+        # EFS makes it with the first file system of an account.
+        Sid       = "RoleOfEfs"
+        Action    = "iam:CreateServiceLinkedRole"
+        Resource  = "${local.role}/aws-service-role/elasticfilesystem.amazonaws.com/*"
+        Condition = { StringEquals = { "iam:AWSServiceName" = "elasticfilesystem.amazonaws.com" } }
+      },
+    ]
+
+    # Everything that has a name.
+    models = [
+      {
+        Sid      = "State"
+        Action   = "s3:ListBucket"
+        Resource = local.state
+      },
+      {
+        Sid      = "StateAndLock"
+        Action   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+        Resource = ["${local.state}/${var.state.key}", "${local.state}/${var.state.key}.tflock"]
+      },
+      {
+        Sid = "Buckets"
+        Action = [
+          "s3:CreateBucket", "s3:DeleteBucket", "s3:ListBucket", "s3:GetBucket*", "s3:Get*Configuration",
+          "s3:PutBucketNotification", "s3:PutBucketOwnershipControls", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy",
+          "s3:PutBucketPublicAccessBlock", "s3:PutBucketTagging", "s3:PutBucketVersioning",
+          "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration",
+          "s3:ListTagsForResource", "s3:TagResource", "s3:UntagResource",
+        ]
+        Resource = values(local.bucket)
+      },
+      {
+        Sid      = "Artifacts"
+        Action   = ["s3:GetObject", "s3:GetObjectTagging", "s3:PutObject", "s3:DeleteObject"]
+        Resource = "${local.bucket.artifacts}/*"
+      },
+      {
+        Sid = "Queues"
+        Action = [
+          "sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueAttributes", "sqs:SetQueueAttributes",
+          "sqs:ListQueueTags", "sqs:TagQueue", "sqs:UntagQueue",
+        ]
+        Resource = "arn:${local.partition}:sqs:${local.here}:${var.name}-*"
+      },
+      {
+        Sid = "Roles"
+        Action = [
+          "iam:CreateRole", "iam:DeleteRole", "iam:GetRole", "iam:UpdateRole", "iam:UpdateAssumeRolePolicy",
+          "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:TagRole", "iam:UntagRole",
+          "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole",
+        ]
+        Resource = "${local.role}/${var.name}-*"
+      },
+      {
+        Sid       = "RolesForLambda"
+        Action    = "iam:PassRole"
+        Resource  = "${local.role}/${var.name}-*"
+        Condition = { StringEquals = { "iam:PassedToService" = "lambda.amazonaws.com" } }
+      },
+      {
+        Sid      = "LogGroups"
+        Action   = ["logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:PutRetentionPolicy", "logs:ListTagsForResource", "logs:TagResource", "logs:UntagResource"]
+        Resource = "arn:${local.partition}:logs:${local.here}:log-group:/aws/lambda/${var.name}-*"
+      },
+      {
+        Sid      = "FindLogGroups"
+        Action   = "logs:DescribeLogGroups"
+        Resource = "*"
+      },
+      {
+        Sid = "Functions"
+        Action = [
+          "lambda:CreateFunction", "lambda:DeleteFunction", "lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration",
+          "lambda:GetFunction", "lambda:GetFunctionConfiguration", "lambda:GetFunctionCodeSigningConfig",
+          "lambda:PutFunctionConcurrency", "lambda:DeleteFunctionConcurrency",
+          "lambda:PublishVersion", "lambda:ListVersionsByFunction",
+          "lambda:CreateAlias", "lambda:DeleteAlias", "lambda:GetAlias", "lambda:ListAliases", "lambda:UpdateAlias",
+          "lambda:ListTags", "lambda:TagResource", "lambda:UntagResource",
+        ]
+        Resource = "${local.lambda}:function:${var.name}-*"
+      },
+      {
+        # An apply calls this one function, which publishes weights, and no model.
+        Sid      = "PublishWeights"
+        Action   = "lambda:InvokeFunction"
+        Resource = ["${local.lambda}:function:${var.name}--weights-sync", "${local.lambda}:function:${var.name}--weights-sync:*"]
+      },
+      {
+        Sid      = "Layers"
+        Action   = ["lambda:PublishLayerVersion", "lambda:GetLayerVersion", "lambda:DeleteLayerVersion"]
+        Resource = "${local.lambda}:layer:${var.name}-*"
+      },
+      {
+        Sid       = "Mappings"
+        Action    = ["lambda:CreateEventSourceMapping", "lambda:UpdateEventSourceMapping", "lambda:DeleteEventSourceMapping"]
+        Resource  = "*"
+        Condition = local.of_ours
+      },
+      {
+        # A mapping's name is made by Lambda.
+        Sid      = "FindAndTagMappings"
+        Action   = ["lambda:GetEventSourceMapping", "lambda:ListTags", "lambda:TagResource", "lambda:UntagResource"]
+        Resource = "${local.lambda}:event-source-mapping:*"
+      },
+      {
+        # Lambda reads an image as who makes the function, and writes into the repository's policy that it may.
+        Sid      = "Images"
+        Action   = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:GetRepositoryPolicy", "ecr:SetRepositoryPolicy"]
+        Resource = "arn:${local.partition}:ecr:${local.here}:repository/${var.image_repository}"
+      },
+    ]
+  }
+}
+
+# Two, since one has 6,144 characters at most.
+resource "aws_iam_policy" "deployer" {
+  for_each = local.statements
+
+  name        = "${var.name}-deployer-${each.key}"
+  description = "What applying ${var.name} takes: ${each.key}"
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [for statement in each.value : merge({ Effect = "Allow" }, statement)]
+  })
+}
+
+output "policy_arns" {
+  description = "The policies to attach to the deployer's role."
+  value       = [for policy in aws_iam_policy.deployer : policy.arn]
+}

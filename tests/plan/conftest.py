@@ -1,0 +1,81 @@
+"""One local stack and one plan of the whole platform for all tests of what Terraform plans."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modelctl import packages, paths, terraform
+from modelctl.commands.stack import PARALLEL
+from modelctl.local.stack import LocalStack
+from plan.planned import Plan
+
+
+class Root(terraform.Root):
+    """A Terraform root module with a state of its own, in an environment that says who applies it and where."""
+
+    def apply(self, *options: str) -> None:
+        self._finish("apply", *options)
+
+    def destroy(self) -> None:
+        self._finish("destroy")
+
+    def plan(self, file: Path) -> str:
+        """Plan, and show the plan as JSON."""
+        self._run(["plan", f"-out={file}"])
+        return self._run(["show", "-json", str(file)])
+
+    def _finish(self, command: str, *options: str) -> None:
+        for _ in self.change(command, PARALLEL, *options):
+            pass
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A running local stack of its own."""
+    packages.build()
+    stack = LocalStack(tmp_path_factory.mktemp("stack") / "home")
+    stack.start()
+    yield stack
+    stack.stop()
+
+
+@pytest.fixture(scope="session")
+def plan(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The plan of the platform with the committed registry."""
+    scratch = tmp_path_factory.mktemp("plan")
+    root = platform(scratch, stack.environment())
+    models = yaml.safe_load(paths.REGISTRY.read_text())["models"]
+    # The roles' policies name the access points, and a policy that names what is not there yet is not known.
+    readers = (f'module.model["{model}"].aws_efs_access_point.reader' for model in models)
+    root.apply(*(f"-target={address}" for address in ("module.weights_sync.aws_efs_access_point.writer", *readers)))
+    return Plan.read(root.plan(scratch / "plan"))
+
+
+def platform(scratch: Path, aws: Mapping[str, str], **variables: str | Path) -> Root:
+    """The platform's root module, initialised, with its state below `scratch`."""
+    root = Root(_environment(scratch, aws, TF_WORKSPACE="local", **variables))
+    root.init(f"workspace_dir={scratch / 'state'}")
+    return root
+
+
+def example(name: str, scratch: Path, aws: Mapping[str, str], **variables: str | Path) -> Root:
+    """An example below terraform/examples, initialised in a copy: it would leave its lock file in the checkout."""
+    folder = scratch / name
+    shutil.copytree(paths.TERRAFORM / "examples" / name, folder)
+    root = Root(_environment(scratch, aws, **variables), folder)
+    root.init()
+    return root
+
+
+def _environment(scratch: Path, aws: Mapping[str, str], **variables: str | Path) -> dict[str, str]:
+    return {
+        **terraform.clean_environment(),
+        **aws,
+        **terraform.providers(),
+        **terraform.QUIET,
+        "TF_DATA_DIR": str(scratch / "data"),
+        **{name: str(value) for name, value in variables.items()},
+    }

@@ -1,0 +1,150 @@
+"""The example's policies are enough to apply a deployment, to plan it again and to destroy it, and no other one."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local_stack.support import client
+from modelctl import paths
+from modelctl.local.layout import ACCOUNT, REGION
+from modelctl.local.stack import LocalStack
+from plan.conftest import Root, example, platform
+from plan.planned import Plan
+
+NAME = "longest-name-yet"  # 16 characters are the most that there may be
+USER = "deployer"
+REGISTRY = f"""\
+version: 1
+models:
+  seven:
+    artifact: {paths.CHECKOUT}/models/digits/artifact
+    runtime: litert
+    version: "1"
+    input: {{format: image, size: [8, 8], mode: L}}
+"""
+
+# The emulator asks for CreateFunction on no function in particular, and for the other two where AWS asks for
+# GetEventSourceMapping and GetLayerVersion.
+EMULATOR_ONLY = ["lambda:CreateFunction", "lambda:ListEventSourceMappings", "lambda:ListLayers"]
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html; without spaces, and less what a longer
+# partition, region and bucket for the state may take.
+MANAGED_POLICY_CHARACTERS = 6144 - 1000
+
+
+@pytest.fixture(scope="module")
+def policies(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The policies that the example makes, by name."""
+    state = json.dumps({"bucket": "states", "key": f"{NAME}/terraform.tfstate"})
+    root = example(
+        "deployer", tmp_path_factory.mktemp("example"), stack.environment(), TF_VAR_name=NAME, TF_VAR_state=state
+    )
+    root.apply()
+    iam = client(stack.environment(), "iam")
+    found = {}
+    for arn in root.outputs()["policy_arns"]:
+        policy = iam.get_policy(PolicyArn=arn)["Policy"]
+        version = iam.get_policy_version(PolicyArn=arn, VersionId=policy["DefaultVersionId"])
+        found[policy["PolicyName"]] = version["PolicyVersion"]["Document"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def deployer(stack: LocalStack, policies: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """The environment of a user who has the example's policies and nothing else.
+
+    Without their conditions: the emulator knows neither the tags of networks and file systems, nor the function of a
+    mapping. That the tags are there is for the plan to show.
+    """
+    iam = client(stack.environment(), "iam")
+    iam.create_user(UserName=USER)
+    for name, policy in policies.items():
+        plain = [{key: value for key, value in each.items() if key != "Condition"} for each in policy["Statement"]]
+        iam.put_user_policy(
+            UserName=USER,
+            PolicyName=name,
+            PolicyDocument=json.dumps(
+                {**policy, "Statement": [*plain, {"Effect": "Allow", "Action": EMULATOR_ONLY, "Resource": "*"}]}
+            ),
+        )
+    key = iam.create_access_key(UserName=USER)["AccessKey"]
+    yield stack.environment() | {
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+    }
+    iam.delete_access_key(UserName=USER, AccessKeyId=key["AccessKeyId"])
+    for name in policies:
+        iam.delete_user_policy(UserName=USER, PolicyName=name)
+    iam.delete_user(UserName=USER)
+
+
+@pytest.fixture(scope="module")
+def applied(deployer: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Root:
+    """The platform with one model, applied by the deployer."""
+    scratch = tmp_path_factory.mktemp("yard")
+    registry = scratch / "registry.yaml"
+    registry.write_text(REGISTRY)
+    root = platform(scratch, deployer, TF_VAR_name=NAME, TF_VAR_registry_file=registry)
+    root.apply()
+    return root
+
+
+def test_the_deployer_applies_and_finds_nothing_to_change(applied: Root, tmp_path: Path) -> None:
+    assert applied.outputs()["deployment"]["models"].keys() == {"seven"}
+    assert json.loads(applied.plan(tmp_path / "again"))["applyable"] is False
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "arguments"),
+    [
+        ("s3", "create_bucket", {"Bucket": "other-inputs"}),
+        ("s3", "create_bucket", {"Bucket": f"{NAME}-states-{ACCOUNT}-{REGION}"}),
+        ("s3", "put_object", {"Bucket": f"{NAME}-inputs-{ACCOUNT}-{REGION}", "Key": "seven/1.png", "Body": b""}),
+        ("s3", "get_object", {"Bucket": f"{NAME}-results-{ACCOUNT}-{REGION}", "Key": "seven/seven/1.png.json"}),
+        ("s3", "delete_object", {"Bucket": f"{NAME}-inputs-{ACCOUNT}-{REGION}", "Key": "seven/1.png"}),
+        ("sqs", "create_queue", {"QueueName": "modelyard-digits"}),
+        ("logs", "create_log_group", {"logGroupName": "/aws/lambda/modelyard-digits"}),
+        ("logs", "filter_log_events", {"logGroupName": f"/aws/lambda/{NAME}-seven"}),
+        ("lambda", "invoke", {"FunctionName": f"{NAME}-seven"}),
+        ("lambda", "delete_function", {"FunctionName": "modelyard-digits"}),
+        ("iam", "create_role", {"RoleName": "other", "AssumeRolePolicyDocument": "{}"}),
+        ("iam", "put_user_policy", {"UserName": USER, "PolicyName": "more", "PolicyDocument": "{}"}),
+        ("iam", "create_access_key", {"UserName": USER}),
+        ("ec2", "run_instances", {"ImageId": "ami-1", "MinCount": 1, "MaxCount": 1}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_deployer_touches_no_other_deployment_no_data_and_not_itself(
+    applied: Root, deployer: dict[str, str], service: str, method: str, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(ClientError) as refused:
+        getattr(client(deployer, service), method)(**arguments)
+    assert refused.value.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+
+
+def test_the_policies_fit_into_managed_policies_and_leave_no_write_unbounded(policies: dict[str, Any]) -> None:
+    for name, policy in policies.items():
+        assert len(json.dumps(policy, separators=(",", ":"))) <= MANAGED_POLICY_CHARACTERS, name
+        for statement in policy["Statement"]:
+            actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+            reads = all(action.split(":")[1].startswith(("Describe", "Get", "List")) for action in actions)
+            assert statement["Resource"] != "*" or reads or "Condition" in statement, statement["Sid"]
+
+
+def test_what_the_policies_know_by_its_tag_carries_the_tag(plan: Plan) -> None:
+    known_by_tag = ("aws_vpc", "aws_subnet", "aws_route_table", "aws_security_group", "aws_default_security_group")
+    tagged = {
+        address: values["tags_all"].get("Modelyard")
+        for address, values in plan.resources.items()
+        if plan.types[address].startswith((*known_by_tag, "aws_efs")) and "tags_all" in values
+    }
+    assert tagged == dict.fromkeys(tagged, "modelyard")
+    assert {"aws_vpc", "aws_efs_file_system", "aws_efs_access_point"} <= {plan.types[address] for address in tagged}
+
+
+def test_the_deployer_destroys(applied: Root) -> None:
+    applied.destroy()
+    assert applied.outputs() == {}

@@ -1,0 +1,54 @@
+"""The plan of the platform is what the inventories say; and an inventory that is wrong says where."""
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from plan import inventory
+from plan.planned import Plan
+
+INVENTORIES = Path(__file__).with_name("inventories")
+
+
+@pytest.mark.parametrize("file", sorted(INVENTORIES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_plan_is_what_the_inventory_says(plan: Plan, file: Path) -> None:
+    found = inventory.differences(inventory.read(file), plan)
+    assert not found, "\n".join([f"{file.name}:", *found])
+
+
+def test_a_difference_names_address_attribute_expected_and_found(plan: Plan) -> None:
+    efs = inventory.read(INVENTORIES / "efs.yaml")
+    reader = 'module.model["wine"].aws_efs_access_point.reader'
+    wrong = {
+        "values": {
+            reader: {"root_directory": [{"path": "/models"}], "posix_user": efs["values"][reader]["posix_user"]},
+            "module.model.nowhere": {},
+        },
+        "counts": {"aws_efs_file_system": 2},
+    }
+    assert inventory.differences(wrong, plan) == [
+        f'{reader}: root_directory[0].path: expected "/models", found "/models/wine"',
+        "module.model.nowhere: expected in the plan, and not found",
+        "aws_efs_file_system: expected 2, found 1: module.storage.aws_efs_file_system.weights",
+    ]
+
+
+def test_a_statement_that_a_policy_has_beyond_the_inventory_is_a_difference(plan: Plan) -> None:
+    iam = inventory.read(INVENTORIES / "iam.yaml")
+    address = 'module.model["digits"].module.role.aws_iam_role_policy.this'
+    expected = copy.deepcopy(iam["values"][address])
+    log = expected["policy"]["Statement"][1]
+    del log["Resource"]
+    log["Action"].append("logs:CreateLogGroup")
+    assert inventory.differences({"values": {address: expected}}, plan) == [
+        f"{address}: policy.Statement[1].Action: expected "
+        '["logs:CreateLogStream", "logs:PutLogEvents", "logs:CreateLogGroup"], '
+        'found ["logs:CreateLogStream", "logs:PutLogEvents"]',
+        f"{address}: policy.Statement[1].Resource: expected null, "
+        'found "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/modelyard-digits:*"',
+    ]
+    del expected["policy"]["Statement"][2:]
+    assert any(
+        "policy.Statement: expected" in line for line in inventory.differences({"values": {address: expected}}, plan)
+    )
