@@ -59,6 +59,7 @@ def main() -> int:
         check_python()
         install_packages()
         install_terraform()
+        put_terraform_on_path()
         find_providers()
     except SetupError as problem:
         print(f"error: {problem}", file=sys.stderr)
@@ -153,6 +154,13 @@ def install_terraform(releases: str = TERRAFORM_RELEASES, checksums: dict[str, s
     part.write_bytes(zipfile.ZipFile(io.BytesIO(archive)).read("terraform"))
     part.chmod(0o755)
     part.rename(target)
+
+
+def put_terraform_on_path() -> None:
+    """Lay a fetched Terraform beside modelctl: `.venv/bin` is what the README puts on the PATH."""
+    fetched, beside = TOOLS / "bin" / "terraform", VENV / "bin" / "terraform"
+    if fetched.exists() and not beside.exists():
+        beside.symlink_to(fetched)
 
 
 def terraform_version() -> tuple[int, int] | None:

@@ -3,5 +3,4 @@ module "storage" {
 
   deployment = local.deployment
   network    = local.network
-  writer     = local.weights_sync_name
 }

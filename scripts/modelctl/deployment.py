@@ -63,7 +63,7 @@ class Deployment:
             described = world.root.outputs().get("deployment")
         except UserError as problem:
             # A root that was never initialised is the most usual way of having nothing deployed.
-            if "init" not in str(problem):
+            if "Backend initialization required" not in str(problem):
                 raise
             described = None
         if not described:

@@ -23,14 +23,13 @@ run "the_file_system_denies_what_nobody_may_do" {
 
   variables {
     network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
-    writer  = "yard--weights-sync"
   }
 
   assert {
     condition = { for statement in jsondecode(aws_efs_file_system_policy.weights.policy).Statement : statement.Sid => [statement.Action, try(statement.Condition, null)] if statement.Effect == "Deny" } == {
       TlsOnly          = ["*", { Bool = { "aws:SecureTransport" = "false" } }]
       AccessPointsOnly = [["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"], { Null = { "elasticfilesystem:AccessPointArn" = "true" } }]
-      OneWriter        = ["elasticfilesystem:ClientWrite", { ArnNotEquals = { "aws:PrincipalArn" = "arn:aws:iam::123456789012:role/yard--weights-sync" } }]
+      OneWriter        = ["elasticfilesystem:ClientWrite", { ArnNotEquals = { "elasticfilesystem:AccessPointArn" = aws_efs_access_point.writer.arn } }]
       NoRoot           = ["elasticfilesystem:ClientRootAccess", null]
     }
     error_message = "The policy is ${aws_efs_file_system_policy.weights.policy}."
@@ -40,8 +39,11 @@ run "the_file_system_denies_what_nobody_may_do" {
     error_message = "The policy of the file system only denies; what is allowed stands in the roles."
   }
   assert {
-    condition     = length(aws_efs_file_system_policy.weights.policy) < 20000
-    error_message = "EFS takes policies of at most 20,000 characters."
+    condition = (
+      aws_efs_access_point.writer.root_directory[0].path == "/models" &&
+      aws_efs_access_point.writer.posix_user[0].uid == 10000 && aws_efs_access_point.writer.posix_user[0].gid == 10000
+    )
+    error_message = "The writer's access point is /models, as user 10000."
   }
   assert {
     condition     = aws_efs_file_system.weights.encrypted && aws_efs_file_system.weights.throughput_mode == "elastic"
@@ -60,27 +62,23 @@ run "the_file_system_denies_what_nobody_may_do" {
   }
 }
 
-run "only_weights_sync_writes_and_only_below_models" {
+run "only_weights_sync_writes" {
   module {
     source = "./modules/weights_sync"
   }
 
   variables {
-    name               = "yard--weights-sync"
-    artifacts_bucket   = "yard-artifacts"
-    file_system        = { id = "fs-1", arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-1" }
+    name             = "yard--weights-sync"
+    artifacts_bucket = "yard-artifacts"
+    file_system = {
+      arn                     = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-1"
+      writer_access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1"
+    }
     network            = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
     package            = { lambda_runtime = "python3.13", s3_bucket = "yard-artifacts", s3_key = "code/weights_sync-1.zip" }
     log_retention_days = 30
   }
 
-  assert {
-    condition = (
-      aws_efs_access_point.writer.root_directory[0].path == "/models" &&
-      aws_efs_access_point.writer.posix_user[0].uid == 10000 && aws_efs_access_point.writer.posix_user[0].gid == 10000
-    )
-    error_message = "The writer's access point is /models, as user 10000."
-  }
   assert {
     condition     = [for statement in jsondecode(module.role.policy).Statement : statement.Action if statement.Sid == "Weights"] == [["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"]]
     error_message = "The role may do ${module.role.policy}."

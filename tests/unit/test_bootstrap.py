@@ -63,6 +63,19 @@ def test_a_missing_terraform_is_fetched_and_can_be_run(tools: Path, releases: st
     assert fetched.stat().st_mode & 0o111
 
 
+def test_a_fetched_terraform_lies_where_the_readme_puts_the_path(
+    tools: Path, releases: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "VENV", tmp_path / "venv")
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    bootstrap.put_terraform_on_path()
+    assert not (tmp_path / "venv" / "bin" / "terraform").exists(), "a Terraform of the user's own is on the PATH already"
+    bootstrap.install_terraform(releases, everywhere(SHA256))
+    bootstrap.put_terraform_on_path()
+    bootstrap.put_terraform_on_path()
+    assert (tmp_path / "venv" / "bin" / "terraform").resolve() == tools / "bin" / "terraform"
+
+
 def test_a_release_with_another_checksum_is_not_used(tools: Path, releases: str) -> None:
     with pytest.raises(bootstrap.SetupError, match=f"has sha256 {SHA256}, expected {'0' * 64}"):
         bootstrap.install_terraform(releases, everywhere("0" * 64))

@@ -70,6 +70,10 @@ locals {
       if local.models[name].code == "inference" && local.models[name].layer == null
     ],
     [
+      for name, model in var.models : "models.${name}: the image of the runtime ${model.runtime} is built for x86_64 (`modelctl image`): leave out architecture: ${model.architecture}"
+      if local.models[name].image_uri != null && model.architecture != "x86_64"
+    ],
+    [
       for name, model in var.models : "models.${name}: the packages hold no layer of the runtime ${model.runtime} for ${model.architecture}: ${local._run}"
       if local.models[name].layer != null && try(local._manifest.layers[model.runtime][model.architecture], null) == null
     ],

@@ -45,6 +45,28 @@ resource "aws_vpc_security_group_egress_rule" "nfs" {
   to_port                      = 2049
 }
 
+# The root of a file system belongs to root: without an access point of its own weights_sync could not make folders.
+resource "aws_efs_access_point" "writer" {
+  file_system_id = aws_efs_file_system.weights.id
+
+  posix_user {
+    uid = 10000
+    gid = 10000
+  }
+
+  root_directory {
+    path = "/models"
+
+    creation_info {
+      owner_uid   = 10000
+      owner_gid   = 10000
+      permissions = "0755"
+    }
+  }
+
+  tags = { Name = "${var.deployment.name}-weights-writer" }
+}
+
 # Of constant size, whatever the number of models: a policy has 20,000 characters at most.
 resource "aws_efs_file_system_policy" "weights" {
   file_system_id = aws_efs_file_system.weights.id
@@ -75,7 +97,7 @@ resource "aws_efs_file_system_policy" "weights" {
         Action    = "elasticfilesystem:ClientWrite"
         Resource  = aws_efs_file_system.weights.arn
         Condition = {
-          ArnNotEquals = { "aws:PrincipalArn" = "arn:${var.deployment.partition}:iam::${var.deployment.account_id}:role/${var.writer}" }
+          ArnNotEquals = { "elasticfilesystem:AccessPointArn" = aws_efs_access_point.writer.arn }
         }
       },
       {

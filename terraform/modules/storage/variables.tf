@@ -1,9 +1,7 @@
 variable "deployment" {
   description = "Where and under which name this is deployed."
   type = object({
-    name       = string
-    partition  = string
-    account_id = string
+    name = string
   })
   nullable = false
 }
@@ -16,10 +14,4 @@ variable "network" {
     security_group_id = string
   })
   nullable = false
-}
-
-variable "writer" {
-  description = "Name of the only role that may write."
-  type        = string
-  nullable    = false
 }

@@ -12,28 +12,6 @@ resource "aws_cloudwatch_log_group" "this" {
   retention_in_days = var.log_retention_days
 }
 
-# The root of a file system belongs to root: without an access point of its own the writer could not make folders.
-resource "aws_efs_access_point" "writer" {
-  file_system_id = var.file_system.id
-
-  posix_user {
-    uid = 10000
-    gid = 10000
-  }
-
-  root_directory {
-    path = "/models"
-
-    creation_info {
-      owner_uid   = 10000
-      owner_gid   = 10000
-      permissions = "0755"
-    }
-  }
-
-  tags = { Name = var.name }
-}
-
 module "role" {
   source = "../execution_role"
 
@@ -42,7 +20,7 @@ module "role" {
   log_group  = local.log_group
   mount = {
     file_system_arn  = var.file_system.arn
-    access_point_arn = aws_efs_access_point.writer.arn
+    access_point_arn = var.file_system.writer_access_point_arn
     write            = true
   }
   statements = {
@@ -82,7 +60,7 @@ resource "aws_lambda_function" "this" {
   }
 
   file_system_config {
-    arn              = aws_efs_access_point.writer.arn
+    arn              = var.file_system.writer_access_point_arn
     local_mount_path = local.mount
   }
 

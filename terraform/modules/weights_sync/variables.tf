@@ -21,10 +21,10 @@ variable "artifacts_bucket" {
 }
 
 variable "file_system" {
-  description = "The file system that the weights are copied to."
+  description = "The file system that the weights are copied to, and the access point through which."
   type = object({
-    id  = string
-    arn = string
+    arn                     = string
+    writer_access_point_arn = string
   })
   nullable = false
 }

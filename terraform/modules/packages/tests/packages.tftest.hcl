@@ -163,6 +163,24 @@ run "tensorflow_on_aws_runs_from_its_image" {
   }
 }
 
+run "an_image_is_for_one_architecture" {
+  command = plan
+
+  variables {
+    manifest_file  = "./tests/fixtures/aws/manifest.json"
+    local_stack    = false
+    models         = { wine = { runtime = "tensorflow", architecture = "arm64" } }
+    runtime_images = { tensorflow = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1" }
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition     = length(output.problems) == 1 && strcontains(output.problems[0], "is built for x86_64")
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
 run "everything_that_is_missing_is_told_at_once" {
   command = plan
 
