@@ -11,10 +11,11 @@ data "aws_region" "current" {}
 
 data "aws_caller_identity" "current" {
   lifecycle {
-    # A state belongs to one world. Read against the other one, everything in it would look deleted.
+    # A state belongs to one world. Read against the other one, everything in it would look deleted. `terraform destroy`
+    # only warns of this; the validation of the variable force_destroy holds there, too.
     postcondition {
       condition     = (terraform.workspace == "local") == (self.account_id == local.local_account)
-      error_message = "The workspace \"${terraform.workspace}\" and the account ${self.account_id} do not belong together: the workspace \"local\" is for the local stack (account ${local.local_account}), every other one for AWS. For the local stack, run `eval \"$(.venv/bin/modelctl env)\"` first; for AWS, `eval \"$(.venv/bin/modelctl env --unset)\"`."
+      error_message = format(local.worlds_message, terraform.workspace, self.account_id)
     }
   }
 }
@@ -28,6 +29,7 @@ locals {
     account_id = data.aws_caller_identity.current.account_id
   }
 
-  local_account = "000000000000"
-  local_stack   = local.deployment.account_id == local.local_account
+  local_account  = "000000000000"
+  local_stack    = local.deployment.account_id == local.local_account
+  worlds_message = "The workspace %q and the account %s do not belong together: the workspace \"local\" is for the local stack (account ${local.local_account}), every other one for AWS. For the local stack, run `eval \"$(.venv/bin/modelctl env)\"` first; for AWS, `eval \"$(.venv/bin/modelctl env --unset)\"`."
 }

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -23,6 +23,13 @@ MODULE = paths.TERRAFORM / "modules" / "registry"
 
 # Base64, because the console escapes what it prints.
 _QUESTION = "base64encode(jsonencode({ problems = local.problems, models = local.models }))"
+
+_YAML = "tag:yaml.org,2002:"
+# What Terraform reads; "value" is a plain "=".
+_TAGS = {
+    f"{_YAML}{name}"
+    for name in ("binary", "bool", "float", "int", "map", "merge", "null", "seq", "str", "timestamp", "value")
+}
 
 
 @dataclass(frozen=True)
@@ -101,29 +108,81 @@ def _ask_module(registry: Path) -> dict[str, Any]:
 def _problems(registry: Path, found: list[dict[str, str]]) -> list[Problem]:
     if not found:
         return []
-    document, syntax_error = _compose(registry)
+    document, unreadable = _compose(registry)
     problems = []
     for problem in found:
-        path, message, mark = problem["path"], problem["message"], _locate(document, problem["at"])
-        if syntax_error is not None and not path:
-            message = f"is not valid YAML: {syntax_error.problem}"
-            mark = syntax_error.problem_mark or syntax_error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        problems.append(Problem(path, message, line, column))
+        path, message, place = problem["path"], problem["message"], _locate(document, problem["at"])
+        if not path and unreadable:
+            place = unreadable.place
+            message = f"is not valid YAML: {unreadable.says}" if unreadable.says else message
+        problems.append(Problem(path, message, *place))
     return sorted(problems, key=lambda problem: (problem.line, problem.column))
 
 
-def _compose(registry: Path) -> tuple[yaml.Node | None, yaml.MarkedYAMLError | None]:
-    """The file's tree with the lines of its nodes, or what keeps it from being one; neither if it cannot be read."""
+@dataclass(frozen=True)
+class _Unreadable:
+    """What keeps a file from being read: where, and why if the parser says more of it than the module does."""
+
+    place: tuple[int, int]
+    says: str | None = None
+
+
+def _compose(registry: Path) -> tuple[yaml.Node | None, _Unreadable | None]:
+    """The file's tree with the lines of its nodes, and what keeps it from being read; neither if there is no file."""
     try:
-        return yaml.compose(registry.read_text(encoding="utf-8-sig"), yaml.SafeLoader), None
-    except yaml.MarkedYAMLError as error:
-        return None, error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = registry.read_bytes()
+    except OSError:
         return None, None
+    try:
+        text = content.decode("utf-8-sig")
+        document = yaml.compose(text, yaml.SafeLoader)
+    except UnicodeDecodeError as error:
+        return None, _Unreadable(_place_after(content[: error.start].decode("utf-8-sig")))
+    except yaml.reader.ReaderError as error:
+        return None, _Unreadable(_place_after(text[: error.position]), error.reason)
+    except yaml.MarkedYAMLError as error:
+        return None, _Unreadable(_place(error.problem_mark or error.context_mark), error.problem)
+    foreign = _foreign(document)
+    return document, _Unreadable(_place(foreign.start_mark)) if foreign is not None else None
 
 
-def _locate(node: yaml.Node | None, path: str) -> yaml.Mark | None:
+def _place(mark: yaml.Mark | None) -> tuple[int, int]:
+    """Line and column, which a mark counts from 0."""
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+
+
+def _place_after(text: str) -> tuple[int, int]:
+    return text.count("\n") + 1, len(text) - text.rfind("\n")
+
+
+def _foreign(document: yaml.Node | None) -> yaml.Node | None:
+    """The first node that PyYAML reads and Terraform does not, if there is one.
+
+    That is a tag of another language, a key that is no word, .nan, .inf, or an alias of what it stands in.
+    """
+    passed: set[int] = set()
+
+    def first(node: yaml.Node, above: tuple[yaml.Node, ...]) -> yaml.Node | None:
+        if any(node is one for one in above) or node.tag not in _TAGS:
+            return node
+        if node.tag == f"{_YAML}float" and node.value.lower().lstrip("+-") in (".nan", ".inf"):
+            return node
+        inner: list[yaml.Node] = node.value if isinstance(node, yaml.SequenceNode) else []
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode) or key.tag == f"{_YAML}null":
+                    return cast(yaml.Node, key)
+                inner += [key, value]
+        for child in inner:
+            if id(child) not in passed and (found := first(child, (*above, node))) is not None:
+                return found
+        passed.add(id(node))
+        return None
+
+    return first(document, ()) if document is not None else None
+
+
+def _locate(node: yaml.Node | None, path: str) -> tuple[int, int]:
     """Where a path stands: its key or its entry of a list, or what of it is there."""
     mark = node.start_mark if node is not None else None
     while path:
@@ -135,7 +194,7 @@ def _locate(node: yaml.Node | None, path: str) -> yaml.Mark | None:
         if name is None:
             break
         node, mark, path = child, mark_of_step, path[len(name) :].removeprefix(".")
-    return mark
+    return _place(mark)
 
 
 def _steps(node: yaml.Node | None, path: str) -> Iterator[tuple[str, yaml.Mark, yaml.Node]]:

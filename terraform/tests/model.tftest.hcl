@@ -164,6 +164,27 @@ run "the_role_may_do_what_the_function_does_and_nothing_else" {
   }
 }
 
+run "the_policy_is_no_longer_than_the_registry_counts_on" {
+  module {
+    source = "./modules/model"
+  }
+
+  variables {
+    # The longest names there are.
+    deployment = { name = "yard-of-16-chars", partition = "aws-us-gov", region = "ap-southeast-1", account_id = "123456789012" }
+    name       = "a-model-whose-name-has-forty-characters-"
+    buckets    = { inputs = "yard-of-16-chars-inputs-123456789012-ap-southeast-1", results = "yard-of-16-chars-results-123456789012-ap-southeast-1", artifacts = "yard-artifacts" }
+    queue_arn  = "arn:aws-us-gov:sqs:ap-southeast-1:123456789012:yard-of-16-chars-a-model-whose-name-has-forty-characters-"
+  }
+
+  assert {
+    condition = length(module.role.policy) - sum([
+      for resource in flatten([for statement in jsondecode(module.role.policy).Statement : statement.Resource if statement.Sid == "Inputs"]) : length(resource) + 3
+    ]) < 1500
+    error_message = "Without the keys of the inputs the policy has more characters than modules/registry/checks.tf counts with: ${module.role.policy}"
+  }
+}
+
 run "a_runtime_with_an_image_runs_from_it" {
   module {
     source = "./modules/model"

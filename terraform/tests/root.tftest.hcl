@@ -188,3 +188,13 @@ run "a_name_that_makes_no_bucket_name_is_refused" {
 
   expect_failures = [var.name]
 }
+
+run "a_time_for_which_cloudwatch_keeps_no_logs_is_refused" {
+  command = plan
+
+  variables {
+    log_retention_days = 31
+  }
+
+  expect_failures = [var.log_retention_days]
+}

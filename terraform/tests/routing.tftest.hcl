@@ -37,22 +37,6 @@ run "every_prefix_with_every_suffix_leads_to_the_models_queue" {
   }
 }
 
-run "more_routes_than_s3_allows_are_refused" {
-  command = plan
-
-  module {
-    source = "./modules/routing"
-  }
-
-  variables {
-    models = {
-      for number in range(101) : "model-${number}" => { prefixes = ["model-${number}/"], suffixes = [], timeout_s = 60, window_s = 1, retries = 5, tags = {} }
-    }
-  }
-
-  expect_failures = [aws_s3_bucket_notification.inputs]
-}
-
 run "a_queue_waits_six_timeouts_and_the_window_before_it_tries_again" {
   command = plan
 

@@ -5,7 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,34 @@ class Platform:
 
     def client(self, service: str) -> Any:
         """A boto3 client of the operator."""
-        return boto3.client(
-            service,  # type: ignore[call-overload]  # the service is the caller's
-            region_name=self.env["AWS_REGION"],
-            endpoint_url=self.env["AWS_ENDPOINT_URL"],
-            verify=self.env["AWS_CA_BUNDLE"],
-            aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
-        )
+        return client(self.env, service)
+
+    def queues(self, model: str) -> list[str]:
+        """URLs of a model's queue and of its dead-letter queue."""
+        deployed = self.deployment["models"][model]
+        return [deployed["queue_url"], deployed["dead_letter_queue_url"]]
+
+
+def client(env: Mapping[str, str], service: str) -> Any:
+    """A boto3 client by what `modelctl env` exports."""
+    return boto3.client(
+        service,  # type: ignore[call-overload]  # the service is the caller's
+        region_name=env["AWS_REGION"],
+        endpoint_url=env["AWS_ENDPOINT_URL"],
+        verify=env["AWS_CA_BUNDLE"],
+        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def wait_until_empty(sqs: Any, queue_urls: Iterable[str]) -> None:
+    """Fail if one of the queues has a message after a while, hidden ones included."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    deadline = time.monotonic() + 30
+    for url in queue_urls:
+        while any(map(int, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values())):
+            assert time.monotonic() < deadline, f"a message is left in {url}"
+            time.sleep(0.05)
 
 
 def run_modelctl(home: Path, *arguments: str | Path, timeout_s: float = 300) -> Command:

@@ -4,13 +4,12 @@ import hashlib
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from modelctl import registry, terraform
@@ -208,38 +207,106 @@ def test_terraform_plan_alone_refuses_a_registry_with_every_problem_on_one_line(
     assert done.stderr.count("Error:") == 1
 
 
-# What users and generators of YAML come up with; whole documents are among it.
-ODD_VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from(
-        ["", "*", "..", "a/b/", "${name}", "%{if", "litert", "image", "s3://bucket/", "../artifacts/litert"]
-    )
-    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["", "a.b", "size", "on", "1"]), inner, max_size=3)
-    ),
-    max_leaves=5,
-)
-FIELDS = st.sampled_from([*SCHEMA["$defs"]["model"]["properties"], "", "memory_mbb", "input.size", "env.A"])
-SECTIONS = st.dictionaries(FIELDS, ODD_VALUES, max_size=6) | ODD_VALUES
-MODELS = st.dictionaries(st.sampled_from(["digits", "digits-dlq", "on", "a.b", ""]), SECTIONS, max_size=3) | ODD_VALUES
-DOCUMENTS = (
-    st.fixed_dictionaries({"version": st.just(1), "models": MODELS}, optional={"defaults": SECTIONS}) | ODD_VALUES
-)
+GOOD = {"artifact": str(REGISTRIES / "artifacts" / "litert"), "version": "1", "runtime": "litert"}
+RULES: dict[str, Any] = SCHEMA["$defs"]
+A_VALUE_OF_TYPE = {
+    "string": "text",
+    "integer": 7,
+    "number": 1.5,
+    "boolean": True,
+    "null": None,
+    "array": ["a"],
+    "object": {"a": "b"},
+}
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(document=DOCUMENTS)
-def test_no_registry_is_so_odd_that_terraform_fails_on_it(
-    tmp_path_factory: pytest.TempPathFactory, document: Any
-) -> None:
-    path = tmp_path_factory.mktemp("odd") / "registry.yaml"
-    path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
+def rules_of_a_model() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The path in a model of everything that has a value, with its rule; KEY stands for a name of the user's."""
+    for field in RULES["model"]["properties"]:
+        rule = RULES[field]
+        yield field, rule
+        for inner, inner_rule in rule.get("properties", {}).items():
+            yield f"{field}.{inner}", inner_rule
+            if "items" in inner_rule:
+                yield f"{field}.{inner}[0]", inner_rule["items"]
+        if rule.get("additionalProperties"):
+            yield f"{field}.KEY", RULES[rule["additionalProperties"]["$ref"].removeprefix("#/$defs/")]
 
-    for problem in registry.validate(path):  # a failing Terraform would be a UserError
-        assert problem.message
-        assert problem.line >= 1
+
+def fields(path: str, value: Any) -> dict[str, Any]:
+    """A model's fields with the value at the path."""
+    outer, _, inner = path.partition(".")
+    if inner.endswith("[0]"):
+        return {outer: {inner.removesuffix("[0]"): [value, 8] if inner == "size[0]" else [value]}}
+    return {outer: {inner: value}} if inner else {outer: value}
+
+
+def problems_by_model(models: dict[str, dict[str, Any]], folder: Path) -> dict[str, list[registry.Problem]]:
+    """The problems of many models at once; every model is a good one but for the given fields."""
+    path = folder / "registry.yaml"
+    document = {"version": 1, "models": {name: GOOD | own for name, own in models.items()}}
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    found: dict[str, list[registry.Problem]] = {name: [] for name in models}
+    for problem in registry.validate(path):
+        if problem.path != "models":  # so many models have more routes than S3 allows
+            found[problem.path.split(".")[1]].append(problem)
+    return found
+
+
+def test_a_value_of_a_wrong_type_is_refused_in_every_field_under_the_fields_own_path(tmp_path: Path) -> None:
+    cases = [
+        (path, value)
+        for path, rule in rules_of_a_model()
+        for kind, value in A_VALUE_OF_TYPE.items()
+        if kind not in rule["type"] and not (kind == "integer" and "number" in rule["type"])
+    ]
+    assert len(cases) > 200
+    models = {f"m{number}": fields(*case) for number, case in enumerate(cases)}
+    found = problems_by_model(models, tmp_path)
+
+    editor = Draft202012Validator({"$ref": "#/$defs/model", "$defs": RULES})
+    for (path, value), (name, wrong) in zip(cases, models.items(), strict=True):
+        assert [problem.path for problem in found[name]] == [f"models.{name}.{path}"], value
+        assert found[name][0].message.startswith("must ")
+        assert not editor.is_valid(GOOD | wrong)
+
+
+def misspellings(name: str) -> set[str]:
+    """The name with a letter missing, doubled, swapped or wrong, in capitals, with other or no word breaks, cut off."""
+    middle = len(name) // 2
+    before, letter, after = name[:middle], name[middle], name[middle + 1 :]
+    return {
+        before + after,
+        before + letter + letter + after,
+        before[:-1] + letter + before[-1:] + after,
+        before + "x" + after,
+        name.upper(),
+        name.replace("_", "-"),
+        name.replace("_", ""),
+        name.partition("_")[0],
+        f"{name}s",
+    }
+
+
+def test_every_misspelled_field_is_answered_with_the_field_that_was_meant(tmp_path: Path) -> None:
+    known = {"": RULES["model"]["properties"]} | {
+        field: rule["properties"] for field, rule in RULES.items() if field != "model" and "properties" in rule
+    }
+    cases = [
+        (section, name, wrong)
+        for section, names in known.items()
+        for name in names
+        for wrong in sorted(misspellings(name) - set(names))
+    ]
+    assert len(cases) > 200
+    models = {
+        f"m{number}": {section: {wrong: 1}} if section else {wrong: 1}
+        for number, (section, _, wrong) in enumerate(cases)
+    }
+    found = problems_by_model(models, tmp_path)
+
+    for name, (section, meant, wrong) in zip(models, cases, strict=True):
+        path = f"models.{name}.{section}".removesuffix(".")
+        assert [(problem.path, problem.message) for problem in found[name]] == [
+            (path, f'unknown field "{wrong}" (did you mean "{meant}"?)')
+        ]

@@ -7,6 +7,10 @@ locals {
     environment_bytes     = 4096
     executions            = 1000
     unreserved_executions = 100
+    # https://docs.aws.amazon.com/general/latest/gr/s3.html (not adjustable)
+    notifications = 100
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html (inline policies of a role, in all)
+    policy_characters = 10240
   }
 
   # The whole environment of a function as Lambda measures it, as JSON. The name of a bucket has at most 63 characters.
@@ -30,6 +34,17 @@ locals {
   )) }
   # Four characters of base64 are three bytes; `length` would count characters.
   _environment_bytes = { for name, json in local._environments : name => floor(length(replace(base64encode(json), "=", "")) * 3 / 4) }
+
+  # The policy of a role names each prefix with each suffix, in quotes and with a comma; region and partition may be those
+  # with the longest names. All its other statements together have less than 1,500 characters.
+  _policy_characters = { for name, model in local.merged : name => 1500 + sum(concat([0], try([
+    for key in setproduct(model["route.prefixes"], concat(model["route.suffixes"], length(model["route.suffixes"]) == 0 ? [""] : [])) :
+    length("'arn:aws-us-gov:s3:::${var.name_prefix}-inputs-000000000000-ap-southeast-1/${key[0]}*${key[1]}',")
+  ], []))) }
+
+  _tag_names = { for name, model in local.merged : name => [
+    for tag in concat(["modelyard", "model", "name"], [for key in keys(model) : trimprefix(key, "tags.") if startswith(key, "tags.")]) : lower(tag)
+  ] }
 
   # A comparison with a value that is null, because it breaks a rule of its own, does not evaluate: then nothing is wrong here.
   model_problems = flatten([for name, model in local.merged : [
@@ -84,15 +99,35 @@ locals {
         field = ".env"
         says  = "the environment would have ${local._environment_bytes[name]} bytes with the platform's own variables; Lambda allows ${local._limits.environment_bytes}"
       },
+      {
+        # The deployment's own tags are Modelyard, Model and Name.
+        fails = length(local._tag_names[name]) > length(distinct(local._tag_names[name]))
+        field = ".tags"
+        says  = "a tag differs from another one, or from the platform's own (Modelyard, Model, Name), only in case, and IAM takes such a pair for one tag twice; rename it"
+      },
+      {
+        fails = local._policy_characters[name] > local._limits.policy_characters
+        field = ".route"
+        says  = "the role's policy, which names each prefix with each suffix, would have about ${local._policy_characters[name]} characters; IAM allows ${local._limits.policy_characters}, so use fewer or shorter ones"
+      },
     ] : { path = "models.${name}${check.field}", at = "models.${name}${check.field}", message = check.says } if check.fails
   ]])
 
   _reserved = sum(concat([0], [for name, model in local.merged : model["concurrency.reserved"] if model["concurrency.reserved"] != null]))
-  deployment_problems = [for _ in [1] : {
-    path    = "models"
-    at      = "models"
-    message = "reserve ${local._reserved} executions in all; of an account's ${local._limits.executions} at least ${local._limits.unreserved_executions} must stay unreserved, so lower concurrency.reserved to ${local._limits.executions - local._limits.unreserved_executions} in all"
-  } if local._reserved > local._limits.executions - local._limits.unreserved_executions]
+  # S3 has no "or": each prefix with each suffix is a notification of its own.
+  _notifications = sum(concat([0], [for name, model in local.merged : length(model["route.prefixes"]) * max(1, length(model["route.suffixes"]))
+  if model["route.prefixes"] != null && model["route.suffixes"] != null]))
+
+  deployment_problems = [for check in [
+    {
+      fails = local._reserved > local._limits.executions - local._limits.unreserved_executions
+      says  = "reserve ${local._reserved} executions in all; of an account's ${local._limits.executions} at least ${local._limits.unreserved_executions} must stay unreserved, so lower concurrency.reserved to ${local._limits.executions - local._limits.unreserved_executions} in all"
+    },
+    {
+      fails = local._notifications > local._limits.notifications
+      says  = "need ${local._notifications} notifications of the inputs bucket, one for each prefix with each suffix, and S3 allows ${local._limits.notifications}; use fewer suffixes or prefixes, or spread the models over several deployments"
+    },
+  ] : { path = "models", at = "models", message = check.says } if check.fails]
 
   # By path; what is found twice is said once.
   _problems = distinct(concat(

@@ -16,7 +16,7 @@ locals {
       : "there is no such file; give the path of the model registry"
     )
     : !can(regex("(?m)^[ \t]*[^# \t\n]", local.text)) ? "is empty; it must have the fields version and models"
-    : !can(yamldecode(local.text)) ? "is not YAML that Terraform reads: bad syntax, a second document, an unknown tag, .nan or a key that is null; `modelctl validate` shows the line of bad syntax"
+    : !can(yamldecode(local.text)) ? "is not YAML that Terraform reads: bad syntax, a second document, an unknown tag, .nan, an alias of what it stands in, or a key that is null, a list or a map; `modelctl validate` shows the line"
     : !can(jsonencode(local._document)) ? "holds an infinite number (.inf), which no field takes"
     : null
   )

