@@ -1,5 +1,11 @@
-"""A batch of queue messages: every input gets its result, and only messages that could not be served go back."""
+"""A batch of queue messages: every input gets its result, and only messages that could not be served go back.
 
+An input that ends the invocation (it takes longer than the timeout, or more memory than there is) sends the whole batch
+back. So messages that come again are served one at a time, each result is written at once, and the others are done
+before that input's message has come so often that it goes to the dead-letter queue.
+"""
+
+import contextlib
 import functools
 import logging
 import time
@@ -13,12 +19,15 @@ from inference.config import Config
 from inference.errors import InputError, MessageError
 from inference.events import UploadedObject
 from inference.fetch import fetch
-from inference.limits import GROUP_BYTES, GROUP_INPUTS
+from inference.limits import GROUP_BYTES, GROUP_INPUTS, held_tensor_bytes
 from inference.predictor import Predictor
 from inference.results import CurrentResult, ResultStore, result_document, settles
 from inference.tensors import Instances
 
 logger = logging.getLogger(__name__)
+
+#: Time that is kept for writing results, at most a quarter of what there is.
+_RESERVE_MS = 1000
 
 
 @dataclass
@@ -26,11 +35,15 @@ class _Work:
     """One input on its way: each step fills in its part."""
 
     message_id: str
+    #: How often its message was received; above 1 an earlier attempt failed, perhaps with the whole invocation.
+    receives: int
     uploaded: UploadedObject
     current: CurrentResult | None = None
     body: bytes = b""
     instances: Instances | None = None
     answer: list[Any] | InputError | None = None
+    #: How many predictions it got.
+    predictions: int = 0
     #: Its result, or a newer input's, stands already.
     settled: bool = False
     #: It could not be served and its message goes back.
@@ -47,25 +60,46 @@ class _Work:
 
 
 def serve(
-    records: Sequence[dict[str, Any]], config: Config, predictor: Predictor, *, request_id: str, cold_start: bool
+    records: Sequence[dict[str, Any]],
+    config: Config,
+    predictor: Predictor,
+    *,
+    request_id: str,
+    cold_start: bool,
+    remaining_ms: Callable[[], int],
 ) -> dict[str, Any]:
     """Serve the records of a queue event; returns the partial batch response that Lambda takes.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
+    Args:
+        records: the event's messages.
+        config: what is served.
+        predictor: the model.
+        request_id: of the invocation, for the results.
+        cold_start: whether it is the environment's first invocation.
+        remaining_ms: gives the milliseconds until Lambda ends the invocation.
+
     Raises:
         ModelError: the model cannot be loaded, so no message of the batch is done.
     """
     works, unreadable = _take_up(records, config)
-    server = _Server(config, predictor, request_id=request_id, cold_start=cold_start)
-    for group in _groups(works):
-        server.serve(group)
+    fresh, again = [[work for work in works if (work.receives > 1) == repeated] for repeated in (False, True)]
+    deadline = _Deadline(remaining_ms)
+    server = _Server(config, predictor, deadline, request_id=request_id, cold_start=cold_start)
+    again = server.one_by_one(again)
+    # Last, since they may end the invocation, and yet with time of their own, or fresh ones would keep them out.
+    with deadline.half_kept() if again else contextlib.nullcontext():
+        for group in _groups(fresh):
+            server.serve(group)
+    for work in again:
+        server.serve([work])
     failures = unreadable | {work.message_id for work in works if work.failed}
-    answers = [work.answer for work in works if not work.failed]
+    written = [work for work in works if not work.failed and not work.settled]
     metrics.emit(
         config,
-        predictions=sum(len(answer) for answer in answers if isinstance(answer, list)),
-        input_errors=sum(isinstance(answer, InputError) for answer in answers),
+        predictions=sum(work.predictions for work in written),
+        input_errors=sum(isinstance(work.answer, InputError) for work in written),
         failures=len(failures),
         predict_ms=sum(work.predict_ms or 0 for work in works),
         cold_start=cold_start,
@@ -88,7 +122,8 @@ def _take_up(records: Sequence[dict[str, Any]], config: Config) -> tuple[list[_W
             if uploaded.is_folder_marker() or not uploaded.is_routed(config.prefixes, config.suffixes):
                 logger.info("passed over: not an input of this model", extra={"key": uploaded.key})
             else:
-                works.append(_Work(record["messageId"], uploaded))
+                receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+                works.append(_Work(record["messageId"], receives, uploaded))
     return works, unreadable
 
 
@@ -108,12 +143,45 @@ def _groups(works: Iterable[_Work]) -> Iterator[list[_Work]]:
         yield group
 
 
+class _Deadline:
+    """Whether there is time for one more input, judged by the longest that one took; the first is always tried."""
+
+    def __init__(self, remaining_ms: Callable[[], int]) -> None:
+        self._remaining_ms = remaining_ms
+        self._longest_ms: float | None = None
+        self._total_ms = remaining_ms()
+        self._kept_ms = min(_RESERVE_MS, self._total_ms / 4)
+
+    @contextlib.contextmanager
+    def measured(self, inputs: int) -> Iterator[None]:
+        """Measure what these inputs take, in equal shares."""
+        started = time.perf_counter()
+        yield
+        self._longest_ms = max(self._longest_ms or 0, _milliseconds_since(started) / inputs)
+
+    def has_time_for(self, inputs: int) -> bool:
+        """Whether this many inputs can be served, and their results written."""
+        if self._longest_ms is None:
+            return True
+        return self._remaining_ms() > self._kept_ms + 1.5 * self._longest_ms * inputs
+
+    @contextlib.contextmanager
+    def half_kept(self) -> Iterator[None]:
+        """Keep half of all the time for what comes after."""
+        kept_ms, self._kept_ms = self._kept_ms, self._total_ms / 2
+        yield
+        self._kept_ms = kept_ms
+
+
 class _Server:
     """The steps from an uploaded object to its result."""
 
-    def __init__(self, config: Config, predictor: Predictor, *, request_id: str, cold_start: bool) -> None:
+    def __init__(
+        self, config: Config, predictor: Predictor, deadline: _Deadline, *, request_id: str, cold_start: bool
+    ) -> None:
         self._config = config
         self._predictor = predictor
+        self._deadline = deadline
         self._request_id = request_id
         self._cold_start = cold_start
         self._client = s3.client()
@@ -121,26 +189,69 @@ class _Server:
 
     def serve(self, group: Sequence[_Work]) -> None:
         """Take a group of inputs through all steps; afterwards each is answered, settled or failed."""
+        if not self._deadline.has_time_for(1):
+            _send_back(group)
+            return
         # The fetches are under way while the model is loaded, which at TensorFlow's first call takes seconds.
         fetched = _threads().map(functools.partial(_attempt, self._fetch), group)
         self._predictor.load()
-        for work in fetched:
-            if work.is_open:
-                _attempt(self._decode, work)
-        self._predict([work for work in group if work.is_open])
-        write = functools.partial(_attempt, functools.partial(self._write, batch_size=len(group)))
-        for work in _threads().map(write, group):
-            _log(work, self._config)
+        with self._deadline.measured(len(group)):
+            for part in self._decoded(fetched):
+                self._answer(part)
 
-    def _fetch(self, work: _Work) -> None:
-        started = time.perf_counter()
+    def one_by_one(self, works: Sequence[_Work]) -> list[_Work]:
+        """The order in which to serve messages that come again; those whose result stands are settled.
+
+        One of them may end every invocation that takes it up. The order turns with every receive, so that the others
+        come before it in one of two. A message that comes again although all its results stand shows that an earlier
+        invocation ended after it. It ended at the one that is last in the turned order: that one goes back untried, so
+        that the others' messages are deleted.
+        """
+        works = list(_threads().map(functools.partial(_attempt, self._look_up), works))
+        turned = bool(max((work.receives for work in works), default=0) % 2)
+        order = sorted((work for work in works if work.is_open), key=lambda work: work.message_id, reverse=turned)
+        if order and {work.message_id for work in works} > {work.message_id for work in works if not work.settled}:
+            _send_back([order.pop()])
+        return order
+
+    def _look_up(self, work: _Work) -> None:
         work.current = self._results.current(work.uploaded.key)
         if settles(work.current, work.uploaded, self._config.digest):
             work.settled = True
             logger.info("its result stands already", extra={"key": work.uploaded.key})
-            return
-        work.uploaded, work.body = fetch(self._client, work.uploaded)
-        work.fetch_ms = _milliseconds_since(started)
+
+    def _fetch(self, work: _Work) -> None:
+        started = time.perf_counter()
+        self._look_up(work)
+        if not work.settled:
+            work.uploaded, work.body = fetch(self._client, work.uploaded)
+            work.fetch_ms = _milliseconds_since(started)
+
+    def _decoded(self, fetched: Iterable[_Work]) -> Iterator[list[_Work]]:
+        """The inputs, decoded, in parts whose tensors are small enough to be in memory together."""
+        part: list[_Work] = []
+        size = 0
+        for work in fetched:
+            if work.is_open:
+                _attempt(self._decode, work)
+            length = 0 if work.instances is None else work.instances.size
+            if part and size + length > held_tensor_bytes():
+                yield part
+                part, size = [], 0
+            part.append(work)
+            size += length
+        yield part
+
+    def _answer(self, part: Sequence[_Work]) -> None:
+        """Predict, write and log."""
+        self._predict([work for work in part if work.is_open])
+        write = functools.partial(_attempt, functools.partial(self._write, batch_size=len(part)))
+        for work in _threads().map(write, part):
+            _log(work, self._config)
+            # A batch may have thousands of messages: of what is written only the count stays in memory.
+            work.body, work.instances = b"", None
+            if isinstance(work.answer, list):
+                work.predictions, work.answer = len(work.answer), []
 
     def _decode(self, work: _Work) -> None:
         started = time.perf_counter()
@@ -150,12 +261,18 @@ class _Server:
 
     def _predict(self, works: Sequence[_Work]) -> None:
         """Answer all in as few calls of the model as its runtime gains from; each is told its share of the time."""
-        started = time.perf_counter()
-        answers = self._predictor.predict_all([work.instances for work in works if work.instances is not None])
-        share = _milliseconds_since(started) / max(1, len(works))
-        for work, answer in zip(works, answers, strict=True):
-            work.predict_ms = share
-            _attempt(functools.partial(_take_answer, answer), work)
+        together = works and self._predictor.gains_from_batches
+        for call in [works] if together else [[work] for work in works]:
+            if not self._deadline.has_time_for(len(call)):
+                _send_back(call)
+                continue
+            started = time.perf_counter()
+            with self._deadline.measured(len(call)):
+                answers = self._predictor.predict_all([work.instances for work in call if work.instances is not None])
+            share = _milliseconds_since(started) / len(call)
+            for work, answer in zip(call, answers, strict=True):
+                work.predict_ms = share
+                _attempt(functools.partial(_take_answer, answer), work)
 
     def _write(self, work: _Work, batch_size: int) -> None:
         if work.answer is None:
@@ -181,6 +298,13 @@ def _attempt(step: Callable[[_Work], None], work: _Work) -> _Work:
         logger.exception("not served; its message goes back to the queue", extra=_names(work))
         work.failed = True
     return work
+
+
+def _send_back(works: Iterable[_Work]) -> None:
+    """Leave inputs to a later invocation."""
+    for work in works:
+        logger.info("not taken up in this invocation; its message goes back to the queue", extra=_names(work))
+        work.failed = True
 
 
 def _take_answer(answer: list[Any] | Exception, work: _Work) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -42,10 +43,10 @@ def decode(key: str, body: bytes, config: InputConfig, specs: Specs) -> Instance
         if gzipped:
             body = _decompress(body)
         return decoder(body, config, specs)
-    except (InputError, MemoryError):
+    except (InputError, MemoryError, ImportError):
         raise
     except Exception as error:
-        # Decoding has no part but the bytes: whatever a decoder stumbles over, trying again does not help.
+        # With its library there and memory enough, decoding has no part but the bytes: trying again does not help.
         raise DecodeError(f"cannot be decoded: {type(error).__name__}: {error}") from error
 
 
@@ -110,6 +111,7 @@ def _json_lines(body: bytes, _config: InputConfig, specs: Specs) -> Instances:
 
 
 def _csv(body: bytes, _config: InputConfig, specs: Specs) -> Instances:
+    """Rows of finite numbers, or of strings where the input takes strings, with or without a header."""
     _check_batch(specs, "rows of CSV")
     rows = [row for row in csv.reader(io.StringIO(_text(body), newline=""), strict=True) if row]
     header = _header(rows, specs)
@@ -157,18 +159,51 @@ def _columns_by_name(header: list[str] | None, specs: Specs) -> list[int]:
 
 
 def _cells(rows: list[list[str]], spec: TensorSpec) -> Array:
-    """Rows of text as a two-dimensional array of the kind of elements that the input has."""
+    """Rows of text as a two-dimensional array of the kind of elements that the input has.
+
+    Integers are read as such, since a float has no more than 53 bits for them; `1.0` is one as well. NaN and infinity
+    are refused, as they are in JSON.
+    """
     if spec.dtype.kind == "O":
         return np.array([[cell.encode() for cell in row] for row in rows], dtype=object)
     try:
-        return np.array(rows, dtype=np.float64)
+        if spec.dtype.kind in "iu":
+            array = _integers([[_integer(cell) for cell in row] for row in rows], spec)
+        else:
+            array = np.array(rows, dtype=np.float64)
     except ValueError as error:
-        for index, row in enumerate(rows):
-            for column, cell in enumerate(row):
-                if not _is_number(cell):
-                    message = f"row {index + 1}, column {column + 1}: {cell[:40]!r} is not a number"
-                    raise DecodeError(message) from error
-        raise
+        raise _refused_cell(rows) from error
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise _refused_cell(rows)
+    return array
+
+
+def _integers(rows: list[list[int | float]], spec: TensorSpec) -> Array:
+    if not all(isinstance(number, int) for row in rows for number in row):
+        # The cast to the signature's type says what it expects.
+        return np.array(rows, dtype=np.float64)
+    try:
+        return np.array(rows, dtype=np.uint64 if spec.dtype.kind == "u" else np.int64)
+    except OverflowError as error:
+        raise DecodeError(f"a number beyond the range of {spec.dtype.name}") from error
+
+
+def _integer(cell: str) -> int | float:
+    try:
+        return int(cell)
+    except ValueError:
+        number = float(cell)
+        return int(number) if number.is_integer() else number
+
+
+def _refused_cell(rows: list[list[str]]) -> DecodeError:
+    """The error that names the first cell that is not a finite number."""
+    for index, row in enumerate(rows):
+        for column, cell in enumerate(row):
+            if not _is_number(cell) or not math.isfinite(float(cell)):
+                kind = "finite number" if _is_number(cell) else "number"
+                return DecodeError(f"row {index + 1}, column {column + 1}: {cell[:40]!r} is not a {kind}")
+    return DecodeError("its rows are not all finite numbers")
 
 
 def _is_number(cell: str) -> bool:
@@ -247,23 +282,23 @@ def _image(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     channels = instance[2] if len(instance) == 3 else 1
     mode = config.mode or {1: "L", 4: "RGBA"}.get(channels or 3, "RGB")
     size = config.size or ((instance[0], instance[1]) if instance[0] and instance[1] else None)
-    pixels = _pixels(body, mode, size)
+    image = _open_image(body)
+    height, width = size or (image.height, image.width)
+    scaled = np.dtype(np.uint8 if config.scale is None else np.float32)
+    # The picture as it is, as scaled pixels and as the tensor: the largest of them has to fit.
+    tensors.check_size(image.width * image.height * len(image.getbands()))
+    tensors.check_size(height * width * len(mode) * max(scaled.itemsize, spec.dtype.itemsize))
+    pixels = _pixels(image, mode, size)
     if len(instance) == 3 and pixels.ndim == 2:
         pixels = pixels[:, :, np.newaxis]
-    array = pixels if config.scale is None else pixels.astype(np.float32) * np.float32(config.scale)
+    array = pixels if config.scale is None else np.multiply(pixels, np.float32(config.scale), dtype=np.float32)
     return tensors.stack({spec.name: array}, specs)
 
 
-def _pixels(body: bytes, mode: str, size: tuple[int, int] | None) -> Array:
-    """The picture's pixels, 0 to 255, upright, in the mode and (height, width) asked for."""
+def _pixels(image: Any, mode: str, size: tuple[int, int] | None) -> Array:
+    """A picture's pixels, 0 to 255, upright, in the mode and (height, width) asked for."""
     from PIL import Image, ImageOps
 
-    image = _open_image(body)
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise TooLargeError(f"{width} x {height} pixels; an image may have {MAX_PIXELS}")
-    if image.mode[0] in "IF":
-        raise UnsupportedInputError(f"an image with more than 8 bits per channel (Pillow's mode {image.mode})")
     upright = ImageOps.exif_transpose(image).convert(mode)
     if size is not None and upright.size != (size[1], size[0]):
         upright = upright.resize((size[1], size[0]), Image.Resampling.BILINEAR)
@@ -271,7 +306,17 @@ def _pixels(body: bytes, mode: str, size: tuple[int, int] | None) -> Array:
 
 
 def _open_image(body: bytes) -> Any:
-    """The picture, its pixels not yet read; only the library's part for its format is imported and can be attacked."""
+    """The picture, its pixels not yet read, if it has not too many of them and they are of 8 bits per channel."""
+    image = _image_file(body)
+    if image.width * image.height > MAX_PIXELS:
+        raise TooLargeError(f"{image.width} x {image.height} pixels; an image may have {MAX_PIXELS}")
+    if image.mode[0] in "IF":
+        raise UnsupportedInputError(f"an image with more than 8 bits per channel (Pillow's mode {image.mode})")
+    return image
+
+
+def _image_file(body: bytes) -> Any:
+    """Pillow's reader of a picture; only its part for the format is imported and can be attacked."""
     file = io.BytesIO(body)
     if body.startswith(b"\x89PNG\r\n\x1a\n"):
         from PIL.PngImagePlugin import PngImageFile

@@ -15,7 +15,7 @@ class EmptyInputError(InputError):
 
 
 class TooLargeError(InputError):
-    """The object, its decompressed content, its pixels or its records are beyond the limits of `limits`."""
+    """The object, its decompressed content, its pixels, records or tensors are beyond the limits of `limits`."""
 
 
 class UnsupportedInputError(InputError):
@@ -38,7 +38,8 @@ class PredictionError(InputError):
     """It fits the signature, and the model still has no valid answer to its values.
 
     Shapes, types and names are checked before the model is called, so what an op then refuses (an index out of range,
-    an assertion in the graph) lies in the values; trying again gives the same. Running out of memory does not count.
+    an assertion in the graph) lies in the values; trying again gives the same. Running out of memory does not count,
+    nor does anything else that other values would meet too.
     """
 
 
@@ -47,7 +48,7 @@ class ServiceError(Exception):
 
 
 class ModelError(ServiceError):
-    """The model cannot be loaded, does not fit its registry entry, or ran out of memory."""
+    """The model cannot be loaded or run, does not fit its registry entry, or ran out of memory."""
 
 
 class StorageError(ServiceError):

@@ -1,5 +1,6 @@
 """The bytes of an uploaded object: of the version that its event names, and never more than the limit."""
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from inference.events import UploadedObject
 from inference.limits import MAX_BYTES
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from mypy_boto3_s3 import S3Client
 
 #: Reads of one object's body that are begun; the client retries the request by itself, but not a body that breaks off.
@@ -30,8 +32,10 @@ def fetch(client: "S3Client", uploaded: UploadedObject) -> tuple[UploadedObject,
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             response = client.get_object(Bucket=uploaded.bucket, Key=uploaded.key, **_version(uploaded))
-            _check_size(response["ContentLength"])
-            body = response["Body"].read()
+            # Closed at once where it is too large: what is not read must not be sent either.
+            with contextlib.closing(response["Body"]) as stream:
+                _check_size(response["ContentLength"])
+                body = stream.read()
         except ClientError as error:
             raise _meaning(error, uploaded) from error
         except (BotoCoreError, OSError) as error:
@@ -60,15 +64,13 @@ def _check_size(size: int) -> None:
         raise TooLargeError(f"{size} bytes; an input may have {MAX_BYTES}")
 
 
-def _meaning(error: Exception, uploaded: UploadedObject) -> Exception:
+def _meaning(error: "ClientError", uploaded: UploadedObject) -> Exception:
     """What S3's refusal says about the input.
 
-    Without `s3:ListBucket`, which the function does not have, S3 answers 403 for a missing key, naming that action or
-    none. A 403 that names `s3:GetObject` is a missing permission, which is not the input's fault. 405 is a delete
-    marker, 412 another ETag. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    Access denied without a reason counts as a missing permission: it may be a missing version, but taking it for one
+    would end the inputs of a function whose permissions are wrong, where the queue keeps them until they are mended.
     """
-    missing_permission = s3.code(error) == "AccessDenied" and "perform: s3:GetObject" in str(error)
-    gone = s3.status(error) in (404, 405, 412) or (s3.code(error) == "AccessDenied" and not missing_permission)
-    if gone:
-        return NotFoundError(f"this version was deleted or replaced before it was read (S3: {s3.code(error)})")
+    if s3.refusal(error) in (s3.Refusal.MISSING, s3.Refusal.CHANGED):
+        code = error.response["Error"]["Code"]
+        return NotFoundError(f"this version was deleted or replaced before it was read (S3: {code})")
     return StorageError(f"s3://{uploaded.bucket}/{uploaded.key} could not be read: {error}")

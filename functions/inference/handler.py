@@ -36,9 +36,20 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     _invocations += 1
     cold_start = _invocations == 1
     records = event.get("Records") if isinstance(event, dict) else None
-    if isinstance(records, list) and records and records[0].get("eventSource") == "aws:sqs":
+    if isinstance(records, list) and records and _is_message(records[0]):
         # Imported here, since a direct call needs neither S3 nor threads.
         from inference import batch
 
-        return batch.serve(records, _config, _predictor, request_id=context.aws_request_id, cold_start=cold_start)
+        return batch.serve(
+            records,
+            _config,
+            _predictor,
+            request_id=context.aws_request_id,
+            cold_start=cold_start,
+            remaining_ms=context.get_remaining_time_in_millis,
+        )
     return direct.serve(event, _config, _predictor, cold_start=cold_start)
+
+
+def _is_message(record: Any) -> bool:
+    return isinstance(record, dict) and record.get("eventSource") == "aws:sqs"

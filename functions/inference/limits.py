@@ -1,5 +1,7 @@
 """How large one input may be. A larger one is refused with a result that says so, and is never read whole."""
 
+from inference.runtimes import memory_mb
+
 #: Bytes of one object, and of what a compressed one holds.
 MAX_BYTES = 64 * 2**20
 
@@ -15,3 +17,16 @@ MAX_RECORDS = 10_000
 #: Inputs of a queue batch that are in memory at the same time, and the bytes of their objects.
 GROUP_INPUTS = 64
 GROUP_BYTES = MAX_BYTES
+
+
+def max_tensor_bytes() -> int:
+    """Bytes of one input's tensors: a quarter of the function's memory.
+
+    The rest is for the runtime, the model, the tensors' own sources and what the model makes of them.
+    """
+    return memory_mb() * 2**20 // 4
+
+
+def held_tensor_bytes() -> int:
+    """Bytes of the tensors of several inputs that wait for one call of the model, which may copy them into one."""
+    return max_tensor_bytes() // 2

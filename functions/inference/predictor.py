@@ -45,6 +45,11 @@ class Predictor:
         """The signature's inputs."""
         return self.load().inputs
 
+    @property
+    def gains_from_batches(self) -> bool:
+        """Whether several inputs in one call cost less than one by one."""
+        return self.load().rows_per_call > 1
+
     def predict(self, instances: Instances) -> list[Any]:
         """The predictions for one input's instances, labelled if the model has labels.
 
@@ -58,7 +63,7 @@ class Predictor:
 
         They share calls of the model where its runtime gains from that.
         """
-        if self.load().rows_per_call > 1 and len(inputs) > 1 and _same_shapes(inputs):
+        if self.gains_from_batches and len(inputs) > 1 and _same_shapes(inputs):
             # It can stumble over one input's values, or over the size of all together: then each is tried alone.
             with contextlib.suppress(Exception):
                 return self._predict_together(inputs)

@@ -68,7 +68,9 @@ def result_document(
 def settles(current: CurrentResult | None, uploaded: UploadedObject, digest: str) -> bool:
     """Whether nothing is left to do: the result is this input's by this model, or a newer input's.
 
-    Sequencers order the events of one key; an event without one (an input put into the queue by hand) counts as newer.
+    Sequencers order the events of one key: the shorter one is padded with zeros on its right, then they compare as
+    strings (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html). An event
+    without one (an input put into the queue by hand) counts as newer.
     """
     source = (current.document or {}).get("input") if current is not None else None
     if current is None or current.document is None or not isinstance(source, dict):
@@ -79,7 +81,7 @@ def settles(current: CurrentResult | None, uploaded: UploadedObject, digest: str
     if not there or not here:
         return False
     length = max(len(there), len(here))
-    return bool(there.zfill(length).lower() > here.zfill(length).lower())
+    return bool(there.ljust(length, "0").lower() > here.ljust(length, "0").lower())
 
 
 def _same_version(source: dict[str, Any], uploaded: UploadedObject) -> bool:
@@ -107,8 +109,8 @@ class ResultStore:
             response = self._client.get_object(Bucket=self._config.results, Key=result_key(self._config.name, key))
             body = response["Body"].read()
         except ClientError as error:
-            # Without s3:ListBucket a missing key is a 403.
-            if s3.status(error) in (403, 404):
+            # Where S3 does not say why, the write's condition decides whether there is none.
+            if s3.refusal(error) in (s3.Refusal.MISSING, s3.Refusal.UNEXPLAINED):
                 return None
             raise StorageError(f"the result of {key} could not be read: {error}") from error
         except (BotoCoreError, OSError) as error:
@@ -131,8 +133,8 @@ class ResultStore:
             try:
                 self._put(key, body, current)
             except ClientError as error:
-                # 412: the condition failed; 409: another write is under way; 404: the result to replace is gone.
-                if s3.status(error) not in (404, 409, 412):
+                # Changed by another writer, or the result to replace is gone.
+                if s3.refusal(error) not in (s3.Refusal.CHANGED, s3.Refusal.MISSING):
                     raise StorageError(f"the result of {uploaded.key} could not be written: {error}") from error
             except BotoCoreError as error:
                 raise StorageError(f"the result of {uploaded.key} could not be written: {error}") from error

@@ -1,9 +1,11 @@
 """The S3 client of the function, and what its errors mean."""
 
+import enum
 import functools
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from mypy_boto3_s3 import S3Client
 else:
     S3Client = Any
@@ -32,13 +34,37 @@ def client() -> S3Client:
     return cast(S3Client, botocore.session.get_session().create_client("s3", config=config))
 
 
-def status(error: Exception) -> int:
-    """The HTTP status of S3's answer; 0 where there was none."""
-    response: dict[str, Any] = getattr(error, "response", {})
-    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+class Refusal(enum.Enum):
+    """What S3 says where it refuses."""
+
+    #: There is no such object or version.
+    MISSING = enum.auto()
+    #: There is, but not as the request's condition wants it, or another write is under way.
+    CHANGED = enum.auto()
+    #: Access denied, for no action that it names: a missing permission, or a missing object.
+    UNEXPLAINED = enum.auto()
+    #: Anything else: throttled, broken, not allowed.
+    FAILED = enum.auto()
 
 
-def code(error: Exception) -> str:
-    """S3's name for the error, such as NoSuchKey."""
-    response: dict[str, Any] = getattr(error, "response", {})
-    return str(response.get("Error", {}).get("Code", ""))
+def refusal(error: "ClientError") -> Refusal:
+    """What an error answer of S3 means.
+
+    Who may not list a bucket, as this function may not, gets a 403 for what is missing. Its message then names the
+    action by which S3 would have told: "... is not authorized to perform: s3:ListBucket on resource: ...", for a
+    version s3:ListBucketVersions. A 403 that names another action (s3:GetObject, kms:Decrypt) is a missing permission.
+    405 is a delete marker. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    """
+    details = error.response.get("Error", {})
+    message = details.get("Message", "")
+    match error.response.get("ResponseMetadata", {}).get("HTTPStatusCode"):
+        case 404 | 405 if details.get("Code") != "NoSuchBucket":
+            return Refusal.MISSING
+        case 409 | 412:
+            return Refusal.CHANGED
+        case 403 if details.get("Code") == "AccessDenied":
+            if "perform: s3:ListBucket" in message:
+                return Refusal.MISSING
+            return Refusal.FAILED if "perform: " in message else Refusal.UNEXPLAINED
+        case _:
+            return Refusal.FAILED

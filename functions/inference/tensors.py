@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from inference.errors import DecodeError, EmptyInputError, ShapeError, TooLargeError
-from inference.limits import MAX_RECORDS
+from inference.limits import MAX_RECORDS, max_tensor_bytes
 from inference.runtimes import Array, TensorSpec, takes_batches
 
 Specs = tuple[TensorSpec, ...]
@@ -36,6 +36,11 @@ class Instances:
 
     tensors: dict[str, Array]
     count: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the tensors."""
+        return sum(array.nbytes for array in self.tensors.values())
 
 
 def from_request(body: Any, specs: Specs) -> Instances:
@@ -102,7 +107,19 @@ def stack(arrays: dict[str, Array], specs: Specs) -> Instances:
         spec.instance is not None and arrays[spec.name].ndim == len(spec.instance) for spec in specs
     ):
         arrays = {name: array[np.newaxis] for name, array in arrays.items()}
+    check_size(sum(arrays[spec.name].size * spec.dtype.itemsize for spec in specs))
     return _checked({spec.name: cast(arrays[spec.name], spec, spec.name) for spec in specs}, specs)
+
+
+def check_size(size: int) -> None:
+    """Refuse tensors of this many bytes, before they are made, if they are too large for the function's memory.
+
+    Raises:
+        TooLargeError: they are.
+    """
+    limit = max_tensor_bytes()
+    if size > limit:
+        raise TooLargeError(f"its tensors take {size} bytes; an input's may take {limit}, a quarter of the memory")
 
 
 def cast(array: Array, spec: TensorSpec, where: str) -> Array:
@@ -112,13 +129,14 @@ def cast(array: Array, spec: TensorSpec, where: str) -> Array:
         DecodeError: the elements are of another kind, or beyond the type's range.
     """
     kind, target = array.dtype.kind, spec.dtype.kind
-    if kind == "f" and target in "iu" and np.array_equal(array, np.rint(array)):
+    if kind == "f" and target in "iu" and np.isfinite(array).all() and np.array_equal(array, np.rint(array)):
         kind = "i"
     if array.size and kind not in _ACCEPTED.get(target, ""):
         raise DecodeError(f"{where}: expected {_KINDS.get(target, spec.dtype.name)} ({spec.dtype.name})")
     if target in "iu" and array.size:
         limits = np.iinfo(spec.dtype)
-        if array.min() < limits.min or array.max() > limits.max:
+        # As Python's integers: 2.0**63 compares equal to the largest int64.
+        if int(array.min()) < limits.min or int(array.max()) > limits.max:
             raise DecodeError(f"{where}: beyond the range of {spec.dtype.name}, {limits.min} to {limits.max}")
     with np.errstate(over="ignore"):
         result = array.astype(spec.dtype, copy=False)
@@ -184,6 +202,7 @@ def _array(value: Any, spec: TensorSpec, where: str) -> Array:
         raise ShapeError(f"{where}: the lists in it differ in length or depth")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise DecodeError(f"{where}: NaN, infinity or a number beyond the range of JSON's readers")
+    check_size(array.size * spec.dtype.itemsize)
     return cast(array, spec, where)
 
 

@@ -19,6 +19,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 #: MB of memory that come with one vCPU: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 MEMORY_PER_VCPU = 1769
 
+#: The signature of a model whose file names none: TensorFlow's own default.
+DEFAULT_SIGNATURE = "serving_default"
+
 
 @dataclass(frozen=True)
 class TensorSpec:
@@ -87,8 +90,22 @@ def single_file(artifact: Path, suffixes: tuple[str, ...]) -> Path | None:
     return files[0] if files else None
 
 
+def check_default_signature(file: Path, signature: str) -> None:
+    """Refuse to look for a signature in a file that names none: it has one way to be called.
+
+    Raises:
+        ModelError: the registry entry names another signature.
+    """
+    if signature != DEFAULT_SIGNATURE:
+        raise ModelError(f"{file.name} names no signatures, so {signature!r} is not in it; leave the field out")
+
+
+def memory_mb() -> int:
+    """The function's memory size."""
+    return int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_PER_VCPU))
+
+
 def threads() -> int:
     """How many threads compute: the vCPUs that the memory size buys, and no more than there are."""
-    memory_mb = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_PER_VCPU))
     processors = os.cpu_count() or 1
-    return max(1, min(processors, round(memory_mb / MEMORY_PER_VCPU)))
+    return max(1, min(processors, round(memory_mb() / MEMORY_PER_VCPU)))

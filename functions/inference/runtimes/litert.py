@@ -4,6 +4,7 @@ Rows are run one at a time: on the few threads of a function a larger call costs
 that never changes is never planned anew.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from inference.errors import ModelError, PredictionError
 from inference.runtimes import Array, TensorSpec
 
 Details = Mapping[str, Any]
+
+#: How LiteRT and its delegates, which raise RuntimeError for everything, say that memory ran out.
+_OUT_OF_MEMORY = re.compile(r"fail(ed|ure)? to alloc|allocation fail|could not allocate|bad_alloc|out of memory", re.I)
 
 
 class LiteRtModel:
@@ -40,7 +44,11 @@ class LiteRtModel:
         quantized = {name: _quantize(tensors[name], details) for name, details in self._inputs.items()}
         try:
             outputs = self._call(**quantized)
+        except MemoryError as error:
+            raise ModelError(f"LiteRT ran out of memory: {error}") from error
         except (RuntimeError, ValueError) as error:
+            if _OUT_OF_MEMORY.search(str(error)):
+                raise ModelError(f"LiteRT ran out of memory: {error}") from error
             raise PredictionError(f"the model failed on these values: {error}") from error
         return {name: _dequantize(outputs[name], details) for name, details in self._outputs.items()}
 
@@ -64,6 +72,7 @@ def load(artifact: Path, signature: str) -> LiteRtModel:
         return LiteRtModel(runner, runner.get_input_details(), runner.get_output_details())
     if signatures:
         raise ModelError(f"{path.name} has no signature {signature!r}; it has {', '.join(sorted(signatures))}")
+    runtimes.check_default_signature(path, signature)
     return _without_signature(interpreter)
 
 

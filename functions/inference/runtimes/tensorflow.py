@@ -24,8 +24,9 @@ import tensorflow as tf
 #: Rows of one call: from there on the call's own cost no longer counts, and activations stay small.
 ROWS_PER_CALL = 64
 
-#: What an op raises when the environment, not the input, is at its end.
-_EXHAUSTED = (tf.errors.ResourceExhaustedError, tf.errors.UnavailableError, tf.errors.AbortedError, MemoryError)
+#: What is raised for values that fit the signature and that an op refuses. Whatever else an op raises (out of memory,
+#: no kernel for it, an internal error) would be raised for other values too.
+_REFUSED = (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError, ValueError, TypeError)
 
 
 class TensorFlowModel:
@@ -48,10 +49,10 @@ class TensorFlowModel:
         try:
             arguments = {spec.name: tf.constant(tensors[spec.name], tf.as_dtype(spec.dtype)) for spec in self.inputs}
             outputs = self._function(**arguments)
-        except _EXHAUSTED as error:
-            raise ModelError(f"TensorFlow ran out of resources: {error}") from error
-        except (tf.errors.OpError, ValueError, TypeError) as error:
+        except _REFUSED as error:
             raise PredictionError(f"the model failed on these values: {error}") from error
+        except (tf.errors.OpError, MemoryError) as error:
+            raise ModelError(f"TensorFlow cannot run the model: {type(error).__name__}: {error}") from error
         return {name: np.asarray(tensor) for name, tensor in outputs.items()}
 
 
@@ -66,6 +67,7 @@ def load(artifact: Path, signature: str) -> TensorFlowModel:
     path = runtimes.single_file(artifact, (".keras", ".h5", ".hdf5"))
     if path is None:
         raise ModelError(f"no saved_model.pb and no .keras or .h5 file in {artifact}: the runtime tensorflow needs one")
+    runtimes.check_default_signature(path, signature)
     return _load_keras(path)
 
 

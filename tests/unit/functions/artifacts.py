@@ -49,6 +49,7 @@ def build(root: Path) -> Artifacts:
     two = tf.keras.Model({"a": a, "b": b}, outputs)
     odds = tf.keras.Sequential([tf.keras.Input((3,), name="x"), layers.Dense(1, activation="sigmoid")])
 
+    odds.export(str(folder("odds.saved_model")), verbose=False)
     scans.save(folder("scans.keras") / "model.keras")
     scans.save(folder("scans.h5") / "model.h5")
     scans.export(str(folder("scans.saved_model")), verbose=False)

@@ -65,6 +65,33 @@ def make_predictor(make_config: Callable[..., Config]) -> Callable[..., Predicto
 
 
 @pytest.fixture
+def environment(artifacts: Artifacts) -> Callable[..., dict[str, str]]:
+    """The environment that Terraform and Lambda give the function."""
+
+    def make(artifact: str, runtime: str, input_format: str = "json", **variables: str) -> dict[str, str]:
+        model = {
+            "name": "digits",
+            "version": "1",
+            "digest": artifact,
+            "runtime": runtime,
+            "signature": "serving_default",
+            "input": {"format": input_format},
+            "output": {},
+            "suffixes": [],
+            "prefixes": ["digits/"],
+        }
+        return {
+            "MODELYARD_MODEL": json.dumps(model),
+            "MODELYARD_WEIGHTS": str(artifacts.root),
+            "MODELYARD_RESULTS": RESULTS,
+            "AWS_LAMBDA_LOG_FORMAT": "JSON",
+            **variables,
+        }
+
+    return make
+
+
+@pytest.fixture
 def fake_s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     """The S3 that the inference function speaks to."""
     fake = FakeS3()

@@ -19,6 +19,14 @@ def refusal(status: int, code: str, message: str = "refused") -> ClientError:
     return ClientError(response, "Operation")
 
 
+def denied(action: str) -> str:
+    """S3's message where a role's policies do not allow an action."""
+    return (
+        f"User: arn:aws:sts::000000000000:assumed-role/digits/digits is not authorized to perform: {action} "
+        f'on resource: "arn:aws:s3:::bucket" because no identity-based policy allows the {action} action'
+    )
+
+
 @dataclass(frozen=True)
 class Stored:
     """One version of an object."""
@@ -31,6 +39,15 @@ class Stored:
     def etag(self) -> str:
         """In quotes, as S3 answers it."""
         return f'"{hashlib.md5(self.body, usedforsecurity=False).hexdigest()}"'
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.body)
+
+    def stream(self) -> StreamingBody:
+        """Its bytes, as the client answers them."""
+        return StreamingBody(io.BytesIO(self.body), self.size)
 
 
 @dataclass
@@ -67,13 +84,13 @@ class FakeS3:
             versions = self.objects.get((Bucket, Key), [])
             found = [stored for stored in versions if VersionId in (None, stored.version_id)]
         if not found:
-            raise refusal(403, "AccessDenied", "Access Denied")
+            raise refusal(403, "AccessDenied", denied(f"s3:ListBucket{'' if VersionId is None else 'Versions'}"))
         if IfMatch not in (None, found[-1].etag):
             raise refusal(412, "PreconditionFailed")
         stored = found[-1]
         return {
-            "Body": StreamingBody(io.BytesIO(stored.body), len(stored.body)),
-            "ContentLength": len(stored.body),
+            "Body": stored.stream(),
+            "ContentLength": stored.size,
             "ETag": stored.etag,
             "VersionId": stored.version_id,
         }

@@ -3,15 +3,19 @@
 import json
 import os
 import queue
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -78,7 +82,9 @@ def served_s3(fake: FakeS3) -> Iterator[str]:
             except ClientError as error:
                 self.refuse(error)
             else:
-                self.answer(200, found["Body"].read(), {"ETag": found["ETag"], "x-amz-version-id": found["VersionId"]})
+                headers = {"ETag": found["ETag"], "x-amz-version-id": found["VersionId"]}
+                self.answer(200, headers=headers | {"Content-Length": str(found["ContentLength"])})
+                shutil.copyfileobj(found["Body"], self.wfile)
 
         def do_PUT(self) -> None:
             try:
@@ -120,6 +126,8 @@ class Run:
 
     answers: list[Any]
     output: str
+    #: The most that its process had in memory; None where the system does not tell.
+    peak_memory_mb: float | None
 
 
 def run_handler(handler: str, events: Sequence[Any], environment: dict[str, str], timeout_s: float = 60) -> Run:
@@ -141,7 +149,7 @@ def run_handler(handler: str, events: Sequence[Any], environment: dict[str, str]
                 return
             headers = {
                 "Lambda-Runtime-Aws-Request-Id": request_id,
-                "Lambda-Runtime-Deadline-Ms": "9999999999999",
+                "Lambda-Runtime-Deadline-Ms": str(int((time.time() + timeout_s) * 1000)),
                 "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:000000000000:function:tested:live",
                 "Content-Type": "application/json",
             }
@@ -165,8 +173,16 @@ def run_handler(handler: str, events: Sequence[Any], environment: dict[str, str]
         except queue.Empty:
             received = []
         finally:
+            peak_memory_mb = _peak_memory_mb(process.pid)
             # It waits for a further event, inside the client's native code.
             os.kill(process.pid, signal.SIGKILL)
             output, _ = process.communicate()
     assert len(received) == len(events), output
-    return Run(received, output)
+    return Run(received, output, peak_memory_mb)
+
+
+def _peak_memory_mb(pid: int) -> float | None:
+    status = Path(f"/proc/{pid}/status")
+    # A process that has ended has no such line.
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) / 1024 if found else None

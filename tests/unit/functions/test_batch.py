@@ -5,7 +5,8 @@ import io
 import itertools
 import json
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,14 @@ from PIL import Image
 from inference import batch
 from inference.config import Config
 from inference.errors import ModelError
-from inference.predictor import Predictor
+from inference.predictor import Answer, Predictor
 from inference.results import result_key
-from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, refusal
+from inference.tensors import Instances
+from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, denied, refusal
 
 Announce = Callable[..., dict[str, Any]]
 Serve = Callable[..., list[str]]
+Receive = Callable[[list[dict[str, Any]], int], list[dict[str, Any]]]
 
 LABELS = [str(digit) for digit in range(10)]
 
@@ -39,10 +42,33 @@ def scan(seed: int) -> bytes:
 def serve(fake_s3: FakeS3, make_config: Callable[..., Config]) -> Serve:
     """Serve messages with a model; returns the ids of the messages that go back to the queue."""
 
-    def run(messages: list[dict[str, Any]], artifact: str = "odds.tflite", **fields: Any) -> list[str]:
+    def run(
+        messages: list[dict[str, Any]],
+        artifact: str = "odds.tflite",
+        remaining_ms: Callable[[], int] = lambda: 60_000,
+        predictor: type[Predictor] = Predictor,
+        **fields: Any,
+    ) -> list[str]:
         config = make_config(artifact, **fields)
-        response = batch.serve(messages, config, Predictor(config), request_id="request-1", cold_start=True)
+        response = batch.serve(
+            messages,
+            config,
+            predictor(config),
+            request_id="request-1",
+            cold_start=True,
+            remaining_ms=remaining_ms,
+        )
         return [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
+
+    return run
+
+
+@pytest.fixture
+def receive() -> Receive:
+    """Messages as the queue gives them at their n-th receive."""
+
+    def run(messages: list[dict[str, Any]], receives: int) -> list[dict[str, Any]]:
+        return [message | {"attributes": {"ApproximateReceiveCount": str(receives)}} for message in messages]
 
     return run
 
@@ -167,11 +193,26 @@ def test_an_object_above_the_limit_is_refused_without_being_read(
     assert (INPUTS, "digits/large.json") not in fake_s3.gets
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refusal(403, "AccessDenied", denied("s3:ListBucket")),
+        refusal(403, "AccessDenied", denied("s3:ListBucketVersions")),
+        refusal(404, "NoSuchVersion"),
+        refusal(405, "MethodNotAllowed"),
+    ],
+    ids=["may not list", "may not list versions", "may list", "delete marker"],
+)
 def test_an_object_that_is_gone_gets_a_result_that_says_so(
-    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+    answer: Exception, announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
 ) -> None:
     message = announce("digits/gone.json", b"[0, 0, 0]")
-    del fake_s3.objects[INPUTS, "digits/gone.json"]
+
+    def refuse(bucket: str, _key: str) -> None:
+        if bucket == INPUTS:
+            raise answer
+
+    fake_s3.before_get = refuse
     assert serve([message]) == []
     assert result("digits/gone.json")["error"]["type"] == "NotFoundError"
 
@@ -226,10 +267,17 @@ def test_a_message_that_is_no_s3_event_goes_back_alone(
     [
         refusal(503, "SlowDown"),
         refusal(500, "InternalError"),
-        refusal(403, "AccessDenied", "User: x is not authorized to perform: s3:GetObject on resource: y"),
+        refusal(403, "AccessDenied", denied("s3:GetObjectVersion")),
+        refusal(403, "AccessDenied", denied("kms:Decrypt")),
+        refusal(403, "AccessDenied", "Access Denied"),
+        refusal(403, "InvalidAccessKeyId"),
+        refusal(404, "NoSuchBucket"),
         ReadTimeoutError(endpoint_url="https://s3"),
     ],
-    ids=["throttled", "server error", "missing permission", "timeout"],
+    ids=[
+        *("throttled", "server error", "missing permission", "no key to decrypt", "no reason", "wrong credentials"),
+        *("no bucket", "timeout"),
+    ],
 )
 def test_an_input_that_s3_does_not_give_goes_back_alone(
     trouble: Exception, announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
@@ -265,6 +313,36 @@ def test_an_input_whose_result_cannot_be_written_goes_back_alone(
     fake_s3.before_put = lambda _bucket, _key: None
     assert serve([messages[1]]) == []
     assert result("digits/b.json")["predictions"]
+
+
+@pytest.mark.parametrize("action", ["s3:GetObject", "kms:Decrypt"])
+def test_an_input_whose_result_may_not_be_read_goes_back_unpredicted(
+    action: str, announce: Announce, serve: Serve, fake_s3: FakeS3
+) -> None:
+    message = announce("digits/a.json", b"[0, 0, 0]")
+
+    def refuse(bucket: str, _key: str) -> None:
+        if bucket == RESULTS:
+            raise refusal(403, "AccessDenied", denied(action))
+
+    fake_s3.before_get = refuse
+    assert serve([message]) == [message["messageId"]]
+    assert (INPUTS, "digits/a.json") not in fake_s3.gets
+
+
+@pytest.mark.parametrize(
+    "answer", [refusal(404, "NoSuchKey"), refusal(403, "AccessDenied", "Access Denied")], ids=["404", "403"]
+)
+def test_a_result_is_written_however_s3_says_that_there_is_none(
+    answer: Exception, announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    def refuse(bucket: str, _key: str) -> None:
+        if bucket == RESULTS:
+            raise answer
+
+    fake_s3.before_get = refuse
+    assert serve([announce("digits/a.json", b"[0, 0, 0]")]) == []
+    assert result("digits/a.json")["predictions"]
 
 
 def test_a_body_that_breaks_off_is_read_again_at_once(
@@ -306,6 +384,157 @@ def test_a_model_that_cannot_be_loaded_fails_the_call_so_that_the_queue_keeps_al
     assert not any(bucket == RESULTS for bucket, _ in fake_s3.objects)
 
 
+# A poison input: one that ends every invocation that takes it up
+
+
+class Killed(BaseException):
+    """What stands for Lambda's end of an invocation: nothing in the function comes after it."""
+
+
+class Poisoned(Predictor):
+    """A model that instances above 1 keep busy beyond the timeout."""
+
+    def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
+        if any(array.max() > 1 for instances in inputs for array in instances.tensors.values()):
+            raise Killed
+        return super().predict_all(inputs)
+
+
+@pytest.mark.parametrize("artifact", ["odds.tflite", "odds.saved_model"])
+@pytest.mark.parametrize("place", range(4))
+def test_a_poison_input_takes_no_neighbour_to_the_dead_letter_queue(
+    artifact: str, place: int, announce: Announce, serve: Serve, receive: Receive, result: Callable[[str], Any]
+) -> None:
+    """GIVEN a queue whose messages always come together WHEN one kills every invocation THEN it alone stays."""
+    bodies = [b"[9, 9, 9]" if index == place else b"[0, 0, 0]" for index in range(4)]
+    queue = [announce(f"digits/{index}.json", body) for index, body in enumerate(bodies)]
+    poison = queue[place]["messageId"]
+    for receives in range(1, 5):
+        try:
+            left = serve(receive(queue, receives), artifact, predictor=Poisoned)
+        except Killed:
+            continue
+        queue = [message for message in queue if message["messageId"] in left]
+    assert [message["messageId"] for message in queue] == [poison]
+    assert [index for index in range(4) if result(f"digits/{index}.json") is None] == [place]
+
+
+def test_a_message_that_comes_again_is_predicted_alone_and_after_the_fresh_ones(
+    announce: Announce, serve: Serve, receive: Receive, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    again = [announce(f"digits/again-{name}.json", b"[0, 0, 0]") for name in "ab"]
+    fresh = [announce(f"digits/fresh-{name}.json", b"[0, 0, 0]") for name in "ab"]
+    written: list[str] = []
+    fake_s3.before_put = lambda _bucket, key: written.append(key)
+    assert serve([*receive(again, 2), *receive(fresh, 1)], "odds.saved_model") == []
+    assert ["fresh" in key for key in written] == [True, True, False, False]
+    assert result("digits/again-a.json")["timing_ms"]["batch_size"] == 1
+    assert result("digits/fresh-a.json")["timing_ms"]["batch_size"] == 2
+
+
+def test_a_message_with_several_inputs_of_which_one_was_not_served_is_tried_again(
+    announce: Announce, serve: Serve, receive: Receive, result: Callable[[str], Any]
+) -> None:
+    first, second = announce("digits/a.json", b"[0, 0, 0]"), announce("digits/b.json", b"[0, 0, 0]")
+    assert serve([first]) == []
+    records = [json.loads(message["body"])["Records"][0] for message in (first, second)]
+    assert serve(receive([second | {"body": json.dumps({"Records": records})}], 2)) == []
+    assert result("digits/b.json")["predictions"]
+
+
+# Time and memory are bounded
+
+
+class Clock:
+    """The time that is left of an invocation."""
+
+    def __init__(self, remaining_ms: int) -> None:
+        self.remaining_ms = remaining_ms
+
+    def __call__(self) -> int:
+        """As Lambda's context says it."""
+        return self.remaining_ms
+
+
+@pytest.mark.parametrize("receives", [1, 2])
+def test_what_there_is_no_time_for_goes_back_and_what_was_answered_stands(
+    receives: int, announce: Announce, serve: Serve, receive: Receive, result: Callable[[str], Any]
+) -> None:
+    clock = Clock(60_000)
+
+    class Slow(Predictor):
+        def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
+            clock.remaining_ms -= 29_700
+            return super().predict_all(inputs)
+
+    messages = receive([announce(f"digits/{index}.json", b"[0, 0, 0]") for index in range(4)], receives)
+    assert serve(messages, remaining_ms=clock, predictor=Slow) == [message["messageId"] for message in messages[2:]]
+    assert [result(f"digits/{index}.json") is not None for index in range(4)] == [True, True, False, False]
+
+
+def test_time_for_the_next_input_is_judged_by_what_the_ones_before_took(
+    announce: Announce, serve: Serve, result: Callable[[str], Any]
+) -> None:
+    clock = Clock(60_000)
+
+    class Slow(Predictor):
+        def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
+            time.sleep(0.4)
+            clock.remaining_ms = 1_300
+            return super().predict_all(inputs)
+
+    messages = [announce(f"digits/{name}.json", b"[0, 0, 0]") for name in "ab"]
+    assert serve(messages, remaining_ms=clock, predictor=Slow) == [messages[1]["messageId"]]
+    assert result("digits/a.json")["predictions"]
+
+
+@pytest.mark.parametrize("receives", [1, 2])
+def test_the_first_input_is_tried_however_little_time_there_is(
+    receives: int, announce: Announce, serve: Serve, receive: Receive, result: Callable[[str], Any]
+) -> None:
+    messages = receive([announce(f"digits/{name}.json", b"[0, 0, 0]") for name in "ab"], receives)
+    assert serve(messages, remaining_ms=lambda: 0) == [messages[1]["messageId"]]
+    assert result("digits/a.json")["predictions"]
+
+
+def test_fresh_messages_leave_half_of_the_time_to_those_that_come_again(
+    announce: Announce, serve: Serve, receive: Receive, result: Callable[[str], Any]
+) -> None:
+    clock = Clock(60_000)
+
+    class Slow(Predictor):
+        def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
+            clock.remaining_ms -= 12_000
+            return super().predict_all(inputs)
+
+    fresh = [announce(f"digits/fresh-{index}.json", b"[0, 0, 0]") for index in range(6)]
+    again = receive([announce("digits/again.json", b"[0, 0, 0]")], 4)
+    assert serve([*fresh, *again], remaining_ms=clock, predictor=Slow) == [
+        message["messageId"] for message in fresh[3:]
+    ]
+    assert result("digits/again.json")["predictions"]
+
+
+def test_the_tensors_that_are_in_memory_together_are_bounded(
+    announce: Announce, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1")
+    held: list[int] = []
+
+    class Weighed(Predictor):
+        def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
+            held.append(sum(instances.size for instances in inputs))
+            return super().predict_all(inputs)
+
+    file = io.BytesIO()
+    np.save(file, np.zeros((4000, 3), np.uint8))
+    messages = [announce(f"digits/{index}.npy.gz", gzip.compress(file.getvalue())) for index in range(7)]
+    assert serve(messages, "odds.saved_model", predictor=Weighed) == []
+    assert sum(held) == 7 * 4000 * 3 * 4
+    assert len(held) > 1
+    assert max(held) <= 2**20 / 8
+
+
 # One current result
 
 
@@ -330,11 +559,24 @@ def test_the_same_event_twice_in_one_batch_has_one_result(announce: Announce, se
 def test_a_late_event_of_an_older_input_does_not_replace_the_newer_ones_result(
     announce: Announce, serve: Serve, result: Callable[[str], Any]
 ) -> None:
-    older = announce("digits/a.json", b"no JSON", sequencer="FFFF")
-    newer = announce("digits/a.json", b"[0, 0, 0]", sequencer="10000")
+    older = announce("digits/a.json", b"no JSON", sequencer="00FFFF01")
+    newer = announce("digits/a.json", b"[0, 0, 0]", sequencer="01")
     assert serve([newer]) == []
     assert serve([older]) == []
     assert result("digits/a.json")["predictions"] == [[0.5]]
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"), [("0A", "0B"), ("0a", "0B"), ("09ff", "0A"), ("0A", "0A01"), ("FFFF", "FFFF0001")]
+)
+def test_sequencers_compare_padded_on_the_right_as_s3_says(
+    older: str, newer: str, announce: Announce, serve: Serve, result: Callable[[str], Any]
+) -> None:
+    messages = [announce("digits/a.json", b"[0, 0, 0]", sequencer=sequencer) for sequencer in (older, newer)]
+    for order in (messages, messages[::-1]):
+        for message in order:
+            assert serve([message]) == []
+        assert result("digits/a.json")["input"]["sequencer"] == newer
 
 
 def test_a_corrected_upload_replaces_the_error(announce: Announce, serve: Serve, result: Callable[[str], Any]) -> None:
@@ -435,8 +677,10 @@ def test_after_any_history_of_events_the_newest_input_seen_has_the_result(
     """GIVEN two keys with four versions each WHEN their events come in any order and number, in batches THEN ..."""
     fake_s3.objects.clear()
     bodies = [b"[0, 0, 0]", b"no JSON", b"[1, 1, 1]", b"[[0, 0, 0], [1, 1, 1]]"]
+    # Of several lengths, in S3's order: as if each were padded with zeros on its right.
+    sequencers = ["00A", "00a0001", "0A", "1"]
     messages = {
-        (key, version): announce(f"digits/{key}.json", bodies[version], sequencer=f"{'0' * key}{9 + version:X}")
+        (key, version): announce(f"digits/{key}.json", bodies[version], sequencer=sequencers[version])
         for key in (0, 1)
         for version in range(4)
     }
@@ -448,7 +692,7 @@ def test_after_any_history_of_events_the_newest_input_seen_has_the_result(
         if not seen:
             assert document is None
         else:
-            assert int(document["input"]["sequencer"], 16) == 9 + max(seen)
+            assert document["input"]["sequencer"] == sequencers[max(seen)]
             assert ("error" in document) == (max(seen) == 1)
 
 
@@ -499,3 +743,19 @@ def test_the_metrics_of_a_batch_count_predictions_errors_and_failures(
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
     assert (line["Predictions"], line["InputErrors"], line["Failures"], line["ColdStarts"]) == (2, 1, 1, 1)
     assert line["PredictTime"] > 0
+
+
+@pytest.mark.parametrize("body", [b"[0, 0, 0]", b"no JSON"])
+def test_an_answer_that_is_not_written_since_another_stands_is_not_counted(
+    body: bytes, announce: Announce, serve: Serve, fake_s3: FakeS3, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older, newer = announce("digits/a.json", body), announce("digits/a.json", b"[1, 1, 1]")
+
+    def overtake(_bucket: str, _key: str) -> None:
+        fake_s3.before_put = lambda _bucket, _key: None
+        serve([newer])
+
+    fake_s3.before_put = overtake
+    assert serve([older]) == []
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
+    assert [(line["Predictions"], line["InputErrors"], line["Failures"]) for line in lines] == [(1, 0, 0), (0, 0, 0)]

@@ -3,6 +3,7 @@
 import gzip
 import io
 import struct
+import sys
 import zlib
 from typing import Any
 
@@ -152,6 +153,43 @@ def test_a_csv_that_does_not_fit_is_refused_with_its_place(text: str, error: typ
         decode("wine/a.csv", text.encode(), ROW)
 
 
+@pytest.mark.parametrize(
+    ("cell", "dtype", "value"),
+    [
+        ("9007199254740993", np.int64, 9007199254740993),
+        ("-9223372036854775808", np.int64, -(2**63)),
+        ("18446744073709551615", np.uint64, 2**64 - 1),
+        (" 7 ", np.int32, 7),
+        ("1.0", np.int32, 1),
+        ("1e3", np.int32, 1000),
+    ],
+)
+def test_integers_in_csv_are_exact(cell: str, dtype: Any, value: int) -> None:
+    specs = (TensorSpec("n", (None, 2), np.dtype(dtype)),)
+    assert decode("a.csv", f"{cell},5\n".encode(), specs).tensors["n"].tolist() == [[value, 5]]
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("1.5", "expected integers"),
+        ("2147483648", "beyond the range of int32"),
+        ("9" * 30, "beyond the range of int32"),
+        ("nan", "row 1, column 1: 'nan' is not a finite number"),
+        ("x", "row 1, column 1: 'x' is not a number"),
+    ],
+)
+def test_what_is_no_integer_in_csv_is_refused(cell: str, message: str) -> None:
+    with pytest.raises(DecodeError, match=message):
+        decode("a.csv", f"{cell},5\n".encode(), (TensorSpec("n", (None, 2), np.dtype(np.int32)),))
+
+
+@pytest.mark.parametrize("cell", ["nan", "NaN", "inf", "-Infinity", "1e400"])
+def test_csv_has_no_number_that_json_does_not_have(cell: str) -> None:
+    with pytest.raises(DecodeError, match=f"row 2, column 2: '{cell}' is not a finite number"):
+        decode("wine/a.csv", f"1,2,3\n4,{cell},6\n".encode(), ROW)
+
+
 def test_text_in_another_encoding_is_refused() -> None:
     with pytest.raises(DecodeError, match="not UTF-8"):
         decode("wine/a.json", "[1, 2, 3] ü".encode("latin-1"), ROW)
@@ -265,6 +303,60 @@ def test_more_than_eight_bits_per_channel_are_refused_rather_than_clipped() -> N
     Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(file, "PNG")
     with pytest.raises(UnsupportedInputError, match="more than 8 bits"):
         decode("a.png", file.getvalue(), SCAN, "image")
+
+
+# Memory
+
+
+@pytest.fixture
+def small_function(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A function with 4 MB of memory; gives what a refusal says about it."""
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "4")
+    return "bytes; an input's may take 1048576, a quarter of the memory"
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "size"),
+    [
+        ("a.npy.gz", gzip.compress(npy(np.zeros((100_000, 3), np.uint8))), 1_200_000),
+        ("a.npz", npz(x=np.zeros((100_000, 3), np.uint8)), 1_200_000),
+        ("a.json", b"[" + b",".join([b"[1,2,3]"] * 100_000) + b"]", 1_200_000),
+    ],
+    ids=["npy", "npz", "json"],
+)
+def test_a_tensor_too_large_for_the_memory_is_refused_before_it_is_made(
+    key: str, body: bytes, size: int, small_function: str
+) -> None:
+    with pytest.raises(TooLargeError, match=f"{size} {small_function}"):
+        decode(key, body, ROW)
+
+
+@pytest.mark.parametrize(
+    ("body", "fields", "size"),
+    [
+        (picture(size=(400, 400), mode="RGB"), {}, 400 * 400 * 3 * 4),
+        (picture(size=(8, 8), mode="RGB"), {"size": (300, 300)}, 300 * 300 * 3 * 4),
+        (png_header(600, 600), {"size": (8, 8)}, 600 * 600 * 3),
+    ],
+    ids=["its own size", "the size of the registry", "before it is made smaller"],
+)
+def test_an_image_too_large_for_the_memory_is_refused_before_its_pixels_are_read(
+    body: bytes, fields: dict[str, Any], size: int, small_function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _image: pytest.fail("its pixels were read"))
+    with pytest.raises(TooLargeError, match=f"{size} {small_function}"):
+        decode("a.png", body, PHOTO, "image", **fields)
+
+
+def test_what_fits_the_memory_is_taken(small_function: str) -> None:
+    assert decode("a.npy", npy(np.zeros((5_000, 3))), ROW).count == 5_000
+    assert decode("a.png", picture(size=(250, 250), mode="RGB"), PHOTO, "image", scale=0.5).count == 1
+
+
+def test_a_missing_library_is_not_the_inputs_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL.PngImagePlugin", None)
+    with pytest.raises(ImportError):
+        decode("a.png", picture(), SCAN, "image")
 
 
 # Compression

@@ -81,7 +81,19 @@ def test_the_signature_may_be_named(call: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [None, 7, "x", [], {}, {"instances": 1}, {"instances": []}, {"instances": [[1, 2]]}, {"Records": []}]
+    "event",
+    [
+        None,
+        7,
+        "x",
+        [],
+        {},
+        {"instances": 1},
+        {"instances": []},
+        {"instances": [[1, 2]]},
+        {"Records": []},
+        {"Records": [1]},
+    ],
 )
 def test_what_is_wrong_with_a_request_comes_back_as_an_error(event: Any, call: Callable[..., Any]) -> None:
     answer = call(event, "odds.tflite")

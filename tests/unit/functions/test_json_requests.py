@@ -107,6 +107,11 @@ def test_integers_are_exact(value: Any, message: str) -> None:
         tensors.from_request({"instances": [{"a": [1, 2], "b": value}]}, TWO)
 
 
+def test_a_float_beyond_the_largest_integer_does_not_wrap_around() -> None:
+    with pytest.raises(DecodeError, match="beyond the range of int64"):
+        tensors.from_request({"instances": [2.0**63]}, (spec("n", (None,), np.int64),))
+
+
 def test_inputs_must_have_equally_many_rows() -> None:
     with pytest.raises(ShapeError, match="differ in their number of rows"):
         tensors.from_request({"inputs": {"a": [[1, 2], [3, 4]], "b": [1]}}, TWO)

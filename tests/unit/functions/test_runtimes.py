@@ -1,5 +1,6 @@
 """Every runtime answers as the model that was trained, and its signature says what it takes."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,66 @@ def test_a_signature_that_the_model_lacks_is_named_beside_those_it_has(artifact:
     runtime = "litert" if artifact.endswith("tflite") else "tensorflow"
     with pytest.raises(ModelError, match=r"no signature 'classify'; it has:? .*serving_default"):
         runtimes.load(runtime, artifacts.folder(artifact), "classify")
+
+
+@pytest.mark.parametrize("artifact", ["scans.keras", "scans.h5", "double.tflite"])
+def test_a_file_without_signatures_has_the_default_one_only(
+    artifact: str, artifacts: Artifacts, make_predictor: Callable[..., Predictor]
+) -> None:
+    assert make_predictor(artifact).inputs
+    runtime = "litert" if artifact.endswith("tflite") else "tensorflow"
+    with pytest.raises(ModelError, match="names no signatures, so 'classify' is not in it"):
+        runtimes.load(runtime, artifacts.folder(artifact), "classify")
+
+
+@pytest.mark.parametrize("name", ["InvalidArgumentError", "OutOfRangeError"])
+def test_what_tensorflow_refuses_for_its_values_is_the_inputs_fault(name: str) -> None:
+    with pytest.raises(PredictionError, match="the model failed on these values: refused"):
+        failing_model(name)({})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ResourceExhaustedError", "UnavailableError", "AbortedError", "InternalError", "UnimplementedError"),
+        *("NotFoundError", "FailedPreconditionError", "UnknownError", "DataLossError"),
+    ],
+)
+def test_whatever_else_tensorflow_raises_is_not_the_inputs_fault(name: str) -> None:
+    with pytest.raises(ModelError, match=f"{name}: refused"):
+        failing_model(name)({})
+
+
+def failing_model(name: str) -> runtimes.Model:
+    """A model whose only op raises an error of TensorFlow."""
+    import tensorflow as tf
+
+    from inference.runtimes.tensorflow import TensorFlowModel
+
+    def fail() -> Any:
+        raise getattr(tf.errors, name)(None, None, "refused")
+
+    return TensorFlowModel(fail, (), ())
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("Failed to allocate tensors"), ModelError),
+        (RuntimeError("std::bad_alloc"), ModelError),
+        (MemoryError("of 80 GB"), ModelError),
+        (RuntimeError("gather index out of bounds Node number 3 (GATHER) failed to invoke."), PredictionError),
+        (ValueError("Cannot set tensor: Dimension mismatch"), PredictionError),
+    ],
+)
+def test_litert_out_of_memory_is_not_the_inputs_fault(error: Exception, expected: type[Exception]) -> None:
+    from inference.runtimes.litert import LiteRtModel
+
+    def fail() -> Any:
+        raise error
+
+    with pytest.raises(expected, match=re.escape(str(error))):
+        LiteRtModel(fail, {}, {})({})
 
 
 def test_values_that_an_op_refuses_are_the_inputs_fault(make_predictor: Callable[..., Predictor]) -> None:
