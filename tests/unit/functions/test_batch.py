@@ -458,7 +458,7 @@ class Clock:
 
 @pytest.mark.parametrize("receives", [1, 2])
 def test_what_there_is_no_time_for_goes_back_and_what_was_answered_stands(
-    receives: int, announce: Announce, serve: Serve, receive: Receive, result: Callable[[str], Any]
+    receives: int, announce: Announce, serve: Serve, receive: Receive, fake_s3: FakeS3, result: Callable[[str], Any]
 ) -> None:
     clock = Clock(60_000)
 
@@ -470,6 +470,8 @@ def test_what_there_is_no_time_for_goes_back_and_what_was_answered_stands(
     messages = receive([announce(f"digits/{index}.json", b"[0, 0, 0]") for index in range(4)], receives)
     assert serve(messages, remaining_ms=clock, predictor=Slow) == [message["messageId"] for message in messages[2:]]
     assert [result(f"digits/{index}.json") is not None for index in range(4)] == [True, True, False, False]
+    # Fresh ones are fetched as a group, at once; a single one only if there is time for it.
+    assert ((INPUTS, "digits/3.json") in fake_s3.gets) == (receives == 1)
 
 
 def test_time_for_the_next_input_is_judged_by_what_the_ones_before_took(
