@@ -1,6 +1,7 @@
 """The command line: what is called how, and which exit status says what (0 done, 1 it failed, 2 called wrongly)."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     called = parser().parse_args(arguments)
     try:
         return int(called.run(called))
+    except BrokenPipeError:
+        # Whoever read the output has seen enough (`modelctl logs … | head`); Python flushes once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UserError as problem:
         console.error(str(problem))
     except ClientError as problem:
@@ -44,9 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.error("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has seen enough (`modelctl logs … | head`).
-        sys.stderr.close()
     return 1
 
 

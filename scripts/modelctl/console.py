@@ -11,8 +11,9 @@ from rich.table import Table
 
 # Progress never goes to standard output, so that `--json` prints one document there and nothing else.
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
-# Off a terminal there is no width to fit, and a folded cell would break whatever reads the lines.
-_out = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
+_out = Console(highlight=False)
+
+_UNBOUNDED = _out.options.update(width=1_000_000)
 
 _LOG_EVERY_S = 10
 
@@ -58,9 +59,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Seque
         grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*map(escape, row))
-    _out.print(grid)
+    # Off a terminal there is no width to fit, and a folded cell would break whatever reads the lines.
+    _out.print(grid, width=None if _out.is_terminal else _out.measure(grid, options=_UNBOUNDED).maximum)
+    sys.stdout.flush()
 
 
 def out(text: str) -> None:
     """Print a result to standard output."""
-    sys.stdout.write(text + "\n")
+    print(text, flush=True)

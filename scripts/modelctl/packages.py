@@ -203,7 +203,7 @@ def _check_runtimes(runtimes: Sequence[str], target: Literal["local", "aws"]) ->
         if target == "aws" and runtime in IMAGES:
             raise UserError(
                 f"the runtime {runtime} is too large for a layer and runs on AWS from a container image: "
-                f"run `modelctl image {runtime}`"
+                f"run `modelctl image {runtime} --repository <your ECR repository>`"
             )
 
 

@@ -3,14 +3,16 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-from modelctl import paths
+from modelctl import console, paths
 from modelctl.errors import UserError
 
 
@@ -61,16 +63,13 @@ class Root:
         answer: dict[str, dict[str, Any]] = json.loads(self._run(["output", "-json"]))
         return {name: output["value"] for name, output in answer.items()}
 
-    def change(self, command: str, *options: str) -> Iterator[Progress]:
+    def change(self, command: str, *options: str) -> Generator[Progress, None, None]:
         """Run `apply` or `destroy` without asking, and tell after every event how far it is.
 
         Raises:
             UserError: Terraform failed; the message holds its errors.
         """
-        arguments = [binary(), f"-chdir={self.folder}", command, "-json", "-auto-approve", *options]
-        process = subprocess.Popen(
-            arguments, env=dict(self.env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        process = self._start([command, "-json", "-auto-approve", *options])
         progress, problems = Progress(), []
         output, errors = cast(IO[str], process.stdout), cast(IO[str], process.stderr)
         try:
@@ -91,23 +90,47 @@ class Root:
                         continue
                 yield progress
             rest = errors.read()
-        finally:
-            # Also reached when the caller is interrupted: Terraform got the same Ctrl-C, and must save its state first.
             process.wait()
+        except BaseException:
+            _interrupt(process)
+            raise
         if process.returncode:
             raise UserError(f"terraform {command} failed:\n" + ("\n".join(dict.fromkeys(problems)) or rest.strip()))
 
     def _run(self, arguments: Sequence[str]) -> str:
-        done = subprocess.run(
-            [binary(), f"-chdir={self.folder}", arguments[0], "-no-color", *arguments[1:]],
+        process = self._start([arguments[0], "-no-color", *arguments[1:]])
+        try:
+            output, errors = process.communicate()
+        except BaseException:
+            _interrupt(process)
+            raise
+        if process.returncode:
+            raise UserError(f"terraform {arguments[0]} failed:\n{errors.strip()}")
+        return output
+
+    def _start(self, arguments: Sequence[str]) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [binary(), f"-chdir={self.folder}", *arguments],
             env=dict(self.env),
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
+            # A Ctrl-C of the terminal goes to a whole group: in one of its own Terraform gets those that we pass on,
+            # one by one. At the second it would end without saving its state.
+            process_group=0,
         )
-        if done.returncode:
-            raise UserError(f"terraform {arguments[0]} failed:\n{done.stderr.strip()}")
-        return done.stdout
+
+
+def _interrupt(process: "subprocess.Popen[str]") -> None:
+    """Let Terraform finish what is under way and save its state; another Ctrl-C while it does makes it end at once."""
+    console.note("interrupted: Terraform finishes what is under way and saves its state (Ctrl-C again: it does not)")
+    while True:
+        process.send_signal(signal.SIGINT)
+        # Reads what it writes, too: a full pipe would stop it.
+        with suppress(KeyboardInterrupt):
+            process.communicate()
+            return
 
 
 def _sentence(diagnostic: Mapping[str, Any]) -> str:

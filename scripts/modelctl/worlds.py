@@ -30,6 +30,9 @@ EXPORTED = (
     "TF_WORKSPACE",
 )
 
+# What the user has set for AWS in files (a region, FIPS endpoints, a role to assume) is not meant for the local stack.
+_UNCONFIGURED = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+
 
 @dataclass(frozen=True)
 class World:
@@ -71,7 +74,7 @@ def local() -> World:
     Raises:
         UserError: it is not up.
     """
-    return World("local", {**terraform.clean_environment(), **exports()})
+    return World("local", {**terraform.clean_environment(), **_UNCONFIGURED, **_without_proxy(), **exports()})
 
 
 def exports() -> dict[str, str]:
@@ -90,6 +93,12 @@ def exports() -> dict[str, str]:
         "TF_VAR_registry_file": str(registry()),
         "TF_WORKSPACE": WORKSPACE,
     }
+
+
+def _without_proxy() -> dict[str, str]:
+    """What keeps a proxy out of the way to the local stack: boto3 would ask it for 127.0.0.1, too."""
+    names = {name: os.environ.get(name, "") for name in ("no_proxy", "NO_PROXY")}
+    return {name: f"{value},127.0.0.1".lstrip(",") for name, value in names.items()}
 
 
 def registry() -> Path:

@@ -3,15 +3,16 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
-from e2e.conftest import run_modelctl
+from e2e.conftest import client, run_modelctl, wait_until_empty
 from e2e.test_modelctl import SCAN
 from modelctl import paths, terraform
+from modelctl.local.layout import ACCOUNT, REGION
 from modelctl.local.stack import LocalStack
 
 REGISTRY = """\
@@ -66,49 +67,60 @@ def test_up_serves_another_registry_a_second_up_changes_nothing_and_down_leaves_
     assert run_modelctl(home, "predict", "seven", SCAN).status == 1
 
 
-def test_destroy_leaves_nothing_in_the_account(home: Path, tmp_path: Path) -> None:
+def test_destroy_leaves_nothing_in_the_account_whatever_lies_in_the_buckets(home: Path, tmp_path: Path) -> None:
     registry = tmp_path / "registry.yaml"
     registry.write_text(REGISTRY.format(checkout=paths.CHECKOUT, scale=1 / 255))
     assert run_modelctl(home, "up", "--registry", registry, timeout_s=600).status == 0
-    assert run_modelctl(home, "predict", "seven", SCAN).status == 0
     env = {**os.environ, **run_modelctl(home, "env", "--json").document}
     env.pop("AWS_PROFILE", None)
+    s3, sqs = client(env, "s3"), client(env, "sqs")
+    keys = _fill(s3, f"modelyard-inputs-{ACCOUNT}-{REGION}")
+    assert run_modelctl(home, "predict", "seven", SCAN).status == 0
+    wait_until_empty(sqs, sqs.list_queues()["QueueUrls"])
+    results = s3.list_objects_v2(Bucket=f"modelyard-results-{ACCOUNT}-{REGION}")["Contents"]
+    assert {found["Key"] for found in results} == {f"seven/{key}.json" for key in (*keys, f"sevens/{SCAN.name}")}
     assert _left(env)["functions"], "what is looked for must be there before, or finding nothing proves nothing"
 
     command = [terraform.binary(), f"-chdir={paths.TERRAFORM}", "destroy", "-auto-approve", "-no-color"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert {kind: found for kind, found in _left(env).items() if found} == {}
     assert run_modelctl(home, "down").status == 0
 
 
+def _fill(s3: Any, bucket: str) -> list[str]:
+    """Put into the inputs bucket all that makes one hard to empty; returns the keys of the inputs among it."""
+    inputs = ["sevens/a b+c%20&d=é.png", "sevens/<a>'\"\n\t\r.png", "sevens//a/./../b.png"]
+    for key in inputs:
+        s3.put_object(Bucket=bucket, Key=key, Body=SCAN.read_bytes())
+    for folder_marker in ("sevens/", "sevens/new folder/"):
+        s3.put_object(Bucket=bucket, Key=folder_marker, Body=b"")
+    # More than S3 lists at once, and some in several versions.
+    others = [f"elsewhere/{number} + é&%.png" for number in range(1005)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: s3.put_object(Bucket=bucket, Key=key, Body=b""), [*others, *others[:5]]))
+    # Each leaves a delete marker, also where nothing was.
+    for key in [*others[:3], inputs[0], "elsewhere/never there + é.png"]:
+        s3.delete_object(Bucket=bucket, Key=key)
+    return inputs
+
+
 def _left(env: dict[str, str]) -> dict[str, list[Any]]:
     """What the account holds, by kind."""
-
-    def client(service: str) -> Any:
-        return boto3.client(
-            service,  # type: ignore[call-overload]  # one of those below
-            region_name=env["AWS_REGION"],
-            endpoint_url=env["AWS_ENDPOINT_URL"],
-            verify=env["AWS_CA_BUNDLE"],
-            aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-        )
-
     own = [{"Name": "tag:Modelyard", "Values": ["*"]}]
     return {
-        "functions": client("lambda").list_functions()["Functions"],
-        "layers": client("lambda").list_layers()["Layers"],
-        "event source mappings": client("lambda").list_event_source_mappings()["EventSourceMappings"],
-        "queues": client("sqs").list_queues().get("QueueUrls", []),
-        "buckets": client("s3").list_buckets()["Buckets"],
-        "file systems": client("efs").describe_file_systems()["FileSystems"],
-        "access points": client("efs").describe_access_points()["AccessPoints"],
-        "roles": client("iam").list_roles()["Roles"],
-        "log groups": client("logs").describe_log_groups()["logGroups"],
-        "networks": client("ec2").describe_vpcs(Filters=own)["Vpcs"],
-        "endpoints": client("ec2").describe_vpc_endpoints()["VpcEndpoints"],
+        "functions": client(env, "lambda").list_functions()["Functions"],
+        "layers": client(env, "lambda").list_layers()["Layers"],
+        "event source mappings": client(env, "lambda").list_event_source_mappings()["EventSourceMappings"],
+        "queues": client(env, "sqs").list_queues().get("QueueUrls", []),
+        "buckets": client(env, "s3").list_buckets()["Buckets"],
+        "file systems": client(env, "efs").describe_file_systems()["FileSystems"],
+        "access points": client(env, "efs").describe_access_points()["AccessPoints"],
+        "roles": client(env, "iam").list_roles()["Roles"],
+        "log groups": client(env, "logs").describe_log_groups()["logGroups"],
+        "networks": client(env, "ec2").describe_vpcs(Filters=own)["Vpcs"],
+        "endpoints": client(env, "ec2").describe_vpc_endpoints()["VpcEndpoints"],
     }
 
 

@@ -1,11 +1,15 @@
 """What the command promises beside predictions, and what it says when it is called wrongly."""
 
 import json
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from e2e.conftest import Modelctl, Platform, run_modelctl
+from e2e.conftest import MODELCTL, Modelctl, Platform, run_modelctl
 from modelctl import paths
 
 SCAN = next(iter(sorted((paths.CHECKOUT / "models" / "digits" / "samples").glob("*.png"))))
@@ -19,6 +23,8 @@ SCAN = next(iter(sorted((paths.CHECKOUT / "models" / "digits" / "samples").glob(
         (("predict", "digits", paths.REGISTRY), "takes only .png, .json"),
         (("invoke", "dogs", "--data", "{}"), "there is no model 'dogs'"),
         (("invoke", "wine", "--data", "{"), "--data is not JSON"),
+        (("invoke", "wine", "--data", '{"instances": [NaN]}'), "--data is not JSON"),
+        (("invoke", "wine", "--data", "[" * 5000 + "]" * 5000), "--data is not JSON"),
         (("logs", "dogs"), "there is no model 'dogs'"),
     ],
 )
@@ -43,6 +49,42 @@ def test_before_up_a_command_says_how_to_deploy(tmp_path: Path, arguments: tuple
 def test_called_wrongly_is_status_2(modelctl: Modelctl) -> None:
     assert modelctl("predict", "digits").status == 2
     assert modelctl("no-such-command").status == 2
+    assert modelctl("predict", "digits", SCAN, "--timeout", "nan").status == 2
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure_with_words(platform: Platform) -> None:
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    shell = f"{MODELCTL} logs digits | head -n 1"
+    done = subprocess.run(
+        ["/bin/sh", "-c", shell],
+        env={**env, "MODELYARD_STACK": str(platform.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+
+
+def test_ctrl_c_ends_a_prediction_that_nobody_answers(platform: Platform, tmp_path: Path) -> None:
+    mappings = platform.client("lambda")
+    function = platform.deployment["models"]["digits"]["function_name"]
+    (mapping,) = mappings.list_event_source_mappings(FunctionName=f"{function}:live")["EventSourceMappings"]
+    mappings.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+    try:
+        waiting = subprocess.Popen(
+            [MODELCTL, "predict", "digits", SCAN],
+            env={**os.environ, "MODELYARD_STACK": str(platform.home)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(4)
+        waiting.send_signal(signal.SIGINT)
+        _, said = waiting.communicate(timeout=10)
+    finally:
+        mappings.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+    assert waiting.returncode == 130
+    assert "Traceback" not in said
 
 
 def test_status_shows_what_is_deployed_and_that_nothing_waits(modelctl: Modelctl, platform: Platform) -> None:

@@ -1,5 +1,6 @@
 """Functions run as on Lambda: their files, their environment, their limits, their logs."""
 
+import importlib
 import json
 import os
 import re
@@ -38,6 +39,21 @@ def handler(event, context):
     return {"written": os.stat(event["path"]).st_uid}
 """
 
+FILL = """
+def handler(megabytes, context):
+    with open("/tmp/big", "wb") as file:
+        for _ in range(megabytes):
+            file.write(bytes(2**20))
+    return "it fits"
+"""
+TAKE = """
+import time
+def handler(megabytes, context):
+    taken = [b"x" * 2**20 for _ in range(megabytes)]
+    time.sleep(0.3)
+    return "taken"
+"""
+
 
 def test_its_environment_has_nothing_of_the_host(cloud: Cloud) -> None:
     cloud.function("look", LOOK, env={"OWN": "value"})
@@ -66,6 +82,32 @@ def test_it_sees_neither_the_checkout_nor_the_stack_nor_other_processes(cloud: C
     assert seen["processes"] == ["1"]
 
 
+def test_it_sees_the_file_system_of_lambda_and_nothing_else(cloud: Cloud) -> None:
+    code = "import os, sys\ndef handler(event, context): return [os.listdir('/'), os.listdir('/var'), sys.path]"
+    cloud.function("rooted", code)
+    root, var, modules = cloud.invoke("rooted").payload
+    system = {"bin", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "tmp", "usr", "var"}
+    # The interpreter that runs the tests may lie elsewhere on this machine.
+    interpreter = {Path(sys.base_prefix).resolve().parts[1]}
+    assert set(root) - interpreter <= system
+    assert set(var) == {"lang", "runtime", "task"}
+    own = ("/var/task", "/var/lang/", "/opt/python")
+    standard_library = f"{Path(sys.base_prefix).resolve()}/lib/python"
+    foreign = [path for path in modules if not path.startswith((*own, standard_library))]
+    assert foreign == []
+    assert not any("dist-packages" in path for path in modules)
+
+
+@pytest.mark.parametrize("module", ["numpy", "PIL", "yaml", "modelctl", "ministack"])
+def test_a_package_that_forgets_a_dependency_fails_here_too(cloud: Cloud, module: str) -> None:
+    """All of these are installed where the tests run."""
+    importlib.import_module(module)
+    cloud.function(f"forgets-{module}", f"import boto3, {module}\ndef handler(event, context): pass")
+    failed = cloud.invoke(f"forgets-{module}").payload
+    assert failed["errorType"] == "Runtime.ImportModuleError"
+    assert f"No module named '{module}'" in failed["errorMessage"]
+
+
 def test_layers_lie_under_opt_the_later_over_the_earlier(cloud: Cloud) -> None:
     lambda_ = cloud.client("lambda")
     arns = [
@@ -85,9 +127,60 @@ def test_only_tmp_can_be_written_and_only_so_much(cloud: Cloud) -> None:
     for path in ("/x", "/var/task/x", "/opt/x", "/var/lang/x", "/usr/x", "/etc/x"):
         assert "refused" in cloud.invoke("writer", {"path": path}).payload, path
     assert "written" in cloud.invoke("writer", {"path": "/tmp/x"}).payload  # noqa: S108  the function's own
-    fill = "def handler(event, context):\n    open('/tmp/big', 'wb').write(bytes(600 * 2**20))"
-    cloud.function("filler", fill)
-    assert "No space left" in cloud.invoke("filler").payload["errorMessage"]
+    cloud.function("filler", FILL, EphemeralStorage={"Size": 600})
+    assert "No space left" in cloud.invoke("filler", 601).payload["errorMessage"]
+    assert cloud.invoke("filler", 599).payload == "it fits"
+
+
+def test_every_environment_has_a_tmp_of_its_own(cloud: Cloud) -> None:
+    code = """
+import pathlib, time
+def handler(event, context):
+    file = pathlib.Path("/tmp/calls")
+    file.write_text((file.read_text() if file.exists() else "") + "x")
+    time.sleep(0.5)
+    return file.read_text()
+"""
+    cloud.function("private", code)
+    with ThreadPoolExecutor(2) as pool:
+        assert [answer.payload for answer in pool.map(lambda _: cloud.invoke("private"), range(2))] == ["x", "x"]
+    assert cloud.invoke("private").payload == "xx", "a warm environment keeps it, as on Lambda"
+
+
+def test_more_memory_than_the_function_has_kills_the_process_and_only_that_call(cloud: Cloud) -> None:
+    cloud.function("hungry", TAKE, MemorySize=256, Timeout=20)
+    assert cloud.invoke("hungry", 150).payload == "taken"
+    answer = cloud.invoke("hungry", 400)
+    assert answer.failed
+    assert answer.payload["errorType"] == "Runtime.ExitError"
+    assert answer.payload["errorMessage"].endswith("Error: Runtime exited with error: signal: killed")
+    report = cloud.log("hungry")[-1]
+    assert "Memory Size: 256 MB\tMax Memory Used: 256 MB\tStatus: error\tError Type: Runtime.ExitError" in report
+    assert cloud.invoke("hungry", 150).payload == "taken"
+
+
+def test_memory_counts_for_all_processes_of_the_function(cloud: Cloud) -> None:
+    code = """
+import subprocess, sys
+def handler(event, context):
+    program = "import time; taken = b'x' * (200 * 2**20); time.sleep(20)"
+    return subprocess.run([sys.executable, "-c", program]).returncode
+"""
+    cloud.function("parent", code, Timeout=20)
+    assert cloud.invoke("parent").payload["errorMessage"].endswith("signal: killed")
+
+
+def test_memory_that_is_only_reserved_does_not_count(cloud: Cloud) -> None:
+    """TensorFlow reserves much more than it uses; a limit on addresses would kill it."""
+    code = """
+import mmap, time
+def handler(event, context):
+    reserved = mmap.mmap(-1, 4 * 2**30)
+    time.sleep(0.3)
+    return len(reserved)
+"""
+    cloud.function("reserving", code, MemorySize=128)
+    assert cloud.invoke("reserving").payload == 4 * 2**30
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +310,33 @@ def test_a_call_that_takes_too_long_is_killed(cloud: Cloud) -> None:
     log = cloud.log("late")
     assert log[1] == "before"
     assert "Status: timeout" in log[4]
+
+
+def test_an_initialisation_is_stopped_at_ten_seconds_and_started_over_under_the_functions_timeout(
+    cloud: Cloud,
+) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib"""
+    code = "import time\nprint('loading')\ntime.sleep(11)\nprint('loaded')\ndef handler(e, c): return 'served'"
+    # Two seconds are enough for the handler, but not for what is started over with it.
+    cloud.function("slow-init", code, Timeout=20)
+    cloud.function("too-slow-init", code, Timeout=2)
+    with ThreadPoolExecutor(2) as pool:
+        served, stopped = pool.map(cloud.invoke, ["slow-init", "too-slow-init"])
+
+    assert served.payload == "served"
+    first, init, start, *again, end, report = cloud.log("slow-init")
+    assert (first, again) == ("loading", ["loading", "loaded"])
+    assert re.fullmatch(r"INIT_REPORT Init Duration: 10000\.00 ms\tPhase: init\tStatus: timeout", init)
+    assert start.startswith("START")
+    assert end.startswith("END")
+    duration = re.search(r"\tDuration: ([\d.]+) ms", report)
+    assert duration
+    assert 11_000 < float(duration[1]) < 15_000, "the second initialisation is a part of the invocation"
+    assert "Init Duration" not in report
+
+    assert stopped.payload["errorType"] == "Sandbox.Timedout"
+    assert stopped.payload["errorMessage"].endswith("Task timed out after 2.00 seconds")
+    assert "loaded" not in cloud.log("too-slow-init")
 
 
 def test_a_process_that_ends_fails_its_call_only(cloud: Cloud) -> None:

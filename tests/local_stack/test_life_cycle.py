@@ -1,21 +1,27 @@
 """A local stack starts, is found again, recovers from a killed server, and leaves nothing."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, SSLError
 
 from local_stack.support import Cloud, client, eventually, policy
+from modelctl import paths
 from modelctl.errors import UserError
-from modelctl.local.layout import Layout
+from modelctl.local.layout import ACCOUNT, Layout
 from modelctl.local.stack import LocalStack
 
 SLOW = """
@@ -163,7 +169,7 @@ def test_after_its_server_was_killed_it_starts_anew(own_stack: LocalStack) -> No
 
 
 def test_a_server_that_does_not_start_shows_its_log(own_stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelctl.local.stack._make_certificate", lambda layout: None)
+    monkeypatch.setattr("modelctl.local.certificate.make", lambda certificate, key: None)
     with pytest.raises(UserError, match=r"(?s)did not start.*end of its log.*No such file"):
         own_stack.start()
     assert not own_stack.running()
@@ -187,3 +193,198 @@ def test_a_key_of_a_stack_that_is_gone_opens_nothing(own_stack: LocalStack) -> N
     now = own_stack.environment()
     with pytest.raises(ClientError):
         client(old | {key: now[key] for key in ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE")}, "s3").list_buckets()
+
+
+def test_two_checkouts_side_by_side_share_nothing(local_stack: LocalStack, own_stack: LocalStack) -> None:
+    own_stack.start()
+    one, other = local_stack.environment(), own_stack.environment()
+    assert one["AWS_ENDPOINT_URL"] != other["AWS_ENDPOINT_URL"]
+    Cloud(one).bucket("of-one-checkout")
+    names = [bucket["Name"] for bucket in client(other, "s3").list_buckets()["Buckets"]]
+    assert names == []
+    address = {name: other[name] for name in ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE")}
+    with pytest.raises(ClientError):
+        client(one | address, "s3").list_buckets()
+    with pytest.raises(SSLError):
+        client(other | {"AWS_CA_BUNDLE": one["AWS_CA_BUNDLE"]}, "s3").list_buckets()
+    own_stack.stop()
+    assert local_stack.running()
+    client(one, "s3").head_bucket(Bucket="of-one-checkout")
+
+
+START = """
+import sys
+sys.path[:0] = {path!r}
+from pathlib import Path
+from modelctl import paths
+from modelctl.errors import UserError
+from modelctl.local import stack as module
+# Making it takes a folder of the checkout that only its owner may write to.
+module.ensure_lambda_environment = lambda: paths.ENVIRONMENTS / "lambda"
+stack = module.LocalStack(Path({home!r}))
+try:
+    stack.start()
+except UserError as problem:
+    sys.exit(f"error: {{problem}}")
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+# The interpreter and the checkout may lie in root's home, where nobody else may look: shows these two of it, to all.
+REACHABLE = """
+for path in {paths}; do mkdir -p {stash}/kept$path; mount --bind $path {stash}/kept$path; done
+mount -t tmpfs -o mode=755 none {home}
+for path in {paths}; do mkdir -p $path; mount --bind {stash}/kept$path $path; done
+exec "$@"
+"""
+AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
+def starting(home: Path, *, then: str = "") -> list[str]:
+    """The command line of a process that starts a stack."""
+    return [sys.executable, "-c", START.format(path=sys.path, home=str(home)) + then]
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.05, 0.1, 0.2])
+def test_after_ctrl_c_while_it_starts_nothing_runs_and_it_can_be_started(own_stack: LocalStack, after_s: float) -> None:
+    started = subprocess.Popen(starting(own_stack.home), stderr=subprocess.PIPE, text=True, process_group=0)
+    eventually(lambda: started.poll() is not None or Layout(own_stack.home).root_key.exists())
+    time.sleep(after_s)
+    os.killpg(started.pid, signal.SIGINT)
+    assert started.wait(20) in (130, 0), started.communicate()[1]
+    if started.returncode == 130:
+        assert not own_stack.running()
+        assert not processes_naming(own_stack.home)
+    own_stack.start()
+    assert client(own_stack.environment(), "s3").list_buckets()["Buckets"] == []
+
+
+def processes_naming(home: Path) -> str:
+    table = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    return "\n".join(line for line in table.splitlines() if f"modelctl.local.server {home} " in line)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.2])
+def test_after_its_starter_was_killed_it_can_be_started(own_stack: LocalStack, after_s: float) -> None:
+    starter = subprocess.Popen(starting(own_stack.home))
+    eventually(lambda: Layout(own_stack.home).log.exists())
+    time.sleep(after_s)
+    starter.kill()
+    starter.wait()
+    own_stack.start()
+    assert client(own_stack.environment(), "s3").list_buckets()["Buckets"] == []
+    serving = len(processes_naming(own_stack.home).splitlines())
+    assert serving == (2 if sys.platform.startswith("linux") else 1), "a server and its namespace's first process"
+
+
+def test_settings_for_another_account_in_the_shell_do_not_reach_it(own_stack: LocalStack, tmp_path: Path) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[default]\nuse_fips_endpoint = true\nregion = eu-west-1\n")
+    foreign = {
+        "HOME": str(tmp_path),
+        "AWS_PROFILE": "of-another-account",
+        "AWS_CA_BUNDLE": str(tmp_path / "nowhere.pem"),
+        "AWS_ENDPOINT_URL": "https://localhost:1",
+        "AWS_USE_FIPS_ENDPOINT": "true",
+        "HTTPS_PROXY": "http://127.0.0.1:1",
+        "GATEWAY_PORT": "443",
+        "MINISTACK_ACCOUNT_ID": "123456789012",
+    }
+    done = subprocess.run(
+        starting(own_stack.home), env=os.environ | foreign, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert client(own_stack.environment(), "sts").get_caller_identity()["Account"] == ACCOUNT
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users can reach; pytest's own are its user's alone."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="becomes another user with setpriv")
+def test_it_needs_no_root(open_folder: Path) -> None:
+    then = """
+try:
+    from local_stack.support import Cloud
+    cloud = Cloud(stack.environment())
+    cloud.function("user", "def handler(event, context): return 'served'")
+    print(cloud.invoke("user").payload)
+finally:
+    stack.stop()
+"""
+    script = REACHABLE.format(home=Path.home(), paths=f"'{sys.base_prefix}' '{paths.CHECKOUT}'", stash=open_folder)
+    command = ["unshare", "--mount", "sh", "-ec", script, "sh", *AS_NOBODY, *starting(open_folder / "home", then=then)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+    assert done.stdout == "served\n", done.stderr
+    assert not (open_folder / "home").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="becomes another user with setpriv")
+def test_a_folder_that_may_not_be_written_to_is_one_clear_line() -> None:
+    closed = Path(tempfile.mkdtemp())
+    closed.chmod(0o755)
+    command = [*AS_NOBODY, *starting(closed / "home")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+    closed.rmdir()
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "Permission denied" in done.stderr
+    assert "that you may write there" in done.stderr
+
+
+def test_a_full_disk_is_one_clear_line(own_stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(own_stack.home.parent)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=3 * 2**20))
+    with pytest.raises(UserError, match=r"^the disk of .*home has 3 MB free, and .* needs 256 MB: make room, .*again$"):
+        own_stack.start()
+    assert not own_stack.running()
+
+
+def test_a_disk_that_fills_up_while_it_starts_is_one_clear_line(
+    own_stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "root-key.json")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("modelctl.local.stack.write_secret", full)
+        with pytest.raises(UserError, match=r"cannot be started in .*No space left on device.* again$"):
+            own_stack.start()
+    assert not own_stack.running()
+    own_stack.start()
+    assert own_stack.running()
+
+
+def test_functions_on_a_full_disk_fail_with_words_that_say_so(open_folder: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounts a small disk")
+    home = open_folder / "home"
+    then = """
+import os
+try:
+    from local_stack.support import Cloud
+    cloud = Cloud(stack.environment())
+    filler = stack.home / "filler"
+    with filler.open("wb") as file:
+        free = os.statvfs(file.name)
+        file.write(bytes(free.f_bavail * free.f_bsize))
+    cloud.function("full", "def handler(event, context): return 'served'")
+    print(cloud.invoke("full").payload["errorMessage"])
+    filler.unlink()
+    print(cloud.invoke("full").payload)
+finally:
+    stack.stop()
+"""
+    mounted = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=300m none "$0" && exec "$@"', str(open_folder)]
+    done = subprocess.run(
+        [*mounted, *starting(home, then=then)], capture_output=True, text=True, timeout=60, check=False
+    )
+    failed, served = done.stdout.splitlines() or pytest.fail(done.stderr)
+    assert "could not start the function" in failed
+    assert "No space left on device" in failed
+    assert served == "served"

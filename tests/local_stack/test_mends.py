@@ -36,6 +36,14 @@ def test_version_listings_encode_keys_when_asked(cloud: Cloud) -> None:
     ]
 
 
+def test_who_pays_for_requests_is_told_whatever_keys_the_bucket_holds(cloud: Cloud) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketRequestPayment.html"""
+    cloud.bucket("payment")
+    s3 = cloud.client("s3")
+    s3.put_object(Bucket="payment", Key="a\x01.png", Body=b"")
+    assert s3.get_bucket_request_payment(Bucket="payment")["Payer"] == "BucketOwner"
+
+
 def keys_of(cloud: Cloud, user: str, *statements: dict[str, Any]) -> dict[str, str]:
     """Make an IAM user; return the variables to work as it."""
     iam = cloud.client("iam")

@@ -160,3 +160,23 @@ def handler(event, context):
     eventually(lambda: "call 2" in cloud.log("again"))
     assert time.monotonic() - started >= 1
     eventually(lambda: cloud.messages(url) == 0)
+
+
+def test_an_input_whose_function_ran_out_of_memory_comes_back(cloud: Cloud) -> None:
+    url, queue = cloud.queue("memory", VisibilityTimeout="1")
+    code = """
+import time
+def handler(event, context):
+    count = int(event["Records"][0]["attributes"]["ApproximateReceiveCount"])
+    print("receive", count)
+    taken = [b"x" * 2**20 for _ in range(300 if count == 1 else 1)]
+    time.sleep(0.3)
+    print("done")
+"""
+    cloud.function("memory", code, role=cloud.role("memory", LOGS, POLLING), MemorySize=128)
+    cloud.client("sqs").send_message(QueueUrl=url, MessageBody="x")
+    cloud.map_queue(queue, "memory")
+    eventually(lambda: "done" in cloud.log("memory"))
+    eventually(lambda: cloud.messages(url) == 0)
+    log = [line for line in cloud.log("memory") if line.startswith(("receive", "done")) or "signal: killed" in line]
+    assert [line.rpartition(" ")[2] for line in log] == ["1", "killed", "2", "done"]

@@ -69,7 +69,9 @@ def test_a_fetched_terraform_lies_where_the_readme_puts_the_path(
     monkeypatch.setattr(bootstrap, "VENV", tmp_path / "venv")
     (tmp_path / "venv" / "bin").mkdir(parents=True)
     bootstrap.put_terraform_on_path()
-    assert not (tmp_path / "venv" / "bin" / "terraform").exists(), "a Terraform of the user's own is on the PATH already"
+    assert not (tmp_path / "venv" / "bin" / "terraform").exists(), (
+        "a Terraform of the user's own is on the PATH already"
+    )
     bootstrap.install_terraform(releases, everywhere(SHA256))
     bootstrap.put_terraform_on_path()
     bootstrap.put_terraform_on_path()

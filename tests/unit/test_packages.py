@@ -338,7 +338,7 @@ def test_packages_of_both_targets_lie_side_by_side(for_aws: tuple[Yard, packages
 
 
 def test_tensorflow_is_no_package_for_aws(yard: Yard) -> None:
-    with pytest.raises(UserError, match="container image: run `modelctl image tensorflow`"):
+    with pytest.raises(UserError, match="container image: run `modelctl image tensorflow --repository"):
         yard.build(["tensorflow"], "aws")
 
 

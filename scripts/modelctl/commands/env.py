@@ -1,13 +1,18 @@
 """`modelctl env`: lets any tool of this shell speak to the local stack."""
 
 import argparse
+import os
+import re
 import shlex
 
 from modelctl import console, worlds
 from modelctl.commands.arguments import Commands, command, print_json
 
-# What a user's shell may hold of another account; it would win over, or mix with, what is exported.
-FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+# What a user's shell may hold of another account or endpoint; it would win over, or mix with, what is exported.
+FOREIGN = re.compile(
+    r"AWS_(DEFAULT_)?PROFILE|AWS_(SESSION|SECURITY)_TOKEN|AWS_ENDPOINT_URL_\w+|AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
+    r"|AWS_USE_(FIPS|DUALSTACK)_ENDPOINT|TF_CLI_ARGS\w*"
+)
 
 
 def add_to(commands: Commands) -> None:
@@ -31,5 +36,6 @@ def run(called: argparse.Namespace) -> int:
         return 0
     for name, value in exports.items():
         console.out(f"export {name}={shlex.quote(value)}")
-    console.out(f"unset {' '.join(FOREIGN)}")
+    for name in filter(FOREIGN.fullmatch, sorted(os.environ)):
+        console.out(f"unset {name}")
     return 0

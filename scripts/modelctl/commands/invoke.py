@@ -23,12 +23,12 @@ def add_to(commands: Commands) -> None:
 def run(called: argparse.Namespace) -> int:
     """Print the function's answer; exit status 1 if it is an error."""
     try:
-        json.loads(called.data)
-    except ValueError as problem:
+        json.loads(called.data, parse_constant=_no_number)
+        payload = called.data.encode()
+    except (ValueError, RecursionError) as problem:
         raise UserError(
             f'--data is not JSON ({problem}); expected {{"instances": […]}} or {{"inputs": {{…}}}}'
         ) from None
-    payload = called.data.encode()
     if len(payload) > _LARGEST_CALL:
         raise UserError(
             f"--data holds {len(payload)} bytes, and a direct call takes {_LARGEST_CALL}: use `modelctl predict`"
@@ -44,3 +44,7 @@ def run(called: argparse.Namespace) -> int:
         )
     console.out(json.dumps(body, indent=2 if called.json else None, ensure_ascii=False))
     return 1 if "error" in body else 0
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import math
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +20,8 @@ from modelctl.errors import UserError
 
 # Uploads and polls in flight at once.
 _PARALLEL = 16
+# "404" is what boto3 makes of an answer that it cannot parse, as one that quotes a key with control characters.
+_NOT_THERE_YET = ("NoSuchKey", "AccessDenied", "404")
 # The pause between two looks at a result grows from the first to the second.
 _POLL_S = (0.05, 1.0)
 
@@ -37,8 +41,18 @@ def add_to(commands: Commands) -> None:
     parser = command(commands, "predict", run, does, "modelctl predict digits models/digits/samples/*.png")
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="how long to wait; default: 300")
+    parser.add_argument(
+        "--timeout", type=seconds, default=300, metavar="SECONDS", help="how long to wait; default: 300"
+    )
     add_target(parser)
+
+
+def seconds(text: str) -> float:
+    """A time to wait: more than nothing, and finite."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no time to wait: expected a number above 0")
+    return number
 
 
 def run(called: argparse.Namespace) -> int:
@@ -68,9 +82,16 @@ def predict(deployed: Deployment, model: Model, files: Sequence[Path], timeout_s
         raise UserError(f"two of the files would both be uploaded as {twice}: give them different names")
     deadline = time.monotonic() + timeout_s
     work = f"predicting {len(files)} input{'s' if len(files) > 1 else ''} with {model.name}"
-    with console.step(work), ThreadPoolExecutor(_PARALLEL) as pool:
-        uploads = list(pool.map(lambda file, key: _upload(deployed, file, key), files, keys))
-        return list(pool.map(lambda upload: _result(deployed, model, upload, deadline), uploads))
+    given_up = threading.Event()
+    pool = ThreadPoolExecutor(_PARALLEL)
+    try:
+        with console.step(work):
+            uploads = list(pool.map(lambda file, key: _upload(deployed, file, key), files, keys))
+            return list(pool.map(lambda upload: _result(deployed, model, upload, deadline, given_up), uploads))
+    finally:
+        # At Ctrl-C, or when one upload failed, nobody waits for the others.
+        given_up.set()
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def row(file: Path, result: dict[str, Any]) -> tuple[str, str, str, str, str]:
@@ -96,6 +117,10 @@ def spent(result: dict[str, Any]) -> tuple[str, str]:
 def _key(model: Model, file: Path) -> str:
     if not file.is_file():
         raise UserError(f"there is no file {file}")
+    try:
+        file.name.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{str(file)!r} is not text in UTF-8, and a key of S3 is: rename the file") from None
     key = model.prefixes[0] + file.name
     if not model.takes(key):
         raise UserError(f"{file}: model {model.name} takes only {', '.join(model.suffixes)}")
@@ -108,7 +133,9 @@ def _upload(deployed: Deployment, file: Path, key: str) -> Upload:
     return Upload(file, key, answer["VersionId"])
 
 
-def _result(deployed: Deployment, model: Model, upload: Upload, deadline: float) -> dict[str, Any]:
+def _result(
+    deployed: Deployment, model: Model, upload: Upload, deadline: float, given_up: threading.Event
+) -> dict[str, Any]:
     key, pause_s = f"{model.name}/{upload.key}.json", _POLL_S[0]
     while True:
         try:
@@ -117,12 +144,11 @@ def _result(deployed: Deployment, model: Model, upload: Upload, deadline: float)
             if result["input"]["version_id"] == upload.version_id:
                 return result
         except ClientError as problem:
-            if problem.response["Error"]["Code"] not in ("NoSuchKey", "AccessDenied"):
+            if problem.response["Error"]["Code"] not in _NOT_THERE_YET:
                 raise
-        if time.monotonic() + pause_s > deadline:
+        if time.monotonic() + pause_s > deadline or given_up.wait(pause_s):
             raise UserError(
                 f"{upload.file} was uploaded, but no result came in time: see `modelctl status` and "
                 f"`modelctl logs {model.name}`; it will be at s3://{deployed.results}/{key}"
             )
-        time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, _POLL_S[1])

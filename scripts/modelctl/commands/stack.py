@@ -1,20 +1,32 @@
 """`modelctl up` and `modelctl down`: the local stack."""
 
 import argparse
+import fcntl
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Literal
+
+import yaml
 
 from modelctl import console, packages, paths, registry, worlds
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.deployment import Deployment
 from modelctl.errors import UserError
 from modelctl.terraform import Progress
+from modelctl.worlds import World
 
 # SQS takes 25 s for each queue, and most of the time is spent waiting.
 PARALLEL = "-parallelism=50"
 
 BACKEND_OVERRIDE = paths.TERRAFORM / "backend_override.tf"
+
+# There while Terraform runs, and after it was interrupted or killed: what it made last may not stand in its state.
+UNFINISHED = paths.STACK / "unfinished"
+# There once an apply has succeeded; it goes with the state.
+APPLIED = paths.STACK / "state" / "applied"
 
 
 def add_to(commands: Commands) -> None:
@@ -32,24 +44,39 @@ def up(called: argparse.Namespace) -> int:
             f"{BACKEND_OVERRIDE} sends the state elsewhere, and the local stack keeps its own: "
             "use a checkout without that file"
         )
+    with _alone():
+        return _up(called)
+
+
+def _up(called: argparse.Namespace) -> int:
     serves = called.registry or worlds.registry()
     # The plan would refuse the same, but later and without the lines.
     if problems := registry.validate(serves):
         raise UserError(
             "\n".join(["the registry cannot be applied:", *(registry.format_problem(serves, p) for p in problems)])
         )
+    models = set(yaml.safe_load(serves.read_text())["models"])
+    if called.resync and called.resync not in models:
+        raise UserError(f"there is no model {called.resync!r} to copy again; {serves} has: {', '.join(sorted(models))}")
     packages.build()
     stack = worlds.stack()
+    if UNFINISHED.exists() and not APPLIED.exists():
+        console.note("the first `modelctl up` was not finished, and nobody has used the local stack: it starts anew")
+        stack.stop()
     with console.step("starting the local stack"):
         stack.start()
-    (paths.STACK / "registry").write_text(str(serves.resolve()))
-    world = worlds.local()
     _forget_earlier_instance(stack.instance())
+    world = worlds.local()
     with console.step("terraform init"):
         # The workspace is named by the environment and made by the first apply.
         world.root.init(f"workspace_dir={paths.STACK / 'state'}")
+    _refuse_to_lose_inputs(world, models)
+    # Not before: a registry that was refused shall not be the one that the next command works with.
+    (paths.STACK / "registry").write_text(str(serves.resolve()))
+    world = worlds.local()
     again = [f'-replace=module.model["{called.resync}"].aws_lambda_invocation.weights'] if called.resync else []
-    _show("terraform apply", world.root.change("apply", PARALLEL, *again))
+    _change(world, "apply", *again)
+    APPLIED.touch()
     deployment = Deployment(world)
     if called.json:
         print_json({"endpoint": world.env["AWS_ENDPOINT_URL"], "models": sorted(deployment.models)})
@@ -62,20 +89,41 @@ def up(called: argparse.Namespace) -> int:
 
 def down(called: argparse.Namespace) -> int:
     """Leave no process, no mount and no data; also when the stack is broken, and when there is none."""
-    stack = worlds.stack()
-    failed = None
-    if stack.running() and (paths.STACK / "state").exists():
-        try:
-            _show("terraform destroy", worlds.local().root.change("destroy", PARALLEL))
-        except UserError as problem:
-            failed = problem
-    with console.step("stopping the local stack"):
-        stack.stop()
+    with _alone():
+        failed = None
+        stack = worlds.stack()
+        # What an unfinished run has made Terraform does not know: it would fail of that, and all goes with the stack.
+        if stack.running() and (paths.STACK / "state").exists() and not UNFINISHED.exists():
+            try:
+                _change(worlds.local(), "destroy")
+            except UserError as problem:
+                failed = problem
+        with console.step("stopping the local stack"):
+            stack.stop()
     if failed:
         raise UserError(f"{failed}\nthe local stack was stopped and its data removed all the same")
     if called.json:
         print_json({"stopped": True})
     return 0
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let one command at a time change the local stack, and tell what the disk refuses in one line."""
+    lock = paths.STACK.with_name(f".{paths.STACK.name}.lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("w") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                console.note("another modelctl is changing this local stack: waiting until it is done")
+                fcntl.flock(held, fcntl.LOCK_EX)
+            yield
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise UserError(f"{problem}: mend that, then run the command again") from problem
 
 
 def _forget_earlier_instance(instance: str) -> None:
@@ -87,9 +135,66 @@ def _forget_earlier_instance(instance: str) -> None:
         marker.write_text(instance)
 
 
-def _show(text: str, run: Iterator[Progress]) -> None:
+def _refuse_to_lose_inputs(world: World, models: set[str]) -> None:
+    """Keep a model that the registry no longer names as long as inputs are in its queue.
+
+    Terraform alone cannot know: it would delete the queue with all that waits in it.
+
+    Raises:
+        UserError: inputs wait or are being served.
+    """
+    deployed = world.root.outputs().get("deployment")
+    if not deployed or deployed["models"].keys() <= models:
+        return
+    deployment = Deployment(world)
+    for name in sorted(deployment.models.keys() - models):
+        model = deployment.models[name]
+        waiting, in_work = _depth(deployment, model.queue_url)
+        if waiting or in_work:
+            raise UserError(
+                f"the registry no longer names {name}, but its queue holds inputs that would be lost with it: "
+                f"{waiting} waiting, {in_work} being served. Nothing was changed: wait until they are served "
+                '(`modelctl status`), or give them up (`eval "$(modelctl env)"; aws sqs purge-queue --queue-url '
+                f"{model.queue_url}`), then run `modelctl up` again"
+            )
+        if dead := sum(_depth(deployment, model.dead_letter_queue_url)):
+            console.note(
+                f"{name} is removed, and {dead} dead letters with it; their inputs stay in {deployment.inputs}"
+            )
+
+
+def _depth(deployment: Deployment, queue_url: str) -> tuple[int, int]:
+    """How many messages of a queue wait, and how many somebody has received; none of a queue that is gone."""
+    try:
+        return deployment.depth(queue_url)
+    except deployment.sqs.exceptions.QueueDoesNotExist:
+        # An apply that was interrupted has deleted it, and Terraform's outputs are those of the one before.
+        return 0, 0
+
+
+def _change(world: World, command: Literal["apply", "destroy"], *options: str) -> None:
+    """Run Terraform, and note it if it is not let finish."""
+    unfinished = UNFINISHED.exists()
+    UNFINISHED.touch()
+    try:
+        _show(f"terraform {command}", world.root.change(command, PARALLEL, *options))
+    except UserError as problem:
+        if not unfinished:
+            UNFINISHED.unlink()
+        elif re.search("already ?exist", str(problem), re.IGNORECASE):
+            # At Ctrl-C the provider gives up the calls that are under way, and does not know what they made.
+            raise UserError(
+                f"{problem}\nthis may come from an earlier run that was interrupted: `modelctl down`, which removes "
+                "all inputs and results too, and `modelctl up` mend it"
+            ) from problem
+        raise
+    UNFINISHED.unlink()
+
+
+def _show(text: str, run: Generator[Progress, None, None]) -> None:
     said = "nothing to change"
-    with console.step(text) as update:
+    # Closed here and not by chance later: at Ctrl-C that is what waits for Terraform.
+    with console.step(text) as update, closing(run):
         for progress in run:
             said = f"{progress.changes} of {progress.planned} changes made"
             update(said + (f", waiting for {next(iter(progress.running))}" if progress.running else ""))

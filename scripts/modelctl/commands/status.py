@@ -46,8 +46,8 @@ def run(called: argparse.Namespace) -> int:
 
 def describe(deployed: Deployment, model: Model) -> dict[str, Any]:
     """What is deployed of a model, and how many messages wait, are being worked on, and are dead letters."""
-    waiting, in_flight = _depth(deployed, model.queue_url)
-    dead, redriven = _depth(deployed, model.dead_letter_queue_url)
+    waiting, in_flight = deployed.depth(model.queue_url)
+    dead, taken = deployed.depth(model.dead_letter_queue_url)
     return {
         "model": model.name,
         "version": model.version,
@@ -55,15 +55,5 @@ def describe(deployed: Deployment, model: Model) -> dict[str, Any]:
         "runtime": model.runtime,
         "route": {"prefixes": model.prefixes, "suffixes": model.suffixes},
         "queue": {"waiting": waiting, "in_flight": in_flight},
-        "dead_letters": dead + redriven,
+        "dead_letters": dead + taken,
     }
-
-
-def _depth(deployed: Deployment, queue_url: str) -> tuple[int, int]:
-    """Messages waiting and in flight; SQS calls both approximate."""
-    answer = deployed.sqs.get_queue_attributes(
-        QueueUrl=queue_url,
-        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-    )
-    attributes = answer["Attributes"]
-    return int(attributes["ApproximateNumberOfMessages"]), int(attributes["ApproximateNumberOfMessagesNotVisible"])

@@ -1,8 +1,10 @@
 """Where a local stack keeps what it has."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -34,7 +36,7 @@ class Layout:
 
     @property
     def pid(self) -> Path:
-        """The process that was started as the server; it means something only while the lock on `home` is held."""
+        """The process that holds the lock on `home`; it means something only while it does."""
         return self.server / "server.pid"
 
     @property
@@ -71,3 +73,11 @@ class Layout:
     def efs(self) -> Path:
         """One folder for each EFS file system, named by its id."""
         return self.home / "efs"
+
+
+def write_secret(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON that only its owner may read, in one step."""
+    partial = path.with_suffix(".partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(content, file)
+    partial.rename(path)

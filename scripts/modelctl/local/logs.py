@@ -57,6 +57,15 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+def init_timeout(config: dict[str, Any], init_s: float) -> Line:
+    """Return the line in which Lambda says that the initialisation was stopped; it starts it over in the invocation."""
+    if _as_json(config):
+        metrics = {"durationMs": init_s * 1000}
+        record = {"initializationType": "on-demand", "phase": "init", "status": "timeout", "metrics": metrics}
+        return _platform("platform.initReport", record)
+    return Line(now_ms(), f"INIT_REPORT Init Duration: {init_s * 1000:.2f} ms\tPhase: init\tStatus: timeout")
+
+
 def start(config: dict[str, Any], request_id: str) -> Line:
     """Return the line that Lambda writes before the function's own."""
     if _as_json(config):

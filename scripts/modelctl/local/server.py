@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -17,7 +18,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from modelctl.local import sandbox
-from modelctl.local.layout import ACCOUNT, MAX_ENVIRONMENTS, REGION, Layout
+from modelctl.local.layout import ACCOUNT, MAX_ENVIRONMENTS, REGION, Layout, write_secret
+
+_OPERATOR = "modelyard-operator"
 
 
 def main() -> int:
@@ -28,6 +31,7 @@ def main() -> int:
     # Held as long as a process of the server lives; `LocalStack.running` looks at it.
     lock = os.open(layout.home, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
+    layout.pid.write_text(str(os.getpid()))
     isolated = _can_isolate()
     if not isolated:
         _serve(layout, environment, isolated=False)
@@ -82,10 +86,10 @@ def _serve(layout: Layout, environment: Path, *, isolated: bool) -> NoReturn:
     config.loglevel = "WARNING"
     # A certificate that is of no use shall end the server before anybody takes its address.
     config.create_ssl_context()
-    address = {"port": port, "instance": uuid.uuid4().hex, "isolated": isolated}
-    partial = layout.address.with_suffix(".partial")
-    partial.write_text(json.dumps(address))
-    partial.rename(layout.address)
+    if _started_in_vain():
+        sys.exit("the process that started this server has ended")
+    write_secret(layout.operator_key, _operator())
+    write_secret(layout.address, {"port": port, "instance": uuid.uuid4().hex, "isolated": isolated})
 
     async def until_ended() -> None:
         # With a trigger of ours hypercorn leaves SIGTERM alone.
@@ -93,6 +97,25 @@ def _serve(layout: Layout, environment: Path, *, isolated: bool) -> NoReturn:
 
     asyncio.run(until_ended())
     sys.exit(0)
+
+
+def _started_in_vain() -> bool:
+    """Whether the process that started this one is gone, and the next one may be starting another server."""
+    starter = select.poll()
+    starter.register(sys.stdin.fileno(), select.POLLIN)
+    return bool(starter.poll(0))
+
+
+def _operator() -> dict[str, str]:
+    """Make the IAM user that everybody works as, and its key: the root user would pass every denial."""
+    from ministack.services import iam
+
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+    iam._create_user({"UserName": _OPERATOR})
+    iam._put_user_policy({"UserName": _OPERATOR, "PolicyName": "everything", "PolicyDocument": policy})
+    iam._create_access_key({"UserName": _OPERATOR})
+    (key,) = (key for key in iam._access_keys.values() if key["UserName"] == _OPERATOR)
+    return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
 
 
 def _end() -> NoReturn:

@@ -13,21 +13,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import IO, Any, cast
 
 from modelctl import console, environments
 from modelctl.errors import UserError
-from modelctl.local.layout import REGION, Layout
+from modelctl.local import certificate
+from modelctl.local.layout import REGION, Layout, write_secret
 
 _READY_TIMEOUT_S = 30.0
 _END_TIMEOUT_S = 10.0
 _LOG_LINES = 20
-_OPERATOR = "modelyard-operator"
-_EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+# The layers and code of the sample models, extracted, with their weights twice (S3 and EFS), take half of it.
+_MIN_FREE_MB = 256
 
 
 def ensure_lambda_environment() -> Path:
@@ -53,7 +51,7 @@ class LocalStack:
         """Bring the stack up, unless it is up already.
 
         Raises:
-            UserError: the server did not become ready; the message has the end of its log.
+            UserError: there is no room for it, or the server did not become ready; the message has the end of its log.
         """
         environment = ensure_lambda_environment()
         with self._exclusively():
@@ -64,16 +62,20 @@ class LocalStack:
             try:
                 self._prepare()
                 self._launch(environment)
-                self._make_operator()
-            except BaseException:
-                self._end_server()
-                raise
+            except OSError as error:
+                raise UserError(
+                    f"the local stack cannot be started in {self.home}: {error}; "
+                    "see to it that there is room and that you may write there, then run the command again"
+                ) from error
         if not self._address()["isolated"]:
-            console.note("This system gives functions no namespaces: model weights are not write-protected here.")
+            console.note(
+                "This system gives functions no namespaces: here they see the files of this machine, "
+                "and model weights are not write-protected."
+            )
 
     def running(self) -> bool:
         """Whether the server lives and is ready."""
-        return self._layout.operator_key.is_file() and self._locked()
+        return self._layout.address.is_file() and self._locked()
 
     def instance(self) -> str:
         """Return what tells this run of the server from every other one: what an earlier one held is gone.
@@ -148,13 +150,18 @@ class LocalStack:
     def _prepare(self) -> None:
         """Make what the server needs before it starts."""
         layout = self._layout
+        free_mb = shutil.disk_usage(layout.home.parent).free // 2**20
+        if free_mb < _MIN_FREE_MB:
+            raise UserError(
+                f"the disk of {layout.home} has {free_mb} MB free, and the local stack needs {_MIN_FREE_MB} MB: "
+                "make room, then run the command again"
+            )
         layout.server.mkdir(parents=True, mode=0o700)
         layout.temporary.mkdir()
         layout.efs.mkdir()
-        _write_secret(
-            layout.root_key, {"access_key_id": _access_key_id(), "secret_access_key": secrets.token_urlsafe(30)}
-        )
-        _make_certificate(layout)
+        key = {"access_key_id": _access_key_id(), "secret_access_key": secrets.token_urlsafe(30)}
+        write_secret(layout.root_key, key)
+        certificate.make(layout.certificate, layout.certificate_key)
 
     def _launch(self, environment: Path) -> None:
         layout = self._layout
@@ -162,43 +169,27 @@ class LocalStack:
             server = subprocess.Popen(
                 [sys.executable, "-m", "modelctl.local.server", layout.home, environment],
                 env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-                stdin=subprocess.DEVNULL,
+                # Nothing is written to it: the server sees by it whether this process still waits.
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        layout.pid.write_text(str(server.pid))
         deadline = time.monotonic() + _READY_TIMEOUT_S
-        while not layout.address.is_file():
-            if server.poll() is not None:
-                raise self._not_ready(f"its server ended with status {server.returncode}")
-            if time.monotonic() > deadline:
-                raise self._not_ready(f"its server did not listen within {_READY_TIMEOUT_S:.0f} s")
-            time.sleep(0.02)
-
-    def _make_operator(self) -> None:
-        """Make the IAM user that everybody works as: the root user would pass every denial."""
-        layout = self._layout
-        root = json.loads(layout.root_key.read_text())
-        address = json.loads(layout.address.read_text())
-        iam = boto3.client(
-            "iam",
-            endpoint_url=f"https://127.0.0.1:{address['port']}",
-            region_name=REGION,
-            aws_access_key_id=root["access_key_id"],
-            aws_secret_access_key=root["secret_access_key"],
-            verify=str(layout.certificate),
-            config=Config(connect_timeout=5, read_timeout=_READY_TIMEOUT_S, retries={"max_attempts": 0}, proxies={}),
-        )
         try:
-            iam.create_user(UserName=_OPERATOR)
-            iam.put_user_policy(UserName=_OPERATOR, PolicyName="everything", PolicyDocument=json.dumps(_EVERYTHING))
-            key = iam.create_access_key(UserName=_OPERATOR)["AccessKey"]
-        except (BotoCoreError, ClientError) as error:
-            raise self._not_ready(str(error)) from error
-        _write_secret(
-            layout.operator_key, {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
-        )
+            while not layout.address.is_file():
+                if server.poll() is not None:
+                    raise self._not_ready(f"its server ended with status {server.returncode}")
+                if time.monotonic() > deadline:
+                    raise self._not_ready(f"its server did not listen within {_READY_TIMEOUT_S:.0f} s")
+                time.sleep(0.02)
+        except BaseException:
+            # Also at Ctrl-C, which the server in its own session does not get.
+            server.kill()
+            server.wait()
+            raise
+        finally:
+            cast("IO[bytes]", server.stdin).close()
 
     def _end_server(self) -> None:
         """End the server that holds the lock on `home`, and with it all functions."""
@@ -234,35 +225,3 @@ def _reap(pid: int) -> None:
 
 def _access_key_id() -> str:
     return "AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16))
-
-
-def _write_secret(path: Path, content: dict[str, str]) -> None:
-    """Write a file that only its owner may read, in one step."""
-    partial = path.with_suffix(".partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(content, file)
-    partial.rename(path)
-
-
-def _make_certificate(layout: Layout) -> None:
-    """Make a certificate that signs itself, for the loopback interface only.
-
-    The standard library cannot make one, and what ministack has for it also needs `openssl` or a further package.
-    """
-    command = [
-        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-        *("-keyout", str(layout.certificate_key), "-out", str(layout.certificate), "-days", "825"),
-        *("-subj", "/CN=modelyard local stack"),
-        *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
-        *("-addext", "basicConstraints=critical,CA:FALSE"),
-        *("-addext", "extendedKeyUsage=serverAuth"),
-    ]
-    try:
-        done = subprocess.run(command, umask=0o077, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise UserError(
-            "the local stack needs `openssl` for its TLS certificate: install it, then run the command again"
-        ) from None
-    if done.returncode != 0:
-        raise UserError(f"openssl could not make the local stack's certificate:\n{done.stderr.strip()}")
-    layout.certificate.chmod(0o644)

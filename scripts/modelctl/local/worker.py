@@ -3,6 +3,7 @@
 import os
 import queue
 import select
+import signal
 import socketserver
 import subprocess
 import sys
@@ -12,12 +13,11 @@ import uuid
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import IO, Any
 
 from ministack.core import lambda_runtime
 
-from modelctl.local import execution, logs
+from modelctl.local import execution, logs, memory
 
 # Lambda gives the initialisation this long, then starts it again under the function's own timeout
 # (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
@@ -25,6 +25,8 @@ _INIT_TIMEOUT_S = 10.0
 
 # So many lines of a function's output are kept until its invocation ends; the oldest go first.
 _MAX_LINES = 10_000
+
+_TIMED_OUT = "Sandbox.Timedout"
 
 
 class InitError(Exception):
@@ -71,7 +73,8 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
         self._output: _Output | None = None
         self._log_stream = ""
         self._exited = False
-        self._answered_at = 0.0
+        self._out_of_memory = False
+        self._invoked_at = self._answered_at = 0.0
         self._result: dict[str, Any] = {}
         self._current_request_id: str | None = None
 
@@ -85,26 +88,68 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
             trace_id: X-Ray's header.
         """
         with self._lock:
-            started = time.perf_counter()
+            before: list[logs.Line] = []
             try:
-                init_ms = self._ensure_started()
+                init_ms = self._initialise(request_id, before)
             except InitError as error:
-                report = self._report(request_id, started, None, "error", error.payload.get("errorType"))
-                return self._ended(report, error.payload, [])
-            before = [*self._take_output(), logs.start(self.config, request_id)]
-            started = time.perf_counter()
+                error_type = error.payload.get("errorType")
+                status = "timeout" if error_type == _TIMED_OUT else "error"
+                return self._ended(self._report(request_id, None, status, error_type), error.payload, before)
             result, in_time = self._run(event, request_id, arn, trace_id)
             if "response" in result:
-                return self._ended(self._report(request_id, started, init_ms, "success"), result["response"], before)
+                return self._ended(self._report(request_id, init_ms, "success"), result["response"], before)
             if "error" in result:
-                return self._ended(self._report(request_id, started, init_ms, "error"), result["error"], before)
+                return self._ended(self._report(request_id, init_ms, "error"), result["error"], before)
             self._answered_at = time.perf_counter()
             payload = self._exit_error(request_id) if in_time else _timeout_error(request_id, self.config["Timeout"])
             status = "error" if in_time else "timeout"
-            report = self._report(request_id, started, init_ms, status, payload["errorType"])
+            report = self._report(request_id, init_ms, status, payload["errorType"])
             # What is left of the environment is of no use; and only now is all of its output there.
             self._teardown()
             return self._ended(report, payload, before)
+
+    def bound_memory(self) -> None:
+        """Kill the process if it has taken more memory than the function has."""
+        process = self._process
+        if process and memory.resident_mb(process.pid, isolated=self._host.isolated) > self.config["MemorySize"]:
+            self._out_of_memory = True
+            if self._host.isolated:
+                # The process that builds the sandbox kills the function and collects it; it would be left to nobody.
+                process.terminate()
+            else:
+                process.kill()
+
+    def _initialise(self, request_id: str, before: list[logs.Line]) -> float | None:
+        """See to it that the process waits for an event; from then on the invocation counts.
+
+        An initialisation that Lambda stops it starts over as a part of the invocation.
+
+        Args:
+            request_id: the invocation's id.
+            before: gets the lines of the log up to there.
+
+        Returns:
+            How long the initialisation took in ms; None if there was none, or only one within the invocation.
+
+        Raises:
+            InitError: the process failed, ended or, within the invocation, took too long.
+        """
+        self._invoked_at = began = time.perf_counter()
+        try:
+            started = self._ensure_started(_INIT_TIMEOUT_S)
+        except lambda_runtime.ProvidedInitTimeout:
+            started = False
+            before += [*self._take_output(), logs.init_timeout(self.config, _INIT_TIMEOUT_S)]
+            before.append(logs.start(self.config, request_id))
+            self._invoked_at = time.perf_counter()
+            try:
+                self._ensure_started(self.config["Timeout"])
+            except lambda_runtime.ProvidedInitTimeout:
+                raise InitError(_timeout_error(request_id, self.config["Timeout"])) from None
+        else:
+            before += [*self._take_output(), logs.start(self.config, request_id)]
+            self._invoked_at = time.perf_counter()
+        return (self._invoked_at - began) * 1000 if started else None
 
     def _run(self, event: Any, request_id: str, arn: str, trace_id: str | None) -> tuple[dict[str, Any], bool]:
         """Hand out the event; return the answer, if there is one, and whether it or the process's end came in time."""
@@ -114,20 +159,24 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
                 self._response_ready.clear()
             self._current_request_id = request_id
             pending = self._pending
-        deadline_ms = int((time.time() + self.config["Timeout"]) * 1000)
+        left_s = max(0.0, self.config["Timeout"] - (time.perf_counter() - self._invoked_at))
+        deadline_ms = int((time.time() + left_s) * 1000)
         pending.put((request_id, event, deadline_ms, trace_id, arn))
-        in_time = self._response_ready.wait(self.config["Timeout"])
+        in_time = self._response_ready.wait(left_s)
         with self._state_lock:
             result = self._result
             self._result, self._current_request_id = {}, None
             return result, in_time
 
     def _report(
-        self, request_id: str, started: float, init_ms: float | None, status: str, error_type: str | None = None
+        self, request_id: str, init_ms: float | None, status: str, error_type: str | None = None
     ) -> logs.Report:
-        ended = self._answered_at if self._answered_at > started else time.perf_counter()
-        memory_mb = _peak_memory_mb(self._process.pid, self._host.isolated) if self._process else 0
-        return logs.Report(request_id, (ended - started) * 1000, init_ms, memory_mb, status, error_type)
+        ended = self._answered_at if self._answered_at > self._invoked_at else time.perf_counter()
+        memory_mb: int = self.config["MemorySize"]
+        if not self._out_of_memory:
+            peak_mb = memory.peak_mb(self._process.pid, isolated=self._host.isolated) if self._process else 0
+            memory_mb = min(memory_mb, peak_mb)
+        return logs.Report(request_id, (ended - self._invoked_at) * 1000, init_ms, memory_mb, status, error_type)
 
     def _ended(self, report: logs.Report, payload: Any, before: list[logs.Line]) -> Invocation:
         lines = [*before, *self._take_output()]
@@ -138,26 +187,25 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
             payload, report.status != "success", [*lines, *logs.end(self.config, report)], self._log_stream
         )
 
-    def _ensure_started(self) -> float | None:
-        """Start the process if there is none that lives; return how long that took in ms, or None.
+    def _ensure_started(self, init_timeout: float) -> bool:
+        """Start the process if there is none that lives; return whether there was none.
 
         Raises:
-            InitError: it ended, failed or took too long before it asked for an event.
+            InitError: it ended or failed before it asked for an event.
+            ProvidedInitTimeout: it did not ask for one in time, and was ended.
         """
         with self._state_lock:
             if self._proc is not None and not self._exited:
-                return None
-        started = time.perf_counter()
+                return False
         try:
-            try:
-                self._spawn(_INIT_TIMEOUT_S)
-            except lambda_runtime.ProvidedInitTimeout:
-                self._spawn(self.config["Timeout"])
-        except lambda_runtime.ProvidedInitTimeout:
-            raise InitError(_timeout_error("", self.config["Timeout"])) from None
+            self._spawn(init_timeout)
         except execution.MountError as error:
             raise InitError({"errorType": "EFSMountFailureException", "errorMessage": str(error)}) from error
-        return (time.perf_counter() - started) * 1000
+        except OSError as error:
+            # A full disk, for one. AWS says no more than that it was not the function.
+            message = f"the local stack could not start the function: {error}"
+            raise InitError({"errorType": "ServiceException", "errorMessage": message}) from error
+        return True
 
     def _spawn(self, init_timeout: float | None = None) -> None:
         self._teardown()
@@ -182,7 +230,7 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
         pending: queue.Queue[Any] = queue.Queue(maxsize=1)
         with self._state_lock:
             self._generation += 1
-            self._stopping = self._exited = False
+            self._stopping = self._exited = self._out_of_memory = False
             for event in (self._first_poll, self._init_settled, self._response_ready):
                 event.clear()
             self._init_error = self._current_request_id = None
@@ -229,7 +277,8 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
     def _exit_error(self, request_id: str) -> dict[str, Any]:
         code = self._process.wait() if self._process else 0
         # A process that a signal ended reports 128 and its number through the sandbox, the negative number without.
-        how = f"signal: {code - 128 if code > 128 else -code}" if code < 0 or code > 128 else f"exit status {code}"
+        number = code - 128 if code > 128 else -code
+        how = f"signal: {(signal.strsignal(number) or str(number)).lower()}" if number > 0 else f"exit status {code}"
         return {
             "errorType": "Runtime.ExitError",
             "errorMessage": f"RequestId: {request_id} Error: Runtime exited with error: {how}",
@@ -238,24 +287,9 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
 
 def _timeout_error(request_id: str, timeout_s: float) -> dict[str, Any]:
     return {
-        "errorType": "Sandbox.Timedout",
+        "errorType": _TIMED_OUT,
         "errorMessage": f"RequestId: {request_id} Error: Task timed out after {timeout_s:.2f} seconds",
     }
-
-
-def _peak_memory_mb(pid: int, isolated: bool) -> int:
-    """Return the most memory that the function's process has had, in MB; 0 once it has ended."""
-    if not sys.platform.startswith("linux"):
-        shown = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return int(shown.stdout.strip() or 0) // 1024
-    try:
-        if isolated:
-            # The process started is the one that builds the sandbox; the function is its only child.
-            pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (OSError, IndexError):
-        return 0
-    return next((int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
 
 
 class _RuntimeApi(socketserver.ThreadingTCPServer):

@@ -1,14 +1,16 @@
 """Lambda: functions run in execution environments of this stack, with the limits and roles that AWS asks for."""
 
 import functools
+import threading
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from ministack.core import lambda_runtime
 from ministack.core.responses import error_response_json
 from ministack.services import lambda_svc
 
-from modelctl.local import logs, permissions
+from modelctl.local import logs, memory, permissions
 from modelctl.local.execution import Host
 from modelctl.local.layout import MAX_ENVIRONMENTS
 from modelctl.local.mends.patching import replace
@@ -34,6 +36,7 @@ def install(host: Host) -> None:
         lambda create: lambda data: _without_code(data) or _without_network(data) or create(data),
     )
     replace(lambda_svc, "_update_config", _checked_update)
+    threading.Thread(target=_bound_memory, daemon=True, name="memory").start()
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
@@ -74,6 +77,16 @@ def _make_room() -> None:
             pools[key].remove(worker)
             doomed.append(worker)
     lambda_runtime.kill_workers(doomed)
+
+
+def _bound_memory() -> NoReturn:
+    """Keep the environments that do something within their memory; the others Lambda would have frozen."""
+    while True:
+        time.sleep(memory.LOOK_EVERY_S)
+        with lambda_runtime._lock:
+            busy = [worker for pool in lambda_runtime._workers.values() for worker in pool if worker.in_use]
+        for worker in busy:
+            worker.bound_memory()
 
 
 # --- concurrency ------------------------------------------------------------------------------------------------------

@@ -39,7 +39,24 @@ def install() -> None:
             )
         ),
     )
+    replace(s3, "_list_objects_v1", _or_request_payment)
     replace(s3, "_validate_notification_configs", _without_overlaps)
+
+
+def _or_request_payment(original: Callable[..., Response]) -> Callable[..., Response]:
+    """GetBucketRequestPayment is asked for with `requestPayment`; the emulator took it for a listing of the objects.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketRequestPayment.html. The provider asks at every plan,
+    and one key that XML cannot hold made it fail.
+    """
+
+    def list_objects(bucket: str, query_params: dict[str, Any]) -> Response:
+        if "requestPayment" in query_params:
+            answer: Response = s3._get_bucket_request_payment(bucket)
+            return answer
+        return original(bucket, query_params)
+
+    return list_objects
 
 
 # --- encoding-type=url ------------------------------------------------------------------------------------------------

@@ -1,0 +1,285 @@
+"""`modelctl up` interrupted, killed, called twice at once, and asked to remove a model that has inputs waiting."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError
+
+from e2e.conftest import MODELCTL, Command, client
+from e2e.test_modelctl import SCAN
+from modelctl import packages, paths, terraform
+from modelctl.errors import UserError
+from modelctl.local.layout import Layout
+from modelctl.local.stack import LocalStack
+
+MODEL = """\
+  {name}:
+    artifact: {checkout}/models/digits/artifact
+    runtime: litert
+    version: "1"
+    memory_mb: {memory_mb}
+    input: {{format: image, size: [8, 8], mode: L, scale: 0.00392157}}
+    output: {{labels: labels.txt}}
+"""
+
+
+@dataclass
+class Checkout:
+    """A local stack of its own, used from a shell that is set up for another account."""
+
+    folder: Path
+    home: Path = field(init=False)
+    registry: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.home = self.folder / "stack"
+        self.registry = self.folder / "registry.yaml"
+        (self.folder / ".aws").mkdir()
+        (self.folder / ".aws" / "config").write_text("[default]\nuse_fips_endpoint = true\nregion = eu-west-1\n")
+
+    @property
+    def shell(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "MODELYARD_STACK": str(self.home),
+            "HOME": str(self.folder),
+            "AWS_PROFILE": "of-another-account",
+            "AWS_CA_BUNDLE": str(self.folder / "nowhere.pem"),
+            "AWS_ENDPOINT_URL": "https://localhost:1",
+            "AWS_ACCESS_KEY_ID": "AKIAOFANOTHERACCOUNT",
+            "AWS_USE_FIPS_ENDPOINT": "true",
+            "HTTPS_PROXY": "http://127.0.0.1:1",
+            "TF_WORKSPACE": "production",
+        }
+
+    def names(self, **memory_mb: int) -> None:
+        """Write a registry that names these models."""
+        models = [MODEL.format(name=name, checkout=paths.CHECKOUT, memory_mb=mb) for name, mb in memory_mb.items()]
+        self.registry.write_text("version: 1\nmodels:\n" + "".join(models))
+
+    def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":
+        """Start modelctl as a shell would: it and what it starts are one process group, which Ctrl-C goes to."""
+        command = [str(MODELCTL), *map(str, arguments)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=self.shell, stdout=pipe, stderr=pipe, text=True, process_group=0)
+
+    def run(self, *arguments: str | Path) -> Command:
+        return ended(self.start(*arguments))
+
+    def start_up(self) -> "subprocess.Popen[str]":
+        return self.start("up", "--registry", self.registry)
+
+    def up(self) -> Command:
+        return ended(self.start_up())
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a shell has after `modelctl env`."""
+        exported: dict[str, str] = self.run("env", "--json").document
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
+        return kept | exported
+
+    def has_queue(self, model: str) -> bool:
+        """Whether Terraform has asked for the queue of this model; it then waits for 25 s until it is there."""
+        # While the server is being ended or started it does not answer.
+        with suppress(UserError, BotoCoreError):
+            sqs = client(LocalStack(self.home).environment(), "sqs")
+            return bool(sqs.list_queues(QueueNamePrefix=f"modelyard-{model}").get("QueueUrls"))
+        return False
+
+
+def ended(process: "subprocess.Popen[str]") -> Command:
+    out, err = process.communicate(timeout=300)
+    return Command(process.returncode, out, err)
+
+
+def wait_for(what: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 60
+    while not what():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def reached(process: "subprocess.Popen[str]", phase: str) -> str:
+    """Wait until modelctl says that it does this; return all that it has said."""
+    said = ""
+    while f"{phase} ..." not in said:
+        line = process.stderr.readline() if process.stderr else ""
+        assert line, said
+        said += line
+    return said
+
+
+def interrupted(process: "subprocess.Popen[str]") -> Command:
+    """Press Ctrl-C."""
+    os.killpg(process.pid, signal.SIGINT)
+    return ended(process)
+
+
+def assert_interrupted(done: Command) -> None:
+    assert done.status == 130, done.err
+    assert "Traceback" not in done.err
+    assert done.err.splitlines()[-1] == "error: interrupted"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    # Here and not in the shell of the tests, whose proxy leads nowhere.
+    packages.build()
+    checkout = Checkout(tmp_path_factory.mktemp("up"))
+    yield checkout
+    LocalStack(checkout.home).stop()
+
+
+@pytest.fixture(scope="module")
+def deployed(checkout: Checkout) -> Checkout:
+    """Two models, applied at last after Ctrl-C in every phase and a kill."""
+    checkout.names(seven=512, other=512)
+
+    # While it validates and packages, while the server starts, while Terraform is made ready.
+    process = checkout.start_up()
+    wait_for(checkout.home.with_name(".stack.lock").exists, process)
+    assert_interrupted(interrupted(process))
+    for phase in ("starting the local stack", "terraform init"):
+        process = checkout.start_up()
+        reached(process, phase)
+        assert_interrupted(interrupted(process))
+
+    # While it applies, when Terraform is let finish; and a kill, when it cannot.
+    for end in (signal.SIGINT, signal.SIGKILL):
+        process = checkout.start_up()
+        reached(process, "terraform apply")
+        wait_for(lambda: checkout.has_queue("seven"), process)
+        if end == signal.SIGINT:
+            done = interrupted(process)
+            assert_interrupted(done)
+            assert "Terraform finishes what is under way and saves its state" in done.err
+            assert "aws_sqs_queue" in (checkout.home / "state" / "local" / "terraform.tfstate").read_text()
+        else:
+            process.kill()
+            process.communicate()
+
+    last = checkout.up()
+    assert last.status == 0, last.err
+    assert "was not finished, and nobody has used the local stack: it starts anew" in last.err
+    return checkout
+
+
+def test_after_every_interruption_up_works_again(deployed: Checkout) -> None:
+    again = deployed.up()
+    assert again.status == 0, again.err
+    assert "terraform apply: nothing to change" in again.err
+    for model in ("seven", "other"):
+        predicted = deployed.run("predict", model, SCAN, "--json")
+        assert predicted.status == 0, predicted.err
+
+
+def test_an_edit_of_the_registry_changes_what_it_names_only(deployed: Checkout) -> None:
+    root = terraform.Root({**deployed.env, **terraform.QUIET})
+    deployed.names(seven=640, other=512)
+    edited = planned(root)
+    assert edited
+    assert [address for address in edited if not address.startswith('module.model["seven"].')] == []
+
+    deployed.names(seven=512, other=512, third=512)
+    added = planned(root)
+    assert 'module.model["third"].aws_lambda_function.inference' in added
+    # The bucket has one notification resource, which names the queues of all.
+    assert [address for address in added if '["third' not in address and "notification" not in address] == []
+
+    deployed.names(seven=512, other=512)
+    assert planned(root) == []
+
+
+def planned(root: terraform.Root) -> list[str]:
+    """Addresses of all resources that an apply would change."""
+    command = [terraform.binary(), f"-chdir={root.folder}", "plan", "-no-color", "-refresh=false"]
+    done = subprocess.run(command, env=dict(root.env), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    return [line.split()[1] for line in lines if line.startswith("# ") and ("will be" in line or "must be" in line)]
+
+
+def test_a_model_is_not_removed_while_inputs_are_in_its_queue(deployed: Checkout) -> None:
+    env = deployed.env
+    s3, sqs, functions = client(env, "s3"), client(env, "sqs"), client(env, "lambda")
+    url = sqs.get_queue_url(QueueName="modelyard-other")["QueueUrl"]
+    (mapping,) = functions.list_event_source_mappings(FunctionName="modelyard-other:live")["EventSourceMappings"]
+    functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+    inputs = next(name for name in bucket_names(s3) if name.startswith("modelyard-inputs-"))
+    for number in range(2):
+        s3.put_object(Bucket=inputs, Key=f"other/{number}.png", Body=SCAN.read_bytes())
+    received: list[Any] = []
+    deadline = time.monotonic() + 20
+    while not received:
+        assert time.monotonic() < deadline
+        received = sqs.receive_message(QueueUrl=url, VisibilityTimeout=600, MaxNumberOfMessages=1).get("Messages", [])
+    deployed.names(seven=512)
+
+    # Two at once: the second waits for the first, and each says the same.
+    first, second = (
+        deployed.start("up", "--registry", deployed.registry),
+        deployed.start("up", "--registry", deployed.registry),
+    )
+    refused = [ended(first), ended(second)]
+
+    assert [done.status for done in refused] == [1, 1]
+    assert sum("another modelctl is changing this local stack: waiting" in done.err for done in refused) == 1
+    for done in refused:
+        line = done.err.splitlines()[-1]
+        assert line.startswith("error: the registry no longer names other, but its queue holds inputs")
+        assert "1 waiting, 1 being served. Nothing was changed" in line
+        assert "aws sqs purge-queue --queue-url" in line
+    assert functions.get_function(FunctionName="modelyard-other")
+
+    # The way out that the message names.
+    sqs.purge_queue(QueueUrl=url)
+    # And a Ctrl-C once more, when half of it is gone.
+    process = deployed.start_up()
+    wait_for(lambda: not deployed.has_queue("other"), process)
+    assert_interrupted(interrupted(process))
+    changed = deployed.up()
+    assert changed.status == 0, changed.err
+    assert changed.err.splitlines()[-1].endswith("serves seven")
+    assert deployed.run("predict", "seven", SCAN).status == 0
+    names = [found["FunctionName"] for found in functions.list_functions()["Functions"]]
+    assert "modelyard-seven" in names
+    assert "modelyard-other" not in names
+    # Its inputs are the user's, and stay.
+    assert s3.head_object(Bucket=inputs, Key="other/0.png")
+
+
+def bucket_names(s3: Any) -> list[str]:
+    return [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+
+
+def test_a_model_that_is_not_there_cannot_be_copied_again(deployed: Checkout) -> None:
+    done = deployed.run("up", "--resync", "sevn")
+    assert done.status == 1
+    assert "there is no model 'sevn' to copy again" in done.err.splitlines()[-1]
+
+
+def test_after_its_server_was_killed_up_makes_everything_anew(deployed: Checkout) -> None:
+    """Last of all: it leaves nothing to work with."""
+    os.kill(int(Layout(deployed.home).pid.read_text()), signal.SIGKILL)
+    said = deployed.run("status").err
+    assert "modelctl up" in said
+    assert len(said.splitlines()) == 1
+
+    process = deployed.start_up()
+    reached(process, "terraform apply")
+    wait_for(lambda: deployed.has_queue("seven"), process)
+    assert_interrupted(interrupted(process))
+
+    down = deployed.run("down")
+    assert down.status == 0, down.err
+    assert not deployed.home.exists()
