@@ -11,11 +11,9 @@ from rich.table import Table
 
 # Progress never goes to standard output, so that `--json` prints one document there and nothing else.
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
-_out = Console(highlight=False)
-
-_UNBOUNDED = _out.options.update(width=1_000_000)
 
 _LOG_EVERY_S = 10
+_UNBOUNDED = 1_000_000
 
 
 def note(text: str) -> None:
@@ -59,8 +57,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Seque
         grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*map(escape, row))
-    # Off a terminal there is no width to fit, and a folded cell would break whatever reads the lines.
-    _out.print(grid, width=None if _out.is_terminal else _out.measure(grid, options=_UNBOUNDED).maximum)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # There is no width to fit, and a folded cell would break whatever reads the lines.
+        console.width = console.measure(grid, options=console.options.update(width=_UNBOUNDED)).maximum
+    console.print(grid)
     sys.stdout.flush()
 
 

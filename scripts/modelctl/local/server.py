@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import uuid
 from pathlib import Path
 from typing import NoReturn
@@ -21,6 +22,7 @@ from modelctl.local import sandbox
 from modelctl.local.layout import ACCOUNT, MAX_ENVIRONMENTS, REGION, Layout, write_secret
 
 _OPERATOR = "modelyard-operator"
+_IN_VAIN = "the process that started this server has ended"
 
 
 def main() -> int:
@@ -30,7 +32,7 @@ def main() -> int:
     os.umask(0o022)
     # Held as long as a process of the server lives; `LocalStack.running` looks at it.
     lock = os.open(layout.home, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    _take(lock)
     layout.pid.write_text(str(os.getpid()))
     isolated = _can_isolate()
     if not isolated:
@@ -42,6 +44,18 @@ def main() -> int:
         _serve(layout, environment, isolated=True)
 
     return sandbox.fork_and_wait(serve)
+
+
+def _take(lock: int) -> None:
+    """Lock `lock`; another server may be about to end. Exit if nobody waits for this one any more."""
+    while not _started_in_vain():
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+        else:
+            return
+    sys.exit(_IN_VAIN)
 
 
 def _can_isolate() -> bool:
@@ -87,7 +101,7 @@ def _serve(layout: Layout, environment: Path, *, isolated: bool) -> NoReturn:
     # A certificate that is of no use shall end the server before anybody takes its address.
     config.create_ssl_context()
     if _started_in_vain():
-        sys.exit("the process that started this server has ended")
+        sys.exit(_IN_VAIN)
     write_secret(layout.operator_key, _operator())
     write_secret(layout.address, {"port": port, "instance": uuid.uuid4().hex, "isolated": isolated})
 
