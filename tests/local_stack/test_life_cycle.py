@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -318,7 +319,9 @@ try:
 finally:
     stack.stop()
 """
-    script = REACHABLE.format(home=Path.home(), paths=f"'{sys.base_prefix}' '{paths.CHECKOUT}'", stash=open_folder)
+    script = REACHABLE.format(
+        home=pwd.getpwuid(0).pw_dir, paths=f"'{sys.base_prefix}' '{paths.CHECKOUT}'", stash=open_folder
+    )
     command = ["unshare", "--mount", "sh", "-ec", script, "sh", *AS_NOBODY, *starting(open_folder / "home", then=then)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd="/")
     assert done.stdout == "served\n", done.stderr
@@ -367,6 +370,7 @@ def test_functions_on_a_full_disk_fail_with_words_that_say_so(open_folder: Path)
     home = open_folder / "home"
     then = """
 import os
+import pwd
 try:
     from local_stack.support import Cloud
     cloud = Cloud(stack.environment())
