@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.conftest import Modelctl, Platform
+from e2e.conftest import Modelctl, Platform, run_modelctl
 from e2e.test_modelctl import SCAN
 from modelctl import paths, terraform
 
@@ -59,6 +59,16 @@ def test_a_second_plan_is_empty(exported: dict[str, str]) -> None:
     ]
     done = subprocess.run(command, env=exported, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_shell_that_spoke_to_another_account_speaks_to_the_local_stack_alone(exported: dict[str, str]) -> None:
+    assert "AWS_PROFILE" not in exported
+
+
+def test_an_endpoint_of_one_service_is_unset_too(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://127.0.0.1:1")
+    (unset,) = [line for line in run_modelctl(platform.home, "env").out.splitlines() if line.startswith("unset ")]
+    assert "AWS_ENDPOINT_URL_S3" in unset.split()
 
 
 def test_what_env_exports_can_be_taken_back(modelctl: Modelctl) -> None:

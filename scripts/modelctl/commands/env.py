@@ -2,17 +2,18 @@
 
 import argparse
 import os
-import re
 import shlex
 
 from modelctl import console, worlds
 from modelctl.commands.arguments import Commands, command, print_json
 
 # What a user's shell may hold of another account or endpoint; it would win over, or mix with, what is exported.
-FOREIGN = re.compile(
-    r"AWS_(DEFAULT_)?PROFILE|AWS_(SESSION|SECURITY)_TOKEN|AWS_ENDPOINT_URL_\w+|AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
-    r"|AWS_USE_(FIPS|DUALSTACK)_ENDPOINT|TF_CLI_ARGS\w*"
+FOREIGN = (
+    *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"),
+    *("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "TF_CLI_ARGS"),
 )
+# The same for one service or one command each: as many as there are.
+FOREIGN_PREFIXES = ("AWS_ENDPOINT_URL_", "TF_CLI_ARGS_")
 
 
 def add_to(commands: Commands) -> None:
@@ -36,6 +37,5 @@ def run(called: argparse.Namespace) -> int:
         return 0
     for name, value in exports.items():
         console.out(f"export {name}={shlex.quote(value)}")
-    for name in filter(FOREIGN.fullmatch, sorted(os.environ)):
-        console.out(f"unset {name}")
+    console.out("unset " + " ".join((*FOREIGN, *(name for name in os.environ if name.startswith(FOREIGN_PREFIXES)))))
     return 0
