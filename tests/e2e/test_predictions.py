@@ -1,6 +1,5 @@
 """Registry entry, apply, upload, prediction: the main job on real parts."""
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -8,20 +7,15 @@ from typing import Any
 
 import pytest
 
+import demo
 from e2e.conftest import Modelctl, Platform, wait_until_empty
 from modelctl import paths
-
-INPUTS = 10
 
 
 def samples(model: str) -> dict[Path, list[str]]:
     """Held-out inputs with the true label of each of their records."""
-    folder = paths.CHECKOUT / "models" / model / "samples"
-    true: dict[Path, list[str]] = {}
-    with (folder / "expected.csv").open(newline="") as lines:
-        for line in csv.DictReader(lines):
-            true.setdefault(folder / line["file"], []).append(line["label"])
-    return dict(list(true.items())[:INPUTS])
+    chosen = demo.samples(paths.CHECKOUT / "models" / model / "samples")
+    return {sample.file: list(sample.labels) for sample in chosen}
 
 
 @pytest.mark.parametrize("model", ["digits", "digits-tf", "wine"])
