@@ -17,7 +17,7 @@ from modelctl.errors import UserError
 
 
 def binary() -> str:
-    """The path of the Terraform binary: the user's own, else the one that the set-up fetched.
+    """The path of the Terraform binary: the one that the set-up fetched where the user's own is missing or too old.
 
     Raises:
         UserError: there is none.

@@ -128,8 +128,11 @@ def _key(model: Model, file: Path) -> str:
 
 
 def _upload(deployed: Deployment, file: Path, key: str) -> Upload:
-    with file.open("rb") as body:
-        answer = deployed.s3.put_object(Bucket=deployed.inputs, Key=key, Body=body)
+    try:
+        with file.open("rb") as body:
+            answer = deployed.s3.put_object(Bucket=deployed.inputs, Key=key, Body=body)
+    except OSError as problem:
+        raise UserError(f"{file} cannot be read: {problem.strerror}") from problem
     return Upload(file, key, answer["VersionId"])
 
 
