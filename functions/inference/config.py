@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from inference.limits import Limits
 
 #: The one variant of a model without a canary.
 VARIANT = "stable"
@@ -12,7 +14,7 @@ VARIANT = "stable"
 
 @dataclass(frozen=True)
 class InputConfig:
-    """How an input becomes an array: `input` of the registry entry."""
+    """How an input becomes an array: `input` and `limits` of the registry entry."""
 
     format: str
     #: Height and width in pixels; None: as the model's signature says.
@@ -21,6 +23,14 @@ class InputConfig:
     mode: str | None = None
     #: Pixel values, 0 to 255, are multiplied by it; None: they stay.
     scale: float | None = None
+    #: Per channel, what is subtracted from the scaled pixels and what the rest is divided by; empty: nothing.
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    #: Where the model has a pixel's channels: last (NHWC) or first (NCHW).
+    layout: str = "NHWC"
+    #: Names of the columns of CSV in the model's order; empty: they count as they stand.
+    columns: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,10 @@ class OutputConfig:
     labels: str | None = None
     #: How many labels a prediction lists; None: all.
     top_k: int | None = None
+    #: The least score of a label that a prediction lists; None: all.
+    threshold: float | None = None
+    #: What makes scores of the output (softmax, sigmoid); None: it is the scores.
+    activation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,8 +86,18 @@ def read(environment: Mapping[str, str]) -> Config:
             size=(int(size[0]), int(size[1])) if size else None,
             mode=source.get("mode"),
             scale=source.get("scale"),
+            mean=tuple(source.get("mean") or ()),
+            std=tuple(source.get("std") or ()),
+            layout=source.get("layout") or "NHWC",
+            columns=tuple(source.get("columns") or ()),
+            limits=Limits(**model.get("limits") or {}),
         ),
-        output=OutputConfig(labels=target.get("labels"), top_k=target.get("top_k")),
+        output=OutputConfig(
+            labels=target.get("labels"),
+            top_k=target.get("top_k"),
+            threshold=target.get("threshold"),
+            activation=target.get("activation"),
+        ),
         prefixes=tuple(model.get("prefixes") or ()),
         suffixes=tuple(model.get("suffixes") or ()),
         artifact=Path(environment["MODELYARD_WEIGHTS"]) / model["digest"],

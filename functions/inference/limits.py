@@ -1,5 +1,7 @@
 """How large one input may be. A larger one is refused with a result that says so, and is never read whole."""
 
+from dataclasses import dataclass
+
 from inference.runtimes import memory_mb
 
 #: Bytes of one object, and of what a compressed one holds.
@@ -13,6 +15,21 @@ MAX_PIXELS = 50_000_000
 
 #: Instances in one input, each of which gets a prediction.
 MAX_RECORDS = 10_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one input of a model may have: `limits` of its registry entry, or what holds for every model."""
+
+    #: Bytes of the object.
+    bytes: int = MAX_BYTES
+    #: Bytes of what a compressed object holds.
+    decompressed_bytes: int = MAX_BYTES
+    #: Width times height of an image.
+    pixels: int = MAX_PIXELS
+    #: Instances, each of which gets a prediction.
+    records: int = MAX_RECORDS
+
 
 #: Inputs of a queue batch that are in memory at the same time, and the bytes of their objects.
 GROUP_INPUTS = 64

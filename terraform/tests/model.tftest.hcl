@@ -28,6 +28,7 @@ variables {
     route        = { prefixes = ["digits/", "scans/"], suffixes = [".png"] }
     input        = { format = "image", size = [8, 8], mode = "L", scale = 0.0625 }
     output       = { labels = "labels.txt" }
+    limits       = { records = 100 }
     memory_mb    = 1024
     timeout_s    = 60
     ephemeral_mb = 512
@@ -62,7 +63,8 @@ run "a_model" {
       runtime   = "litert"
       signature = "serving_default"
       input     = { format = "image", size = [8, 8], mode = "L", scale = 0.0625 }
-      output    = { labels = "labels.txt", top_k = null }
+      output    = { labels = "labels.txt" }
+      limits    = { records = 100 }
       prefixes  = ["digits/", "scans/"]
       suffixes  = [".png"]
     }

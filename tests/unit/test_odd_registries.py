@@ -123,7 +123,23 @@ VALUES = {
             "suffixes": st.lists(st.sampled_from([".png", ".jpg", "=@(1)", "."]), max_size=2, unique=True),
         },
     ),
-    "output": st.sampled_from([{}, {"labels": "labels.txt"}, {"labels": "labels.txt", "top_k": 1000}, {"top_k": None}]),
+    "output": st.sampled_from(
+        [
+            {},
+            {"labels": "labels.txt"},
+            {"labels": "labels.txt", "top_k": 1000, "threshold": 1, "activation": "sigmoid"},
+            {"top_k": None, "threshold": None},
+        ]
+    ),
+    "limits": st.fixed_dictionaries(
+        {},
+        optional={
+            "bytes": st.none() | st.integers(1, 64 * 2**20),
+            "decompressed_bytes": st.integers(1, 5 * 2**30),
+            "pixels": st.none() | st.integers(1, 10**9),
+            "records": st.integers(1, 10**6),
+        },
+    ),
     "memory_mb": st.integers(128, 10240),
     "timeout_s": st.integers(1, 900),
     "ephemeral_mb": st.integers(512, 10240),
@@ -138,7 +154,9 @@ VALUES = {
     "input": st.sampled_from(
         [
             {},
-            {"format": "csv"},
+            {"format": "csv", "columns": ["a", "${b}"]},
+            {"format": "text"},
+            {"format": "image", "mode": "RGB", "mean": [0.485, 0, -1e300], "std": [1, 1e-300, 2], "layout": "NCHW"},
             {"format": "image", "size": [1, 8192], "mode": "RGBA", "scale": 1e-300},
             {"format": "image", "size": None, "mode": None, "scale": 10**300},
         ]

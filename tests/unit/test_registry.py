@@ -93,8 +93,9 @@ def test_load_gives_every_field_with_its_default() -> None:
         "runtime": "litert",
         "signature": "serving_default",
         "route": {"prefixes": ["digits/"], "suffixes": []},
-        "input": {"format": "json", "size": None, "mode": None, "scale": None},
-        "output": {"labels": None, "top_k": None},
+        "input": {"format": "json"} | dict.fromkeys(("size", "mode", "scale", "mean", "std", "layout", "columns")),
+        "output": dict.fromkeys(("labels", "top_k", "threshold", "activation")),
+        "limits": dict.fromkeys(("bytes", "decompressed_bytes", "pixels", "records")),
         "memory_mb": 1024,
         "timeout_s": 60,
         "ephemeral_mb": 512,
@@ -111,12 +112,19 @@ def test_defaults_are_merged_key_by_key_and_null_takes_one_away() -> None:
     models = registry.load(REGISTRIES / "valid/defaults.yaml")
 
     merged = models["merged"]
-    assert merged["input"] == {"format": "image", "size": [16, 24], "mode": "L", "scale": 0.5}
+    assert {field: value for field, value in merged["input"].items() if value is not None} == {
+        "format": "image",
+        "size": [16, 24],
+        "mode": "RGB",
+        "scale": 0.5,
+        "mean": [1, 2.5, 3],
+        "std": [1, 1, 1],
+    }
     assert merged["batch"] == {"size": 4, "window_s": 0}
     assert merged["env"] == {"LOG_LEVEL": "DEBUG", "PLACE": "north", "COLOUR": "blue"}
     assert merged["tags"] == {"team": "vision", "owner": "ann"}
-    assert models["taken-away"]["input"] == {"format": "csv", "size": None, "mode": None, "scale": None}
-    assert models["taken-away"]["output"] == {"labels": None, "top_k": None}
+    assert {field for field, value in models["taken-away"]["input"].items() if value is not None} == {"format"}
+    assert set(models["taken-away"]["output"].values()) == {None}
 
 
 def test_memory_follows_the_runtime_unless_it_is_given() -> None:

@@ -140,8 +140,9 @@ resource "aws_lambda_function" "inference" {
         digest    = var.model.digest
         runtime   = var.model.runtime
         signature = var.model.signature
-        input     = var.model.input
-        output    = var.model.output
+        input     = { for field, value in var.model.input : field => value if value != null }
+        output    = { for field, value in var.model.output : field => value if value != null }
+        limits    = { for field, value in var.model.limits : field => value if value != null }
         prefixes  = var.model.route.prefixes
         suffixes  = var.model.route.suffixes
       })

@@ -26,14 +26,26 @@ variable "model" {
     files       = map(object({ source = string, sha256 = string }))
     route       = object({ prefixes = list(string), suffixes = list(string) })
     input = object({
-      format = string
-      size   = optional(list(number))
-      mode   = optional(string)
-      scale  = optional(number)
+      format  = string
+      size    = optional(list(number))
+      mode    = optional(string)
+      scale   = optional(number)
+      mean    = optional(list(number))
+      std     = optional(list(number))
+      layout  = optional(string)
+      columns = optional(list(string))
     })
     output = object({
-      labels = optional(string)
-      top_k  = optional(number)
+      labels     = optional(string)
+      top_k      = optional(number)
+      threshold  = optional(number)
+      activation = optional(string)
+    })
+    limits = object({
+      bytes              = optional(number)
+      decompressed_bytes = optional(number)
+      pixels             = optional(number)
+      records            = optional(number)
     })
     memory_mb    = number
     timeout_s    = number

@@ -22,8 +22,9 @@ locals {
         {
           name     = name
           digest   = sha256("")
-          input    = { for field in ["format", "size", "mode", "scale"] : field => model["input.${field}"] }
-          output   = { for field in ["labels", "top_k"] : field => model["output.${field}"] }
+          input    = { for field in keys(local.rules_of_keys.input) : field => model["input.${field}"] if model["input.${field}"] != null }
+          output   = { for field in keys(local.rules_of_keys.output) : field => model["output.${field}"] if model["output.${field}"] != null }
+          limits   = { for field in keys(local.rules_of_keys.limits) : field => model["limits.${field}"] if model["limits.${field}"] != null }
           prefixes = model["route.prefixes"]
           suffixes = model["route.suffixes"]
         },
@@ -46,9 +47,12 @@ locals {
     for tag in concat(["modelyard", "model", "name"], [for key in keys(model) : trimprefix(key, "tags.") if startswith(key, "tags.")]) : lower(tag)
   ] }
 
+  # Channels of a pixel by mode; without one the model's signature tells them.
+  _channels = { L = [1], RGB = [3], RGBA = [4], any = [1, 3, 4] }
+
   # A comparison with a value that is null, because it breaks a rule of its own, does not evaluate: then nothing is wrong here.
   model_problems = flatten([for name, model in local.merged : [
-    for check in [
+    for check in concat([
       {
         fails = !can(model.runtime)
         field = ""
@@ -65,24 +69,9 @@ locals {
         says  = "its queue would have the name of the dead-letter queue of model \"${trimsuffix(name, "-dlq")}\"; choose another name"
       },
       {
-        fails = model["input.size"] != null && model["input.format"] != null && model["input.format"] != "image"
-        field = ".input.size"
-        says  = "is for format image only; leave it out"
-      },
-      {
-        fails = model["input.mode"] != null && model["input.format"] != null && model["input.format"] != "image"
-        field = ".input.mode"
-        says  = "is for format image only; leave it out"
-      },
-      {
-        fails = model["input.scale"] != null && model["input.format"] != null && model["input.format"] != "image"
-        field = ".input.scale"
-        says  = "is for format image only; leave it out"
-      },
-      {
-        fails = model["output.top_k"] != null && model["output.labels"] == null && !can(local._broken_leaves["models.${name}/output.labels"])
-        field = ".output.top_k"
-        says  = "needs output.labels: without labels a prediction is the raw output"
+        fails = try(length(model["input.mean"]) != length(model["input.std"]), false)
+        field = ".input.std"
+        says  = try("must have as many numbers as input.mean, ${length(model["input.mean"])}, not ${length(model["input.std"])}", "")
       },
       {
         fails = try(model["batch.size"] > 10 && model["batch.window_s"] < 1, false)
@@ -97,7 +86,7 @@ locals {
       {
         fails = local._environment_bytes[name] > local._limits.environment_bytes
         field = ".env"
-        says  = "the environment would have ${local._environment_bytes[name]} bytes with the platform's own variables; Lambda allows ${local._limits.environment_bytes}"
+        says  = "the environment would have ${local._environment_bytes[name]} bytes with the platform's own variables, which hold route, input, output and limits; Lambda allows ${local._limits.environment_bytes}"
       },
       {
         # The deployment's own tags are Modelyard, Model and Name.
@@ -110,7 +99,35 @@ locals {
         field = ".route"
         says  = "the role's policy, which names each prefix with each suffix, would have about ${local._policy_characters[name]} characters; IAM allows ${local._limits.policy_characters}, so use fewer or shorter ones"
       },
-    ] : { path = "models.${name}${check.field}", at = "models.${name}${check.field}", message = check.says } if check.fails
+      ], [for field in ["size", "mode", "scale", "mean", "std", "layout"] :
+      {
+        fails = model["input.${field}"] != null && model["input.format"] != null && model["input.format"] != "image"
+        field = ".input.${field}"
+        says  = "is for format image only; leave it out"
+      }
+      ], [for field in ["mean", "std"] :
+      {
+        fails = try(!contains(local._channels[coalesce(model["input.mode"], "any")], length(model["input.${field}"])), false)
+        field = ".input.${field}"
+        says = try(format("must have one number per channel, %s%s, not %d",
+          join(" or ", local._channels[coalesce(model["input.mode"], "any")]),
+          model["input.mode"] == null ? "" : " with mode ${model["input.mode"]}",
+          length(model["input.${field}"]),
+        ), "")
+      }
+      ], [for field in ["top_k", "threshold", "activation"] :
+      {
+        fails = model["output.${field}"] != null && model["output.labels"] == null && !can(local._broken_leaves["models.${name}/output.labels"])
+        field = ".output.${field}"
+        says  = "needs output.labels: without labels a prediction is the raw output"
+      }
+      ], [for field in ["bytes", "decompressed_bytes"] :
+      {
+        fails = try(model["limits.${field}"] > model.memory_mb * 1048576 / 2, false)
+        field = ".limits.${field}"
+        says  = try("must be at most half of the function's memory, ${model.memory_mb * 1048576 / 2} bytes, not ${model["limits.${field}"]}; raise memory_mb", "")
+      }
+    ]) : { path = "models.${name}${check.field}", at = "models.${name}${check.field}", message = check.says } if check.fails
   ]])
 
   _reserved = sum(concat([0], [for name, model in local.merged : model["concurrency.reserved"] if model["concurrency.reserved"] != null]))

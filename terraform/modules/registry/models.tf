@@ -21,15 +21,22 @@ locals {
       suffixes = compact(model["route.suffixes"])
     }
     input = {
-      format = model["input.format"]
-      size   = model["input.size"] == null ? null : tolist([for index in [0, 1] : try(model["input.size"][index], 0)])
-      mode   = tostring(model["input.mode"])
-      scale  = tonumber(model["input.scale"])
+      format  = model["input.format"]
+      size    = model["input.size"] == null ? null : tolist([for index in [0, 1] : try(model["input.size"][index], 0)])
+      mode    = tostring(model["input.mode"])
+      scale   = tonumber(model["input.scale"])
+      mean    = model["input.mean"] == null ? null : tolist(try([for number in model["input.mean"] : tonumber(number)], [0]))
+      std     = model["input.std"] == null ? null : tolist(try([for number in model["input.std"] : tonumber(number)], [0]))
+      layout  = tostring(model["input.layout"])
+      columns = model["input.columns"] == null ? null : tolist(try([for column in model["input.columns"] : tostring(column)], [""]))
     }
     output = {
-      labels = tostring(model["output.labels"])
-      top_k  = tonumber(model["output.top_k"])
+      labels     = tostring(model["output.labels"])
+      top_k      = tonumber(model["output.top_k"])
+      threshold  = tonumber(model["output.threshold"])
+      activation = tostring(model["output.activation"])
     }
+    limits       = { for field in keys(local.rules_of_keys.limits) : field => tonumber(model["limits.${field}"]) }
     memory_mb    = model.memory_mb
     timeout_s    = model.timeout_s
     ephemeral_mb = model.ephemeral_mb

@@ -15,7 +15,11 @@ run "gives_the_normal_form" {
   assert {
     condition = (
       output.models["digits"].route == { prefixes = tolist(["digits/", "scans/digits/"]), suffixes = tolist([".png", ".json"]) }
-      && output.models["digits"].input == { format = "image", size = tolist([8, 8]), mode = "L", scale = 0.0625 }
+      && output.models["digits"].input == {
+        format = "image", size = tolist([8, 8]), mode = "L", scale = 0.0625, mean = tolist([0.5]), std = tolist([0.25]), layout = "NCHW", columns = tolist(["a", "b c"])
+      }
+      && output.models["digits"].output == { labels = "labels.txt", top_k = 2, threshold = 0.5, activation = "softmax" }
+      && output.models["digits"].limits == { bytes = 134217728, decompressed_bytes = tonumber(null), pixels = 1000000000, records = 100 }
       && output.models["digits"].concurrency == { maximum = 2, reserved = 890 }
     )
     error_message = "A model's own values must come out as they are."
