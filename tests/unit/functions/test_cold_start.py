@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from modelctl import paths
+from modelctl.runtime_api import run_handler
 from unit.functions.fake_s3 import RESULTS, FakeS3
-from unit.functions.loopback import access, run_handler, served_s3
+from unit.functions.loopback import access, served_s3
 
 HEAVY = {"boto3", "botocore", "urllib3", "tensorflow", "keras", "PIL", "concurrent.futures", "http.client", "sqlite3"}
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
+from modelctl.runtime_api import run_handler
 from unit.functions.fake_s3 import FakeS3
-from unit.functions.loopback import access, run_handler, served_s3
+from unit.functions.loopback import access, served_s3
 from weights_sync import artifact, publish
 from weights_sync.artifact import Artifact, ArtifactError
 from weights_sync.publish import PublishError
