@@ -29,7 +29,10 @@ from modelctl import console, environments, paths, programs
 from modelctl.errors import UserError
 
 # What a layer must be able to import with nothing but Python around it, by runtime.
-_LAYERS = {"litert": ("ai_edge_litert.interpreter", "numpy", "PIL.Image")}
+_LAYERS = {
+    "litert": ("ai_edge_litert.interpreter", "numpy", "PIL.Image"),
+    "onnx": ("onnxruntime", "numpy", "PIL.Image"),
+}
 # Too large for a layer: an image on AWS, and on the local stack code that names a Python environment.
 IMAGES = ("tensorflow",)
 _RUNTIMES = (*_LAYERS, *IMAGES)
@@ -55,6 +58,16 @@ _LEFT_OUT = (
     "python/tqdm*",
     "python/numpy/distutils/*",
     "python/numpy/f2py/*",
+    "python/onnxruntime/backend/*",
+    "python/onnxruntime/capi/libonnxruntime.so*",  # for programs in C; the Python module holds all of it
+    "python/onnxruntime/datasets/*",
+    "python/onnxruntime/quantization/*",
+    "python/onnxruntime/tools/*",
+    "python/onnxruntime/transformers/*",
+    "python/flatbuffers*",  # only what is left out of both runtimes needs these three
+    "python/google/*",
+    "python/packaging*",
+    "python/protobuf*",
 )
 
 # Function and layers together: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html

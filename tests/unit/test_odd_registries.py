@@ -162,7 +162,9 @@ VALUES = {
         ]
     ),
 }
-ARTIFACTS = st.sampled_from([("litert", "litert"), ("litert/model.tflite", "litert"), ("keras", "tensorflow")])
+ARTIFACTS = st.sampled_from(
+    [("litert", "litert"), ("litert/model.tflite", "litert"), ("keras", "tensorflow"), ("onnx", "onnx")]
+)
 MODEL = st.builds(
     lambda artifact, fields: {"artifact": str(REGISTRIES / "artifacts" / artifact[0]), "runtime": artifact[1]} | fields,
     ARTIFACTS,

@@ -20,6 +20,7 @@ import pytest
 from modelctl import packages, paths, terraform
 from modelctl.cli import main
 from modelctl.errors import UserError
+from unit.functions.onnx_artifacts import graph
 
 MAGIC_NUMBER_313 = (3571).to_bytes(2, "little") + b"\r\n"
 EM_X86_64, EM_AARCH64 = 62, 183  # e_machine of the ELF header
@@ -55,8 +56,15 @@ class Yard:
         return folder
 
 
-def layer(manifest: packages.Manifest) -> packages.Package:
-    return manifest["layers"]["litert"]["x86_64"]
+LAYERS = ["litert", "onnx"]
+
+
+def layer(manifest: packages.Manifest, runtime: str = "litert") -> packages.Package:
+    return manifest["layers"][runtime]["x86_64"]
+
+
+def all_of(manifest: packages.Manifest) -> list[packages.Package]:
+    return list(packages.contents(manifest).values())
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +119,7 @@ def test_the_manifest_lies_beside_the_packages_and_names_all_of_them(built: tupl
     assert manifest["target"] == "local"
     assert manifest["python"] == f"{sys.version_info.major}.{sys.version_info.minor}"
     assert set(manifest["code"]) == {"inference", "inference-tensorflow", "weights_sync"}
-    named = {package["file"] for package in (*manifest["code"].values(), layer(manifest))}
+    named = {package["file"] for package in all_of(manifest)}
     assert {path.name for path in yard.packages.glob("*.zip")} == named
 
 
@@ -136,9 +144,12 @@ def test_tensorflow_code_names_an_environment_that_is_there(built: tuple[Yard, p
     assert (environment / "bin" / "python").exists()
 
 
-def test_a_layer_lies_below_python_without_what_no_function_needs(built: tuple[Yard, packages.Manifest]) -> None:
+@pytest.mark.parametrize("runtime", LAYERS)
+def test_a_layer_lies_below_python_without_what_no_function_needs(
+    runtime: str, built: tuple[Yard, packages.Manifest]
+) -> None:
     yard, manifest = built
-    with yard.open(layer(manifest)) as archive:
+    with yard.open(layer(manifest, runtime)) as archive:
         names = archive.namelist()
         unzipped = sum(entry.file_size for entry in archive.infolist())
     assert all(name.startswith("python/") for name in names)
@@ -149,7 +160,7 @@ def test_a_layer_lies_below_python_without_what_no_function_needs(built: tuple[Y
 
 def test_entries_say_nothing_of_when_and_by_whom_they_were_made(built: tuple[Yard, packages.Manifest]) -> None:
     yard, manifest = built
-    for package in (*manifest["code"].values(), layer(manifest)):
+    for package in all_of(manifest):
         with yard.open(package) as archive:
             entries = archive.infolist()
         assert [entry.filename for entry in entries] == sorted(entry.filename for entry in entries)
@@ -159,7 +170,7 @@ def test_entries_say_nothing_of_when_and_by_whom_they_were_made(built: tuple[Yar
 
 def test_every_module_is_compiled(built: tuple[Yard, packages.Manifest]) -> None:
     yard, manifest = built
-    for package in (*manifest["code"].values(), layer(manifest)):
+    for package in all_of(manifest):
         with yard.open(package) as archive:
             names = set(archive.namelist())
             for source in (Path(name) for name in names if name.endswith(".py")):
@@ -194,6 +205,19 @@ print(model.get_signature_runner("serving_default")(scan=scan)["output_0"].shape
     assert bare(program, unpacked / "python") == "(1, 10)\n"
 
 
+def test_the_onnx_layer_alone_runs_a_model(built: tuple[Yard, packages.Manifest], tmp_path: Path) -> None:
+    yard, manifest = built
+    unpacked = yard.unpack(layer(manifest, "onnx"), tmp_path)
+    model = graph("(float[N, 3] x) => (float[N, 3] y) { y = Add(x, x) }").SerializeToString()
+    program = f"""
+import numpy as np
+import onnxruntime
+session = onnxruntime.InferenceSession({model!r}, providers=["CPUExecutionProvider"])
+print(session.run(None, {{"x": np.ones((1, 3), np.float32)}})[0].tolist())
+"""
+    assert bare(program, unpacked / "python") == "[[2.0, 2.0, 2.0]]\n"
+
+
 def test_terraform_accepts_what_was_built(built: tuple[Yard, packages.Manifest], tmp_path: Path) -> None:
     assert problems(built[0], tmp_path) == []
 
@@ -225,7 +249,7 @@ def test_a_runtime_that_was_not_asked_for_stays_while_it_is_up_to_date(
 
 
 def test_an_unknown_runtime_is_refused(yard: Yard) -> None:
-    with pytest.raises(UserError, match="no runtime 'onnxx': expected litert or tensorflow"):
+    with pytest.raises(UserError, match="no runtime 'onnxx': expected litert or onnx or tensorflow"):
         yard.build(["litert", "onnxx"])
 
 
@@ -274,12 +298,13 @@ def test_what_is_for_aws_is_for_its_python_and_processors(for_aws: tuple[Yard, p
     assert manifest["python"] == "3.13"
     assert set(manifest["code"]) == {"inference", "weights_sync"}
     for architecture, machine in {"x86_64": EM_X86_64, "arm64": EM_AARCH64}.items():
-        with yard.open(manifest["layers"]["litert"][architecture]) as archive:
-            libraries = {name: archive.read(name) for name in archive.namelist() if re.search(r"\.so(\.|$)", name)}
-        assert {content[:4] for content in libraries.values()} == {b"\x7fELF"}
-        assert {int.from_bytes(content[18:20], "little") for content in libraries.values()} == {machine}
-        versions = set(re.findall(r"\.cpython-(\d+)", " ".join(libraries)))
-        assert versions == {"313"}
+        for runtime in LAYERS:
+            with yard.open(manifest["layers"][runtime][architecture]) as archive:
+                libraries = {name: archive.read(name) for name in archive.namelist() if re.search(r"\.so(\.|$)", name)}
+            assert {content[:4] for content in libraries.values()} == {b"\x7fELF"}
+            assert {int.from_bytes(content[18:20], "little") for content in libraries.values()} == {machine}
+            versions = set(re.findall(r"\.cpython-(\d+)", " ".join(libraries)))
+            assert versions == {"313"}
 
 
 def test_what_is_for_aws_is_compiled_by_its_python(for_aws: tuple[Yard, packages.Manifest]) -> None:
@@ -297,7 +322,7 @@ def test_what_is_for_aws_fits_into_a_function(for_aws: tuple[Yard, packages.Mani
     yard, manifest = for_aws
     with yard.used():
         _, code = packages.sizes(manifest["code"]["inference"])
-        for package in manifest["layers"]["litert"].values():
+        for package in (package for runtime in LAYERS for package in manifest["layers"][runtime].values()):
             zipped, unzipped = packages.sizes(package)
             assert code + unzipped < 250_000_000
             assert zipped < 50_000_000
@@ -313,9 +338,12 @@ def test_packages_for_aws_are_the_same_bytes_in_another_folder(
 @pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="the layer runs on Linux on x86_64 only"
 )
-def test_a_layer_for_aws_runs_in_its_python(for_aws: tuple[Yard, packages.Manifest], tmp_path: Path) -> None:
-    unpacked = for_aws[0].unpack(layer(for_aws[1]), tmp_path)
-    program = "import sys, numpy, PIL.Image, ai_edge_litert.interpreter; print(sys.version_info[:2])"
+@pytest.mark.parametrize("runtime", LAYERS)
+def test_a_layer_for_aws_runs_in_its_python(
+    runtime: str, for_aws: tuple[Yard, packages.Manifest], tmp_path: Path
+) -> None:
+    unpacked = for_aws[0].unpack(layer(for_aws[1], runtime), tmp_path)
+    program = f"import sys, {', '.join(packages._LAYERS[runtime])}; print(sys.version_info[:2])"
     assert bare(program, unpacked / "python", packages._aws().python) == "(3, 13)\n"
 
 
@@ -361,7 +389,7 @@ def test_the_command_shows_what_is_there_also_when_nothing_was_to_do(
     assert re.fullmatch(r"layer litert x86_64 +\d+\.\d MB +\d+\.\d MB", next(row for row, _ in rows if "layer" in row))
 
 
-@pytest.mark.parametrize("runtime", ["litert", "tensorflow"])
+@pytest.mark.parametrize("runtime", ["litert", "onnx", "tensorflow"])
 def test_runtimes_have_the_versions_that_the_tests_run_on(runtime: str) -> None:
     tested = versions(paths.CHECKOUT / "requirements.lock")
     packaged = versions(paths.FUNCTIONS / "inference" / "requirements" / f"{runtime}.txt")
@@ -383,7 +411,7 @@ def bare(program: str, folder: Path, python: str = sys.executable) -> str:
 def problems(
     yard: Yard, folder: Path, *, local_stack: bool = True, runtime_images: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Ask Terraform's module of the packages what keeps models of both runtimes from running on what was built."""
+    """Ask Terraform's module of the packages what keeps models of every runtime from running on what was built."""
     variables = {
         "manifest_file": str(yard.packages / "manifest.json"),
         "functions_dir": str(yard.functions),
@@ -392,6 +420,7 @@ def problems(
         "models": {
             "digits": {"runtime": "litert", "architecture": "x86_64"},
             "scans": {"runtime": "litert", "architecture": "arm64"},
+            "prices": {"runtime": "onnx", "architecture": "arm64"},
             "wine": {"runtime": "tensorflow", "architecture": "x86_64"},
         },
     }

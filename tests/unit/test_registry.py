@@ -131,7 +131,7 @@ def test_memory_follows_the_runtime_unless_it_is_given() -> None:
     models = registry.load(REGISTRIES / "valid/defaults.yaml")
 
     memory = {name: model["memory_mb"] for name, model in models.items()}
-    assert memory == {"merged": 3008, "taken-away": 3008, "other-runtime": 1024, "own-memory": 4096}
+    assert memory == {"merged": 3008, "taken-away": 3008, "other-runtime": 1024, "onnx": 1024, "own-memory": 4096}
 
 
 def test_digest_and_files_are_those_of_the_artifact_without_hidden_files() -> None:

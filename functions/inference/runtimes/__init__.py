@@ -5,6 +5,7 @@ Only the chosen runtime is imported: loading another's library would cost most o
 
 import importlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ MEMORY_PER_VCPU = 1769
 
 #: The signature of a model whose file names none: TensorFlow's own default.
 DEFAULT_SIGNATURE = "serving_default"
+
+#: How LiteRT and ONNX Runtime, which have no error of its own for it, say that memory ran out.
+_OUT_OF_MEMORY = re.compile(r"fail(ed|ure)? to alloc|allocation fail|could not allocate|bad_alloc|out of memory", re.I)
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,11 @@ def check_default_signature(file: Path, signature: str) -> None:
     """
     if signature != DEFAULT_SIGNATURE:
         raise ModelError(f"{file.name} names no signatures, so {signature!r} is not in it; leave the field out")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a library's error says that memory ran out, which is not the fault of the values."""
+    return isinstance(error, MemoryError) or bool(_OUT_OF_MEMORY.search(str(error)))
 
 
 def memory_mb() -> int:

@@ -4,7 +4,6 @@ Rows are run one at a time: on the few threads of a function a larger call costs
 that never changes is never planned anew.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,6 @@ from inference.errors import ModelError, PredictionError
 from inference.runtimes import Array, TensorSpec
 
 Details = Mapping[str, Any]
-
-#: How LiteRT and its delegates, which raise RuntimeError for everything, say that memory ran out.
-_OUT_OF_MEMORY = re.compile(r"fail(ed|ure)? to alloc|allocation fail|could not allocate|bad_alloc|out of memory", re.I)
 
 
 class LiteRtModel:
@@ -44,10 +40,8 @@ class LiteRtModel:
         quantized = {name: _quantize(tensors[name], details) for name, details in self._inputs.items()}
         try:
             outputs = self._call(**quantized)
-        except MemoryError as error:
-            raise ModelError(f"LiteRT ran out of memory: {error}") from error
-        except (RuntimeError, ValueError) as error:
-            if _OUT_OF_MEMORY.search(str(error)):
+        except (MemoryError, RuntimeError, ValueError) as error:
+            if runtimes.is_out_of_memory(error):
                 raise ModelError(f"LiteRT ran out of memory: {error}") from error
             raise PredictionError(f"the model failed on these values: {error}") from error
         return {name: _dequantize(outputs[name], details) for name, details in self._outputs.items()}

@@ -4,6 +4,7 @@ locals {
   # What each runtime takes: one file, at the top of the artifact.
   _model_files = {
     litert     = { pattern = "\\.tflite$", name = "one .tflite file" }
+    onnx       = { pattern = "\\.onnx$", name = "one .onnx file" }
     tensorflow = { pattern = "^saved_model\\.pb$|\\.keras$|\\.h5$", name = "saved_model.pb, or one .keras or .h5 file" }
   }
 

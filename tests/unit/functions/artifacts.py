@@ -1,4 +1,4 @@
-"""Real models, small ones, made with Keras and tf.function."""
+"""Real models, small ones, made with Keras, tf.function, scikit-learn and in ONNX's own notation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from unit.functions.onnx_artifacts import build_onnx
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,11 @@ class Artifacts:
     def folder(self, name: str) -> Path:
         """The folder of one artifact."""
         return self.root / name
+
+
+def runtime_of(artifact: str) -> str:
+    """The runtime of an artifact of these tests."""
+    return {"tflite": "litert", "onnx": "onnx"}.get(artifact.rpartition(".")[2], "tensorflow")
 
 
 def build(root: Path) -> Artifacts:
@@ -95,4 +102,5 @@ def build(root: Path) -> Artifacts:
         "total": function(lambda x: {"sum": tf.reduce_sum(x)}, "x", (3,)),
     }
     tf.saved_model.save(module, str(folder("signatures.saved_model")), signatures=signatures)
+    build_onnx(root, scans, two)
     return Artifacts(root, scans, two)

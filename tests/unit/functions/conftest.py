@@ -11,7 +11,7 @@ from inference import config as configuration
 from inference import s3
 from inference.config import Config
 from inference.predictor import Predictor
-from unit.functions.artifacts import Artifacts, build
+from unit.functions.artifacts import Artifacts, build, runtime_of
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3
 
 
@@ -33,7 +33,6 @@ def make_config(artifacts: Artifacts) -> Callable[..., Config]:
         labels: list[str] | None = None,
         **fields: Any,
     ) -> Config:
-        runtime = "litert" if artifact.endswith(".tflite") else "tensorflow"
         folder = artifacts.folder(artifact)
         if labels is not None:
             (folder / "labels.txt").write_text("\n".join(labels) + "\n")
@@ -41,7 +40,7 @@ def make_config(artifacts: Artifacts) -> Callable[..., Config]:
             "name": "digits",
             "version": "1",
             "digest": artifact,
-            "runtime": runtime,
+            "runtime": runtime_of(artifact),
             "signature": signature,
             "input": {"format": input_format, "size": None, "mode": None, "scale": None} | fields.pop("input", {}),
             "output": {"labels": None if labels is None else "labels.txt", "top_k": fields.pop("top_k", None)},

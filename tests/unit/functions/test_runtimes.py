@@ -12,12 +12,12 @@ from inference import runtimes
 from inference.errors import ModelError, PredictionError
 from inference.predictor import Predictor
 from inference.tensors import Instances
-from unit.functions.artifacts import Artifacts
+from unit.functions.artifacts import Artifacts, runtime_of
 
 SCANS = np.random.default_rng(3).random((5, 8, 8, 1), dtype=np.float32)
 
 
-@pytest.mark.parametrize("artifact", ["scans.tflite", "scans.saved_model", "scans.keras", "scans.h5"])
+@pytest.mark.parametrize("artifact", ["scans.tflite", "scans.onnx", "scans.saved_model", "scans.keras", "scans.h5"])
 def test_every_form_of_a_model_answers_as_keras_does(
     artifact: str, artifacts: Artifacts, make_predictor: Callable[..., Predictor]
 ) -> None:
@@ -31,7 +31,7 @@ def test_every_form_of_a_model_answers_as_keras_does(
     assert spec.dtype == np.float32
 
 
-@pytest.mark.parametrize("artifact", ["two.tflite", "two.saved_model", "two.keras"])
+@pytest.mark.parametrize("artifact", ["two.tflite", "two.onnx", "two.saved_model", "two.keras"])
 def test_several_inputs_and_outputs_go_by_name(
     artifact: str, artifacts: Artifacts, make_predictor: Callable[..., Predictor]
 ) -> None:
@@ -53,19 +53,21 @@ def test_a_quantized_model_takes_and_gives_real_numbers(
     np.testing.assert_allclose(next(iter(outputs.values())), expected, atol=0.02)
 
 
-def test_a_model_with_a_fixed_batch_of_one_serves_many(make_predictor: Callable[..., Predictor]) -> None:
-    predictor = make_predictor("double.tflite")
+@pytest.mark.parametrize("artifact", ["double.tflite", "double.onnx"])
+def test_a_model_with_a_fixed_batch_of_one_serves_many(artifact: str, make_predictor: Callable[..., Predictor]) -> None:
+    predictor = make_predictor(artifact)
     (spec,) = predictor.inputs
     assert spec.shape == (1, 3)
     rows = predictor.rows(Instances({spec.name: np.arange(6, dtype=np.float32).reshape(2, 3)}, 2))
     assert [next(iter(row.values())).tolist() for row in rows] == [[0, 2, 4], [6, 8, 10]]
 
 
-@pytest.mark.parametrize("count", [1, 64, 65, 200])
+@pytest.mark.parametrize("artifact", ["scans.saved_model", "scans.onnx"])
+@pytest.mark.parametrize("count", [1, 16, 64, 65, 200])
 def test_more_rows_than_one_call_takes_are_run_in_parts(
-    count: int, artifacts: Artifacts, make_predictor: Callable[..., Predictor]
+    artifact: str, count: int, artifacts: Artifacts, make_predictor: Callable[..., Predictor]
 ) -> None:
-    predictor = make_predictor("scans.saved_model")
+    predictor = make_predictor(artifact)
     (spec,) = predictor.inputs
     scans = np.random.default_rng(count).random((count, 8, 8, 1), dtype=np.float32)
     rows = predictor.rows(Instances({spec.name: scans}, count))
@@ -84,19 +86,17 @@ def test_the_signature_is_chosen_by_name(make_predictor: Callable[..., Predictor
 
 @pytest.mark.parametrize("artifact", ["scans.tflite", "scans.saved_model"])
 def test_a_signature_that_the_model_lacks_is_named_beside_those_it_has(artifact: str, artifacts: Artifacts) -> None:
-    runtime = "litert" if artifact.endswith("tflite") else "tensorflow"
     with pytest.raises(ModelError, match=r"no signature 'classify'; it has:? .*serving_default"):
-        runtimes.load(runtime, artifacts.folder(artifact), "classify")
+        runtimes.load(runtime_of(artifact), artifacts.folder(artifact), "classify")
 
 
-@pytest.mark.parametrize("artifact", ["scans.keras", "scans.h5", "double.tflite"])
+@pytest.mark.parametrize("artifact", ["scans.keras", "scans.h5", "scans.onnx", "double.tflite"])
 def test_a_file_without_signatures_has_the_default_one_only(
     artifact: str, artifacts: Artifacts, make_predictor: Callable[..., Predictor]
 ) -> None:
     assert make_predictor(artifact).inputs
-    runtime = "litert" if artifact.endswith("tflite") else "tensorflow"
     with pytest.raises(ModelError, match="names no signatures, so 'classify' is not in it"):
-        runtimes.load(runtime, artifacts.folder(artifact), "classify")
+        runtimes.load(runtime_of(artifact), artifacts.folder(artifact), "classify")
 
 
 @pytest.mark.parametrize("name", ["InvalidArgumentError", "OutOfRangeError"])
@@ -156,7 +156,7 @@ def test_values_that_an_op_refuses_are_the_inputs_fault(make_predictor: Callable
         predictor.outputs(Instances({"index": np.array([3], np.int32)}, 1))
 
 
-@pytest.mark.parametrize("runtime", ["litert", "tensorflow"])
+@pytest.mark.parametrize("runtime", ["litert", "onnx", "tensorflow"])
 def test_missing_weights_are_no_inputs_fault(runtime: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no weights at .*weights_sync"):
         runtimes.load(runtime, tmp_path / "absent", "serving_default")
@@ -165,7 +165,8 @@ def test_missing_weights_are_no_inputs_fault(runtime: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("runtime", "name"), [("litert", "m.tflite"), ("tensorflow", "m.keras"), ("tensorflow", "m.h5")]
+    ("runtime", "name"),
+    [("litert", "m.tflite"), ("onnx", "m.onnx"), ("tensorflow", "m.keras"), ("tensorflow", "m.h5")],
 )
 def test_a_file_that_is_no_model_is_refused_by_name(runtime: str, name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"not a model")

@@ -35,6 +35,28 @@ run "a_litert_model_runs_from_the_common_code_and_the_layer_of_its_architecture"
   }
 }
 
+run "models_of_two_runtimes_have_the_code_in_common_and_a_layer_each" {
+  command = plan
+
+  variables {
+    manifest_file = "./tests/fixtures/aws/manifest.json"
+    local_stack   = false
+    models = {
+      digits = { runtime = "litert", architecture = "x86_64" }
+      prices = { runtime = "onnx", architecture = "x86_64" }
+    }
+  }
+
+  assert {
+    condition     = output.models.prices == { image_uri = null, code = "inference", layer = "onnx-x86_64" }
+    error_message = "prices runs from ${jsonencode(output.models.prices)}."
+  }
+  assert {
+    condition     = output.layers["onnx-x86_64"].runtime == "onnx" && toset(keys(output.layers)) == toset(["litert-x86_64", "onnx-x86_64"])
+    error_message = "Uploaded: ${join(", ", keys(output.layers))}."
+  }
+}
+
 run "only_what_is_used_is_uploaded" {
   command = plan
 

@@ -43,7 +43,7 @@ run "gives_all_models_one_type" {
   }
 
   assert {
-    condition     = { for name, model in tomap(output.models) : name => model.memory_mb } == { merged = 3008, other-runtime = 1024, own-memory = 4096, taken-away = 3008 }
+    condition     = { for name, model in tomap(output.models) : name => model.memory_mb } == { merged = 3008, other-runtime = 1024, onnx = 1024, own-memory = 4096, taken-away = 3008 }
     error_message = "Models with and without optional fields must have the same type, and tensorflow its own default of memory."
   }
 

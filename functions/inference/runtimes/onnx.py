@@ -1,0 +1,132 @@
+"""ONNX Runtime: `.onnx` models, as PyTorch and scikit-learn are exported to.
+
+Small rows are run together, since there a call costs many times what a row does; rows as large as an image are run one
+at a time, since on the few threads of a function a larger call costs as much per row, and takes more memory.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as raised
+
+from inference import runtimes
+from inference.errors import ModelError, PredictionError
+from inference.runtimes import Array, TensorSpec
+
+#: One call takes at most so many rows, and so many bytes of inputs and outputs: what lies between them, for which ONNX
+#: Runtime takes memory by the row as well, stays small.
+ROWS_PER_CALL = 16
+BYTES_PER_CALL = 16 * 1024
+
+#: The types of tensors that numpy has too, by ONNX Runtime's names for them.
+_DTYPES = {
+    "string": "object",
+    "bool": "bool",
+    "float16": "float16",
+    "float": "float32",
+    "double": "float64",
+    **{name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
+}
+
+#: What is raised for values that fit the signature and that an op refuses; running out of memory is among it. Whatever
+#: else is raised (no kernel for an op, an internal error) would be raised for other values too.
+_REFUSED = (raised.InvalidArgument, raised.Fail, raised.RuntimeException, ValueError)
+
+
+_DECODE = np.frompyfunc(bytes.decode, 1, 1)
+_ENCODE = np.frompyfunc(str.encode, 1, 1)
+
+
+class OnnxModel:
+    """The graph of an `.onnx` file."""
+
+    def __init__(self, session: Any, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+        self._session = session
+        self.inputs = inputs
+        self.outputs = outputs
+        self.rows_per_call = _rows_per_call((*inputs, *outputs))
+
+    def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the graph once."""
+        names = [spec.name for spec in self.outputs]
+        try:
+            outputs = self._session.run(names, {spec.name: _given(tensors[spec.name]) for spec in self.inputs})
+        except _REFUSED as error:
+            if runtimes.is_out_of_memory(error):
+                raise ModelError(f"ONNX Runtime ran out of memory: {error}") from error
+            raise PredictionError(f"the model failed on these values: {error}") from error
+        except Exception as error:
+            raise ModelError(f"ONNX Runtime cannot run the model: {type(error).__name__}: {error}") from error
+        return dict(zip(names, map(_taken, outputs), strict=True))
+
+
+def load(artifact: Path, signature: str) -> OnnxModel:
+    """Load the `.onnx` file of an artifact; weights that it keeps in other files lie beside it.
+
+    Raises:
+        ModelError: there is no such file, it names no signatures and one is asked for, ONNX Runtime cannot load it, or
+            it takes or gives something else than tensors.
+    """
+    path = runtimes.single_file(artifact, (".onnx",))
+    if path is None:
+        raise ModelError(f"no .onnx file in {artifact}: the runtime onnx needs one")
+    runtimes.check_default_signature(path, signature)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = runtimes.threads()
+    # Threads that wait in a loop for work take the processor from what else the function does, and are billed.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # It keeps a plan for every shape of inputs that it ever saw.
+    options.enable_mem_pattern = False
+    # What it logs as an error, in colours and on several lines, it raises as well.
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ModelError(f"ONNX Runtime cannot load {path.name}: {error}") from error
+    # Without dimensions it is a single value or has any shape, and ONNX Runtime does not tell which: exporters give
+    # every input its shape, and leave out those of outputs that they do not know.
+    inputs = tuple(_spec(node, path.name, undimensioned=()) for node in session.get_inputs())
+    outputs = tuple(_spec(node, path.name, undimensioned=None) for node in session.get_outputs())
+    return OnnxModel(session, inputs, outputs)
+
+
+def _spec(node: Any, file: str, undimensioned: tuple[int, ...] | None) -> TensorSpec:
+    """The spec of an input or output; a dimension has a length, a name or nothing."""
+    kind = str(node.type)
+    if not kind.startswith("tensor("):
+        raise ModelError(
+            f"{file}: {node.name!r} is {kind}, and only tensors can be served; export the model with tensors only "
+            "(skl2onnx: options={'zipmap': False})"
+        )
+    dtype = _DTYPES.get(kind.removeprefix("tensor(").removesuffix(")"))
+    if dtype is None:
+        raise ModelError(f"{file}: {node.name!r} is {kind}, and numpy has no such type; export the model with another")
+    shape = tuple(length if isinstance(length, int) else None for length in node.shape)
+    return TensorSpec(node.name, shape or undimensioned, np.dtype(dtype))
+
+
+def _rows_per_call(specs: tuple[TensorSpec, ...]) -> int:
+    """How many rows one call takes; one where the batch is fixed, or the signature does not tell how large a row is."""
+    size = 0
+    for spec in specs:
+        if not spec.shape or spec.shape[0] is not None:
+            return 1
+        lengths = [length for length in spec.shape[1:] if length is not None]
+        if len(lengths) < len(spec.shape) - 1:
+            return 1
+        size += math.prod(lengths) * spec.dtype.itemsize
+    return min(ROWS_PER_CALL, max(1, BYTES_PER_CALL // max(1, size)))
+
+
+def _given(tensor: Array) -> Array:
+    """A tensor as ONNX Runtime takes it: its strings are text."""
+    return np.asarray(_DECODE(tensor), object) if tensor.dtype.kind == "O" else tensor
+
+
+def _taken(tensor: Array) -> Array:
+    """A tensor as the signature says: its strings are bytes."""
+    return np.asarray(_ENCODE(tensor), object) if tensor.dtype.kind == "O" else tensor
