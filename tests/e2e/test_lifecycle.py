@@ -1,5 +1,6 @@
 """`modelctl up` from nothing, up again, `terraform destroy`, `modelctl down`: what comes and that all of it goes."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -7,7 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from skl2onnx import to_onnx
+from sklearn.datasets import load_wine
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from e2e.conftest import client, run_modelctl, wait_until_empty
 from e2e.test_modelctl import SCAN
@@ -27,6 +34,14 @@ models:
     output: {{labels: labels.txt}}
 """
 
+CLASSIFIER = """\
+  wine:
+    artifact: classifier.onnx
+    runtime: onnx
+    version: "1"
+    input: {format: csv}
+"""
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
@@ -38,13 +53,20 @@ def test_up_serves_another_registry_a_second_up_changes_nothing_and_down_leaves_
     home: Path, tmp_path: Path
 ) -> None:
     registry = tmp_path / "registry.yaml"
-    registry.write_text(REGISTRY.format(checkout=paths.CHECKOUT, scale=1 / 255))
+    registry.write_text(REGISTRY.format(checkout=paths.CHECKOUT, scale=1 / 255) + CLASSIFIER)
+    bottles, expected = classifier_of_scikit_learn(tmp_path)
 
     up = run_modelctl(home, "up", "--registry", registry, "--json", timeout_s=600)
     assert up.status == 0, up.err
-    assert up.document["models"] == ["seven"]
+    assert up.document["models"] == ["seven", "wine"]
     predicted = run_modelctl(home, "predict", "seven", SCAN, "--json")
     assert predicted.status == 0, predicted.err
+    predicted = run_modelctl(home, "predict", "wine", bottles, "--json")
+    assert predicted.status == 0, predicted.err
+    assert [prediction["label"] for prediction in predicted.document["predictions"]] == expected
+    asked = json.dumps({"instances": np.loadtxt(bottles, delimiter=",").tolist()})
+    invoked = run_modelctl(home, "invoke", "wine", "--data", asked, "--json")
+    assert invoked.document["predictions"] == predicted.document["predictions"]
 
     again = run_modelctl(home, "up", timeout_s=600)
     assert again.status == 0, again.err
@@ -65,6 +87,17 @@ def test_up_serves_another_registry_a_second_up_changes_nothing_and_down_leaves_
 
     assert run_modelctl(home, "down").status == 0, "down of nothing is done at once"
     assert run_modelctl(home, "predict", "seven", SCAN).status == 1
+
+
+def classifier_of_scikit_learn(folder: Path) -> tuple[Path, list[int]]:
+    """Make an ONNX model with skl2onnx; returns a CSV file with a row for each of its classes, and these."""
+    bottles, classes = load_wine(return_X_y=True)
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(bottles, classes)
+    exported = to_onnx(model, bottles[:1].astype(np.float32), options={"zipmap": False})
+    (folder / "classifier.onnx").write_bytes(exported.SerializeToString())
+    rows = bottles[[0, 60, 177, 1]]
+    np.savetxt(folder / "bottles.csv", rows, delimiter=",")
+    return folder / "bottles.csv", [0, 1, 2, 0]
 
 
 def test_destroy_leaves_nothing_in_the_account_whatever_lies_in_the_buckets(home: Path, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from modelctl import paths
 from modelctl.runtime_api import run_handler
 from unit.functions.fake_s3 import RESULTS, FakeS3
@@ -34,13 +36,17 @@ DIRECT_CALL = (
 )
 
 
-def test_a_direct_call_of_a_litert_model_loads_numpy_and_litert_and_no_other_library(
-    environment: Callable[..., dict[str, str]],
+@pytest.mark.parametrize(
+    ("artifact", "runtime", "library"),
+    [("odds.tflite", "litert", "ai_edge_litert"), ("odds.onnx", "onnx", "onnxruntime")],
+)
+def test_a_direct_call_loads_numpy_and_the_library_of_the_runtime_and_no_other(
+    artifact: str, runtime: str, library: str, environment: Callable[..., dict[str, str]]
 ) -> None:
-    loaded = loaded_modules(environment("odds.tflite", "litert"), DIRECT_CALL)
+    loaded = loaded_modules(environment(artifact, runtime), DIRECT_CALL)
     assert not loaded & HEAVY
     third_party = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"__main__"}
-    assert {name for name in third_party if not name.startswith("_")} == {"ai_edge_litert", "inference", "numpy"}
+    assert {name for name in third_party if not name.startswith("_")} == {library, "inference", "numpy"}
 
 
 def test_a_tensorflow_function_does_not_load_tensorflow_while_init_may_take_ten_seconds_only(
