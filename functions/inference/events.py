@@ -7,12 +7,15 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
 from inference.errors import MessageError
+
+_SEQUENCER = re.compile("[0-9a-fA-F]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,26 @@ class UploadedObject:
     sequencer: str | None = None
     #: Bytes.
     size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what S3 cannot have said: events and results are read from outside.
+
+        Raises:
+            TypeError, ValueError: naming the field.
+        """
+        for name in ("bucket", "key", "version_id", "etag", "sequencer"):
+            value = getattr(self, name)
+            if value is None and name not in ("bucket", "key"):
+                continue
+            if not isinstance(value, str) or not value:
+                raise TypeError(f"the {name} has to be text")
+            # A lone surrogate, which JSON can hold, is no character of a key.
+            value.encode()
+        if self.sequencer is not None and not _SEQUENCER.fullmatch(self.sequencer):
+            raise ValueError("the sequencer has to be hexadecimal")
+        # Not a bool, which Python counts among the integers.
+        if self.size is not None and (type(self.size) is not int or self.size < 0):
+            raise ValueError("the size has to be a number of bytes")
 
     def is_folder_marker(self) -> bool:
         """Whether it is the empty object that the S3 console makes to show a folder."""
@@ -50,7 +73,7 @@ def uploaded_objects(body: str) -> list[UploadedObject]:
     """
     try:
         event = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MessageError(f"the message is not JSON ({error}); expected an S3 event") from error
     try:
         if event.get("Event") == "s3:TestEvent":
@@ -60,8 +83,13 @@ def uploaded_objects(body: str) -> list[UploadedObject]:
         if event.get("source") == "aws.s3":
             return [_from_eventbridge(event["detail"])] if event["detail-type"] == "Object Created" else []
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise MessageError(f"the message is no complete S3 event: {error!r}") from error
+        raise MessageError(f"the message is no complete S3 event: {repr(error)[:200]}") from error
     raise MessageError("the message is neither an S3 notification nor an S3 event of EventBridge")
+
+
+def version_id(named: str | None) -> str | None:
+    """The version that S3 names; "null" is every object that was written while its bucket kept no versions."""
+    return None if named in ("", "null") else named
 
 
 def _from_notification(record: Mapping[str, Any]) -> UploadedObject:
@@ -75,15 +103,13 @@ def _from_eventbridge(detail: Mapping[str, Any]) -> UploadedObject:
     return _uploaded_object(detail["bucket"]["name"], entry["key"], entry, entry.get("version-id"))
 
 
-def _uploaded_object(bucket: str, key: str, entry: Mapping[str, Any], version_id: str | None) -> UploadedObject:
-    etag, sequencer, size = entry.get("eTag", entry.get("etag")), entry.get("sequencer"), entry.get("size")
-    if sequencer is not None:
-        int(sequencer, 16)
+def _uploaded_object(bucket: str, key: str, entry: Mapping[str, Any], version: str | None) -> UploadedObject:
+    etag = entry.get("eTag", entry.get("etag"))
     return UploadedObject(
         bucket=bucket,
         key=key,
-        version_id=version_id or None,
+        version_id=version_id(version),
         etag=etag.strip('"') if etag else None,
-        sequencer=sequencer or None,
-        size=None if size is None else int(size),
+        sequencer=entry.get("sequencer"),
+        size=entry.get("size"),
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference import s3
 from inference.errors import NotFoundError, StorageError, TooLargeError
-from inference.events import UploadedObject
+from inference.events import UploadedObject, version_id
 from inference.limits import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def fetch(client: "S3Client", uploaded: UploadedObject) -> tuple[UploadedObject,
         else:
             found = dataclasses.replace(
                 uploaded,
-                version_id=uploaded.version_id or response.get("VersionId"),
+                version_id=uploaded.version_id or version_id(response.get("VersionId")),
                 etag=uploaded.etag or response["ETag"].strip('"'),
                 size=len(body),
             )

@@ -1,11 +1,12 @@
 """One result object per input key, of the newest input, however often and in whatever order its events come."""
 
+import contextlib
 import datetime
 import hashlib
 import json
 import random
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from inference import s3
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 #: Longest key in bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _MAX_KEY_BYTES = 1024
 
+#: What is read of a result: it names its input first. A key's bytes, all of them escaped, take 6 KB.
+_HEAD_BYTES = 16 * 2**10
+
 #: Writes that are tried against other writers of the same key before the message goes back to the queue.
 _ATTEMPTS = 5
 
@@ -28,8 +32,10 @@ class CurrentResult:
     """The result that stands under a key now."""
 
     etag: str
-    #: None if it is not a result document; it is then written over.
-    document: dict[str, Any] | None
+    #: The input that it is of; None if it is not a result document, which is then written over.
+    uploaded: UploadedObject | None
+    #: The model's that made it.
+    digest: str | None
 
 
 def result_key(model: str, key: str) -> str:
@@ -72,22 +78,26 @@ def settles(current: CurrentResult | None, uploaded: UploadedObject, digest: str
     strings (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html). An event
     without one (an input put into the queue by hand) counts as newer.
     """
-    source = (current.document or {}).get("input") if current is not None else None
-    if current is None or current.document is None or not isinstance(source, dict):
+    if current is None or current.uploaded is None:
         return False
-    if _same_version(source, uploaded):
-        return current.document.get("digest") == digest
-    there, here = source.get("sequencer"), uploaded.sequencer
-    if not there or not here:
+    if _same_version(current.uploaded, uploaded):
+        return current.digest == digest
+    if current.uploaded.sequencer is None or uploaded.sequencer is None:
         return False
-    length = max(len(there), len(here))
-    return bool(there.ljust(length, "0").lower() > here.ljust(length, "0").lower())
+    there, here = _padded(current.uploaded.sequencer, uploaded.sequencer)
+    return there > here
 
 
-def _same_version(source: dict[str, Any], uploaded: UploadedObject) -> bool:
-    if source.get("version_id") and uploaded.version_id:
-        return bool(source["version_id"] == uploaded.version_id)
-    return source.get("sequencer") == uploaded.sequencer and source.get("etag") == uploaded.etag
+def _same_version(there: UploadedObject, here: UploadedObject) -> bool:
+    if there.version_id and here.version_id:
+        return there.version_id == here.version_id
+    sequencers = _padded(there.sequencer or "", here.sequencer or "")
+    return sequencers[0] == sequencers[1] and there.etag == here.etag
+
+
+def _padded(*sequencers: str) -> list[str]:
+    length = max(map(len, sequencers))
+    return [sequencer.ljust(length, "0").lower() for sequencer in sequencers]
 
 
 class ResultStore:
@@ -107,7 +117,8 @@ class ResultStore:
 
         try:
             response = self._client.get_object(Bucket=self._config.results, Key=result_key(self._config.name, key))
-            body = response["Body"].read()
+            with contextlib.closing(response["Body"]) as stream:
+                head = stream.read(_HEAD_BYTES)
         except ClientError as error:
             # Where S3 does not say why, the write's condition decides whether there is none.
             if s3.refusal(error) in (s3.Refusal.MISSING, s3.Refusal.UNEXPLAINED):
@@ -115,7 +126,7 @@ class ResultStore:
             raise StorageError(f"the result of {key} could not be read: {error}") from error
         except (BotoCoreError, OSError) as error:
             raise StorageError(f"the result of {key} could not be read: {error}") from error
-        return CurrentResult(response["ETag"], _parse(body))
+        return CurrentResult(response["ETag"], *_origin(head))
 
     def write(self, uploaded: UploadedObject, document: dict[str, Any], current: CurrentResult | None) -> bool:
         """Put an input's result in the place of `current`, unless another writer's settles it meanwhile.
@@ -154,9 +165,15 @@ class ResultStore:
             self._client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type, IfMatch=current.etag)
 
 
-def _parse(body: bytes) -> dict[str, Any] | None:
+def _origin(head: bytes) -> tuple[UploadedObject, str] | tuple[None, None]:
+    """The input and the digest that a result's beginning names; (None, None) if it is no result."""
+    # What follows them may be megabytes, and cut off. In a string these quotes would be escaped.
+    identity, found, _ = head.partition(b', "predictions": ')
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
+        document = json.loads(identity + b"}" if found else head)
+        source = document["input"]
+        return UploadedObject(**{field.name: source.get(field.name) for field in fields(UploadedObject)}), document[
+            "digest"
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        return None, None

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,17 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from botocore.response import StreamingBody
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from inference import batch
+from inference import batch, s3
 from inference.config import Config
 from inference.errors import ModelError
 from inference.predictor import Answer, Predictor
 from inference.results import result_key
+from inference.runtimes import Array
 from inference.tensors import Instances
-from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, denied, refusal
+from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, Stored, denied, refusal
+from unit.functions.s3_events import eventbridge, notification
 
 Announce = Callable[..., dict[str, Any]]
 Serve = Callable[..., list[str]]
@@ -251,10 +255,21 @@ def test_folder_markers_test_events_and_foreign_keys_are_passed_over(
     assert not any(bucket == RESULTS for bucket, _ in fake_s3.objects)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "nonsense",
+        "[" * 100_000,
+        eventbridge(7),  # type: ignore[arg-type]
+        eventbridge("digits/\ud800.json"),
+        notification("digits/b.json", size=float("inf")),
+    ],
+    ids=["no JSON", "nested deeply", "a number for a key", "a key that is no text", "an infinite size"],
+)
 def test_a_message_that_is_no_s3_event_goes_back_alone(
-    announce: Announce, serve: Serve, result: Callable[[str], Any]
+    body: str, announce: Announce, serve: Serve, result: Callable[[str], Any]
 ) -> None:
-    nonsense = {"messageId": "nonsense", "eventSource": "aws:sqs", "body": "nonsense"}
+    nonsense = {"messageId": "nonsense", "eventSource": "aws:sqs", "body": body}
     assert serve([nonsense, announce("digits/a.json", b"[0, 0, 0]")]) == ["nonsense"]
     assert result("digits/a.json")["predictions"]
 
@@ -382,6 +397,87 @@ def test_a_model_that_cannot_be_loaded_fails_the_call_so_that_the_queue_keeps_al
     with pytest.raises(ModelError, match="no weights"):
         serve([announce("digits/a.json", b"[0, 0, 0]")], digest="not-there")
     assert not any(bucket == RESULTS for bucket, _ in fake_s3.objects)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    messages=st.lists(
+        st.lists(st.sampled_from(("served", "refused", "not given", "not written")), min_size=1, max_size=3),
+        max_size=12,
+    ),
+    nonsense=st.integers(0, 2),
+)
+def test_exactly_those_messages_go_back_of_which_an_input_was_not_served(
+    messages: list[list[str]],
+    nonsense: int,
+    announce: Announce,
+    serve: Serve,
+    fake_s3: FakeS3,
+    result: Callable[[str], Any],
+) -> None:
+    """GIVEN messages of several inputs each WHEN S3 fails for some of the inputs THEN the others have their results."""
+    fake_s3.objects.clear()
+
+    def fail(bucket: str, key: str) -> None:
+        if bucket == INPUTS and "not given" in key:
+            raise refusal(503, "SlowDown")
+
+    def fail_to_write(_bucket: str, key: str) -> None:
+        if "not written" in key:
+            raise refusal(503, "SlowDown")
+
+    fake_s3.before_get, fake_s3.before_put = fail, fail_to_write
+    sent = [{"messageId": f"nonsense-{number}", "eventSource": "aws:sqs", "body": "{}"} for number in range(nonsense)]
+    for number, fates in enumerate(messages):
+        inputs = [
+            announce(f"digits/{number}-{place} {fate}.json", b"no JSON" if fate == "refused" else b"[0, 0, 0]")
+            for place, fate in enumerate(fates)
+        ]
+        records = [json.loads(announced["body"])["Records"][0] for announced in inputs]
+        sent.append(inputs[0] | {"messageId": f"message-{number}", "body": json.dumps({"Records": records})})
+    served = {"served", "refused"}
+    expected = [f"message-{number}" for number, fates in enumerate(messages) if not served.issuperset(fates)]
+    assert serve(sent) == sorted(expected) + [f"nonsense-{number}" for number in range(nonsense)]
+    for number, fates in enumerate(messages):
+        for place, fate in enumerate(fates):
+            document = result(f"digits/{number}-{place} {fate}.json")
+            assert (document is not None) == (fate in served)
+            assert document is None or ("error" in document) == (fate == "refused")
+
+
+# At once
+
+
+@pytest.mark.parametrize("step", ["before_get", "before_put"])
+def test_inputs_are_fetched_and_results_are_written_at_the_same_time(
+    step: str, announce: Announce, serve: Serve, fake_s3: FakeS3
+) -> None:
+    messages = [announce(f"digits/{index}.json", b"[0, 0, 0]") for index in range(s3.PARALLEL)]
+    # Nobody passes before all are there; otherwise it breaks, and nothing is served.
+    together = threading.Barrier(s3.PARALLEL, timeout=20)
+
+    def wait(bucket: str, _key: str) -> None:
+        if bucket == (INPUTS if step == "before_get" else RESULTS):
+            together.wait()
+
+    setattr(fake_s3, step, wait)
+    assert serve(messages) == []
+
+
+@pytest.mark.parametrize(("artifact", "calls"), [("odds.saved_model", [10]), ("odds.tflite", [1] * 10)])
+def test_a_batch_is_one_call_of_the_model_where_that_costs_less(
+    artifact: str, calls: list[int], announce: Announce, serve: Serve
+) -> None:
+    rows: list[int] = []
+
+    class Counted(Predictor):
+        def outputs(self, instances: Instances) -> dict[str, Array]:
+            rows.append(instances.count)
+            return super().outputs(instances)
+
+    messages = [announce(f"digits/{index}.json", b"[0, 0, 0]") for index in range(10)]
+    assert serve(messages, artifact, predictor=Counted) == []
+    assert rows == calls
 
 
 # A poison input: one that ends every invocation that takes it up
@@ -663,39 +759,34 @@ def test_what_is_no_result_document_is_written_over(
         assert result("digits/a.json")["predictions"] == [[0.5]]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    history=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3)), min_size=1, max_size=12),
-    batch_size=st.integers(1, 4),
-)
-def test_after_any_history_of_events_the_newest_input_seen_has_the_result(
-    history: list[tuple[int, int]],
-    batch_size: int,
-    announce: Announce,
-    serve: Serve,
-    fake_s3: FakeS3,
-    result: Callable[[str], Any],
+def test_of_a_result_only_the_beginning_is_read_which_says_whose_it_is(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
 ) -> None:
-    """GIVEN two keys with four versions each WHEN their events come in any order and number, in batches THEN ..."""
-    fake_s3.objects.clear()
-    bodies = [b"[0, 0, 0]", b"no JSON", b"[1, 1, 1]", b"[[0, 0, 0], [1, 1, 1]]"]
-    # Of several lengths, in S3's order: as if each were padded with zeros on its right.
-    sequencers = ["00A", "00a0001", "0A", "1"]
-    messages = {
-        (key, version): announce(f"digits/{key}.json", bodies[version], sequencer=sequencers[version])
-        for key in (0, 1)
-        for version in range(4)
-    }
-    for start in range(0, len(history), batch_size):
-        assert serve([messages[event] for event in history[start : start + batch_size]]) == []
-    for key in (0, 1):
-        seen = [version for event_key, version in history if event_key == key]
-        document = result(f"digits/{key}.json")
-        if not seen:
-            assert document is None
-        else:
-            assert document["input"]["sequencer"] == sequencers[max(seen)]
-            assert ("error" in document) == (max(seen) == 1)
+    rows = b"[" + b", ".join([b"[0, 0, 0]"] * 9_000) + b"]"
+    key = 'digits/", "predictions": .json'
+    message = announce(key, rows)
+    assert serve([message]) == []
+    written = fake_s3.current(RESULTS, f"digits/{key}.json")
+    assert written is not None
+    assert written.size > 2 * 2**14
+    read: list[int] = []
+
+    class Counted(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            data = super().read(size)
+            read.append(len(data))
+            return data
+
+    class Long(Stored):
+        def stream(self) -> StreamingBody:
+            return StreamingBody(Counted(self.body), self.size)
+
+    fake_s3.objects[RESULTS, f"digits/{key}.json"] = [Long(written.version_id, written.body)]
+    assert serve([message]) == []
+    assert len(fake_s3.objects[RESULTS, f"digits/{key}.json"]) == 1
+    assert sum(read) == 2**14
+    assert serve([announce(key, b"[0, 0, 0]")]) == []
+    assert result(key)["predictions"] == [[0.5]]
 
 
 # Keys

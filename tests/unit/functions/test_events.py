@@ -1,57 +1,12 @@
 """Which objects a queue message announces."""
 
 import json
-from typing import Any
 
 import pytest
 
 from inference.errors import MessageError
 from inference.events import UploadedObject, uploaded_objects
-
-
-def notification(key: str, event_name: str = "ObjectCreated:Put", **entry: Any) -> str:
-    """An S3 notification as S3 sends it, with the fields that do not matter left as AWS's documentation has them."""
-    s3_object = {"key": key, "size": 312, "eTag": "d41d8cd9", "versionId": "v1", "sequencer": "0A1B2C3D4E5F678901"}
-    record = {
-        "eventVersion": "2.1",
-        "eventSource": "aws:s3",
-        "awsRegion": "us-east-1",
-        "eventTime": "1970-01-01T00:00:00.000Z",
-        "eventName": event_name,
-        "s3": {
-            "s3SchemaVersion": "1.0",
-            "configurationId": "digits",
-            "bucket": {"name": "inputs", "arn": "arn:aws:s3:::inputs"},
-            "object": s3_object | entry,
-        },
-    }
-    return json.dumps({"Records": [record]})
-
-
-def eventbridge(key: str, detail_type: str = "Object Created") -> str:
-    """An S3 event as EventBridge delivers it."""
-    return json.dumps(
-        {
-            "version": "0",
-            "detail-type": detail_type,
-            "source": "aws.s3",
-            "region": "us-east-1",
-            "resources": ["arn:aws:s3:::inputs"],
-            "detail": {
-                "version": "0",
-                "bucket": {"name": "inputs"},
-                "object": {
-                    "key": key,
-                    "size": 5,
-                    "etag": "b1946ac9",
-                    "version-id": "v2",
-                    "sequencer": "00617F08299329D189",
-                },
-                "request-id": "N4N7GDK58NMKJ12R",
-                "reason": "PutObject",
-            },
-        }
-    )
+from unit.functions.s3_events import eventbridge, notification
 
 
 def test_a_notification_names_the_version_that_was_uploaded() -> None:
@@ -105,6 +60,13 @@ def test_what_announces_no_upload_asks_for_nothing(body: str) -> None:
     assert uploaded_objects(body) == []
 
 
+@pytest.mark.parametrize(
+    "body", [notification("a.png", versionId="null"), eventbridge("a.png", **{"version-id": "null"})]
+)
+def test_null_is_no_version_since_any_number_of_uploads_have_it(body: str) -> None:
+    assert uploaded_objects(body)[0].version_id is None
+
+
 def test_an_unversioned_bucket_leaves_the_version_open() -> None:
     record = json.loads(notification("digits/7.png"))
     del record["Records"][0]["s3"]["object"]["versionId"]
@@ -122,8 +84,20 @@ def test_an_unversioned_bucket_leaves_the_version_open() -> None:
         '{"Records": null}',
         '{"Records": [{"eventName": "ObjectCreated:Put"}]}',
         notification("digits/7.png", sequencer="not hexadecimal"),
+        notification("digits/7.png", sequencer="0x1F"),
+        notification("digits/7.png", sequencer=7),
         notification("digits/7.png", size="large"),
+        notification("digits/7.png", size=-1),
+        notification("digits/7.png", size=True),
+        notification("digits/7.png", size=float("inf")),
+        notification("digits/7.png", versionId=7),
+        notification("digits/7.png", eTag=["d41d8cd9"]),
+        notification(""),
+        eventbridge(7),  # type: ignore[arg-type]
+        eventbridge("digits/\ud800.png"),
         '{"source": "aws.s3", "detail-type": "Object Created"}',
+        pytest.param("[" * 100_000, id="nested deeply"),
+        pytest.param("9" * 5_000, id="a huge number"),
     ],
 )
 def test_a_message_that_is_no_s3_event_is_not_mistaken_for_one(body: str) -> None:
