@@ -293,7 +293,8 @@ def _attempt(step: Callable[[_Work], None], work: _Work) -> _Work:
     try:
         step(work)
     except InputError as error:
-        work.answer = error
+        # Without its traceback and cause, which hold what was decoded.
+        work.answer = type(error)(str(error))
     except Exception:
         logger.exception("not served; its message goes back to the queue", extra=_names(work))
         work.failed = True

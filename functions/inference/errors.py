@@ -5,9 +5,17 @@ text; the message is done. A `ServiceError` is nobody's input: the queue deliver
 model's `retries` it lies in the dead-letter queue.
 """
 
+#: Characters of what is said about an input: libraries quote what they read, which may be all of it.
+_LONGEST = 600
+
 
 class InputError(Exception):
     """The input cannot be served, now or later; the text is written for whoever uploaded it."""
+
+    def __init__(self, text: str) -> None:
+        # JSON can hold a lone surrogate, which no result can.
+        text = text.encode(errors="backslashreplace").decode()
+        super().__init__(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ...")
 
 
 class EmptyInputError(InputError):

@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -631,6 +632,17 @@ def test_the_tensors_that_are_in_memory_together_are_bounded(
     assert sum(held) == 7 * 4000 * 3 * 4
     assert len(held) > 1
     assert max(held) <= 2**20 / 8
+
+
+def test_of_an_input_that_was_refused_nothing_stays_in_memory(announce: Announce, serve: Serve) -> None:
+    size = 4 * 2**20
+    bodies = (b"\xff" * size, b"[" + b" " * size, b'"' + b"a" * size)
+    messages = [announce(f"digits/{index}.json.gz", gzip.compress(bodies[index % 3])) for index in range(30)]
+    tracemalloc.start()
+    assert serve(messages) == []
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * size
 
 
 # One current result
