@@ -19,7 +19,8 @@ from inference.config import Config
 from inference.errors import InputError, MessageError
 from inference.events import UploadedObject
 from inference.fetch import fetch
-from inference.limits import GROUP_BYTES, GROUP_INPUTS, held_tensor_bytes
+from inference.limits import GROUP_INPUTS, group_bytes, held_tensor_bytes, max_result_bytes
+from inference.predictions import Predictions
 from inference.predictor import Predictor
 from inference.results import CurrentResult, ResultStore, result_document, settles
 from inference.tensors import Instances
@@ -41,7 +42,7 @@ class _Work:
     current: CurrentResult | None = None
     body: bytes = b""
     instances: Instances | None = None
-    answer: list[Any] | InputError | None = None
+    answer: Predictions | InputError | None = None
     #: How many predictions it got.
     predictions: int = 0
     #: Its result, or a newer input's, stands already.
@@ -133,8 +134,8 @@ def _groups(works: Iterable[_Work]) -> Iterator[list[_Work]]:
     size = 0
     for work in works:
         # An event without a size may announce an object of any size: it goes alone.
-        length = GROUP_BYTES if work.uploaded.size is None else work.uploaded.size
-        if group and (len(group) == GROUP_INPUTS or size + length > GROUP_BYTES):
+        length = group_bytes() if work.uploaded.size is None else work.uploaded.size
+        if group and (len(group) == GROUP_INPUTS or size + length > group_bytes()):
             yield group
             group, size = [], 0
         group.append(work)
@@ -224,7 +225,7 @@ class _Server:
         started = time.perf_counter()
         self._look_up(work)
         if not work.settled:
-            work.uploaded, work.body = fetch(self._client, work.uploaded)
+            work.uploaded, work.body = fetch(self._client, work.uploaded, self._config.input.limits.bytes)
             work.fetch_ms = _milliseconds_since(started)
 
     def _decoded(self, fetched: Iterable[_Work]) -> Iterator[list[_Work]]:
@@ -243,15 +244,27 @@ class _Server:
         yield part
 
     def _answer(self, part: Sequence[_Work]) -> None:
-        """Predict, write and log."""
-        self._predict([work for work in part if work.is_open])
-        write = functools.partial(_attempt, functools.partial(self._write, batch_size=len(part)))
-        for work in _threads().map(write, part):
+        """Predict, write and log; what is predicted is written before more of it is than may be in memory."""
+        left = [work for work in part if work.is_open]
+        answered = [work for work in part if not work.is_open]
+        while left:
+            done = self._predict(left)
+            left = left[len(done) :]
+            answered += done
+            if sum(work.answer.size for work in answered if isinstance(work.answer, Predictions)) > max_result_bytes():
+                self._finish(answered, len(part))
+                answered = []
+        self._finish(answered, len(part))
+
+    def _finish(self, works: Sequence[_Work], batch_size: int) -> None:
+        """Write and log."""
+        write = functools.partial(_attempt, functools.partial(self._write, batch_size=batch_size))
+        for work in _threads().map(write, works):
             _log(work, self._config)
             # A batch may have thousands of messages: of what is written only the count stays in memory.
             work.body, work.instances = b"", None
-            if isinstance(work.answer, list):
-                work.predictions, work.answer = len(work.answer), []
+            if isinstance(work.answer, Predictions):
+                work.predictions, work.answer = work.answer.count, Predictions()
 
     def _decode(self, work: _Work) -> None:
         started = time.perf_counter()
@@ -259,20 +272,24 @@ class _Server:
         work.body = b""
         work.decode_ms = _milliseconds_since(started)
 
-    def _predict(self, works: Sequence[_Work]) -> None:
-        """Answer all in as few calls of the model as its runtime gains from; each is told its share of the time."""
-        together = works and self._predictor.gains_from_batches
-        for call in [works] if together else [[work] for work in works]:
-            if not self._deadline.has_time_for(len(call)):
-                _send_back(call)
-                continue
-            started = time.perf_counter()
-            with self._deadline.measured(len(call)):
-                answers = self._predictor.predict_all([work.instances for work in call if work.instances is not None])
-            share = _milliseconds_since(started) / len(call)
-            for work, answer in zip(call, answers, strict=True):
-                work.predict_ms = share
-                _attempt(functools.partial(_take_answer, answer), work)
+    def _predict(self, works: Sequence[_Work]) -> Sequence[_Work]:
+        """Answer the first ones, in a common call of the model where its runtime gains from that; gives those.
+
+        Each is told its share of the time.
+        """
+        call = works if self._predictor.gains_from_batches else works[:1]
+        if not self._deadline.has_time_for(len(call)):
+            _send_back(call)
+            return call
+        started = time.perf_counter()
+        with self._deadline.measured(len(call)):
+            answers = self._predictor.predict_all([work.instances for work in call if work.instances is not None])
+        share = _milliseconds_since(started) / len(answers)
+        # Not all of them where their answers are too large to be in memory together.
+        for work, answer in zip(call, answers, strict=False):
+            work.predict_ms = share
+            _attempt(functools.partial(_take_answer, answer), work)
+        return call[: len(answers)]
 
     def _write(self, work: _Work, batch_size: int) -> None:
         if work.answer is None:
@@ -308,7 +325,7 @@ def _send_back(works: Iterable[_Work]) -> None:
         work.failed = True
 
 
-def _take_answer(answer: list[Any] | Exception, work: _Work) -> None:
+def _take_answer(answer: Predictions | Exception, work: _Work) -> None:
     if isinstance(answer, Exception):
         raise answer
     work.answer = answer

@@ -5,7 +5,7 @@ import io
 import math
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,11 +17,13 @@ from inference.errors import (
     DecodeError,
     EmptyInputError,
     InputError,
+    ModelError,
+    ServiceError,
     ShapeError,
     TooLargeError,
     UnsupportedInputError,
 )
-from inference.limits import MAX_BYTES, MAX_PIXELS, MAX_RECORDS, MAX_TEXT_BYTES
+from inference.limits import Limits, max_text_bytes
 from inference.runtimes import Array, TensorSpec, takes_batches
 from inference.tensors import Instances, Specs
 
@@ -29,21 +31,25 @@ Decoder = Callable[[bytes, InputConfig, Specs], Instances]
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
+#: Bytes of a zip's list of what is in it, 46 and a name for each; read, it takes many times as much.
+_MAX_ZIP_DIRECTORY = 2**20
+
 
 def decode(key: str, body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """Turn an object into instances for the model's inputs.
 
     Raises:
         InputError: what is wrong with it.
+        ModelError: the model's registry entry does not fit its signature.
     """
     if not body:
         raise EmptyInputError("the object is empty")
     decoder, gzipped = _choose(key, config.format)
     try:
         if gzipped:
-            body = _decompress(body)
+            body = _decompress(body, config.limits)
         return decoder(body, config, specs)
-    except (InputError, MemoryError, ImportError):
+    except (InputError, ServiceError, MemoryError, ImportError):
         raise
     except Exception as error:
         # With its library there and memory enough, decoding has no part but the bytes: trying again does not help.
@@ -55,23 +61,21 @@ def _choose(key: str, input_format: str) -> tuple[Decoder, bool]:
     path = PurePosixPath(key.lower())
     gzipped = path.suffix == ".gz"
     suffix = PurePosixPath(path.stem).suffix if gzipped else path.suffix
-    if suffix in _IMAGE_SUFFIXES and input_format != "image":
+    if suffix in _IMAGE_SUFFIXES and input_format not in ("image", "raw"):
         raise UnsupportedInputError(f"an image ({suffix}), but this model takes {input_format}")
-    decoder = _BY_SUFFIX.get(suffix) or _BY_FORMAT.get(input_format)
-    if decoder is None:
-        raise UnsupportedInputError(f"no decoder for the suffix {suffix!r} and the input format {input_format!r}")
-    return decoder, gzipped
+    return _BY_SUFFIX.get(suffix) or _BY_FORMAT[input_format], gzipped
 
 
-def _decompress(body: bytes) -> bytes:
+def _decompress(body: bytes, limits: Limits) -> bytes:
+    most = limits.decompressed_bytes
     decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     parts, total = [], 0
     while body:
-        part = decompressor.decompress(body, MAX_BYTES + 1 - total)
+        part = decompressor.decompress(body, most + 1 - total)
         parts.append(part)
         total += len(part)
-        if total > MAX_BYTES:
-            raise TooLargeError(f"it decompresses to more than {MAX_BYTES} bytes")
+        if total > most:
+            raise TooLargeError(f"it decompresses to more than {most} bytes (limits.decompressed_bytes)")
         if not decompressor.eof:
             raise DecodeError("the gzip data ends too early")
         # A gzip file may be several one after another.
@@ -80,9 +84,14 @@ def _decompress(body: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _text(body: bytes) -> str:
-    if len(body) > MAX_TEXT_BYTES:
-        raise TooLargeError(f"{len(body)} bytes of text; an input may have {MAX_TEXT_BYTES}")
+def _parsed_text(body: bytes) -> str:
+    most = max_text_bytes()
+    if len(body) > most:
+        raise TooLargeError(f"{len(body)} bytes; JSON and CSV may have {most}, a 64th of the memory (memory_mb)")
+    return _decoded_text(body)
+
+
+def _decoded_text(body: bytes) -> str:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -92,47 +101,65 @@ def _text(body: bytes) -> str:
     return text
 
 
-def _json(body: bytes, _config: InputConfig, specs: Specs) -> Instances:
-    return tensors.from_document(tensors.parse(_text(body)), specs)
+def _json(body: bytes, config: InputConfig, specs: Specs) -> Instances:
+    return tensors.from_document(tensors.parse(_parsed_text(body)), specs, config.limits)
 
 
-def _json_lines(body: bytes, _config: InputConfig, specs: Specs) -> Instances:
+def _json_lines(body: bytes, config: InputConfig, specs: Specs) -> Instances:
+    """Every line a document of one instance; empty lines are passed over."""
+    rows: list[Any] = []
     # Not splitlines(): a JSON string may hold other characters that it takes for line ends.
-    lines = {number: line for number, line in enumerate(_text(body).split("\n"), start=1) if line.strip()}
-    if len(lines) > MAX_RECORDS:
-        raise TooLargeError(f"{len(lines)} lines; an input may have {MAX_RECORDS}")
-    rows = []
-    for number, line in lines.items():
+    for number, line in enumerate(io.StringIO(_parsed_text(body), newline="\n"), start=1):
+        if not line.strip():
+            continue
+        _check_record(rows, config.limits)
         try:
             rows.append(tensors.parse(line))
         except DecodeError as error:
             raise DecodeError(f"line {number}: {error}") from error
-    return tensors.from_rows(rows, specs, "lines")
+    return tensors.from_rows(rows, specs, "lines", config.limits)
 
 
-def _csv(body: bytes, _config: InputConfig, specs: Specs) -> Instances:
-    """Rows of finite numbers, or of strings where the input takes strings, with or without a header."""
+def _check_record(rows: Sequence[Any], limits: Limits) -> None:
+    """Refuse one more row, before it is read, than an input may have."""
+    if len(rows) >= limits.records:
+        raise TooLargeError(f"it has more than {limits.records} rows (limits.records)")
+
+
+def _csv(body: bytes, config: InputConfig, specs: Specs) -> Instances:
+    """Rows of finite numbers, or of strings where the input takes strings, with or without a header.
+
+    A model with several inputs has a column for each. One with one input takes the columns as they stand, or in the
+    order of its registry entry where that names them: then a header may have them in any order, and others beside them.
+    """
     _check_batch(specs, "rows of CSV")
-    rows = [row for row in csv.reader(io.StringIO(_text(body), newline=""), strict=True) if row]
-    header = _header(rows, specs)
-    if header is not None:
-        rows = rows[1:]
+    reader = (row for row in csv.reader(io.StringIO(_parsed_text(body), newline=""), strict=True) if row)
+    first = next(reader)
+    header = _header(first, config, specs)
+    rows = [] if header is not None else [first]
+    for row in reader:
+        _check_record(rows, config.limits)
+        rows.append(row)
     if not rows:
         raise EmptyInputError("it holds no row beside the header")
-    if len(rows) > MAX_RECORDS:
-        raise TooLargeError(f"{len(rows)} rows; an input may have {MAX_RECORDS}")
-    width = len(rows[0])
+    width = len(first)
     for index, row in enumerate(rows):
         if len(row) != width:
             raise ShapeError(f"row {index + 1} has {len(row)} columns, the first one {width}")
+    names = config.columns if len(specs) == 1 else tuple(spec.name for spec in specs)
+    if header is not None and names:
+        columns = [_column(header, name) for name in names]
+        rows = [[row[column] for column in columns] for row in rows]
+    elif len(specs) > 1:
+        raise DecodeError(f"the model has several inputs: the first row has to name their columns, {', '.join(names)}")
     if len(specs) == 1:
-        return tensors.stack({specs[0].name: _cells(rows, specs[0]).reshape(_row_shape(width, specs[0]))}, specs)
-    columns = _columns_by_name(header, specs)
-    arrays = {
-        spec.name: _cells([[row[column]] for row in rows], spec).reshape(_row_shape(1, spec))
-        for spec, column in zip(specs, columns, strict=True)
-    }
-    return tensors.stack(arrays, specs)
+        cells = {specs[0].name: _cells(rows, specs[0]).reshape(_row_shape(len(rows[0]), specs[0]))}
+    else:
+        cells = {
+            spec.name: _cells([[row[column]] for row in rows], spec).reshape(_row_shape(1, spec))
+            for column, spec in enumerate(specs)
+        }
+    return tensors.stack(cells, specs, config.limits)
 
 
 def _check_batch(specs: Specs, what: str) -> None:
@@ -140,22 +167,23 @@ def _check_batch(specs: Specs, what: str) -> None:
         raise UnsupportedInputError(f'{what} fits a signature with a batch; send this one {{"inputs": ...}} as JSON')
 
 
-def _header(rows: list[list[str]], specs: Specs) -> list[str] | None:
-    """The first row, if it names columns: the model's inputs, or anything but numbers where rows are numbers."""
-    if not rows:
-        return None
-    first = [cell.strip() for cell in rows[0]]
+def _header(first: list[str], config: InputConfig, specs: Specs) -> list[str] | None:
+    """The first row, if it names columns: the model's own, or anything but numbers where rows are numbers."""
+    cells = [cell.strip() for cell in first]
     if len(specs) > 1:
-        return first if {spec.name for spec in specs} <= set(first) else None
-    numeric = specs[0].dtype.kind in "fiu"
-    return first if numeric and not any(_is_number(cell) for cell in first) else None
+        return cells if {spec.name for spec in specs} <= set(cells) else None
+    # A row of numbers may hold a column's name by chance, where that is a number as well, but not all of them.
+    known = set(config.columns)
+    named = known and (known <= set(cells) or any(cell in known and not _is_number(cell) for cell in cells))
+    no_numbers = specs[0].dtype.kind in "fiu" and not any(_is_number(cell) for cell in cells)
+    return cells if named or no_numbers else None
 
 
-def _columns_by_name(header: list[str] | None, specs: Specs) -> list[int]:
-    names = ", ".join(spec.name for spec in specs)
-    if header is None:
-        raise DecodeError(f"the model has several inputs: the first row has to name their columns, {names}")
-    return [header.index(spec.name) for spec in specs]
+def _column(header: list[str], name: str) -> int:
+    if header.count(name) != 1:
+        found = "twice" if name in header else "nowhere"
+        raise DecodeError(f"the first row names the column {name!r} {found}; it has to name it once")
+    return header.index(name)
 
 
 def _cells(rows: list[list[str]], spec: TensorSpec) -> Array:
@@ -225,13 +253,19 @@ def _row_shape(width: int, spec: TensorSpec) -> tuple[int, ...]:
     return (-1, *shape)
 
 
-def _npy(body: bytes, _config: InputConfig, specs: Specs) -> Instances:
+def _numpy(body: bytes, config: InputConfig, specs: Specs) -> Instances:
+    """An array or several, as the content says: an .npz file is a zip."""
+    return (_npz if body.startswith(b"PK") else _npy)(body, config, specs)
+
+
+def _npy(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     if len(specs) > 1:
         raise DecodeError("an .npy file holds one array and the model has several inputs: use .npz")
-    return tensors.stack({specs[0].name: _read_npy(body)}, specs)
+    return tensors.stack({specs[0].name: _read_npy(body)}, specs, config.limits)
 
 
-def _npz(body: bytes, _config: InputConfig, specs: Specs) -> Instances:
+def _npz(body: bytes, config: InputConfig, specs: Specs) -> Instances:
+    _check_zip_directory(body)
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         found = archive.infolist()
         if len(found) == len(specs) == 1:
@@ -241,9 +275,23 @@ def _npz(body: bytes, _config: InputConfig, specs: Specs) -> Instances:
         missing = [spec.name for spec in specs if spec.name not in members]
         if missing:
             raise DecodeError(f"it lacks the arrays {', '.join(missing)}")
-        if sum(members[spec.name].file_size for spec in specs) > MAX_BYTES:
-            raise TooLargeError(f"its arrays take more than {MAX_BYTES} bytes")
-        return tensors.stack({spec.name: _read_npy(archive.read(members[spec.name])) for spec in specs}, specs)
+        most = config.limits.decompressed_bytes
+        if sum(members[spec.name].file_size for spec in specs) > most:
+            raise TooLargeError(f"its arrays take more than {most} bytes (limits.decompressed_bytes)")
+        arrays = {spec.name: _read_npy(archive.read(members[spec.name])) for spec in specs}
+    return tensors.stack(arrays, specs, config.limits)
+
+
+def _check_zip_directory(body: bytes) -> None:
+    """Refuse a zip with a list of contents so long that it was made to fill the memory.
+
+    Its size stands in the zip's last record, or in one before that which only zips beyond 4 GB need.
+    https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (4.3.15 and 4.3.16)
+    """
+    end = body.rfind(b"PK\x05\x06")
+    size = int.from_bytes(body[end + 12 : end + 16], "little")
+    if size > _MAX_ZIP_DIRECTORY or b"PK\x06\x07" in body[max(0, end - 20) : end]:
+        raise TooLargeError(f"its zip lists more files than fit into {_MAX_ZIP_DIRECTORY} bytes")
 
 
 def _read_npy(body: bytes) -> Array:
@@ -257,10 +305,10 @@ def _read_npy(body: bytes) -> Array:
     shape, fortran_order, dtype = read_header(file)
     if dtype.kind not in "fiub":
         raise DecodeError(f"arrays of {dtype} are not taken; expected numbers or booleans")
-    data = body[file.tell() :]
-    if len(data) != dtype.itemsize * int(np.prod(shape, dtype=object)):
-        raise DecodeError(f"the header says {_size(shape)} elements of {dtype}, the file holds {len(data)} bytes")
-    array = np.frombuffer(data, dtype)
+    held = len(body) - file.tell()
+    if held != dtype.itemsize * int(np.prod(shape, dtype=object)):
+        raise DecodeError(f"the header says {_size(shape)} elements of {dtype}, the file holds {held} bytes")
+    array = np.frombuffer(body, dtype, offset=file.tell())
     return array.reshape(shape, order="F" if fortran_order else "C")
 
 
@@ -268,48 +316,116 @@ def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(str(length) for length in shape) or "1"
 
 
+def _text(body: bytes, config: InputConfig, specs: Specs) -> Instances:
+    """The whole text, line ends and all but without a byte-order mark, as one string for a model with one input."""
+    return _single(_decoded_text(body).encode(), config, specs, "text")
+
+
+def _raw(body: bytes, config: InputConfig, specs: Specs) -> Instances:
+    """The object's bytes for a model that reads them itself, with one input.
+
+    An input of strings gets them as one string, whatever they are (an encoded picture, a serialized `tf.Example`). An
+    input of uint8 gets a number for each, which fill an instance in the order of its elements (samples, pixels).
+    """
+    if len(specs) == 1 and specs[0].dtype == np.uint8:
+        tensors.check_size(len(body))
+        array = tensors.filled(np.frombuffer(body, np.uint8), specs[0])
+        return tensors.stack({specs[0].name: array}, specs, config.limits)
+    return _single(body, config, specs, "raw")
+
+
+def _single(value: bytes, config: InputConfig, specs: Specs, what: str) -> Instances:
+    """One string as one instance."""
+    if len(specs) > 1 or specs[0].dtype.kind != "O":
+        kinds = "strings" if what == "text" else "strings or uint8"
+        found = ", ".join(f"{spec.name} ({spec.dtype.name})" for spec in specs)
+        raise UnsupportedInputError(f"{what} fits a model with one input of {kinds}; this one has {found}")
+    tensors.check_size(len(value))
+    array = tensors.filled(np.array([value], dtype=object), specs[0])
+    return tensors.stack({specs[0].name: array}, specs, config.limits)
+
+
 def _image(body: bytes, config: InputConfig, specs: Specs) -> Instances:
-    """One picture as (height, width, channels), or (height, width) where the signature has no channels."""
+    """One picture as (height, width, channels), or as (height, width) where the signature has no channels.
+
+    With the layout NCHW it is (channels, height, width).
+    """
     _check_batch(specs, "an image")
     if len(specs) > 1:
         raise DecodeError("an image fits a model with one input")
     spec = specs[0]
+    height, width, channels = _dimensions(spec, config)
+    mode = config.mode or {1: "L", 4: "RGBA"}.get(channels or 3, "RGB")
+    for name, numbers in (("mean", config.mean), ("std", config.std)):
+        if len(numbers) not in (0, len(mode)):
+            raise ModelError(f"input.{name} has {len(numbers)} numbers, but a pixel has {len(mode)} channels ({mode})")
+    size = config.size or ((height, width) if height and width else None)
+    image = _open_image(body, config.limits)
+    height, width = size or (image.height, image.width)
+    scaled = np.dtype(np.float32 if config.scale is not None or config.mean or config.std else np.uint8)
+    # The picture as it is, as scaled pixels and as the tensor: the largest of them has to fit.
+    tensors.check_size(image.width * image.height * max(_pixel_bytes(image.mode), _pixel_bytes(mode)))
+    tensors.check_size(height * width * len(mode) * max(scaled.itemsize, spec.dtype.itemsize))
+    array = _normalized(_pixels(image, mode, size), config)
+    if spec.instance is None or len(spec.instance) == 3:
+        array = array.reshape(*array.shape[:2], len(mode))
+        array = np.ascontiguousarray(array.transpose(2, 0, 1)) if config.layout == "NCHW" else array
+    return tensors.stack({spec.name: array}, specs, config.limits)
+
+
+def _dimensions(spec: TensorSpec, config: InputConfig) -> tuple[int | None, int | None, int | None]:
+    """Height, width and channels that a signature asks for; None: any."""
     instance = (None, None, None) if spec.instance is None else spec.instance
     if len(instance) not in (2, 3):
         raise ShapeError(
             f"an image fits an input of height, width and channels; this one has {len(instance)} dimensions"
         )
-    channels = instance[2] if len(instance) == 3 else 1
-    mode = config.mode or {1: "L", 4: "RGBA"}.get(channels or 3, "RGB")
-    size = config.size or ((instance[0], instance[1]) if instance[0] and instance[1] else None)
-    image = _open_image(body)
-    height, width = size or (image.height, image.width)
-    scaled = np.dtype(np.uint8 if config.scale is None else np.float32)
-    # The picture as it is, as scaled pixels and as the tensor: the largest of them has to fit.
-    tensors.check_size(image.width * image.height * len(image.getbands()))
-    tensors.check_size(height * width * len(mode) * max(scaled.itemsize, spec.dtype.itemsize))
-    pixels = _pixels(image, mode, size)
-    if len(instance) == 3 and pixels.ndim == 2:
-        pixels = pixels[:, :, np.newaxis]
-    array = pixels if config.scale is None else np.multiply(pixels, np.float32(config.scale), dtype=np.float32)
-    return tensors.stack({spec.name: array}, specs)
+    if len(instance) == 2:
+        return instance[0], instance[1], 1
+    height, width, channels = (*instance[1:], instance[0]) if config.layout == "NCHW" else instance
+    if channels not in (None, 1, 3, 4):
+        raise ModelError(
+            f"an image has 1, 3 or 4 channels, and with input.layout {config.layout} the model's input {spec.name}, "
+            f"{list(instance)}, has {channels}"
+        )
+    return height, width, channels
+
+
+def _pixel_bytes(mode: str) -> int:
+    """Bytes of a pixel as Pillow has it in memory."""
+    return 1 if mode in ("1", "L", "P") else 4
 
 
 def _pixels(image: Any, mode: str, size: tuple[int, int] | None) -> Array:
     """A picture's pixels, 0 to 255, upright, in the mode and (height, width) asked for."""
     from PIL import Image, ImageOps
 
-    upright = ImageOps.exif_transpose(image).convert(mode)
-    if size is not None and upright.size != (size[1], size[0]):
-        upright = upright.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(upright)
+    # In place, and converted only where it has to be: each copy takes as much memory as the picture.
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode != mode:
+        image = image.convert(mode)
+    if size is not None and image.size != (size[1], size[0]):
+        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
-def _open_image(body: bytes) -> Any:
+def _normalized(pixels: Array, config: InputConfig) -> Array:
+    """(pixel * scale - mean) / std, as far as the registry entry has them."""
+    if config.scale is None and not config.mean and not config.std:
+        return pixels
+    values = np.multiply(pixels, np.float32(1 if config.scale is None else config.scale), dtype=np.float32)
+    if config.mean:
+        values -= np.array(config.mean, np.float32)
+    if config.std:
+        values /= np.array(config.std, np.float32)
+    return values
+
+
+def _open_image(body: bytes, limits: Limits) -> Any:
     """The picture, its pixels not yet read, if it has not too many of them and they are of 8 bits per channel."""
     image = _image_file(body)
-    if image.width * image.height > MAX_PIXELS:
-        raise TooLargeError(f"{image.width} x {image.height} pixels; an image may have {MAX_PIXELS}")
+    if image.width * image.height > limits.pixels:
+        raise TooLargeError(f"{image.width} x {image.height} pixels; an image may have {limits.pixels} (limits.pixels)")
     if image.mode[0] in "IF":
         raise UnsupportedInputError(f"an image with more than 8 bits per channel (Pillow's mode {image.mode})")
     return image
@@ -334,4 +450,11 @@ def _image_file(body: bytes) -> Any:
 
 
 _BY_SUFFIX: dict[str, Decoder] = {".json": _json, ".jsonl": _json_lines, ".csv": _csv, ".npy": _npy, ".npz": _npz}
-_BY_FORMAT: dict[str, Decoder] = {"json": _json, "csv": _csv, "image": _image}
+_BY_FORMAT: dict[str, Decoder] = {
+    "json": _json,
+    "csv": _csv,
+    "npy": _numpy,
+    "image": _image,
+    "text": _text,
+    "raw": _raw,
+}

@@ -6,11 +6,16 @@ from typing import Any
 
 from inference import metrics, predictions, tensors
 from inference.config import Config
-from inference.errors import DecodeError, InputError
+from inference.errors import DecodeError, InputError, TooLargeError
+from inference.limits import max_values
 from inference.predictor import Predictor
 from inference.tensors import Instances
 
 logger = logging.getLogger(__name__)
+
+#: Values in an answer of 6 MB, none of which is shorter than `0, `.
+#: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+_MOST_VALUES = 6 * 2**20 // 3
 
 
 def serve(event: Any, config: Config, predictor: Predictor, *, cold_start: bool) -> dict[str, Any]:
@@ -46,10 +51,21 @@ def _read(event: Any, config: Config, predictor: Predictor) -> Instances:
     signature = event.get("signature_name") if isinstance(event, dict) else None
     if signature not in (None, "", config.signature):
         raise DecodeError(f"this function serves the signature {config.signature!r}, not {str(signature)[:64]!r}")
-    return tensors.from_request(event, predictor.inputs)
+    return tensors.from_request(event, predictor.inputs, config.input.limits)
 
 
 def _predict(instances: Instances, predictor: Predictor, *, by_row: bool) -> dict[str, Any]:
     if by_row:
-        return {"predictions": [predictions.raw(row) for row in predictor.rows(instances)]}
-    return {"outputs": predictions.raw(predictor.outputs(instances))}
+        rows = predictor.rows(instances)
+        _check_size(len(rows) * sum(array.size for array in rows[0].values()))
+        return {"predictions": [predictions.raw(row) for row in rows]}
+    outputs = predictor.outputs(instances)
+    _check_size(sum(array.size for array in outputs.values()))
+    return {"outputs": predictions.raw(outputs)}
+
+
+def _check_size(values: int) -> None:
+    """Refuse an answer that Lambda would not return, before it is made of Python's objects."""
+    most = min(max_values(), _MOST_VALUES)
+    if values > most:
+        raise TooLargeError(f"the answer has {values} values; it may have {most}: send fewer instances, or upload them")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from inference import s3
 from inference.errors import NotFoundError, StorageError, TooLargeError
 from inference.events import UploadedObject, version_id
-from inference.limits import MAX_BYTES
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -17,24 +16,24 @@ if TYPE_CHECKING:
 _ATTEMPTS = 3
 
 
-def fetch(client: "S3Client", uploaded: UploadedObject) -> tuple[UploadedObject, bytes]:
+def fetch(client: "S3Client", uploaded: UploadedObject, max_bytes: int) -> tuple[UploadedObject, bytes]:
     """Read an object; what its event did not say about it is filled in from the answer.
 
     Raises:
-        TooLargeError: it is larger than `MAX_BYTES`; it is then not read.
+        TooLargeError: it has more than `max_bytes`; it is then not read.
         NotFoundError: that version is gone.
         StorageError: S3 refused or did not answer.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
     if uploaded.size is not None:
-        _check_size(uploaded.size)
+        _check_size(uploaded.size, max_bytes)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             response = client.get_object(Bucket=uploaded.bucket, Key=uploaded.key, **_version(uploaded))
             # Closed at once where it is too large: what is not read must not be sent either.
             with contextlib.closing(response["Body"]) as stream:
-                _check_size(response["ContentLength"])
+                _check_size(response["ContentLength"], max_bytes)
                 body = stream.read()
         except ClientError as error:
             raise _meaning(error, uploaded) from error
@@ -59,9 +58,9 @@ def _version(uploaded: UploadedObject) -> dict[str, Any]:
     return {} if uploaded.etag is None else {"IfMatch": f'"{uploaded.etag}"'}
 
 
-def _check_size(size: int) -> None:
-    if size > MAX_BYTES:
-        raise TooLargeError(f"{size} bytes; an input may have {MAX_BYTES}")
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise TooLargeError(f"{size} bytes; an input may have {max_bytes} (limits.bytes)")
 
 
 def _meaning(error: "ClientError", uploaded: UploadedObject) -> Exception:

@@ -1,13 +1,53 @@
 """What the numbers of a model mean: raw values, or a label with its score."""
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from inference.errors import ModelError, PredictionError
+from inference.config import OutputConfig
+from inference.errors import ModelError, PredictionError, TooLargeError
+from inference.limits import max_result_bytes, max_values
 from inference.runtimes import Array, TensorSpec
+
+
+class Predictions:
+    """The predictions of one input, as the JSON of its result.
+
+    As Python's objects they would take several times the memory: so each is written as soon as it is there.
+    """
+
+    def __init__(self) -> None:
+        #: How many there are.
+        self.count = 0
+        self._json = bytearray()
+
+    def add(self, prediction: Any) -> None:
+        """Append one.
+
+        Raises:
+            TooLargeError: the result has no room for it.
+        """
+        text = json.dumps(prediction, allow_nan=False, ensure_ascii=False).encode()
+        if self.size + len(text) > max_result_bytes():
+            raise TooLargeError(
+                f"its result has room for {self.count} predictions: they may take {max_result_bytes()} bytes of JSON, "
+                "a 16th of the memory; split the object, or raise memory_mb"
+            )
+        self._json += (b", " if self.count else b"") + text
+        self.count += 1
+
+    @property
+    def size(self) -> int:
+        """Bytes that they take."""
+        return len(self._json)
+
+    @property
+    def json(self) -> bytes:
+        """The list of them."""
+        return b"".join((b"[", self._json, b"]"))
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -25,37 +65,63 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return labels
 
 
-def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...]) -> None:
+def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...], config: OutputConfig) -> None:
     """Refuse labels that cannot belong to the outputs, as far as the signature tells.
 
     Raises:
-        ModelError: there are several outputs, or the one has another number of scores.
+        ModelError: there are several outputs, or the one has no scores or another number of them.
     """
     if len(outputs) != 1:
         names = ", ".join(spec.name for spec in outputs)
         raise ModelError(f"output.labels needs a signature with one output; this one has {names}")
-    instance = outputs[0].instance
-    if instance is not None and all(length is not None for length in instance):
-        _check_count(labels, int(np.prod([length for length in instance if length is not None])))
+    if outputs[0].dtype.kind not in "fiu":
+        raise ModelError(f"output.labels needs an output of numbers; {outputs[0].name} is {outputs[0].dtype.name}")
+    if outputs[0].instance_size is not None:
+        _check_count(labels, outputs[0].instance_size, config)
 
 
-def labelled(scores: Array, labels: tuple[str, ...], top_k: int | None) -> dict[str, Any]:
-    """The prediction for one instance's scores: the best label, its score, and the best `top_k` with theirs.
+def labelled(output: Array, labels: tuple[str, ...], config: OutputConfig) -> dict[str, Any]:
+    """The prediction for one instance's output: the best label, its score, and the best ones with theirs.
 
-    A single score for two labels is a sigmoid's: the probability of the second one.
+    Only labels that reach the threshold count; where none does, there is no label and no score. A single score for two
+    labels is a sigmoid's: the probability of the second one. A single label names a single value (a regression's, or a
+    probability), which is given as it is.
 
     Raises:
         ModelError: there are not as many scores as labels.
         PredictionError: a score is not finite.
     """
-    scores = scores.ravel()
-    _check_count(labels, scores.size)
-    _check_finite(scores)
-    if scores.size == 1 and len(labels) == 2:
+    _check_count(labels, output.size, config)
+    _check_finite(output)
+    scores = _activated(output.ravel(), config.activation)
+    if len(labels) == 1:
+        # In the type's own digits: 0.1 and not 0.10000000149011612.
+        score = float(str(scores[0]))
+        reached = config.threshold is None or score >= config.threshold
+        return {"label": labels[0], "score": score} if reached else {"label": None, "score": None}
+    if scores.size == 1:
         scores = np.array([1 - scores[0], scores[0]])
-    best = np.argsort(-scores, kind="stable")[:top_k]
+    best = np.argsort(-scores, kind="stable")[: config.top_k]
     top = [[labels[index], _short(scores[index])] for index in best]
-    return {"label": top[0][0], "score": top[0][1], "top": top}
+    if config.threshold is not None:
+        # What is compared is what is shown: a 32-bit float of 0.7 is a little less than that.
+        top = [[label, score] for label, score in top if score >= config.threshold]
+    best_label, best_score = top[0] if top else (None, None)
+    return {"label": best_label, "score": best_score, "top": top}
+
+
+def _activated(scores: Array, activation: str | None) -> Array:
+    """Probabilities of logits; no exponent is positive, so that none overflows."""
+    if activation is None:
+        return scores if scores.dtype.kind == "f" else scores.astype(np.float64)
+    logits = scores.astype(np.float64)
+    if activation == "softmax":
+        powers = np.exp(logits - logits.max())
+        probabilities: Array = powers / powers.sum()
+    else:
+        powers = np.exp(-np.abs(logits))
+        probabilities = np.where(logits >= 0, 1.0, powers) / (1 + powers)
+    return probabilities
 
 
 def raw(outputs: dict[str, Array]) -> Any:
@@ -63,6 +129,7 @@ def raw(outputs: dict[str, Array]) -> Any:
 
     Raises:
         PredictionError: a value is NaN or infinite, for which JSON has no number.
+        TooLargeError: there are more values than the memory has room for.
     """
     values = {name: _values(name, array) for name, array in outputs.items()}
     return values if len(values) != 1 else next(iter(values.values()))
@@ -72,6 +139,10 @@ def _values(name: str, array: Array) -> Any:
     if array.dtype.kind in "OSU":
         return _strings(array.tolist(), as_bytes=name.endswith("_bytes"))
     _check_finite(array)
+    if array.size > max_values():
+        raise TooLargeError(
+            f"a prediction has {array.size} values; it may have {max_values()} with this memory (memory_mb)"
+        )
     return array.tolist()
 
 
@@ -89,9 +160,11 @@ def _strings(value: Any, *, as_bytes: bool) -> Any:
     return {"b64": base64.b64encode(value).decode()}
 
 
-def _check_count(labels: tuple[str, ...], scores: int) -> None:
+def _check_count(labels: tuple[str, ...], scores: int, config: OutputConfig) -> None:
     if scores != len(labels) and not (scores == 1 and len(labels) == 2):
         raise ModelError(f"output.labels names {len(labels)} labels, but the model gives {scores} scores")
+    if scores == 1 and config.activation == "softmax":
+        raise ModelError("output.activation softmax of a single score is always 1: sigmoid makes it a probability")
 
 
 def _check_finite(array: Array) -> None:

@@ -1,19 +1,22 @@
 """The model as this function serves it: loaded once, called with instances, answering with predictions."""
 
 import contextlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from inference import predictions, runtimes
 from inference.config import Config
-from inference.errors import PredictionError
+from inference.errors import ModelError, PredictionError, TooLargeError
+from inference.limits import held_tensor_bytes, max_result_bytes, max_tensor_bytes
+from inference.predictions import Predictions
 from inference.runtimes import Array, Model, TensorSpec
 from inference.tensors import Instances, Specs
 
 #: The predictions of one input, or the error that stands in their place.
-Answer = list[Any] | Exception
+Answer = Predictions | Exception
 
 
 class Predictor:
@@ -35,7 +38,8 @@ class Predictor:
             model = runtimes.load(config.runtime, config.artifact, config.signature)
             if config.output.labels:
                 self._labels = predictions.read_labels(config.artifact / config.output.labels)
-                predictions.check_labels(self._labels, model.outputs)
+                predictions.check_labels(self._labels, model.outputs, config.output)
+            _check_columns(config.input.columns, model.inputs)
             _warm(model)
             self._model = model
         return self._model
@@ -50,54 +54,85 @@ class Predictor:
         """Whether several inputs in one call cost less than one by one."""
         return self.load().rows_per_call > 1
 
-    def predict(self, instances: Instances) -> list[Any]:
+    def predict(self, instances: Instances) -> Predictions:
         """The predictions for one input's instances, labelled if the model has labels.
 
         Raises:
             PredictionError: the model has no valid answer to these values.
+            TooLargeError: the predictions take more memory than a result may.
         """
-        return self._meaning(self.rows(instances))
+        (answer,) = self._answers([instances])
+        return answer
 
     def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
-        """The predictions for several inputs, or for each what was raised instead.
+        """The predictions for the first of several inputs, or for each what was raised instead.
 
-        They share calls of the model where its runtime gains from that.
+        They share calls of the model where its runtime gains from that. There are as many answers as may be in memory
+        at the same time, one at least.
         """
         if self.gains_from_batches and len(inputs) > 1 and _same_shapes(inputs):
             # It can stumble over one input's values, or over the size of all together: then each is tried alone.
             with contextlib.suppress(Exception):
-                return self._predict_together(inputs)
-        return [self._predict_alone(instances) for instances in inputs]
+                return list(self._answers(inputs))
+        answers: list[Answer] = []
+        for instances in inputs:
+            if sum(answer.size for answer in answers if isinstance(answer, Predictions)) > max_result_bytes():
+                break
+            answers.append(self._predict_alone(instances))
+        return answers
 
     def rows(self, instances: Instances) -> list[dict[str, Array]]:
         """The raw outputs by name, for each instance.
 
         Raises:
             PredictionError: the model refused the values, or does not answer with a row per instance.
+            TooLargeError: the outputs take more memory than they may.
         """
-        outputs = self.outputs(instances)
+        return self._rows(self.outputs(instances), instances.count)
+
+    def outputs(self, instances: Instances) -> dict[str, Array]:
+        """The raw output tensors by name; more rows than one call takes are run in parts.
+
+        Raises:
+            PredictionError: the model refused the values.
+            TooLargeError: the outputs take more memory than they may.
+        """
+        parts: list[dict[str, Array]] = []
+        size = 0
+        for outputs, _ in self._calls(instances.tensors, instances.count):
+            size += sum(array.nbytes for array in outputs.values())
+            if parts and size > max_tensor_bytes():
+                raise TooLargeError(
+                    f"the outputs of {instances.count} instances take more than {max_tensor_bytes()} bytes, a quarter "
+                    "of the memory (memory_mb); send fewer of them at once"
+                )
+            parts.append(outputs)
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _calls(self, tensors: Mapping[str, Array], count: int) -> Iterator[tuple[dict[str, Array], int]]:
+        """The raw outputs of the model's calls for so many rows, and the number of rows of each call."""
+        model = self.load()
+        step = min(model.rows_per_call, _rows_with_outputs_in_memory(model))
+        if count <= step:
+            yield model(tensors), count
+            return
+        for start in range(0, count, step):
+            outputs = model({name: array[start : start + step] for name, array in tensors.items()})
+            yield outputs, min(step, count - start)
+
+    def _rows(self, outputs: dict[str, Array], count: int) -> list[dict[str, Array]]:
         if not runtimes.takes_batches(self.inputs):
             return [outputs]
         for name, array in outputs.items():
-            if array.shape[:1] != (instances.count,):
+            if array.shape[:1] != (count,):
                 raise PredictionError(
-                    f"the output {name} has the shape {list(array.shape)} for {instances.count} instances: "
+                    f"the output {name} has the shape {list(array.shape)} for {count} instances: "
                     "it has no row for each of them"
                 )
         # With the ellipsis a row stays an array, also where it is a single value.
-        return [{name: array[row, ...] for name, array in outputs.items()} for row in range(instances.count)]
-
-    def outputs(self, instances: Instances) -> dict[str, Array]:
-        """The raw output tensors by name; more rows than one call takes are run in parts."""
-        model = self.load()
-        step = model.rows_per_call
-        if instances.count <= step:
-            return model(instances.tensors)
-        parts = [
-            model({name: array[start : start + step] for name, array in instances.tensors.items()})
-            for start in range(0, instances.count, step)
-        ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return [{name: array[row, ...] for name, array in outputs.items()} for row in range(count)]
 
     def _predict_alone(self, instances: Instances) -> Answer:
         try:
@@ -105,27 +140,50 @@ class Predictor:
         except Exception as error:
             return error
 
-    def _predict_together(self, inputs: Sequence[Instances]) -> list[Answer]:
-        tensors = {
-            name: np.concatenate([instances.tensors[name] for instances in inputs]) for name in inputs[0].tensors
-        }
-        rows = self.rows(Instances(tensors, sum(instances.count for instances in inputs)))
-        answers: list[Answer] = []
+    def _answers(self, inputs: Sequence[Instances]) -> Iterator[Predictions]:
+        """The predictions of inputs that share calls of the model; of the outputs, one call's are in memory."""
+        tensors = inputs[0].tensors
+        if len(inputs) > 1:
+            tensors = {name: np.concatenate([instances.tensors[name] for instances in inputs]) for name in tensors}
+        total = sum(instances.count for instances in inputs)
+        rows = (row for outputs, count in self._calls(tensors, total) for row in self._rows(outputs, count))
+        size = 0
         for instances in inputs:
-            answers.append(self._meaning(rows[: instances.count]))
-            rows = rows[instances.count :]
-        return answers
+            answer = Predictions()
+            for row in itertools.islice(rows, instances.count):
+                answer.add(self._meaning(row))
+            size += answer.size
+            if len(inputs) > 1 and size > max_result_bytes():
+                raise TooLargeError("their results are too large to be in memory together")
+            yield answer
 
-    def _meaning(self, rows: list[dict[str, Array]]) -> list[Any]:
+    def _meaning(self, row: dict[str, Array]) -> Any:
         if self._labels is None:
-            return [predictions.raw(row) for row in rows]
-        top_k = self._config.output.top_k
-        return [predictions.labelled(next(iter(row.values())), self._labels, top_k) for row in rows]
+            return predictions.raw(row)
+        return predictions.labelled(next(iter(row.values())), self._labels, self._config.output)
 
 
 def _same_shapes(inputs: Sequence[Instances]) -> bool:
     shapes = [{name: array.shape[1:] for name, array in instances.tensors.items()} for instances in inputs]
     return all(shape == shapes[0] for shape in shapes)
+
+
+def _rows_with_outputs_in_memory(model: Model) -> int:
+    """How many rows one call may have so that its outputs are small enough, as far as the signature tells."""
+    row = sum((spec.instance_size or 0) * spec.dtype.itemsize for spec in model.outputs)
+    return max(1, held_tensor_bytes() // max(1, row))
+
+
+def _check_columns(columns: tuple[str, ...], inputs: Specs) -> None:
+    """Refuse names of CSV columns that cannot belong to the inputs, as far as the signature tells."""
+    if not columns:
+        return
+    if len(inputs) > 1:
+        names = ", ".join(spec.name for spec in inputs)
+        raise ModelError(f"input.columns fits a signature with one input; this one has {names}, which name the columns")
+    size = inputs[0].instance_size
+    if size is not None and size != len(columns):
+        raise ModelError(f"input.columns names {len(columns)} columns, but the input {inputs[0].name} takes {size}")
 
 
 def _warm(model: Model) -> None:

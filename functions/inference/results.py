@@ -13,6 +13,7 @@ from inference import s3
 from inference.config import VARIANT, Config
 from inference.errors import InputError, StorageError
 from inference.events import UploadedObject
+from inference.predictions import Predictions
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -49,26 +50,32 @@ def result_key(model: str, key: str) -> str:
 def result_document(
     config: Config,
     uploaded: UploadedObject,
-    answer: list[Any] | InputError,
+    answer: Predictions | InputError,
     timing_ms: dict[str, Any],
     request_id: str,
-) -> dict[str, Any]:
-    """The result object: predictions, or in their place the error."""
+) -> bytes:
+    """The result object: predictions, or in their place the error; as JSON, since predictions are."""
     if isinstance(answer, InputError):
-        outcome: dict[str, Any] = {"error": {"type": type(answer).__name__, "message": str(answer)}}
+        outcome = b'"error": ' + _json({"type": type(answer).__name__, "message": str(answer)})
     else:
-        outcome = {"predictions": answer}
-    return {
+        outcome = b'"predictions": ' + answer.json
+    before = {
         "model": config.name,
         "version": config.version,
         "digest": config.digest,
         "variant": VARIANT,
         "input": asdict(uploaded),
-        **outcome,
+    }
+    after = {
         "timing_ms": timing_ms,
         "request_id": request_id,
         "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
+    return b"%b, %b, %b" % (_json(before)[:-1], outcome, _json(after)[1:])
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
 
 
 def settles(current: CurrentResult | None, uploaded: UploadedObject, digest: str) -> bool:
@@ -128,7 +135,7 @@ class ResultStore:
             raise StorageError(f"the result of {key} could not be read: {error}") from error
         return CurrentResult(response["ETag"], *_origin(head))
 
-    def write(self, uploaded: UploadedObject, document: dict[str, Any], current: CurrentResult | None) -> bool:
+    def write(self, uploaded: UploadedObject, document: bytes, current: CurrentResult | None) -> bool:
         """Put an input's result in the place of `current`, unless another writer's settles it meanwhile.
 
         Returns whether it was written.
@@ -139,10 +146,9 @@ class ResultStore:
         from botocore.exceptions import BotoCoreError, ClientError
 
         key = result_key(self._config.name, uploaded.key)
-        body = json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
         for attempt in range(_ATTEMPTS):
             try:
-                self._put(key, body, current)
+                self._put(key, document, current)
             except ClientError as error:
                 # Changed by another writer, or the result to replace is gone.
                 if s3.refusal(error) not in (s3.Refusal.CHANGED, s3.Refusal.MISSING):

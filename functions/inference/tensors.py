@@ -1,21 +1,22 @@
 """JSON values to arrays, in the forms of TensorFlow Serving's REST API.
 
 `{"instances": [...]}` is a list of rows, one prediction each; `{"inputs": ...}` gives whole tensors. A model with one
-input takes bare values, one with several takes objects by input name. Strings are text or `{"b64": "..."}`.
+input takes bare values, one with several takes objects by input name. Strings are text or `{"b64": "..."}`, and the
+bytes of one instance of a uint8 input may be given so, too.
 https://www.tensorflow.org/tfx/serving/api_rest#predict_api
 """
 
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from inference.errors import DecodeError, EmptyInputError, ShapeError, TooLargeError
-from inference.limits import MAX_RECORDS, max_tensor_bytes
+from inference.limits import Limits, max_tensor_bytes
 from inference.runtimes import Array, TensorSpec, takes_batches
 
 Specs = tuple[TensorSpec, ...]
@@ -25,6 +26,22 @@ _KINDS = {"f": "numbers", "i": "integers", "u": "integers", "b": "booleans", "O"
 
 #: Which kinds of elements become which without loss.
 _ACCEPTED = {"f": "fiu", "i": "iu", "u": "iu", "b": "b", "O": "O"}
+
+#: The same for the values of JSON; a float may be a whole number.
+_ACCEPTED_TYPES: dict[str, set[type]] = {"f": {int, float}, "i": {int, float}, "u": {int, float}, "b": {bool}}
+
+#: How messages name the values of JSON.
+_TYPES = {
+    str: "a string",
+    bool: "true or false",
+    type(None): "null",
+    dict: "an object",
+    int: "a number",
+    float: "a number",
+}
+
+#: Dimensions that an array of numpy may have.
+_MAX_DEPTH = 64
 
 
 @dataclass(frozen=True)
@@ -39,11 +56,12 @@ class Instances:
 
     @property
     def size(self) -> int:
-        """Bytes of the tensors."""
-        return sum(array.nbytes for array in self.tensors.values())
+        """Bytes of the tensors; of strings, also those of their text."""
+        texts = (array for array in self.tensors.values() if array.dtype.kind == "O")
+        return sum(array.nbytes for array in self.tensors.values()) + sum(len(text) for a in texts for text in a.flat)
 
 
-def from_request(body: Any, specs: Specs) -> Instances:
+def from_request(body: Any, specs: Specs, limits: Limits) -> Instances:
     """The tensors of `{"instances": [...]}` or `{"inputs": ...}`.
 
     Raises:
@@ -52,35 +70,34 @@ def from_request(body: Any, specs: Specs) -> Instances:
     if not isinstance(body, dict) or ("instances" in body) == ("inputs" in body):
         raise DecodeError('expected a JSON object with either "instances" or "inputs"')
     if "instances" in body:
-        return from_rows(body["instances"], specs, "instances")
-    return _from_columns(body["inputs"], specs)
+        return from_rows(body["instances"], specs, "instances", limits)
+    return _from_columns(body["inputs"], specs, limits)
 
 
-def from_document(document: Any, specs: Specs) -> Instances:
+def from_document(document: Any, specs: Specs, limits: Limits) -> Instances:
     """The tensors of an uploaded JSON document.
 
     Beside the forms of `from_request` it may be bare: a value for a model with one input, an object by input name for
     others; one instance if it has an instance's rank, several if it has one more.
     """
-    if isinstance(document, dict):
+    if isinstance(document, dict) and set(document) != {"b64"}:
         if "instances" in document or "inputs" in document:
-            return from_request(document, specs)
+            return from_request(document, specs, limits)
         if set(document) == {spec.name for spec in specs} and takes_batches(specs):
-            return from_rows([document], specs, "the document")
+            return from_rows([document], specs, "the document", limits)
         found = _short(sorted(document))
         raise DecodeError(f'expected "instances", "inputs" or an object with {_names(specs)}; found {found}')
     spec = _only(specs, "a bare value")
-    return stack({spec.name: _array(document, spec, "the document")}, specs)
+    return stack({spec.name: _array(document, spec, "the document")}, specs, limits)
 
 
-def from_rows(rows: Any, specs: Specs, where: str) -> Instances:
+def from_rows(rows: Any, specs: Specs, where: str, limits: Limits) -> Instances:
     """The tensors of a list of instances."""
     if not isinstance(rows, list):
         raise DecodeError(f'"{where}" has to be a list')
     if not takes_batches(specs):
         raise DecodeError('the signature takes no batch: send whole tensors as {"inputs": ...}')
-    if len(rows) > MAX_RECORDS:
-        raise TooLargeError(f"{len(rows)} instances; an input may have {MAX_RECORDS}")
+    check_records(len(rows), limits)
     if not rows:
         raise EmptyInputError(f'"{where}" is an empty list')
     named = isinstance(rows[0], dict) and (set(rows[0]) != {"b64"} or specs[0].name == "b64")
@@ -88,27 +105,28 @@ def from_rows(rows: Any, specs: Specs, where: str) -> Instances:
         columns = {spec.name: _column(rows, spec, specs, where) for spec in specs}
     else:
         columns = {specs[0].name: rows}
-    return _checked({spec.name: _row_array(columns[spec.name], spec, where) for spec in specs}, specs)
+    return _checked({spec.name: _row_array(columns[spec.name], spec, where) for spec in specs}, specs, limits)
 
 
-def _from_columns(inputs: Any, specs: Specs) -> Instances:
+def _from_columns(inputs: Any, specs: Specs, limits: Limits) -> Instances:
     if len(specs) == 1 and not (isinstance(inputs, dict) and set(inputs) == {specs[0].name}):
         inputs = {specs[0].name: inputs}
     names = {spec.name for spec in specs}
     if not isinstance(inputs, dict) or set(inputs) != names:
         found = _short(sorted(inputs)) if isinstance(inputs, dict) else "no object"
         raise DecodeError(f'"inputs" needs {_names(specs)}; found {found}')
-    return _checked({spec.name: _array(inputs[spec.name], spec, f"inputs.{spec.name}") for spec in specs}, specs)
+    arrays = {spec.name: _array(inputs[spec.name], spec, f"inputs.{spec.name}") for spec in specs}
+    return _checked(arrays, specs, limits)
 
 
-def stack(arrays: dict[str, Array], specs: Specs) -> Instances:
+def stack(arrays: dict[str, Array], specs: Specs, limits: Limits) -> Instances:
     """Instances from one array per input, each of one instance's rank or, for several instances, one more."""
     if takes_batches(specs) and all(
         spec.instance is not None and arrays[spec.name].ndim == len(spec.instance) for spec in specs
     ):
         arrays = {name: array[np.newaxis] for name, array in arrays.items()}
     check_size(sum(arrays[spec.name].size * spec.dtype.itemsize for spec in specs))
-    return _checked({spec.name: cast(arrays[spec.name], spec, spec.name) for spec in specs}, specs)
+    return _checked({spec.name: cast(arrays[spec.name], spec, spec.name) for spec in specs}, specs, limits)
 
 
 def check_size(size: int) -> None:
@@ -119,7 +137,37 @@ def check_size(size: int) -> None:
     """
     limit = max_tensor_bytes()
     if size > limit:
-        raise TooLargeError(f"its tensors take {size} bytes; an input's may take {limit}, a quarter of the memory")
+        raise TooLargeError(
+            f"its tensors take {size} bytes; an input's may take {limit}, a quarter of the memory (memory_mb)"
+        )
+
+
+def check_records(count: int, limits: Limits) -> None:
+    """Refuse an input with this many instances, before they are made, if they are too many.
+
+    Raises:
+        TooLargeError: they are.
+    """
+    if count > limits.records:
+        raise TooLargeError(f"{count} instances; an input may have {limits.records} (limits.records)")
+
+
+def filled(elements: Array, spec: TensorSpec) -> Array:
+    """Elements in a row in the shape of one instance; where one dimension is open, it is as long as they are many.
+
+    Where the signature takes no batch, one instance is the whole tensor.
+
+    Raises:
+        ShapeError: they do not fill it.
+    """
+    shape = spec.instance if takes_batches((spec,)) else spec.shape
+    if shape is None:
+        return elements
+    known = int(np.prod([length for length in shape if length is not None]))
+    rest = elements.size // known if known else 0
+    if rest * known != elements.size or (rest > 1 and shape.count(None) != 1):
+        raise ShapeError(f"{elements.size} elements do not fill {spec.name}, whose shape is {_text(shape)}")
+    return elements.reshape([rest if length is None else length for length in shape])
 
 
 def cast(array: Array, spec: TensorSpec, where: str) -> Array:
@@ -132,7 +180,7 @@ def cast(array: Array, spec: TensorSpec, where: str) -> Array:
     if kind == "f" and target in "iu" and np.isfinite(array).all() and np.array_equal(array, np.rint(array)):
         kind = "i"
     if array.size and kind not in _ACCEPTED.get(target, ""):
-        raise DecodeError(f"{where}: expected {_KINDS.get(target, spec.dtype.name)} ({spec.dtype.name})")
+        raise DecodeError(f"{where}: expected {_kind(spec)}")
     if target in "iu" and array.size:
         limits = np.iinfo(spec.dtype)
         # As Python's integers: 2.0**63 compares equal to the largest int64.
@@ -152,15 +200,30 @@ def parse(text: str) -> Any:
         DecodeError: it is not JSON (NaN and Infinity are not) or nested too deeply.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _DECODER.decode(text)
     except RecursionError as error:
         raise DecodeError("not valid JSON for a model: nested too deeply") from error
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise DecodeError(f"not valid JSON: {error}") from error
+    except ValueError as error:
+        # Python's guard against numbers that take hours to read.
+        raise DecodeError("not valid JSON for a model: an integer of thousands of digits") from error
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    raise DecodeError(f"not valid JSON: {name} is no JSON number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise DecodeError(f"not valid JSON for a model: an object has {twice[:40]!r} twice")
+    return members
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)
 
 
 def _column(rows: Sequence[Any], spec: TensorSpec, specs: Specs, where: str) -> list[Any]:
@@ -192,11 +255,23 @@ def _row_array(rows: list[Any], spec: TensorSpec, where: str) -> Array:
 
 
 def _array(value: Any, spec: TensorSpec, where: str) -> Array:
+    kinds = _types(value, where)
     if spec.dtype.kind == "O":
-        value = _bytes(value, where)
+        value = _each(value, lambda element: _bytes(element, where))
+    elif spec.dtype == np.uint8 and kinds == {dict}:
+        value = _each(value, lambda element: filled(np.frombuffer(_bytes(element, where), np.uint8), spec))
+    elif not kinds <= _ACCEPTED_TYPES.get(spec.dtype.kind, set()):
+        # Before numpy sees them: it would make an array of texts that are all as long as the longest of them.
+        (wrong, *_) = kinds - _ACCEPTED_TYPES.get(spec.dtype.kind, set())
+        raise DecodeError(f"{where}: expected {_kind(spec)}, found {_TYPES[wrong]}")
     try:
         array = np.array(value, dtype=object) if spec.dtype.kind == "O" else np.array(value)
-    except (ValueError, OverflowError) as error:
+        if array.dtype.kind == "O" and spec.dtype.kind == "f":
+            # An integer of more than 64 bits, which a float may stand for.
+            array = array.astype(np.float64)
+    except OverflowError as error:
+        raise DecodeError(f"{where}: expected {_kind(spec)}, found one beyond its range") from error
+    except ValueError as error:
         raise ShapeError(f"{where}: the lists in it differ in length or depth") from error
     if array.dtype.kind == "O" and any(isinstance(element, list) for element in array.flat):
         raise ShapeError(f"{where}: the lists in it differ in length or depth")
@@ -206,20 +281,40 @@ def _array(value: Any, spec: TensorSpec, where: str) -> Array:
     return cast(array, spec, where)
 
 
-def _bytes(value: Any, where: str) -> Any:
-    if isinstance(value, list):
-        return [_bytes(element, where) for element in value]
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
-        try:
+def _types(value: Any, where: str, depth: int = _MAX_DEPTH) -> set[type]:
+    """The types of the values in nested lists."""
+    if not isinstance(value, list):
+        return {type(value)}
+    types = set(map(type, value))
+    if list in types:
+        if depth == 1:
+            raise ShapeError(f"{where}: lists nested more than {_MAX_DEPTH} deep")
+        types.remove(list)
+        for element in value:
+            if isinstance(element, list):
+                types |= _types(element, where, depth - 1)
+    return types
+
+
+def _each(value: Any, make: Callable[[Any], Any]) -> Any:
+    """Nested lists with another value in place of each."""
+    return [_each(element, make) for element in value] if isinstance(value, list) else make(value)
+
+
+def _bytes(value: Any, where: str) -> bytes:
+    try:
+        if isinstance(value, str):
+            return value.encode()
+        if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
             return base64.b64decode(value["b64"], validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise DecodeError(f"{where}: not valid base64: {error}") from error
+    except UnicodeEncodeError as error:
+        raise DecodeError(f"{where}: a string holds half a surrogate pair, which UTF-8 has no bytes for") from error
+    except (binascii.Error, ValueError) as error:
+        raise DecodeError(f"{where}: not valid base64: {error}") from error
     raise DecodeError(f'{where}: expected strings or {{"b64": "..."}}')
 
 
-def _checked(tensors: dict[str, Array], specs: Specs) -> Instances:
+def _checked(tensors: dict[str, Array], specs: Specs, limits: Limits) -> Instances:
     """Instances whose tensors all have the signature's shapes and equally many rows."""
     for spec in specs:
         shape = tensors[spec.name].shape
@@ -233,8 +328,7 @@ def _checked(tensors: dict[str, Array], specs: Specs) -> Instances:
         raise ShapeError(f"the inputs differ in their number of rows: {counts}")
     if count == 0:
         raise EmptyInputError("it holds no instance")
-    if count > MAX_RECORDS:
-        raise TooLargeError(f"{count} instances; an input may have {MAX_RECORDS}")
+    check_records(count, limits)
     return Instances(tensors, count)
 
 
@@ -252,6 +346,10 @@ def _only(specs: Specs, what: str) -> TensorSpec:
     if len(specs) > 1:
         raise DecodeError(f"{what} fits a model with one input; this one has {_names(specs)}")
     return specs[0]
+
+
+def _kind(spec: TensorSpec) -> str:
+    return f"{_KINDS.get(spec.dtype.kind, spec.dtype.name)} ({spec.dtype.name})"
 
 
 def _names(specs: Specs) -> str:

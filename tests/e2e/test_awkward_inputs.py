@@ -176,7 +176,7 @@ def test_an_object_larger_than_an_input_may_be_gets_a_result_that_says_so(
     client.delete_object(Bucket=platform.deployment["buckets"]["inputs"], Key="digits/large.png", VersionId=version)
     assert refused["error"] == {
         "type": "TooLargeError",
-        "message": f"{MAX_BYTES + 1} bytes; an input may have {MAX_BYTES}",
+        "message": f"{MAX_BYTES + 1} bytes; an input may have {MAX_BYTES} (limits.bytes)",
     }
     assert refused["timing_ms"]["fetch"] is None
     wait_until_empty(platform.client("sqs"), platform.queues("digits"))

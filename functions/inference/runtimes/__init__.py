@@ -4,6 +4,7 @@ Only the chosen runtime is imported: loading another's library would cost most o
 """
 
 import importlib
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -41,6 +42,12 @@ class TensorSpec:
     def instance(self) -> tuple[int | None, ...] | None:
         """The shape of one instance of a batch."""
         return None if self.shape is None else self.shape[1:]
+
+    @property
+    def instance_size(self) -> int | None:
+        """How many elements one instance has; None: any number."""
+        lengths = (None,) if self.instance is None else self.instance
+        return None if None in lengths else math.prod(length or 0 for length in lengths)
 
 
 class Model(Protocol):

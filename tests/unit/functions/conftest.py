@@ -43,7 +43,8 @@ def make_config(artifacts: Artifacts) -> Callable[..., Config]:
             "runtime": runtime_of(artifact),
             "signature": signature,
             "input": {"format": input_format, "size": None, "mode": None, "scale": None} | fields.pop("input", {}),
-            "output": {"labels": None if labels is None else "labels.txt", "top_k": fields.pop("top_k", None)},
+            "output": {"labels": None if labels is None else "labels.txt", "top_k": fields.pop("top_k", None)}
+            | fields.pop("output", {}),
             "prefixes": ["digits/"],
             "suffixes": [],
         }

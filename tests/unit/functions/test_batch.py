@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from inference.config import Config
 from inference.errors import ModelError
 from inference.predictor import Answer, Predictor
 from inference.results import result_key
-from inference.runtimes import Array
+from inference.runtimes import Array, Model
 from inference.tensors import Instances
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, Stored, denied, refusal
 from unit.functions.s3_events import eventbridge, notification
@@ -193,7 +193,7 @@ def test_an_object_above_the_limit_is_refused_without_being_read(
     assert serve([announce("digits/large.json", b"[0, 0, 0]", size=2**40)]) == []
     assert result("digits/large.json")["error"] == {
         "type": "TooLargeError",
-        "message": "1099511627776 bytes; an input may have 67108864",
+        "message": "1099511627776 bytes; an input may have 67108864 (limits.bytes)",
     }
     assert (INPUTS, "digits/large.json") not in fake_s3.gets
 
@@ -471,10 +471,18 @@ def test_a_batch_is_one_call_of_the_model_where_that_costs_less(
 ) -> None:
     rows: list[int] = []
 
+    class CountedModel:
+        def __init__(self, model: Model) -> None:
+            self.inputs, self.outputs, self.rows_per_call = model.inputs, model.outputs, model.rows_per_call
+            self._model = model
+
+        def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
+            rows.append(len(tensors["x"]))
+            return self._model(tensors)
+
     class Counted(Predictor):
-        def outputs(self, instances: Instances) -> dict[str, Array]:
-            rows.append(instances.count)
-            return super().outputs(instances)
+        def load(self) -> Model:
+            return CountedModel(super().load())
 
     messages = [announce(f"digits/{index}.json", b"[0, 0, 0]") for index in range(10)]
     assert serve(messages, artifact, predictor=Counted) == []

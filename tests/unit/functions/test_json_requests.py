@@ -1,6 +1,7 @@
 """JSON values become arrays as in TensorFlow Serving's REST API."""
 
 import base64
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from inference import tensors
 from inference.errors import DecodeError, EmptyInputError, ShapeError, TooLargeError
-from inference.limits import MAX_RECORDS
+from inference.limits import MAX_RECORDS, Limits
 from inference.runtimes import TensorSpec
 
 
@@ -23,41 +24,77 @@ TEXT = (spec("text", (None,), object),)
 WHOLE = (spec("x", (4,)),)
 
 
+def nested(depth: int) -> Any:
+    """A number in so many lists."""
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def test_instances_are_rows() -> None:
-    instances = tensors.from_request({"instances": [[1, 2, 3], [4, 5, 6.5]]}, ROW)
+    instances = tensors.from_request({"instances": [[1, 2, 3], [4, 5, 6.5]]}, ROW, Limits())
     assert instances.count == 2
     assert instances.tensors["x"].dtype == np.float32
     np.testing.assert_array_equal(instances.tensors["x"], [[1, 2, 3], [4, 5, 6.5]])
 
 
 def test_an_instance_may_name_the_single_input() -> None:
-    named = tensors.from_request({"instances": [{"x": [1, 2, 3]}]}, ROW)
+    named = tensors.from_request({"instances": [{"x": [1, 2, 3]}]}, ROW, Limits())
     np.testing.assert_array_equal(named.tensors["x"], [[1, 2, 3]])
 
 
 def test_instances_of_several_inputs_are_objects() -> None:
-    instances = tensors.from_request({"instances": [{"a": [1, 2], "b": 3}, {"a": [4, 5], "b": 6}]}, TWO)
+    instances = tensors.from_request({"instances": [{"a": [1, 2], "b": 3}, {"a": [4, 5], "b": 6}]}, TWO, Limits())
     np.testing.assert_array_equal(instances.tensors["a"], [[1, 2], [4, 5]])
     np.testing.assert_array_equal(instances.tensors["b"], [3, 6])
     assert instances.tensors["b"].dtype == np.int32
 
 
 def test_inputs_are_whole_tensors() -> None:
-    assert tensors.from_request({"inputs": [[1, 2, 3]]}, ROW).count == 1
-    assert tensors.from_request({"inputs": {"x": [[1, 2, 3], [4, 5, 6]]}}, ROW).count == 2
-    assert tensors.from_request({"inputs": {"a": [[1, 2]], "b": [3]}}, TWO).count == 1
+    assert tensors.from_request({"inputs": [[1, 2, 3]]}, ROW, Limits()).count == 1
+    assert tensors.from_request({"inputs": {"x": [[1, 2, 3], [4, 5, 6]]}}, ROW, Limits()).count == 2
+    assert tensors.from_request({"inputs": {"a": [[1, 2]], "b": [3]}}, TWO, Limits()).count == 1
 
 
 def test_a_signature_without_a_batch_takes_whole_tensors_only() -> None:
-    assert tensors.from_request({"inputs": [1, 2, 3, 4]}, WHOLE).count == 1
+    assert tensors.from_request({"inputs": [1, 2, 3, 4]}, WHOLE, Limits()).count == 1
     with pytest.raises(DecodeError, match="takes no batch"):
-        tensors.from_request({"instances": [[1, 2, 3, 4]]}, WHOLE)
+        tensors.from_request({"instances": [[1, 2, 3, 4]]}, WHOLE, Limits())
 
 
 def test_strings_are_text_or_base64() -> None:
     encoded = base64.b64encode(b"\xff\x00").decode()
-    instances = tensors.from_request({"instances": ["grüß", {"b64": encoded}]}, TEXT)
+    instances = tensors.from_request({"instances": ["grüß", {"b64": encoded}]}, TEXT, Limits())
     assert instances.tensors["text"].tolist() == ["grüß".encode(), b"\xff\x00"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [({"b64": "!"}, "not valid base64"), ({"b64": 1}, "expected strings"), ("\ud800", "half a surrogate pair")],
+)
+def test_what_is_no_string_is_refused(text: Any, message: str) -> None:
+    for body in ({"instances": [text]}, {"inputs": [text]}):
+        with pytest.raises(DecodeError, match=message):
+            tensors.from_request(body, TEXT, Limits())
+
+
+def test_base64_gives_the_bytes_of_an_instance_of_uint8() -> None:
+    specs = (spec("scan", (None, 2, 2, 1), np.uint8),)
+    scans = [{"b64": base64.b64encode(bytes(range(first, first + 4))).decode()} for first in (0, 252)]
+    expected = [[[[0], [1]], [[2], [3]]], [[[252], [253]], [[254], [255]]]]
+    for body in (
+        {"instances": scans},
+        {"instances": [{"scan": scan} for scan in scans]},
+        {"inputs": scans},
+        {"inputs": {"scan": scans}},
+    ):
+        assert tensors.from_request(body, specs, Limits()).tensors["scan"].tolist() == expected
+    assert tensors.from_document(scans[1], specs, Limits()).tensors["scan"].tolist() == expected[1:]
+    with pytest.raises(ShapeError, match=r"3 elements do not fill scan, whose shape is \[2, 2, 1\]"):
+        tensors.from_request({"instances": [scans[0], {"b64": "AAAA"}]}, specs, Limits())
+    with pytest.raises(DecodeError, match=r"x: expected numbers \(float32\), found an object"):
+        tensors.from_request({"inputs": {"x": scans}}, ROW, Limits())
 
 
 @pytest.mark.parametrize(
@@ -66,7 +103,7 @@ def test_strings_are_text_or_base64() -> None:
     ids=["one instance", "several instances", "an object by input name", "a request"],
 )
 def test_an_uploaded_document_may_be_bare(document: Any, count: int) -> None:
-    assert tensors.from_document(document, ROW).count == count
+    assert tensors.from_document(document, ROW, Limits()).count == count
 
 
 @pytest.mark.parametrize(
@@ -88,14 +125,20 @@ def test_an_uploaded_document_may_be_bare(document: Any, count: int) -> None:
         ({"instances": [[1e39, 2, 3]]}, DecodeError, "beyond the range of float32"),
         ({"instances": [[float("nan"), 2, 3]]}, DecodeError, "NaN"),
         ({"instances": [[float("inf"), 2, 3]]}, DecodeError, "infinity"),
-        ({"instances": [[10**400, 2, 3]]}, DecodeError, "expected numbers"),
+        ({"instances": [[10**400, 2, 3]]}, DecodeError, r"expected numbers \(float32\), found one beyond its range"),
+        ({"instances": [["1", 2, 3]]}, DecodeError, "expected numbers .float32., found a string"),
+        ({"instances": [[True, 2, 3]]}, DecodeError, "found true or false"),
+        ({"instances": [[None, 2, 3]]}, DecodeError, "found null"),
+        ({"instances": [[{}, 2, 3]]}, DecodeError, "found an object"),
+        ({"instances": nested(900)}, ShapeError, "lists nested more than 64 deep"),
+        ({"inputs": nested(900)}, ShapeError, "lists nested more than 64 deep"),
     ],
 )
 def test_what_does_not_fit_the_signature_is_refused_with_its_place(
     body: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        tensors.from_request(body, ROW)
+        tensors.from_request(body, ROW, Limits())
 
 
 @pytest.mark.parametrize(
@@ -104,27 +147,56 @@ def test_what_does_not_fit_the_signature_is_refused_with_its_place(
 )
 def test_integers_are_exact(value: Any, message: str) -> None:
     with pytest.raises(DecodeError, match=message):
-        tensors.from_request({"instances": [{"a": [1, 2], "b": value}]}, TWO)
+        tensors.from_request({"instances": [{"a": [1, 2], "b": value}]}, TWO, Limits())
+
+
+def test_an_integer_of_any_length_is_a_number() -> None:
+    instances = tensors.from_request({"instances": [[2**70, -(2**80), 3]]}, ROW, Limits())
+    assert instances.tensors["x"].tolist() == [[2.0**70, -(2.0**80), 3]]
+
+
+def test_one_long_text_among_numbers_takes_no_memory() -> None:
+    """GIVEN numpy, which makes all elements as long as the longest WHEN one is a text THEN it is refused before."""
+    tracemalloc.start()
+    with pytest.raises(DecodeError, match="found a string"):
+        tensors.from_request({"instances": [[1, 2, 3]] * 5_000 + [[1, 2, "x" * 10_000]]}, ROW, Limits())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 def test_a_float_beyond_the_largest_integer_does_not_wrap_around() -> None:
     with pytest.raises(DecodeError, match="beyond the range of int64"):
-        tensors.from_request({"instances": [2.0**63]}, (spec("n", (None,), np.int64),))
+        tensors.from_request({"instances": [2.0**63]}, (spec("n", (None,), np.int64),), Limits())
 
 
 def test_inputs_must_have_equally_many_rows() -> None:
     with pytest.raises(ShapeError, match="differ in their number of rows"):
-        tensors.from_request({"inputs": {"a": [[1, 2], [3, 4]], "b": [1]}}, TWO)
+        tensors.from_request({"inputs": {"a": [[1, 2], [3, 4]], "b": [1]}}, TWO, Limits())
 
 
 def test_a_missing_input_is_named() -> None:
     with pytest.raises(DecodeError, match=r'instances\[0\]: expected an object with "a", "b"; found \'a\''):
-        tensors.from_request({"instances": [{"a": [1, 2]}]}, TWO)
+        tensors.from_request({"instances": [{"a": [1, 2]}]}, TWO, Limits())
 
 
 def test_the_number_of_records_is_bounded() -> None:
-    with pytest.raises(TooLargeError, match=f"an input may have {MAX_RECORDS}"):
-        tensors.from_request({"instances": [[1, 2, 3]] * (MAX_RECORDS + 1)}, ROW)
+    with pytest.raises(TooLargeError, match=rf"an input may have {MAX_RECORDS} \(limits\.records\)"):
+        tensors.from_request({"instances": [[1, 2, 3]] * (MAX_RECORDS + 1)}, ROW, Limits())
+    for body in ({"instances": [[1, 2, 3]] * 3}, {"inputs": [[1, 2, 3]] * 3}):
+        assert tensors.from_request(body, ROW, Limits(records=3)).count == 3
+        with pytest.raises(TooLargeError, match=r"3 instances; an input may have 2 \(limits\.records\)"):
+            tensors.from_request(body, ROW, Limits(records=2))
+
+
+def test_a_tensor_too_large_for_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"instances": [[1, 2, 3]] * 10_000}
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1")
+    assert tensors.from_request(body, ROW, Limits()).size == 120_000
+    wide = (spec("x", (None, 3), np.float64),)
+    message = r"its tensors take 300000 bytes; an input's may take 262144, a quarter of the memory \(memory_mb\)"
+    with pytest.raises(TooLargeError, match=message):
+        tensors.from_request({"instances": [[1, 2, 3]] * 12_500}, wide, Limits(records=20_000))
 
 
 @pytest.mark.parametrize(
@@ -133,3 +205,25 @@ def test_the_number_of_records_is_bounded() -> None:
 def test_what_is_not_json_is_refused(text: str) -> None:
     with pytest.raises(DecodeError, match="not valid JSON"):
         tensors.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[NaN]", "NaN is no JSON number"),
+        ("[-Infinity]", "-Infinity is no JSON number"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[" + "9" * 5000 + "]", "an integer of thousands of digits"),
+        ('{"instances": [1], "instances": [2]}', "an object has 'instances' twice"),
+        ('[{"a": {"b": 1, "b": 1}}]', "an object has 'b' twice"),
+    ],
+)
+def test_what_only_python_takes_for_json_is_refused_with_its_reason(text: str, message: str) -> None:
+    with pytest.raises(DecodeError, match=message):
+        tensors.parse(text)
+
+
+def test_a_number_beyond_a_floats_range_is_refused() -> None:
+    for document in ("[1e400, 2, 3]", '{"inputs": [[1, 2, -1e400]]}'):
+        with pytest.raises(DecodeError, match="NaN, infinity or a number beyond the range"):
+            tensors.from_document(tensors.parse(document), ROW, Limits())

@@ -65,7 +65,7 @@ def test_a_gigabyte_is_refused_and_not_read_whatever_its_event_says(
     )
     assert refused["error"] == {
         "type": "TooLargeError",
-        "message": f"{GIGABYTE} bytes; an input may have {MAX_BYTES}",
+        "message": f"{GIGABYTE} bytes; an input may have {MAX_BYTES} (limits.bytes)",
     }
     assert served["predictions"] == [[0.5]]
     # What the sockets hold may have been sent before the connection was closed.

@@ -1,17 +1,28 @@
 """What the numbers of a model mean: raw values as TensorFlow Serving writes them, or labels with scores."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from inference import predictions
-from inference.errors import ModelError, PredictionError
-from inference.predictor import Predictor
+from inference.config import OutputConfig
+from inference.errors import ModelError, PredictionError, TooLargeError
+from inference.predictions import Predictions
+from inference.predictor import Answer, Predictor
 from inference.runtimes import TensorSpec
 from inference.tensors import Instances
+
+
+def values(answer: Answer) -> Any:
+    """The predictions of an answer, as who reads the result gets them."""
+    assert isinstance(answer, Predictions)
+    return json.loads(answer.json)
+
 
 LABELS = ("cat", "dog", "owl")
 
@@ -22,7 +33,7 @@ def scores(*values: float) -> np.ndarray:
 
 
 def test_a_labelled_prediction_has_the_best_label_and_the_runners_up() -> None:
-    assert predictions.labelled(scores(0.1, 0.7, 0.2), LABELS, 2) == {
+    assert predictions.labelled(scores(0.1, 0.7, 0.2), LABELS, OutputConfig(top_k=2)) == {
         "label": "dog",
         "score": 0.7,
         "top": [["dog", 0.7], ["owl", 0.2]],
@@ -30,7 +41,7 @@ def test_a_labelled_prediction_has_the_best_label_and_the_runners_up() -> None:
 
 
 def test_all_labels_are_listed_unless_top_k_says_how_many() -> None:
-    assert [label for label, _ in predictions.labelled(scores(0.1, 0.7, 0.2), LABELS, None)["top"]] == [
+    assert [label for label, _ in predictions.labelled(scores(0.1, 0.7, 0.2), LABELS, OutputConfig())["top"]] == [
         "dog",
         "owl",
         "cat",
@@ -38,7 +49,7 @@ def test_all_labels_are_listed_unless_top_k_says_how_many() -> None:
 
 
 def test_equal_scores_keep_the_order_of_the_labels() -> None:
-    assert predictions.labelled(scores(0.25, 0.5, 0.25), LABELS, None)["top"] == [
+    assert predictions.labelled(scores(0.25, 0.5, 0.25), LABELS, OutputConfig())["top"] == [
         ["dog", 0.5],
         ["cat", 0.25],
         ["owl", 0.25],
@@ -46,8 +57,57 @@ def test_equal_scores_keep_the_order_of_the_labels() -> None:
 
 
 def test_a_single_sigmoid_is_the_probability_of_the_second_label() -> None:
-    assert predictions.labelled(scores(0.25), ("even", "odd"), 2)["top"] == [["even", 0.75], ["odd", 0.25]]
-    assert predictions.labelled(scores(0.75), ("even", "odd"), 1)["label"] == "odd"
+    assert predictions.labelled(scores(0.25), ("even", "odd"), OutputConfig(top_k=2))["top"] == [
+        ["even", 0.75],
+        ["odd", 0.25],
+    ]
+    assert predictions.labelled(scores(0.75), ("even", "odd"), OutputConfig(top_k=1))["label"] == "odd"
+
+
+def top(*values: float, **config: Any) -> Any:
+    """The best labels of one instance's output, with their scores."""
+    return predictions.labelled(scores(*values), LABELS, OutputConfig(**config))["top"]
+
+
+def test_softmax_makes_probabilities_of_logits() -> None:
+    assert top(0, math.log(3), math.log(4), activation="softmax") == [["owl", 0.5], ["dog", 0.375], ["cat", 0.125]]
+    # Beyond what the exponential function has numbers for.
+    assert top(-1e38, 1e4, 1e4, activation="softmax") == [["dog", 0.5], ["owl", 0.5], ["cat", 0.0]]
+
+
+def test_sigmoid_makes_a_probability_of_each_logit() -> None:
+    assert top(0, -math.log(3), math.log(3), activation="sigmoid") == [["owl", 0.75], ["cat", 0.5], ["dog", 0.25]]
+    assert top(1e4, -1e4, -40, activation="sigmoid") == [["cat", 1.0], ["owl", 4.24835e-18], ["dog", 0.0]]
+
+
+def test_the_activation_of_a_single_logit_comes_before_the_second_label() -> None:
+    config = OutputConfig(activation="sigmoid")
+    assert predictions.labelled(scores(math.log(3)), ("even", "odd"), config)["top"] == [["odd", 0.75], ["even", 0.25]]
+
+
+def test_whole_numbers_are_scores_as_well() -> None:
+    votes = np.array([3, 250, 7], np.uint8)
+    assert predictions.labelled(votes, LABELS, OutputConfig(top_k=2))["top"] == [["dog", 250.0], ["owl", 7.0]]
+
+
+def test_only_labels_that_reach_the_threshold_are_listed() -> None:
+    assert top(0.2, 0.9, 0.7, threshold=0.7) == [["dog", 0.9], ["owl", 0.7]]
+    assert top(0.2, 0.9, 0.7, threshold=0.7, top_k=1) == [["dog", 0.9]]
+    assert top(0.2, 0.9, 0.7, threshold=0, top_k=None) == [["dog", 0.9], ["owl", 0.7], ["cat", 0.2]]
+
+
+def test_where_no_label_reaches_the_threshold_there_is_none() -> None:
+    prediction = predictions.labelled(scores(0.2, 0.3, 0.1), LABELS, OutputConfig(threshold=0.5))
+    assert prediction == {"label": None, "score": None, "top": []}
+
+
+def test_a_single_label_names_a_single_value() -> None:
+    assert predictions.labelled(scores(21.7), ("price",), OutputConfig()) == {"label": "price", "score": 21.7}
+    exact = np.array([[1234567.891]])
+    assert predictions.labelled(exact, ("price",), OutputConfig()) == {"label": "price", "score": 1234567.891}
+    spam = OutputConfig(activation="sigmoid", threshold=0.5)
+    assert predictions.labelled(scores(0), ("spam",), spam) == {"label": "spam", "score": 0.5}
+    assert predictions.labelled(scores(-1), ("spam",), spam) == {"label": None, "score": None}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -55,7 +115,7 @@ def test_what_json_has_no_number_for_is_no_prediction(value: float) -> None:
     with pytest.raises(PredictionError, match="NaN or infinite"):
         predictions.raw({"y": scores(1, value)})
     with pytest.raises(PredictionError, match="NaN or infinite"):
-        predictions.labelled(scores(0, 1, value), LABELS, None)
+        predictions.labelled(scores(0, 1, value), LABELS, OutputConfig())
 
 
 def test_one_output_is_its_values_and_several_are_an_object_by_name() -> None:
@@ -82,6 +142,41 @@ def test_labels_that_do_not_match_the_output_are_refused_when_the_model_loads(
         predictor.load()
 
 
+@pytest.mark.parametrize(
+    ("artifact", "signature", "labels", "message"),
+    [
+        ("odds.tflite", "serving_default", ["even", "odd"], "softmax of a single score is always 1: sigmoid"),
+        ("signatures.saved_model", "look_up", ["a", "b", "c"], "names 3 labels, but the model gives 1 scores"),
+    ],
+)
+def test_an_activation_and_labels_that_cannot_belong_to_the_output_are_refused_when_the_model_loads(
+    artifact: str, signature: str, labels: list[str], message: str, make_predictor: Callable[..., Predictor]
+) -> None:
+    predictor = make_predictor(artifact, signature=signature, labels=labels, output={"activation": "softmax"})
+    with pytest.raises(ModelError, match=message):
+        predictor.load()
+
+
+def test_labels_need_an_output_of_numbers() -> None:
+    with pytest.raises(ModelError, match="needs an output of numbers; loud is object"):
+        predictions.check_labels(LABELS, (TensorSpec("loud", (None, 3), np.dtype(object)),), OutputConfig())
+
+
+@pytest.mark.parametrize(
+    ("artifact", "columns", "message"),
+    [
+        ("odds.tflite", ["a", "b"], "input.columns names 2 columns, but the input x takes 3"),
+        ("two.tflite", ["a", "b"], "input.columns fits a signature with one input; this one has a, b"),
+    ],
+)
+def test_columns_that_do_not_match_the_input_are_refused_when_the_model_loads(
+    artifact: str, columns: list[str], message: str, make_predictor: Callable[..., Predictor]
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        make_predictor(artifact, input={"columns": columns}).load()
+    make_predictor("scans.tflite", input={"columns": [f"pixel {number}" for number in range(64)]}).load()
+
+
 def test_labels_need_a_single_output(make_predictor: Callable[..., Predictor]) -> None:
     with pytest.raises(ModelError, match="needs a signature with one output; this one has p, q"):
         make_predictor("two.tflite", labels=["zero", "one"]).load()
@@ -96,9 +191,9 @@ def test_a_missing_or_empty_labels_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_output_of_unknown_length_is_compared_when_it_is_there() -> None:
-    predictions.check_labels(LABELS, (TensorSpec("y", (None, None), np.dtype(np.float32)),))
+    predictions.check_labels(LABELS, (TensorSpec("y", (None, None), np.dtype(np.float32)),), OutputConfig())
     with pytest.raises(ModelError, match="names 3 labels, but the model gives 2 scores"):
-        predictions.labelled(scores(0.5, 0.5), LABELS, None)
+        predictions.labelled(scores(0.5, 0.5), LABELS, OutputConfig())
 
 
 def test_one_bad_input_of_a_shared_call_does_not_touch_the_others(make_predictor: Callable[..., Predictor]) -> None:
@@ -106,9 +201,9 @@ def test_one_bad_input_of_a_shared_call_does_not_touch_the_others(make_predictor
     answers = predictor.predict_all(
         [Instances({"index": np.array(indices, np.int32)}, len(indices)) for indices in ([0], [3], [1, 2])]
     )
-    assert answers[0] == [10.0]
+    assert values(answers[0]) == [10.0]
     assert isinstance(answers[1], PredictionError)
-    assert answers[2] == [20.0, 30.0]
+    assert values(answers[2]) == [20.0, 30.0]
 
 
 def test_one_infinite_answer_of_a_shared_call_does_not_touch_the_others(
@@ -118,12 +213,45 @@ def test_one_infinite_answer_of_a_shared_call_does_not_touch_the_others(
     answers = predictor.predict_all(
         [Instances({"x": np.array([row], np.float32)}, 1) for row in ([1, 2], [0, 1], [4, 5])]
     )
-    assert answers[0] == [[1.0, 0.5]]
+    assert values(answers[0]) == [[1.0, 0.5]]
     assert isinstance(answers[1], PredictionError)
-    assert answers[2] == [[0.25, pytest.approx(0.2)]]
+    assert values(answers[2]) == [[0.25, pytest.approx(0.2)]]
+
+
+def test_a_result_that_the_memory_has_no_room_for_is_refused_with_how_many_predictions_fit(
+    make_predictor: Callable[..., Predictor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = make_predictor("odds.tflite")
+    rows = Instances({"x": np.zeros((10_000, 3), np.float32)}, 10_000)
+    assert predictor.predict(rows).json == b"[" + b", ".join([b"[0.5]"] * 10_000) + b"]"
+
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1")
+    with pytest.raises(TooLargeError, match="room for 9362 predictions: they may take 65536 bytes of JSON, a 16th of"):
+        predictor.predict(rows)
+    fits = 65_536 // len(b"[0.5], ")
+    assert predictor.predict(Instances({"x": rows.tensors["x"][:fits]}, fits)).count == fits == 9362
+
+
+def test_a_prediction_of_more_values_than_the_memory_has_room_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1")
+    assert len(predictions.raw({"mask": np.zeros(4096)})) == 4096
+    with pytest.raises(TooLargeError, match=r"a prediction has 4097 values; it may have 4096 .*\(memory_mb\)"):
+        predictions.raw({"mask": np.zeros(4097)})
+
+
+def test_answers_too_large_to_be_in_memory_together_come_in_parts(
+    make_predictor: Callable[..., Predictor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = make_predictor("odds.saved_model")
+    inputs = [Instances({"x": np.zeros((count, 3), np.float32)}, count) for count in (5_000, 20_000, 6_000, 7_000)]
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1")
+    first = predictor.predict_all(inputs)
+    assert isinstance(first[1], TooLargeError)
+    assert [len(values(answer)) for answer in (first[0], first[2])] == [5_000, 6_000]
+    assert [len(values(answer)) for answer in predictor.predict_all(inputs[len(first) :])] == [7_000]
 
 
 def test_a_sigmoid_model_is_labelled(make_predictor: Callable[..., Predictor]) -> None:
     predictor = make_predictor("odds.tflite", labels=["even", "odd"])
-    (prediction,) = predictor.predict(Instances({"x": np.zeros((1, 3), np.float32)}, 1))
+    (prediction,) = values(predictor.predict(Instances({"x": np.zeros((1, 3), np.float32)}, 1)))
     assert prediction == {"label": "even", "score": 0.5, "top": [["even", 0.5], ["odd", 0.5]]}

@@ -10,6 +10,7 @@ import pytest
 
 from inference import runtimes
 from inference.errors import DecodeError, ModelError, PredictionError
+from inference.limits import Limits
 from inference.predictor import Predictor
 from inference.tensors import from_request
 from unit.functions.artifacts import Artifacts
@@ -17,7 +18,7 @@ from unit.functions.artifacts import Artifacts
 
 def outputs(predictor: Predictor, **inputs: Any) -> dict[str, Any]:
     """The outputs for a request that gives whole tensors."""
-    answer = predictor.outputs(from_request({"inputs": inputs}, predictor.inputs))
+    answer = predictor.outputs(from_request({"inputs": inputs}, predictor.inputs, Limits()))
     return {name: array.tolist() for name, array in answer.items()}
 
 
@@ -60,7 +61,7 @@ def test_a_single_value_beside_a_batch_is_no_batch(make_predictor: Callable[...,
     predictor = make_predictor("scaled.onnx")
     assert outputs(predictor, x=[[1, 2, 3], [4, 5, 6]], scale=2) == {"y": [[2, 4, 6], [8, 10, 12]]}
     with pytest.raises(DecodeError, match="takes no batch"):
-        from_request({"instances": [{"x": [1, 2, 3], "scale": 2}]}, predictor.inputs)
+        from_request({"instances": [{"x": [1, 2, 3], "scale": 2}]}, predictor.inputs, Limits())
 
 
 def test_a_classifier_of_scikit_learn_gives_labels_and_probabilities(
