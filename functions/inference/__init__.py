@@ -5,3 +5,9 @@ call; `events` says which objects were uploaded, `fetch` reads them, `decoders` 
 arrays, `runtimes` run the model through `predictor`, `predictions` says what the numbers mean and `results` keeps one
 current result per input.
 """
+
+import os
+
+# numpy reads it when it is imported. Nothing here calculates with its linear algebra, and making threads for that takes
+# a quarter of a cold start's processor time. The registry's `env` may set it otherwise.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

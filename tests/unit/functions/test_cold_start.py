@@ -1,5 +1,6 @@
 """A new environment loads what it needs and nothing else; under awslambdaric, as on Lambda."""
 
+import io
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from modelctl import paths
 from modelctl.runtime_api import run_handler
@@ -30,10 +32,36 @@ def loaded_modules(environment: dict[str, str], statement: str) -> set[str]:
     return set(json.loads(finished.stdout.splitlines()[-1]))
 
 
+def third_party(modules: set[str]) -> set[str]:
+    """The top-level packages of these modules that do not come with Python."""
+    packages = {name.partition(".")[0] for name in modules} - set(sys.stdlib_module_names) - {"__main__"}
+    return {name for name in packages if not name.startswith("_")}
+
+
+def png() -> bytes:
+    """A black scan."""
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, "PNG")
+    return file.getvalue()
+
+
 DIRECT_CALL = (
     "import inference.handler; "
     "assert inference.handler.handler({'instances': [[0, 0, 0]]}, None) == {'predictions': [[0.5]]}"
 )
+
+
+S3_EVENT = (
+    "import os, types, inference.handler; "
+    "context = types.SimpleNamespace(aws_request_id='1', get_remaining_time_in_millis=lambda: 60_000); "
+    "assert inference.handler.handler(json.loads(os.environ['EVENT']), context) == {'batchItemFailures': []}"
+)
+
+#: botocore with what it needs; boto3 is not among it.
+S3_CLIENT = {"botocore", "dateutil", "jmespath", "six", "urllib3"}
+
+#: What these take where it is installed; a function's environment has neither.
+TAKEN_IF_THERE = {"backports", "certifi"}
 
 
 @pytest.mark.parametrize(
@@ -45,8 +73,48 @@ def test_a_direct_call_loads_numpy_and_the_library_of_the_runtime_and_no_other(
 ) -> None:
     loaded = loaded_modules(environment(artifact, runtime), DIRECT_CALL)
     assert not loaded & HEAVY
-    third_party = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"__main__"}
-    assert {name for name in third_party if not name.startswith("_")} == {library, "inference", "numpy"}
+    assert third_party(loaded) == {library, "inference", "numpy"}
+
+
+@pytest.mark.parametrize(
+    ("artifact", "key", "body", "decoders"),
+    [
+        ("odds.tflite", "digits/a.json", b"[0, 0, 0]", set()),
+        ("odds.tflite", "digits/a.csv", b"0,0,0", set()),
+        ("scans.tflite", "digits/a.png", png(), {"PIL"}),
+    ],
+    ids=["json", "csv", "png"],
+)
+def test_the_first_upload_loads_botocore_and_what_decodes_it_and_no_other_library(
+    artifact: str,
+    key: str,
+    body: bytes,
+    decoders: set[str],
+    environment: Callable[..., dict[str, str]],
+    announce: Callable[..., dict[str, Any]],
+    fake_s3: FakeS3,
+) -> None:
+    event = {"Records": [announce(key, body)]}
+    with served_s3(fake_s3) as endpoint:
+        variables = environment(artifact, "litert", "image" if decoders else "json", **access(endpoint))
+        loaded = loaded_modules(variables | {"EVENT": json.dumps(event)}, S3_EVENT)
+    assert "predictions" in json.loads(fake_s3.objects[RESULTS, f"digits/{key}.json"][-1].body)
+    assert third_party(loaded) - TAKEN_IF_THERE == {"ai_edge_litert", "inference", "numpy"} | S3_CLIENT | decoders
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads where Linux lists them")
+def test_numpy_makes_no_threads_for_linear_algebra_that_nobody_asks_for(
+    environment: Callable[..., dict[str, str]],
+) -> None:
+    script = "import os, inference.handler; print(len(os.listdir('/proc/self/task')))"
+    finished = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment("odds.tflite", "litert") | {"PYTHONPATH": str(paths.FUNCTIONS)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.stdout == "1\n"
 
 
 def test_a_tensorflow_function_does_not_load_tensorflow_while_init_may_take_ten_seconds_only(
