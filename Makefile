@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint audit package samples docs lock clean
+.PHONY: help setup demo test bench lint audit package samples docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ demo: setup ## Bring up the local stack, upload sample inputs, show the predicti
 
 test: setup ## Run every test: Python, Terraform, end to end
 	@$(BIN)/python scripts/run_tests.py
+
+bench: setup ## Measure cold starts, warm calls and memory against baselines
+	@$(BIN)/modelctl bench
 
 lint: setup ## Check style, types, Terraform and security rules
 	@$(BIN)/python scripts/lint.py

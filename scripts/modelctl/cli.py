@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from modelctl import console
 from modelctl.commands import (
+    bench,
     env,
     image,
     invoke,
@@ -60,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (validate, package, image, stack, env, predict, invoke, status, logs):
+    for command in (validate, package, image, stack, env, predict, invoke, status, logs, bench):
         command.add_to(commands)
     return parser
 

@@ -19,7 +19,8 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -172,10 +173,7 @@ def build(runtimes: Sequence[str] | None = None, target: Literal["local", "aws"]
     """
     _check_runtimes(runtimes or (), target)
     described = _local() if target == "local" else _aws()
-    paths.PACKAGES.mkdir(parents=True, exist_ok=True)
-    with (paths.PACKAGES / ".lock").open("w") as lock:
-        # Two builds at once would remove each other's packages.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _alone():
         manifest = _build(described, _RUNTIMES if runtimes is None else runtimes)
         _check_sizes(manifest)
         _replace(paths.PACKAGES / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
@@ -183,6 +181,12 @@ def build(runtimes: Sequence[str] | None = None, target: Literal["local", "aws"]
         for file in {file.name for file in paths.PACKAGES.glob(f"*-{target}-*.zip")} - named:
             (paths.PACKAGES / file).unlink()
     return manifest
+
+
+def make(runtimes: Sequence[str]) -> Manifest:
+    """Make what `build` would make for the local stack, for a use of its own: the manifest on the disk stays."""
+    with _alone():
+        return _build(_local(), runtimes)
 
 
 def contents(manifest: Manifest) -> dict[str, Package]:
@@ -206,6 +210,15 @@ def sizes(package: Package) -> tuple[int, int]:
 def for_people(size: int) -> str:
     """Say a number of bytes as AWS counts them: 1 MB is 1,024 KB."""
     return f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{size / 2**10:.0f} KB"
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let one build at a time work in the folder: two would remove each other's packages."""
+    paths.PACKAGES.mkdir(parents=True, exist_ok=True)
+    with (paths.PACKAGES / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _check_runtimes(runtimes: Sequence[str], target: Literal["local", "aws"]) -> None:

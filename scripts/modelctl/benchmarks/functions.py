@@ -1,0 +1,175 @@
+"""Both sides of a comparison, ready to be started: our function as it is deployed, and the baselines beside it.
+
+Code and layer are the packages that `modelctl package` builds, the Python environments those of the local stack. A
+baseline lies in the same folder, is compiled as our code is, and sees the same variables: the handler's name is all in
+which the two sides of a comparison differ.
+"""
+
+import compileall
+import json
+import py_compile
+import shutil
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelctl import packages, paths, programs
+from modelctl.errors import UserError
+from modelctl.local.stack import ensure_lambda_environment
+from modelctl.runtime_api import Run, run_handler
+
+OURS = "inference.handler.handler"
+
+# The registry's default, and for TensorFlow its own.
+_MEMORY_MB = {"litert": 1024, "onnx": 1024, "tensorflow": 3008}
+
+_CONVERT = """\
+import pathlib, sys, tensorflow
+converter = tensorflow.lite.TFLiteConverter.from_saved_model(sys.argv[1])
+pathlib.Path(sys.argv[2]).write_bytes(converter.convert())
+"""
+
+_TRAIN = """\
+import pathlib, sys, skl2onnx, sklearn.datasets, sklearn.neural_network
+from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
+scans, digits = sklearn.datasets.load_digits(return_X_y=True)
+model = sklearn.neural_network.MLPClassifier(48, random_state=20).fit(scans / 16, digits)
+inputs = [("scan", skl2onnx.common.data_types.FloatTensorType([None, 64]))]
+converted = skl2onnx.to_onnx(model, initial_types=inputs, options={"zipmap": False})
+pathlib.Path(sys.argv[1]).write_bytes(select_model_inputs_outputs(converted, "probabilities").SerializeToString())
+"""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, by the file or the folder that its library loads."""
+
+    name: str
+    runtime: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Function:
+    """A handler and all that its process sees."""
+
+    handler: str
+    folder: Path
+    python: Path
+    variables: Mapping[str, str]
+
+    def run(self, events: Sequence[Any], *options: str) -> Run:
+        """Run it on events in a new process; `options` are Python's.
+
+        Raises:
+            UserError: it did not answer them all, or failed.
+        """
+        # -s: on AWS there is no folder of user packages either.
+        python: list[str | Path] = [self.python, "-s", *options]
+        run = run_handler(self.handler, events, self.variables, python=python, folder=self.folder)
+        for answer in run.answers:
+            if isinstance(answer, dict) and "errorType" in answer:
+                raise UserError(f"{self.handler} failed: {answer['errorType']}: {answer['errorMessage']}")
+        return run
+
+
+class Workshop:
+    """Makes functions below a folder of its own.
+
+    Args:
+        folder: an empty one.
+        runtimes: those of the models that are to be served.
+        access: the variables by which a function speaks to S3.
+        results: the name of the results bucket.
+    """
+
+    def __init__(self, folder: Path, runtimes: Sequence[str], access: Mapping[str, str], results: str) -> None:
+        self._folder = folder
+        self._access = access
+        self._results = results
+        self._code = folder / "code"
+        manifest = packages.make(runtimes)
+        # For the local stack the layers of all architectures are the same.
+        self._layers = {
+            runtime: _extracted(layer["x86_64"], folder / "layers" / runtime)
+            for runtime, layer in manifest["layers"].items()
+            if runtime in runtimes
+        }
+        _extracted(manifest["code"]["inference"], self._code)
+        for baseline in Path(__file__).with_name("baselines").glob("*.py"):
+            shutil.copy(baseline, self._code)
+        compileall.compile_dir(
+            self._code, maxlevels=0, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+        )
+
+    def function(self, handler: str, model: Model, *, tensorflow: bool = False, **variables: str) -> Function:
+        """A function that serves `model`, in Lambda's bare environment or in the one that has TensorFlow as well."""
+        environment = paths.ENVIRONMENTS / "tensorflow" if tensorflow else ensure_lambda_environment()
+        weights = model.path if model.path.is_dir() else model.path.parent
+        entry = {
+            "name": model.name,
+            "version": "1",
+            "digest": weights.name,
+            "runtime": model.runtime,
+            "signature": "serving_default",
+            "input": {"format": "json"},
+            "prefixes": [f"{model.name}/"],
+        }
+        return Function(
+            handler,
+            self._code,
+            environment / "bin" / "python",
+            {
+                "AWS_LAMBDA_FUNCTION_NAME": model.name,
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(_MEMORY_MB[model.runtime]),
+                "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+                "AWS_LAMBDA_LOG_FORMAT": "JSON",
+                "LANG": "en_US.UTF-8",
+                "TZ": ":UTC",
+                "PATH": "/usr/local/bin:/usr/bin:/bin",
+                "PYTHONPATH": f"{self._layers.get(model.runtime, '/opt')}/python",
+                **self._access,
+                "MODELYARD_MODEL": json.dumps(entry),
+                "MODELYARD_WEIGHTS": str(weights.parent),
+                "MODELYARD_RESULTS": self._results,
+                # What the baselines read.
+                "MODEL": str(model.path),
+                "RESULTS": f"{self._results}/{model.name}",
+                **variables,
+            },
+        )
+
+    def converted(self, model: Model) -> Model:
+        """The same model for LiteRT, from a SavedModel.
+
+        Raises:
+            UserError: TensorFlow could not convert it.
+        """
+        path = self._new_file(model.name, "model.tflite")
+        python = paths.ENVIRONMENTS / "tensorflow" / "bin" / "python"
+        programs.run(f"{model.path} could not be converted to LiteRT", python, "-I", "-c", _CONVERT, model.path, path)
+        return Model(model.name, "litert", path)
+
+    def trained(self) -> Model:
+        """A model of scikit-learn for ONNX Runtime: `scan`, 64 numbers, to the probabilities of ten digits.
+
+        Raises:
+            UserError: it could not be trained and exported.
+        """
+        path = self._new_file("digits-onnx", "model.onnx")
+        programs.run("the ONNX model could not be made", sys.executable, "-I", "-c", _TRAIN, path)
+        return Model("digits-onnx", "onnx", path)
+
+    def _new_file(self, model: str, name: str) -> Path:
+        path = self._folder / model / name
+        path.parent.mkdir()
+        return path
+
+
+def _extracted(package: packages.Package, folder: Path) -> Path:
+    with zipfile.ZipFile(paths.PACKAGES / package["file"]) as archive:
+        archive.extractall(folder)
+    return folder

@@ -1,0 +1,80 @@
+"""Where a cold start goes: what each import takes, and what is left for everything else.
+
+`python -X importtime` tells it, of the function as it is. The telling itself takes time, about a fifth more, so these
+figures are there to be compared with each other and not with those of the rows.
+"""
+
+import re
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from modelctl.runtime_api import Run
+
+# A module's own microseconds, those with what it imports, and its name.
+_LINE = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\S+)$", re.MULTILINE)
+
+Phase = Literal["initialisation", "first call"]
+
+#: The options with which Python tells it.
+OPTIONS = ("-X", "importtime")
+
+REST: dict[Phase, str] = {
+    "initialisation": "no import: starting Python",
+    "first call": "no import: clients, requests, the prediction",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of a cold start, in milliseconds."""
+
+    phase: Phase
+    what: str
+    ms: float
+
+
+def profile(cold_start: Callable[[], Run], runs: int) -> list[Step]:
+    """The steps of a cold start, the longest of each phase first; medians of so many runs with `OPTIONS`."""
+    profiles = [Counter(dict(_steps(cold_start()))) for _ in range(runs)]
+    steps = [
+        Step(phase, what, statistics.median(found[phase, what] for found in profiles))
+        for phase, what in {key: None for found in profiles for key in found}
+    ]
+    return sorted(steps, key=lambda step: (step.phase == "first call", -step.ms))
+
+
+def shown(steps: Sequence[Step], least_ms: float = 0.5) -> Iterator[Step]:
+    """The steps of one phase after the other, with the small ones of each put together."""
+    for phase in REST:
+        of_phase = [step for step in steps if step.phase == phase]
+        yield from (step for step in of_phase if step.ms >= least_ms)
+        if small := [step.ms for step in of_phase if step.ms < least_ms]:
+            yield Step(phase, f"{len(small)} others, each below {least_ms:g} ms", sum(small))
+
+
+def _steps(run: Run) -> Iterator[tuple[tuple[Phase, str], float]]:
+    phases: tuple[tuple[Phase, str, float], ...] = (
+        ("initialisation", run.initialisation, run.asked_ms[0]),
+        ("first call", run.output.removeprefix(run.initialisation), run.answered_ms[0] - run.asked_ms[0]),
+    )
+    for phase, text, lasted in phases:
+        took: Counter[str] = Counter()
+        for microseconds, module in _LINE.findall(text):
+            took[_group(module)] += int(microseconds)
+        for what, microseconds in took.items():
+            yield (phase, what), microseconds / 1000
+        yield (phase, REST[phase]), lasted - took.total() / 1000
+
+
+def _group(module: str) -> str:
+    """What a module counts for: our own each for itself, others for their package."""
+    package = module.partition(".")[0]
+    if module == "inference.handler":
+        return "inference.handler, which loads the model and calls it once"
+    if package == "inference":
+        return module
+    return "Python's standard library" if package in sys.stdlib_module_names else package
