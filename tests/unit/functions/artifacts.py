@@ -85,6 +85,9 @@ def build(root: Path) -> Artifacts:
     double = function(lambda x: {"doubled": x * 2.0}, "x", (1, 3)).get_concrete_function()
     write_tflite("double.tflite", tf.lite.TFLiteConverter.from_concrete_functions([double]))
 
+    wide = function(lambda x: {"y": x * tf.range(1000.0) / 7}, "x", (1, 1)).get_concrete_function()
+    write_tflite("wide.tflite", tf.lite.TFLiteConverter.from_concrete_functions([wide]))
+
     module = tf.Module()
     module.table = tf.constant([10.0, 20.0, 30.0])
 

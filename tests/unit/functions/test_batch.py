@@ -19,9 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from inference import batch, s3
+from inference import batch, decoders, s3
 from inference.config import Config
 from inference.errors import ModelError
+from inference.fetch import fetch
+from inference.predictions import Predictions
 from inference.predictor import Answer, Predictor
 from inference.results import result_key
 from inference.runtimes import Array, Model
@@ -640,6 +642,88 @@ def test_the_tensors_that_are_in_memory_together_are_bounded(
     assert sum(held) == 7 * 4000 * 3 * 4
     assert len(held) > 1
     assert max(held) <= 2**20 / 8
+
+
+def test_the_objects_that_are_in_memory_together_are_bounded(
+    announce: Announce, serve: Serve, result: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1")
+    held, most = [0], [0]
+    lock = threading.Lock()
+    decode = decoders.decode
+
+    def weighed_fetch(*arguments: Any) -> Any:
+        uploaded, body = fetch(*arguments)
+        with lock:
+            held[0] += len(body)
+            most[0] = max(most[0], held[0])
+        return uploaded, body
+
+    def weighed_decode(key: str, body: bytes, *arguments: Any) -> Instances:
+        held[0] -= len(body)
+        return decode(key, body, *arguments)
+
+    monkeypatch.setattr(batch, "fetch", weighed_fetch)
+    monkeypatch.setattr(decoders, "decode", weighed_decode)
+    file = io.BytesIO()
+    np.save(file, np.zeros((2000, 3)))
+    messages = [announce(f"digits/{index}.npy", file.getvalue()) for index in range(7)]
+    assert serve(messages, limits={"bytes": 200_000}) == []
+    assert held == [0]
+    assert 2 * 48_000 < most[0] <= 2**20 / 8
+
+    # One that the model may have although it is larger than all of them may be together goes alone.
+    file = io.BytesIO()
+    np.save(file, np.zeros((6000, 3)))
+    messages = [announce(f"digits/{index}.npy", file.getvalue()) for index in range(3)]
+    most[0] = 0
+    assert serve(messages, limits={"bytes": 200_000}) == []
+    assert most == [len(file.getvalue())]
+    assert most[0] > 2**20 / 8
+    assert len(result("digits/2.npy")["predictions"]) == 6000
+
+
+def test_the_results_that_are_in_memory_together_are_bounded(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1")
+    calls: list[tuple[int, int]] = []
+
+    class Weighed(Predictor):
+        def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
+            written = sum(bucket == RESULTS for bucket, _ in fake_s3.objects)
+            answers = super().predict_all(inputs)
+            calls.append((written, sum(answer.size for answer in answers if isinstance(answer, Predictions))))
+            return answers
+
+    file = io.BytesIO()
+    np.save(file, np.zeros(9000, np.int32))
+    messages = [announce(f"digits/{index}.npy", file.getvalue()) for index in range(6)]
+    assert serve(messages, "signatures.saved_model", signature="look_up", predictor=Weighed) == []
+    assert [len(result(f"digits/{index}.npy")["predictions"]) for index in range(6)] == [9000] * 6
+    assert len(calls) > 2
+    # Twice what one may have, since the second one to fill it is there before that is known.
+    assert max(size for _, size in calls) <= 2 * 2**20 / 16
+    # What one call gave is written before the next one is made.
+    predicted = itertools.accumulate((size for _, size in calls), initial=0)
+    assert [written * len("10.0, " * 9000) for written, _ in calls] == [
+        pytest.approx(size, abs=20) for size in list(predicted)[:-1]
+    ]
+
+
+def test_the_limits_of_the_registry_hold_for_a_batch(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    bodies = {"large.json": b"[0, 0, 0]" + b" " * 50, "many.json": b"[[0, 0, 0], [0, 0, 0]]", "good.json": b"[0, 0, 0]"}
+    messages = [announce(f"digits/{name}", body) for name, body in bodies.items()]
+    assert serve(messages, limits={"bytes": 50, "records": 1}) == []
+    assert result("digits/large.json")["error"] == {
+        "type": "TooLargeError",
+        "message": "59 bytes; an input may have 50 (limits.bytes)",
+    }
+    assert (INPUTS, "digits/large.json") not in fake_s3.gets
+    assert result("digits/many.json")["error"]["message"] == "2 instances; an input may have 1 (limits.records)"
+    assert result("digits/good.json")["predictions"] == [[0.5]]
 
 
 def test_of_an_input_that_was_refused_nothing_stays_in_memory(announce: Announce, serve: Serve) -> None:

@@ -101,6 +101,47 @@ def test_what_is_wrong_with_a_request_comes_back_as_an_error(event: Any, call: C
     assert answer["error"]
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('{"instances": [[1e400, 0, 0]]}', "NaN, infinity or a number beyond the range"),
+        ('{"instances": [[NaN, 0, 0]]}', "NaN, infinity or a number beyond the range"),
+        ('{"inputs": [[0, -Infinity, 0]]}', "NaN, infinity or a number beyond the range"),
+        ('{"instances": [[' + "9" * 4000 + ", 0, 0]]}", "expected numbers (float32), found one beyond its range"),
+        ('{"instances": ' + "[" * 500 + "]" * 500 + "}", "lists nested more than 64 deep"),
+        ('{"instances": [["\\ud800", 0, 0]]}', "expected numbers (float32), found a string"),
+    ],
+)
+def test_what_a_reader_of_json_lets_pass_is_an_error_of_ours(body: str, message: str, call: Callable[..., Any]) -> None:
+    """GIVEN a request that Lambda's runtime client has read."""
+    assert message in call(json.loads(body), "odds.tflite")["error"]
+
+
+def test_a_deep_list_of_strings_is_an_error_of_ours(call: Callable[..., Any]) -> None:
+    body = '{"instances": ' + "[" * 900 + '"a"' + "]" * 900 + "}"
+    answer = call(json.loads(body), "signatures.saved_model", signature="shout")
+    assert answer == {"error": "instances[0]: lists nested more than 64 deep"}
+
+
+def test_an_answer_beyond_what_lambda_returns_is_an_error_of_ours(
+    call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for body in ({"instances": [[1]] * 2500}, {"inputs": [[1]] * 2500}):
+        message = "the answer has 2500000 values; it may have 2097152: send fewer instances, or upload them"
+        assert call(body, "wide.tflite") == {"error": message}
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "8")
+    answer = call({"instances": [[1]] * 600}, "wide.tflite")
+    assert answer["error"].startswith(
+        "the outputs of 600 instances take more than 2097152 bytes, a quarter of the memory"
+    )
+    assert len(call({"instances": [[1]] * 30}, "wide.tflite")["predictions"]) == 30
+
+
+def test_the_limit_of_records_holds_for_a_direct_call(call: Callable[..., Any]) -> None:
+    answer = call({"instances": [[0, 0, 0]] * 3}, "odds.tflite", limits={"records": 2})
+    assert answer == {"error": "3 instances; an input may have 2 (limits.records)"}
+
+
 def test_an_answer_that_json_has_no_number_for_is_an_error(call: Callable[..., Any]) -> None:
     answer = call({"instances": [[0, 1]]}, "signatures.saved_model", signature="reciprocal")
     assert "NaN or infinite" in answer["error"]
