@@ -10,6 +10,7 @@ module "model" {
   file_system        = module.storage.file_system
   network            = local.network
   weights_sync       = module.weights_sync.function_name
+  alarm_topic_arn    = module.observability.topic_arn
   log_retention_days = var.log_retention_days
 
   package = {

@@ -8,6 +8,11 @@ output "results_bucket" {
   value       = local.bucket_names.results
 }
 
+output "alarm_topic_arn" {
+  description = "The SNS topic that alarms go to: subscribe whoever is on call."
+  value       = module.observability.topic_arn
+}
+
 output "uploader_policies" {
   description = "By model, an IAM policy (JSON) to attach to who uploads its inputs and reads their results: that and nothing else."
   value       = { for name in keys(local.models) : name => module.model[name].uploader_policy }

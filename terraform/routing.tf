@@ -5,12 +5,11 @@ module "routing" {
   inputs_bucket = local.buckets.inputs
   models = {
     for name, model in local.models : name => {
-      prefixes  = model.route.prefixes
-      suffixes  = model.route.suffixes
-      timeout_s = model.timeout_s
-      window_s  = model.batch.window_s
-      retries   = model.retries
-      tags      = model.tags
+      prefixes             = model.route.prefixes
+      suffixes             = model.route.suffixes
+      visibility_timeout_s = model.visibility_timeout_s
+      retries              = model.retries
+      tags                 = model.tags
     }
   }
 }

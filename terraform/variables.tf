@@ -41,6 +41,17 @@ variable "network" {
   default = null
 }
 
+variable "alarm_topic_arn" {
+  description = "An existing SNS topic to use instead of an own one. CloudWatch must be allowed to publish to it, and to use its KMS key where it has one."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.alarm_topic_arn == null || can(regex("^arn:[^:]+:sns:[^:]+:[0-9]{12}:[^:]+$", var.alarm_topic_arn))
+    error_message = "alarm_topic_arn is the ARN of an SNS topic, as in arn:aws:sns:eu-central-1:123456789012:on-call."
+  }
+}
+
 variable "expiry_days" {
   description = "Days after which objects go: inputs and results (null: never), and versions of inputs that a later upload replaced."
   type = object({

@@ -17,6 +17,7 @@ variables {
   file_system        = { id = "fs-1", arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-1" }
   network            = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
   weights_sync       = "yard--weights-sync"
+  alarm_topic_arn    = "arn:aws:sns:eu-central-1:123456789012:yard-alarms"
   log_retention_days = 30
   model = {
     description  = "Digits"
@@ -35,6 +36,7 @@ variables {
     architecture = "x86_64"
     batch        = { size = 10, window_s = 1 }
     concurrency  = { maximum = 10 }
+    alarms       = { dead_letters = 1, queue_age_s = 1083 }
     env          = { GREETING = "hello" }
     tags         = { team = "vision" }
   }
@@ -185,6 +187,11 @@ run "the_policy_is_no_longer_than_the_registry_counts_on" {
     ]) < 1500
     error_message = "Without the keys of the inputs the policy has more characters than modules/registry/checks.tf counts with: ${module.role.policy}"
   }
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : length(alarm.alarm_name) <= 255])
+    error_message = "CloudWatch would refuse ${jsonencode([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name])}."
+  }
 }
 
 run "a_runtime_with_an_image_runs_from_it" {
@@ -208,5 +215,76 @@ run "a_runtime_with_an_image_runs_from_it" {
       aws_lambda_function.inference.handler == null && aws_lambda_function.inference.s3_key == null
     )
     error_message = "The function runs from ${aws_lambda_function.inference.package_type}."
+  }
+}
+
+run "two_alarms_call_somebody_by_default" {
+  command = plan
+
+  module {
+    source = "./modules/model"
+  }
+
+  assert {
+    condition = { for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name => {
+      of = "${alarm.namespace} ${alarm.metric_name} ${jsonencode(alarm.dimensions)}", is = "${alarm.statistic} in ${alarm.period} s ${alarm.comparison_operator} ${alarm.threshold}"
+      } } == {
+      "yard-digits/dead_letters" = { of = "AWS/SQS ApproximateNumberOfMessagesVisible {\"QueueName\":\"yard-digits-dlq\"}", is = "Maximum in 60 s GreaterThanOrEqualToThreshold 1" }
+      "yard-digits/queue_age_s"  = { of = "AWS/SQS ApproximateAgeOfOldestMessage {\"QueueName\":\"yard-digits\"}", is = "Maximum in 60 s GreaterThanOrEqualToThreshold 1083" }
+    }
+    error_message = "The alarms are ${jsonencode(aws_cloudwatch_metric_alarm.this)}."
+  }
+  assert {
+    condition = alltrue([
+      for alarm in aws_cloudwatch_metric_alarm.this :
+      alarm.alarm_actions == toset([var.alarm_topic_arn]) && alarm.ok_actions == toset([var.alarm_topic_arn]) &&
+      alarm.treat_missing_data == "notBreaching" && alarm.tags == tomap({ team = "vision" })
+    ])
+    error_message = "An alarm must tell the topic when it begins and when it is over, and a quiet model is no alarm."
+  }
+}
+
+run "every_alarm_is_by_its_threshold" {
+  command = plan
+
+  module {
+    source = "./modules/model"
+  }
+
+  variables {
+    # A given map replaces the whole model; what this run is about is its alarms.
+    model = {
+      description  = ""
+      version      = "1"
+      digest       = "d1"
+      runtime      = "litert"
+      signature    = "serving_default"
+      files        = {}
+      route        = { prefixes = ["digits/"], suffixes = [] }
+      input        = { format = "json" }
+      output       = {}
+      limits       = {}
+      memory_mb    = 1024
+      timeout_s    = 60
+      ephemeral_mb = 512
+      architecture = "x86_64"
+      batch        = { size = 10, window_s = 1 }
+      concurrency  = { maximum = 10 }
+      alarms       = { dead_letters = null, queue_age_s = 60, errors = 5, throttles = 10, input_errors = 20 }
+      env          = {}
+      tags         = {}
+    }
+  }
+
+  assert {
+    condition = { for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name => {
+      of = "${alarm.namespace} ${alarm.metric_name} ${jsonencode(alarm.dimensions)}", is = "${alarm.statistic} in ${alarm.period} s ${alarm.comparison_operator} ${alarm.threshold}"
+      } } == {
+      "yard-digits/queue_age_s"  = { of = "AWS/SQS ApproximateAgeOfOldestMessage {\"QueueName\":\"yard-digits\"}", is = "Maximum in 60 s GreaterThanOrEqualToThreshold 60" }
+      "yard-digits/errors"       = { of = "AWS/Lambda Errors {\"FunctionName\":\"yard-digits\"}", is = "Sum in 300 s GreaterThanOrEqualToThreshold 5" }
+      "yard-digits/throttles"    = { of = "AWS/Lambda Throttles {\"FunctionName\":\"yard-digits\"}", is = "Sum in 300 s GreaterThanOrEqualToThreshold 10" }
+      "yard-digits/input_errors" = { of = "Modelyard InputErrors {\"Model\":\"digits\",\"Variant\":\"stable\"}", is = "Sum in 300 s GreaterThanOrEqualToThreshold 20" }
+    }
+    error_message = "The alarms are ${jsonencode(aws_cloudwatch_metric_alarm.this)}."
   }
 }

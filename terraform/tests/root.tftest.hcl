@@ -198,3 +198,13 @@ run "a_time_for_which_cloudwatch_keeps_no_logs_is_refused" {
 
   expect_failures = [var.log_retention_days]
 }
+
+run "a_topic_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    alarm_topic_arn = "on-call"
+  }
+
+  expect_failures = [var.alarm_topic_arn]
+}

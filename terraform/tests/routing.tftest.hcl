@@ -6,8 +6,8 @@ variables {
   deployment    = { name = "yard", partition = "aws", region = "eu-central-1", account_id = "123456789012" }
   inputs_bucket = "yard-inputs"
   models = {
-    digits = { prefixes = ["digits/", "scans/"], suffixes = [".png", ".json"], timeout_s = 60, window_s = 1, retries = 5, tags = {} }
-    wine   = { prefixes = ["wine/"], suffixes = [], timeout_s = 60, window_s = 1, retries = 5, tags = {} }
+    digits = { prefixes = ["digits/", "scans/"], suffixes = [".png", ".json"], visibility_timeout_s = 361, retries = 5, tags = {} }
+    wine   = { prefixes = ["wine/"], suffixes = [], visibility_timeout_s = 361, retries = 5, tags = {} }
   }
 }
 
@@ -37,7 +37,7 @@ run "every_prefix_with_every_suffix_leads_to_the_models_queue" {
   }
 }
 
-run "a_queue_waits_six_timeouts_and_the_window_before_it_tries_again" {
+run "a_queue_keeps_inputs_for_days_and_dead_letters_for_longer" {
   command = plan
 
   module {
@@ -45,15 +45,14 @@ run "a_queue_waits_six_timeouts_and_the_window_before_it_tries_again" {
   }
 
   variables {
-    name      = "yard-digits"
-    timeout_s = 45
-    window_s  = 3
-    retries   = 4
-    tags      = {}
+    name                 = "yard-digits"
+    visibility_timeout_s = 273
+    retries              = 4
+    tags                 = {}
   }
 
   assert {
-    condition     = aws_sqs_queue.inputs.visibility_timeout_seconds == 6 * 45 + 3
+    condition     = aws_sqs_queue.inputs.visibility_timeout_seconds == 273
     error_message = "The visibility timeout is ${aws_sqs_queue.inputs.visibility_timeout_seconds} s."
   }
   assert {
@@ -85,11 +84,10 @@ run "only_the_inputs_bucket_of_this_account_may_send" {
   }
 
   variables {
-    name      = "yard-digits"
-    timeout_s = 60
-    window_s  = 1
-    retries   = 5
-    tags      = {}
+    name                 = "yard-digits"
+    visibility_timeout_s = 361
+    retries              = 5
+    tags                 = {}
   }
 
   assert {

@@ -44,6 +44,7 @@ class Platform:
     home: Path
     env: Mapping[str, str]
     deployment: Mapping[str, Any]
+    alarm_topic_arn: str
 
     def client(self, service: str) -> Any:
         """A boto3 client of the operator."""
@@ -141,7 +142,9 @@ def platform(stack: LocalStack, shell: None, request: pytest.FixtureRequest) -> 
     shutil.copy(applied.terraform.state_path, state)
     env = {**os.environ, "TF_DATA_DIR": str(stack.home / "terraform")}
     terraform.Root(env).init(f"workspace_dir={stack.home / 'state'}")
-    return Platform(stack.home, env, applied.outputs["deployment"]["value"])
+    return Platform(
+        stack.home, env, applied.outputs["deployment"]["value"], applied.outputs["alarm_topic_arn"]["value"]
+    )
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,8 @@ def test_destroy_leaves_nothing_in_the_account_whatever_lies_in_the_buckets(home
     wait_until_empty(sqs, sqs.list_queues()["QueueUrls"])
     results = s3.list_objects_v2(Bucket=f"modelyard-results-{ACCOUNT}-{REGION}")["Contents"]
     assert {found["Key"] for found in results} == {f"seven/{key}.json" for key in (*keys, f"sevens/{SCAN.name}")}
-    assert _left(env)["functions"], "what is looked for must be there before, or finding nothing proves nothing"
+    there = {kind for kind, found in _left(env).items() if found}
+    assert {"functions", "alarms", "dashboards", "topics", "keys"} <= there, "or finding nothing proves nothing"
 
     command = [terraform.binary(), f"-chdir={paths.TERRAFORM}", "destroy", "-auto-approve", "-no-color"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
@@ -151,10 +152,19 @@ def _left(env: dict[str, str]) -> dict[str, list[Any]]:
         "file systems": client(env, "efs").describe_file_systems()["FileSystems"],
         "access points": client(env, "efs").describe_access_points()["AccessPoints"],
         "roles": client(env, "iam").list_roles()["Roles"],
+        "alarms": client(env, "cloudwatch").describe_alarms()["MetricAlarms"],
+        "dashboards": client(env, "cloudwatch").list_dashboards()["DashboardEntries"],
+        "topics": client(env, "sns").list_topics()["Topics"],
+        # One that was deleted can be called back for a week, and costs nothing.
+        "keys": [key for key in _keys(client(env, "kms")) if key["KeyState"] != "PendingDeletion"],
         "log groups": client(env, "logs").describe_log_groups()["logGroups"],
         "networks": client(env, "ec2").describe_vpcs(Filters=own)["Vpcs"],
         "endpoints": client(env, "ec2").describe_vpc_endpoints()["VpcEndpoints"],
     }
+
+
+def _keys(kms: Any) -> list[dict[str, Any]]:
+    return [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
 
 
 def _processes(home: Path) -> list[str]:

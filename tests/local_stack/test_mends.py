@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_stack.support import LOGS, NETWORK, Cloud, allow, client, policy, zipped
-from modelctl.local.layout import ACCOUNT
+from modelctl.local.layout import ACCOUNT, REGION
 from modelctl.local.mends import patching
 
 NOTHING = "def handler(event, context): pass"
@@ -187,6 +187,37 @@ def test_a_file_system_policy_gets_no_id_of_its_own(cloud: Cloud, given: dict[st
     put = efs.put_file_system_policy(FileSystemId=system["FileSystemId"], Policy=json.dumps(written))
     read = efs.describe_file_system_policy(FileSystemId=system["FileSystemId"])
     assert json.loads(put["Policy"]) == json.loads(read["Policy"]) == written
+
+
+@pytest.mark.parametrize("protocol", ["query", "json"])
+def test_an_alarm_is_described_as_it_was_made(cloud: Cloud, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricAlarm.html"""
+    # boto3 would choose JSON; the Terraform provider speaks the older one.
+    monkeypatch.setattr("botocore.model.PRIORITY_ORDERED_SUPPORTED_PROTOCOLS", (protocol,))
+    # One that no other test has made, and so chosen a protocol for.
+    cloudwatch = client(dict(cloud.env) | {"PROTOCOL": protocol}, "cloudwatch")
+    assert cloudwatch.meta.service_model.resolved_protocol == protocol
+    topic = f"arn:aws:sns:{REGION}:{ACCOUNT}:on-call"
+    given = {
+        "AlarmName": f"digits/{protocol}",
+        "AlarmDescription": "Calls fail & nobody <knows>",
+        "ActionsEnabled": True,
+        "AlarmActions": [topic],
+        "OKActions": [topic],
+        "MetricName": "Errors",
+        "Namespace": "AWS/Lambda",
+        "Statistic": "Sum",
+        "Dimensions": [{"Name": "FunctionName", "Value": "digits"}, {"Name": "Resource", "Value": "digits:live"}],
+        "Period": 300,
+        "EvaluationPeriods": 1,
+        "Threshold": 5.0,
+        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        "TreatMissingData": "notBreaching",
+    }
+    cloudwatch.put_metric_alarm(**given)
+    (shown,) = cloudwatch.describe_alarms(AlarmNames=[given["AlarmName"]])["MetricAlarms"]
+    assert {field: shown[field] for field in given} == given
+    assert cloudwatch.describe_alarms(AlarmNames=["digits/none"])["MetricAlarms"] == []
 
 
 def test_the_principal_arn_of_a_session_is_its_roles(cloud: Cloud) -> None:

@@ -50,7 +50,12 @@ def plan(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     models = yaml.safe_load(paths.REGISTRY.read_text())["models"]
     # The roles' policies name the access points, and a policy that names what is not there yet is not known.
     readers = (f'module.model["{model}"].aws_efs_access_point.reader' for model in models)
-    root.apply(*(f"-target={address}" for address in ("module.network", "module.storage", *readers)))
+    root.apply(
+        *(
+            f"-target={address}"
+            for address in ("module.network", "module.storage", "module.observability.aws_kms_key.alarms", *readers)
+        )
+    )
     return Plan.read(root.plan(scratch / "plan"))
 
 

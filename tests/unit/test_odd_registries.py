@@ -149,6 +149,16 @@ VALUES = {
         {}, optional={"maximum": st.integers(2, 1000), "reserved": st.none() | st.integers(2, 30)}
     ),
     "retries": st.integers(1, 1000),
+    "alarms": st.fixed_dictionaries(
+        {},
+        optional={
+            "dead_letters": st.none() | st.integers(1, 10**6),
+            "queue_age_s": st.none() | st.integers(1, 345600),
+            "errors": st.integers(1, 10**6),
+            "throttles": st.integers(1, 10**6),
+            "input_errors": st.none() | st.integers(1, 10**6),
+        },
+    ),
     "env": st.dictionaries(st.from_regex(r"[A-Za-z][A-Za-z0-9_]{1,30}", fullmatch=True), WORDS, max_size=3),
     "tags": st.dictionaries(st.text(min_size=1, max_size=128), st.text(max_size=256), max_size=3),
     "input": st.sampled_from(

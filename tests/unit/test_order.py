@@ -14,6 +14,8 @@ WRITER = "module.weights_sync.aws_lambda_function.this"
 CALL = "module.model.aws_lambda_invocation.weights"
 FUNCTION = "module.model.aws_lambda_function.inference"
 MAPPING = "module.model.aws_lambda_event_source_mapping.queue"
+ALARMS = "module.model.aws_cloudwatch_metric_alarm.this"
+TOPIC = "module.observability.aws_sns_topic.alarms"
 NOTIFICATION = "module.routing.aws_s3_bucket_notification.inputs"
 
 
@@ -68,6 +70,8 @@ def waits_for(graph: Graph, resource: str) -> set[str]:
         (MAPPING, "module.routing.module.queue.aws_sqs_queue.inputs"),
         ("module.routing.module.queue.aws_sqs_queue.inputs", "module.routing.module.queue.aws_sqs_queue.dead_letters"),
         (NOTIFICATION, "module.routing.module.queue.aws_sqs_queue.inputs"),
+        (ALARMS, TOPIC),
+        (TOPIC, "module.observability.aws_kms_key.alarms"),
         ("aws_s3_bucket_policy.data", "aws_s3_bucket_public_access_block.data"),
         ("aws_s3_bucket_lifecycle_configuration.data", "aws_s3_bucket_versioning.inputs"),
     ],
@@ -80,3 +84,8 @@ def test_what_aws_wants_to_be_there_first_is_made_first(graph: Graph, later: str
 def test_a_model_whose_weights_fail_keeps_no_input_from_its_queue(graph: Graph) -> None:
     assert NOTIFICATION in graph
     assert not [name for name in waits_for(graph, NOTIFICATION) if name.startswith(("module.model", "module.weights"))]
+
+
+def test_a_model_whose_weights_fail_has_its_alarms_all_the_same(graph: Graph) -> None:
+    assert ALARMS in graph
+    assert CALL not in waits_for(graph, ALARMS)

@@ -102,7 +102,15 @@ def test_load_gives_every_field_with_its_default() -> None:
         "architecture": "x86_64",
         "batch": {"size": 10, "window_s": 1},
         "concurrency": {"maximum": 10, "reserved": None},
+        "visibility_timeout_s": 6 * 60 + 1,
         "retries": 5,
+        "alarms": {
+            "dead_letters": 1,
+            "queue_age_s": 3 * (6 * 60 + 1),
+            "errors": None,
+            "throttles": None,
+            "input_errors": None,
+        },
         "env": {},
         "tags": {},
     }
@@ -125,6 +133,18 @@ def test_defaults_are_merged_key_by_key_and_null_takes_one_away() -> None:
     assert merged["tags"] == {"team": "vision", "owner": "ann"}
     assert {field for field, value in models["taken-away"]["input"].items() if value is not None} == {"format"}
     assert set(models["taken-away"]["output"].values()) == {None}
+
+
+def test_the_alarm_on_the_queues_age_follows_the_time_until_an_input_is_tried_again() -> None:
+    models = registry.load(REGISTRIES / "valid/alarms.yaml")
+
+    assert models["by-default"]["visibility_timeout_s"] == 6 * 20 + 3
+    alarms = {name: {alarm: at for alarm, at in model["alarms"].items() if at} for name, model in models.items()}
+    assert alarms == {
+        "by-default": {"dead_letters": 5, "queue_age_s": 3 * (6 * 20 + 3), "errors": 10},
+        "of-its-own": {"dead_letters": 5, "queue_age_s": 60, "errors": 2, "throttles": 1, "input_errors": 100},
+        "none": {},
+    }
 
 
 def test_memory_follows_the_runtime_unless_it_is_given() -> None:

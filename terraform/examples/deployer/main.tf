@@ -1,13 +1,15 @@
 # What a CI role needs to apply this platform, to change it and to take it away. An administrator applies this once,
-# with a state of its own, and attaches both policies to the role (whose name must not begin with the deployment's: the
+# with a state of its own, and attaches the policies to the role (whose name must not begin with the deployment's: the
 # deployer may change roles that are named so):
 #
 #   terraform init && terraform apply -var 'state={bucket="my-terraform-states",key="modelyard/terraform.tfstate"}'
 #
-# What has a name is allowed by its name, which begins with the deployment's. Networks and file systems have none: they
-# are allowed by the tag that the platform's provider puts on everything it makes. Two things to know: the deployer
-# reads no input and no result, so it cannot empty their buckets (force_destroy); and who may write the policies of
-# roles can give those roles anything, so where that is too much, demand a permissions boundary of iam:CreateRole.
+# What has a name is allowed by its name, which begins with the deployment's. Networks, file systems and the topic's key
+# have none: they are allowed by the tag that the platform's provider puts on everything it makes. Three things to know:
+# the deployer reads no input and no result, so it cannot empty their buckets (force_destroy); who may write the policies
+# of roles can give those roles anything, so where that is too much, demand a permissions boundary of iam:CreateRole; and
+# who makes a key with tags may tag other keys, too: where that is too much, give the platform a topic of yours
+# (alarm_topic_arn) and leave out the statements MakeKey, Key and Topic.
 
 terraform {
   required_version = ">= 1.11"
@@ -241,10 +243,54 @@ locals {
         Resource = "arn:${local.partition}:ecr:${local.here}:repository/${var.image_repository}"
       },
     ]
+
+    # Who is told of what.
+    alarms = [
+      {
+        Sid      = "FindAlarms"
+        Action   = "cloudwatch:DescribeAlarms"
+        Resource = "*"
+      },
+      {
+        Sid      = "Alarms"
+        Action   = ["cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms", "cloudwatch:ListTagsForResource", "cloudwatch:TagResource", "cloudwatch:UntagResource"]
+        Resource = "arn:${local.partition}:cloudwatch:${local.here}:alarm:${var.name}-*"
+      },
+      {
+        # An account's dashboards are the same in all regions.
+        Sid      = "Dashboard"
+        Action   = ["cloudwatch:PutDashboard", "cloudwatch:GetDashboard", "cloudwatch:DeleteDashboards"]
+        Resource = "arn:${local.partition}:cloudwatch::${data.aws_caller_identity.current.account_id}:dashboard/${var.name}"
+      },
+      {
+        Sid = "Topic"
+        Action = [
+          "sns:CreateTopic", "sns:DeleteTopic", "sns:GetTopicAttributes", "sns:SetTopicAttributes",
+          "sns:ListTagsForResource", "sns:TagResource", "sns:UntagResource",
+        ]
+        Resource = "arn:${local.partition}:sns:${local.here}:${var.name}-alarms"
+      },
+      {
+        Sid       = "MakeKey"
+        Action    = ["kms:CreateKey", "kms:TagResource"]
+        Resource  = "*"
+        Condition = local.to_be_made
+      },
+      {
+        Sid = "Key"
+        Action = [
+          "kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListResourceTags",
+          "kms:PutKeyPolicy", "kms:UpdateKeyDescription", "kms:EnableKeyRotation", "kms:DisableKeyRotation",
+          "kms:TagResource", "kms:UntagResource", "kms:ScheduleKeyDeletion",
+        ]
+        Resource  = "*"
+        Condition = local.tagged
+      },
+    ]
   }
 }
 
-# Two, since one has 6,144 characters at most.
+# Three, since one has 6,144 characters at most.
 resource "aws_iam_policy" "deployer" {
   for_each = local.statements
 

@@ -53,8 +53,15 @@ variable "model" {
     architecture = string
     batch        = object({ size = number, window_s = number })
     concurrency  = object({ maximum = number, reserved = optional(number) })
-    env          = map(string)
-    tags         = map(string)
+    alarms = object({
+      dead_letters = optional(number)
+      queue_age_s  = optional(number)
+      errors       = optional(number)
+      throttles    = optional(number)
+      input_errors = optional(number)
+    })
+    env  = map(string)
+    tags = map(string)
   })
   nullable = false
 }
@@ -109,6 +116,12 @@ variable "package" {
     layers         = list(string)
   })
   nullable = false
+}
+
+variable "alarm_topic_arn" {
+  description = "The SNS topic that alarms go to."
+  type        = string
+  nullable    = false
 }
 
 variable "log_retention_days" {

@@ -17,10 +17,9 @@ resource "aws_sqs_queue" "dead_letters" {
 }
 
 resource "aws_sqs_queue" "inputs" {
-  name                      = var.name
-  message_retention_seconds = 4 * 24 * 3600
-  # Lambda asks for six times the function's timeout, and the window in which a batch is collected counts as well.
-  visibility_timeout_seconds = 6 * var.timeout_s + var.window_s
+  name                       = var.name
+  message_retention_seconds  = 4 * 24 * 3600
+  visibility_timeout_seconds = var.visibility_timeout_s
   # With a KMS key, S3 could not send without a policy on the key.
   sqs_managed_sse_enabled = true
   redrive_policy = jsonencode({

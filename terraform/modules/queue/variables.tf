@@ -20,14 +20,8 @@ variable "inputs_bucket" {
   nullable    = false
 }
 
-variable "timeout_s" {
-  description = "Timeout of the function that reads the queue, in seconds."
-  type        = number
-  nullable    = false
-}
-
-variable "window_s" {
-  description = "Seconds for which a batch is collected."
+variable "visibility_timeout_s" {
+  description = "Seconds that an input which was received, and neither served nor given up, waits until it is tried again."
   type        = number
   nullable    = false
 }

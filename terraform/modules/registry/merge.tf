@@ -17,13 +17,26 @@ locals {
   _given = { for section, leaves in local._leaves : section => { for leaf in leaves : leaf.key => leaf.value } }
 
   # One flat object of leaves per model. The default prefix depends on the name, that of `memory_mb` on the runtime.
-  merged = {
+  _merged = {
     for name, given in { for node in local._models : node.key => merge(try(local._given.defaults, {}), try(local._given[node.path], {})) if can(keys(node.value)) } :
     name => merge(
       local._schema_defaults,
       { "route.prefixes" = ["${name}/"] },
       { for _ in [1] : "memory_mb" => local.rules.memory_mb["x-default-by-runtime"][given.runtime] if can(local.rules.memory_mb["x-default-by-runtime"][given.runtime]) },
       given,
+    )
+  }
+
+  # Lambda asks for six times the function's timeout, and the window in which a batch is collected counts as well.
+  _visibility_timeouts_s = { for name, model in local._merged : name => try(6 * model.timeout_s + model["batch.window_s"], null) }
+
+  merged = {
+    for name, model in local._merged : name => merge(
+      {
+        visibility_timeout_s = local._visibility_timeouts_s[name]
+        "alarms.queue_age_s" = try(3 * local._visibility_timeouts_s[name], null)
+      },
+      model,
     )
   }
 }

@@ -43,8 +43,11 @@ locals {
     architecture = model.architecture
     batch        = { size = model["batch.size"], window_s = model["batch.window_s"] }
     concurrency  = { maximum = model["concurrency.maximum"], reserved = tonumber(model["concurrency.reserved"]) }
-    retries      = model.retries
-    env          = local._typed_maps[name].env
-    tags         = local._typed_maps[name].tags
+    # How long the queue waits before it tries an input again.
+    visibility_timeout_s = model.visibility_timeout_s
+    retries              = model.retries
+    alarms               = { for alarm in keys(local.rules_of_keys.alarms) : alarm => tonumber(model["alarms.${alarm}"]) }
+    env                  = local._typed_maps[name].env
+    tags                 = local._typed_maps[name].tags
   } if length(local.problems) == 0 })
 }

@@ -25,13 +25,12 @@ module "queue" {
   source   = "../queue"
   for_each = var.models
 
-  deployment    = var.deployment
-  name          = local.queue_names[each.key]
-  inputs_bucket = var.inputs_bucket
-  timeout_s     = each.value.timeout_s
-  window_s      = each.value.window_s
-  retries       = each.value.retries
-  tags          = each.value.tags
+  deployment           = var.deployment
+  name                 = local.queue_names[each.key]
+  inputs_bucket        = var.inputs_bucket
+  visibility_timeout_s = each.value.visibility_timeout_s
+  retries              = each.value.retries
+  tags                 = each.value.tags
 }
 
 # A bucket has one notification resource: a second one would overwrite the first.

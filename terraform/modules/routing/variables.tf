@@ -18,12 +18,11 @@ variable "inputs_bucket" {
 variable "models" {
   description = "By model, the keys that it takes (one of the prefixes and, where there are any, one of the suffixes) and what its queue is made from."
   type = map(object({
-    prefixes  = list(string)
-    suffixes  = list(string)
-    timeout_s = number
-    window_s  = number
-    retries   = number
-    tags      = map(string)
+    prefixes             = list(string)
+    suffixes             = list(string)
+    visibility_timeout_s = number
+    retries              = number
+    tags                 = map(string)
   }))
   nullable = false
 }

@@ -1,0 +1,58 @@
+"""CloudWatch: how alarms are described."""
+
+from collections.abc import Callable
+from typing import Any
+from xml.etree import ElementTree
+
+from ministack.services import cloudwatch
+
+from modelctl.local.mends.patching import replace
+
+_NAMESPACE = "http://monitoring.amazonaws.com/doc/2010-08-01/"
+
+Response = tuple[int, dict[str, str], bytes]
+
+
+def install() -> None:
+    """Mend the CloudWatch service."""
+    replace(cloudwatch, "_describe_alarms", _in_full)
+
+
+def _in_full(original: Callable[..., Response]) -> Callable[..., Response]:
+    """DescribeAlarms shows all that an alarm was made with, whichever protocol asks.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricAlarm.html. To the query protocol, which
+    the provider speaks, the emulator leaves out what somebody is told, how and of which metric; so a second plan would
+    want to set it all anew.
+    """
+
+    def describe(params: Any, data: Any, is_cbor: bool, is_json: bool = False) -> Response:
+        status, headers, body = original(params, data, is_cbor, is_json)
+        if is_cbor or is_json or status != 200:
+            return status, headers, body
+        ElementTree.register_namespace("", _NAMESPACE)
+        answer = ElementTree.fromstring(body)  # noqa: S314  # the emulator's own
+        for shown in answer.iterfind(f".//{{{_NAMESPACE}}}MetricAlarms/{{{_NAMESPACE}}}member"):
+            alarm = cloudwatch._alarms[shown.findtext(f"{{{_NAMESPACE}}}AlarmName")]
+            for field, value in alarm.items():
+                if value is not None and shown.find(f"{{{_NAMESPACE}}}{field}") is None:
+                    _add(shown, field, cloudwatch._ts_iso(value) if field.endswith("Timestamp") else value)
+        return status, headers, ElementTree.tostring(answer, encoding="utf-8", xml_declaration=True)
+
+    return describe
+
+
+def _add(parent: ElementTree.Element, name: str, value: Any) -> None:
+    """Add a value as the query protocol writes it: lists as members, booleans in small letters."""
+    element = ElementTree.SubElement(parent, f"{{{_NAMESPACE}}}{name}")
+    match value:
+        case list():
+            for item in value:
+                _add(element, "member", item)
+        case dict():
+            for key, item in value.items():
+                _add(element, key, item)
+        case bool():
+            element.text = str(value).lower()
+        case _:
+            element.text = str(value)

@@ -1,0 +1,41 @@
+# One page with all models. Every graph names each model's metric: a search would be shorter, but it goes by words, and so
+# would show other deployments whose names begin alike.
+
+locals {
+  _of_function = { for model in var.models : model => ["FunctionName", "${var.deployment.name}-${model}"] }
+  _of_queue    = { for model in var.models : model => ["QueueName", "${var.deployment.name}-${model}"] }
+  _of_dlq      = { for model in var.models : model => ["QueueName", "${var.deployment.name}-${model}-dlq"] }
+  _of_model    = { for model in var.models : model => ["Model", model, "Variant", "stable"] }
+
+  # Two a row; of the largest deployment (300 models) each graph has less than the 500 metrics that it may show.
+  _graphs = [
+    { title = "Predictions", metric = ["Modelyard", "Predictions"], of = local._of_model, stat = "Sum" },
+    { title = "Inputs that cannot be served", metric = ["Modelyard", "InputErrors"], of = local._of_model, stat = "Sum" },
+    { title = "Inputs in the queue", metric = ["AWS/SQS", "ApproximateNumberOfMessagesVisible"], of = local._of_queue, stat = "Maximum" },
+    { title = "Age of the oldest input in the queue (s)", metric = ["AWS/SQS", "ApproximateAgeOfOldestMessage"], of = local._of_queue, stat = "Maximum" },
+    { title = "Dead letters", metric = ["AWS/SQS", "ApproximateNumberOfMessagesVisible"], of = local._of_dlq, stat = "Maximum" },
+    { title = "Failed calls", metric = ["AWS/Lambda", "Errors"], of = local._of_function, stat = "Sum" },
+    { title = "Calls turned away", metric = ["AWS/Lambda", "Throttles"], of = local._of_function, stat = "Sum" },
+    { title = "Time of a call, p95 (ms)", metric = ["AWS/Lambda", "Duration"], of = local._of_function, stat = "p95" },
+  ]
+}
+
+resource "aws_cloudwatch_dashboard" "models" {
+  dashboard_name = var.deployment.name
+  dashboard_body = jsonencode({
+    widgets = [for index, graph in local._graphs : {
+      type   = "metric"
+      x      = index % 2 * 12
+      y      = floor(index / 2) * 6
+      width  = 12
+      height = 6
+      properties = {
+        title   = graph.title
+        region  = var.deployment.region
+        period  = 300
+        stat    = graph.stat
+        metrics = [for model, dimensions in graph.of : concat(graph.metric, dimensions, [{ label = model }])]
+      }
+    }]
+  })
+}

@@ -1,0 +1,127 @@
+# Where alarms go, and the page that shows all models.
+
+mock_provider "aws" {
+  mock_resource "aws_kms_key" {
+    defaults = { arn = "arn:aws:kms:eu-central-1:123456789012:key/1" }
+  }
+}
+
+variables {
+  deployment = { name = "yard", partition = "aws", region = "eu-central-1", account_id = "123456789012" }
+  models     = ["digits", "wine"]
+}
+
+run "only_this_accounts_alarms_publish_and_only_by_tls" {
+  module {
+    source = "./modules/observability"
+  }
+
+  assert {
+    condition = { for statement in jsondecode(aws_sns_topic.alarms[0].policy).Statement : statement.Sid => jsonencode(statement) } == {
+      AlarmsOfThisAccount = jsonencode({
+        Sid       = "AlarmsOfThisAccount"
+        Effect    = "Allow"
+        Principal = { Service = "cloudwatch.amazonaws.com" }
+        Action    = "sns:Publish"
+        Resource  = "arn:aws:sns:eu-central-1:123456789012:yard-alarms"
+        Condition = { StringEquals = { "aws:SourceAccount" = "123456789012" } }
+      })
+      TlsOnly = jsonencode({
+        Sid       = "TlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sns:Publish"
+        Resource  = "arn:aws:sns:eu-central-1:123456789012:yard-alarms"
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      })
+    }
+    error_message = "The topic's policy is ${aws_sns_topic.alarms[0].policy}."
+  }
+  assert {
+    condition     = output.topic_arn == "arn:aws:sns:eu-central-1:123456789012:${aws_sns_topic.alarms[0].name}"
+    error_message = "The topic is ${output.topic_arn}."
+  }
+}
+
+run "the_topic_is_encrypted_with_a_key_that_alarms_may_use" {
+  module {
+    source = "./modules/observability"
+  }
+
+  assert {
+    condition     = aws_sns_topic.alarms[0].kms_master_key_id == aws_kms_key.alarms[0].arn
+    error_message = "The topic's key is ${aws_sns_topic.alarms[0].kms_master_key_id}."
+  }
+  assert {
+    condition = jsonencode([for statement in jsondecode(aws_kms_key.alarms[0].policy).Statement : statement if statement.Principal == { Service = "cloudwatch.amazonaws.com" }]) == jsonencode([{
+      Sid       = "AlarmsOfThisAccount"
+      Effect    = "Allow"
+      Principal = { Service = "cloudwatch.amazonaws.com" }
+      Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
+      Resource  = "*"
+      Condition = { StringEquals = { "aws:SourceAccount" = "123456789012" } }
+    }])
+    error_message = "The key's policy is ${aws_kms_key.alarms[0].policy}."
+  }
+  assert {
+    condition     = aws_kms_key.alarms[0].enable_key_rotation
+    error_message = "The key must be rotated."
+  }
+}
+
+run "an_existing_topic_is_used_as_it_is" {
+  module {
+    source = "./modules/observability"
+  }
+
+  variables {
+    topic_arn = "arn:aws:sns:eu-central-1:123456789012:on-call"
+  }
+
+  assert {
+    condition     = output.topic_arn == "arn:aws:sns:eu-central-1:123456789012:on-call" && length(aws_sns_topic.alarms) == 0 && length(aws_kms_key.alarms) == 0
+    error_message = "No topic and no key may be made beside the one that was given."
+  }
+}
+
+run "the_dashboard_shows_every_model_in_every_graph" {
+  command = plan
+
+  module {
+    source = "./modules/observability"
+  }
+
+  assert {
+    condition = alltrue([
+      for widget in jsondecode(aws_cloudwatch_dashboard.models.dashboard_body).widgets :
+      [for metric in widget.properties.metrics : metric[length(metric) - 1].label] == ["digits", "wine"]
+    ])
+    error_message = "The dashboard is ${aws_cloudwatch_dashboard.models.dashboard_body}."
+  }
+}
+
+# A graph shows at most 500 metrics, a dashboard 2,500 and has at most a megabyte.
+run "the_dashboard_of_the_largest_deployment_is_one_that_cloudwatch_takes" {
+  command = plan
+
+  module {
+    source = "./modules/observability"
+  }
+
+  variables {
+    deployment = { name = "yard-of-16-chars", partition = "aws-us-gov", region = "ap-southeast-1", account_id = "123456789012" }
+    models     = [for number in range(300) : format("a-model-whose-name-has-forty-letters-%03d", number)]
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_dashboard.models.dashboard_body) < 1000000
+    error_message = "The dashboard has ${length(aws_cloudwatch_dashboard.models.dashboard_body)} characters."
+  }
+  assert {
+    condition = (
+      alltrue([for widget in jsondecode(aws_cloudwatch_dashboard.models.dashboard_body).widgets : length(widget.properties.metrics) <= 500]) &&
+      sum([for widget in jsondecode(aws_cloudwatch_dashboard.models.dashboard_body).widgets : length(widget.properties.metrics)]) <= 2500
+    )
+    error_message = "The dashboard has too many metrics."
+  }
+}

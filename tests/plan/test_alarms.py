@@ -1,0 +1,75 @@
+"""CloudWatch takes an alarm on any metric, and one that nobody sends never alarms: the planned ones are all sent."""
+
+import json
+from typing import Any
+
+import pytest
+
+from inference import config, metrics
+from plan.planned import Plan
+
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+SENT_BY_AWS = {
+    "AWS/SQS": {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"},
+    "AWS/Lambda": {"Errors", "Throttles", "Duration"},
+}
+
+Metric = tuple[str, str, frozenset[tuple[str, str]]]
+
+
+@pytest.fixture
+def sent(plan: Plan, capsys: pytest.CaptureFixture[str]) -> set[Metric]:
+    """Namespace, name and dimensions of every metric that is sent of what is planned: by AWS, or by the functions."""
+    dimensions = {
+        "AWS/SQS": [("QueueName", queue["name"]) for queue in plan.of_type("aws_sqs_queue").values()],
+        "AWS/Lambda": [
+            ("FunctionName", each["function_name"]) for each in plan.of_type("aws_lambda_function").values()
+        ],
+    }
+    by_aws = {
+        (namespace, name, frozenset([dimension]))
+        for namespace, names in SENT_BY_AWS.items()
+        for name in names
+        for dimension in dimensions[namespace]
+    }
+    for function in plan.of_type("aws_lambda_function").values():
+        (environment,) = function["environment"]
+        if "MODELYARD_MODEL" in environment["variables"]:
+            told = {
+                name: json.dumps(value) if isinstance(value, dict) else value
+                for name, value in environment["variables"].items()
+            }
+            metrics.emit(config.read(told), predictions=1, input_errors=0, failures=0, predict_ms=1, cold_start=False)
+    return by_aws | {metric for line in capsys.readouterr().out.splitlines() for metric in embedded(json.loads(line))}
+
+
+def embedded(line: dict[str, Any]) -> set[Metric]:
+    """What CloudWatch reads out of a line of the embedded metric format."""
+    return {
+        (directive["Namespace"], metric["Name"], frozenset((name, line[name]) for name in names))
+        for directive in line["_aws"]["CloudWatchMetrics"]
+        for names in directive["Dimensions"]
+        for metric in directive["Metrics"]
+    }
+
+
+def test_every_alarm_is_about_a_metric_that_somebody_sends(plan: Plan, sent: set[Metric]) -> None:
+    alarms = plan.of_type("aws_cloudwatch_metric_alarm")
+    about = {
+        address: (alarm["namespace"], alarm["metric_name"], frozenset(alarm["dimensions"].items()))
+        for address, alarm in alarms.items()
+    }
+    assert {namespace for namespace, _, _ in about.values()} == {"AWS/SQS", "AWS/Lambda", metrics.NAMESPACE}
+    assert {address: metric for address, metric in about.items() if metric not in sent} == {}
+
+
+def test_every_graph_is_of_metrics_that_somebody_sends(plan: Plan, sent: set[Metric]) -> None:
+    (dashboard,) = plan.of_type("aws_cloudwatch_dashboard").values()
+    shown = [metric for widget in dashboard["dashboard_body"]["widgets"] for metric in widget["properties"]["metrics"]]
+    about = [
+        (namespace, name, frozenset(zip(dimensions[::2], dimensions[1::2], strict=True)))
+        for namespace, name, *dimensions, _ in shown
+    ]
+    assert len(about) > len(sent) / 3
+    assert [metric for metric in about if metric not in sent] == []
