@@ -1,7 +1,30 @@
-"""Lets `python -m modelctl` do what `modelctl` does."""
+"""Where `modelctl` and `python -m modelctl` begin."""
 
+import os
+import signal
 import sys
+from typing import NoReturn
 
-from modelctl.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command line; Ctrl-C while Python still imports it ends with the same line as later."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Nothing is half done yet; and an exception in an import may be swallowed, or come out as another one.
+        signal.signal(signal.SIGINT, _end)
+    from modelctl import cli
+
+    try:
+        if signal.getsignal(signal.SIGINT) is _end:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return cli.main()
+    except KeyboardInterrupt:
+        _end()
+
+
+def _end(*_: object) -> NoReturn:
+    os.write(sys.stderr.fileno(), b"error: interrupted\n")
+    os._exit(130)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -341,6 +341,41 @@ def test_a_folder_that_may_not_be_written_to_is_one_clear_line() -> None:
     assert "that you may write there" in done.stderr
 
 
+# A network in which there is one port to choose.
+ONE_PORT = 'ip link set lo up; echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range; exec "$@"'
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="makes a network namespace")
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_port_is_chosen_and_taken_in_one_step_so_only_where_none_is_free_it_does_not_start(
+    own_stack: LocalStack, taken: bool
+) -> None:
+    then = """
+print(stack.environment()["AWS_ENDPOINT_URL"], flush=True)
+try:
+    take()
+except OSError as problem:
+    print(problem.errno)
+finally:
+    stack.stop()
+"""
+    *python, code = starting(own_stack.home, then=then)
+    take = "import socket\ndef take(): return socket.create_server(('127.0.0.1', 40000))\n"
+    first = f"{take}taken = take()\n" if taken else take
+    command = ["unshare", "--net", "sh", "-ec", ONE_PORT, "sh", *python, first + code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if taken:
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].strip() == (
+            "no port of 127.0.0.1 is free (Address already in use): "
+            "end what listens on them, then run the command again"
+        )
+        assert "Traceback" not in done.stderr
+        assert not own_stack.running()
+    else:
+        assert done.stdout.splitlines() == ["https://127.0.0.1:40000", str(errno.EADDRINUSE)], done.stderr
+
+
 def test_a_full_disk_is_one_clear_line(own_stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(own_stack.home.parent)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=3 * 2**20))

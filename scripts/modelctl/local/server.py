@@ -80,7 +80,14 @@ def _try_proc() -> NoReturn:
 
 def _serve(layout: Layout, environment: Path, *, isolated: bool) -> NoReturn:
     """Run the emulator in this process."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    # The system chooses a port and takes it in one step, and the emulator gets the socket: nobody comes between.
+    try:
+        listener = socket.create_server(("127.0.0.1", 0))
+    except OSError as problem:
+        sys.exit(
+            f"no port of 127.0.0.1 is free ({os.strerror(problem.errno or 0)}): "
+            "end what listens on them, then run the command again"
+        )
     port = listener.getsockname()[1]
     _configure(layout, port)
     # Not at the head of the file: ministack reads the environment when it is imported.
