@@ -268,7 +268,11 @@ class _Server:
 
     def _decode(self, work: _Work) -> None:
         started = time.perf_counter()
-        work.instances = decoders.decode(work.uploaded.key, work.body, self._config.input, self._predictor.inputs)
+        key, preprocess = work.uploaded.key, self._predictor.preprocess
+        if preprocess is None:
+            work.instances = decoders.decode(key, work.body, self._config.input, self._predictor.inputs)
+        else:
+            work.instances = preprocess(decoders.content(key, work.body, self._config.input.limits), key)
         work.body = b""
         work.decode_ms = _milliseconds_since(started)
 
@@ -310,8 +314,9 @@ def _attempt(step: Callable[[_Work], None], work: _Work) -> _Work:
     try:
         step(work)
     except InputError as error:
-        # Without its traceback and cause, which hold what was decoded.
-        work.answer = type(error)(str(error))
+        # These hold what was decoded.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        work.answer = error
     except Exception:
         logger.exception("not served; its message goes back to the queue", extra=_names(work))
         work.failed = True

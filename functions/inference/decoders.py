@@ -42,12 +42,9 @@ def decode(key: str, body: bytes, config: InputConfig, specs: Specs) -> Instance
         InputError: what is wrong with it.
         ModelError: the model's registry entry does not fit its signature.
     """
-    if not body:
-        raise EmptyInputError("the object is empty")
-    decoder, gzipped = _choose(key, config.format)
+    decoder = _choose(key, config.format)
+    body = content(key, body, config.limits)
     try:
-        if gzipped:
-            body = _decompress(body, config.limits)
         return decoder(body, config, specs)
     except (InputError, ServiceError, MemoryError, ImportError):
         raise
@@ -56,14 +53,27 @@ def decode(key: str, body: bytes, config: InputConfig, specs: Specs) -> Instance
         raise DecodeError(f"cannot be decoded: {type(error).__name__}: {error}") from error
 
 
-def _choose(key: str, input_format: str) -> tuple[Decoder, bool]:
-    """The decoder for a key, and whether its object is gzipped."""
-    path = PurePosixPath(key.lower())
-    gzipped = path.suffix == ".gz"
-    suffix = PurePosixPath(path.stem).suffix if gzipped else path.suffix
+def content(key: str, body: bytes, limits: Limits) -> bytes:
+    """What an object holds: its bytes, decompressed where its key ends in `.gz`.
+
+    Raises:
+        InputError: it is empty, holds too much, or cannot be decompressed.
+    """
+    try:
+        body = _decompress(body, limits) if key.lower().endswith(".gz") else body
+    except zlib.error as error:
+        raise DecodeError(f"not valid gzip: {error}") from error
+    if not body:
+        raise EmptyInputError("the object is empty")
+    return body
+
+
+def _choose(key: str, input_format: str) -> Decoder:
+    """The decoder for a key."""
+    suffix = PurePosixPath(key.lower().removesuffix(".gz")).suffix
     if suffix in _IMAGE_SUFFIXES and input_format not in ("image", "raw"):
         raise UnsupportedInputError(f"an image ({suffix}), but this model takes {input_format}")
-    return _BY_SUFFIX.get(suffix) or _BY_FORMAT[input_format], gzipped
+    return _BY_SUFFIX.get(suffix) or _BY_FORMAT[input_format]
 
 
 def _decompress(body: bytes, limits: Limits) -> bytes:

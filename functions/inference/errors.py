@@ -56,7 +56,7 @@ class ServiceError(Exception):
 
 
 class ModelError(ServiceError):
-    """The model cannot be loaded or run, does not fit its registry entry, or ran out of memory."""
+    """The model or its hooks cannot be loaded or run, do not fit the registry entry, or ran out of memory."""
 
 
 class StorageError(ServiceError):

@@ -2,8 +2,8 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,12 @@ from inference.limits import held_tensor_bytes, max_result_bytes, max_tensor_byt
 from inference.predictions import Predictions
 from inference.runtimes import Array, Model, TensorSpec
 from inference.tensors import Instances, Specs
+
+if TYPE_CHECKING:
+    from inference.hooks import Hooks
+
+#: The model's own code in its artifact; of other files there, none has a name that begins with a dot.
+HOOKS_FILE = ".hooks.py"
 
 #: The predictions of one input, or the error that stands in their place.
 Answer = Predictions | Exception
@@ -30,9 +36,10 @@ class Predictor:
         self._config = config
         self._model: Model | None = None
         self._labels: tuple[str, ...] | None = None
+        self._hooks: Hooks | None = None
 
     def load(self) -> Model:
-        """Load the model and its labels, if they are not, and call it once, since first calls are slow."""
+        """Load the model, its labels and hooks, if they are not, and call it once, since first calls are slow."""
         if self._model is None:
             config = self._config
             model = runtimes.load(config.runtime, config.artifact, config.signature)
@@ -40,6 +47,10 @@ class Predictor:
                 self._labels = predictions.read_labels(config.artifact / config.output.labels)
                 predictions.check_labels(self._labels, model.outputs, config.output)
             _check_columns(config.input.columns, model.inputs)
+            if (config.artifact / HOOKS_FILE).is_file():
+                from inference import hooks
+
+                self._hooks = hooks.load(config.artifact / HOOKS_FILE, config, model.inputs)
             _warm(model)
             self._model = model
         return self._model
@@ -50,12 +61,18 @@ class Predictor:
         return self.load().inputs
 
     @property
+    def preprocess(self) -> Callable[[bytes, str], Instances] | None:
+        """The model's own way from an object's bytes and key to instances, if it has one."""
+        self.load()
+        return None if self._hooks is None else self._hooks.preprocess
+
+    @property
     def gains_from_batches(self) -> bool:
         """Whether several inputs in one call cost less than one by one."""
         return self.load().rows_per_call > 1
 
     def predict(self, instances: Instances) -> Predictions:
-        """The predictions for one input's instances, labelled if the model has labels.
+        """The predictions for one input's instances: by the model's own hook, labelled, or raw.
 
         Raises:
             PredictionError: the model has no valid answer to these values.
@@ -158,6 +175,8 @@ class Predictor:
             yield answer
 
     def _meaning(self, row: dict[str, Array]) -> Any:
+        if self._hooks is not None and self._hooks.postprocess is not None:
+            return self._hooks.postprocess(row)
         if self._labels is None:
             return predictions.raw(row)
         return predictions.labelled(next(iter(row.values())), self._labels, self._config.output)

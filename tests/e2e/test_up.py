@@ -26,8 +26,13 @@ MODEL = """\
     runtime: litert
     version: "1"
     memory_mb: {memory_mb}
+"""
+LABELS = """\
     input: {{format: image, size: [8, 8], mode: L, scale: 0.00392157}}
     output: {{labels: labels.txt}}
+"""
+HOOKS = """\
+    hooks: {checkout}/models/numbers/hooks.py
 """
 
 
@@ -61,8 +66,11 @@ class Checkout:
         }
 
     def names(self, **memory_mb: int) -> None:
-        """Write a registry that names these models."""
-        models = [MODEL.format(name=name, checkout=paths.CHECKOUT, memory_mb=mb) for name, mb in memory_mb.items()]
+        """Write a registry that names these models, of which the one called "other" has hooks."""
+        models = [
+            (MODEL + (HOOKS if name == "other" else LABELS)).format(name=name, checkout=paths.CHECKOUT, memory_mb=mb)
+            for name, mb in memory_mb.items()
+        ]
         self.registry.write_text("version: 1\nmodels:\n" + "".join(models))
 
     def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":
@@ -181,6 +189,13 @@ def test_after_every_interruption_up_works_again(deployed: Checkout) -> None:
     for model in ("seven", "other"):
         predicted = deployed.run("predict", model, SCAN, "--json")
         assert predicted.status == 0, predicted.err
+
+
+def test_hooks_are_those_of_their_model_only_though_two_share_an_artifact(deployed: Checkout) -> None:
+    by_labels, by_hooks = (deployed.run("predict", model, SCAN, "--json").document for model in ("seven", "other"))
+    assert by_labels["predictions"][0]["label"] == "1"
+    assert by_hooks["predictions"] == [{"digit": 1, "sure": True}]
+    assert by_labels["digest"] != by_hooks["digest"]
 
 
 def test_an_edit_of_the_registry_changes_what_it_names_only(deployed: Checkout) -> None:

@@ -140,6 +140,7 @@ VALUES = {
             "records": st.integers(1, 10**6),
         },
     ),
+    "hooks": st.sampled_from([None, str(REGISTRIES / "hooks" / "hooks.py")]),
     "memory_mb": st.integers(128, 10240),
     "timeout_s": st.integers(1, 900),
     "ephemeral_mb": st.integers(512, 10240),

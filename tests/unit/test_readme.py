@@ -23,3 +23,8 @@ def test_there_are_messages_under_troubleshooting() -> None:
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
 def test_a_file_that_the_readme_links_to_exists(path: str) -> None:
     assert (paths.CHECKOUT / path).exists()
+
+
+def test_the_custom_code_is_the_file_that_the_tests_run() -> None:
+    shown = README.split("```python\n")[1].split("```")[0]
+    assert shown == (paths.CHECKOUT / "models" / "numbers" / "hooks.py").read_text()

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from modelctl import registry, terraform
 from modelctl.errors import UserError
+from weights_sync import artifact
 
 REGISTRIES = Path(__file__).resolve().parents[1] / "registries"
 VALID = sorted((REGISTRIES / "valid").glob("*.yaml"))
@@ -182,6 +183,28 @@ def test_digest_sorts_paths_by_their_bytes(tmp_path: Path) -> None:
 
     lines = "".join(f"{hashlib.sha256(name.encode()).hexdigest()}  {name}\n" for name in sorted(names, key=str.encode))
     assert registry.load(path)["digits"]["digest"] == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_hooks_are_one_more_file_of_the_model_and_part_of_its_digest() -> None:
+    models = registry.load(REGISTRIES / "valid/hooks.yaml")
+
+    sources = {name: model["files"].get(".hooks.py", {}).get("source") for name, model in models.items()}
+    assert {name: source and Path(source).name for name, source in sources.items()} == {
+        "inherits": "hooks.py",
+        "of-its-own": "other.py",
+        "shares-the-artifact": "hooks.py",
+        "without": None,
+        "a-single-file": "hooks.py",
+    }
+    for model in models.values():
+        sums = {
+            name: hashlib.sha256(Path(file["source"]).read_bytes()).hexdigest() for name, file in model["files"].items()
+        }
+        assert {name: file["sha256"] for name, file in model["files"].items()} == sums
+        assert model["digest"] == artifact.digest_of(sums)
+    digests = {name: model["digest"] for name, model in models.items()}
+    assert digests["inherits"] == digests["shares-the-artifact"]
+    assert len(set(digests.values())) == 4
 
 
 def test_load_of_an_invalid_registry_says_all_its_problems() -> None:

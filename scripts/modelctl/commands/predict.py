@@ -99,11 +99,16 @@ def row(file: Path, result: dict[str, Any]) -> tuple[str, str, str, str, str]:
     if "error" in result:
         return str(file), f"{result['error']['type']}: {result['error']['message']}", "", *spent(result)
     predictions = result["predictions"]
-    if all(isinstance(prediction, dict) and "label" in prediction for prediction in predictions):
+    if all(is_labelled(prediction) for prediction in predictions):
         labels = ", ".join(prediction["label"] for prediction in predictions)
         scores = ", ".join(f"{prediction['score']:.3f}" for prediction in predictions)
         return str(file), labels, scores, *spent(result)
     return str(file), json.dumps(predictions), "", *spent(result)
+
+
+def is_labelled(prediction: Any) -> bool:
+    """Whether it is what `output.labels` makes; a model's hooks may make anything."""
+    return isinstance(prediction, dict) and set(prediction) == {"label", "score", "top"}
 
 
 def spent(result: dict[str, Any]) -> tuple[str, str]:

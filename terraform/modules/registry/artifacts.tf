@@ -1,4 +1,4 @@
-# The files of the artifacts. Models that name the same artifact share the work.
+# The files that a model is made of: those of its artifact, and its hooks. Models that name the same ones share the work.
 
 locals {
   # What each runtime takes: one file, at the top of the artifact.
@@ -9,7 +9,9 @@ locals {
   }
 
   _artifact_paths = {
-    for artifact in toset([for name, model in local.merged : model.artifact if try(length(model.artifact) > 0, false)]) :
+    for artifact in toset(flatten([for name, model in local.merged : [
+      for field in ["artifact", "hooks"] : model[field] if try(length(model[field]) > 0, false)
+    ]])) :
     artifact => startswith(artifact, "/") ? artifact : "${dirname(var.registry_file)}/${artifact}"
   }
 
@@ -28,13 +30,37 @@ locals {
     kind       = local._artifact_kinds[artifact]
     files      = { for file, sha256 in files : file => { sha256 = sha256, source = local._artifact_sources[artifact][file] } }
     unreadable = [for file, sha256 in files : file if sha256 == null]
-    digest     = sha256(join("", [for file, sha256 in files : format("%s  %s\n", coalesce(sha256, "unreadable"), file)]))
     # The files that each runtime would load.
     models  = { for runtime, takes in local._model_files : runtime => [for file in keys(files) : file if can(regex(takes.pattern, file)) && !strcontains(file, "/")] }
     summary = join(", ", concat(slice(keys(files), 0, min(5, length(files))), length(files) > 5 ? ["…"] : []))
   } }
 
   _with_artifact = { for name, model in local.merged : name => local.artifacts[model.artifact] if can(local.artifacts[model.artifact]) }
+
+  # The name that the function looks for. Hidden files are left out of artifacts, so no other file has it.
+  _files = { for name, artifact in local._with_artifact : name => merge(artifact.files, {
+    for hooks in [local.merged[name].hooks] : ".hooks.py" => values(local.artifacts[hooks].files)[0] if try(local.artifacts[hooks].kind == "file", false)
+  }) }
+  _digests = { for name, files in local._files : name => sha256(join("", [
+    for path, file in files : format("%s  %s\n", coalesce(file.sha256, "unreadable"), path)
+  ])) }
+
+  hooks_problems = flatten([for name, model in local.merged : [
+    for check in [
+      {
+        fails = local.artifacts[model.hooks].kind == "missing"
+        says  = "\"${model.hooks}\" does not exist; the path counts from the registry's folder"
+      },
+      {
+        fails = local.artifacts[model.hooks].kind == "folder"
+        says  = "\"${model.hooks}\" is a folder; hooks are one Python file"
+      },
+      {
+        fails = local.artifacts[model.hooks].kind == "file" && length(local.artifacts[model.hooks].unreadable) > 0
+        says  = "cannot read \"${model.hooks}\""
+      },
+    ] : { path = "models.${name}.hooks", at = "models.${name}.hooks", message = check.says } if check.fails
+  ] if model.hooks != null])
 
   artifact_problems = flatten([for name, artifact in local._with_artifact : [
     for check in [

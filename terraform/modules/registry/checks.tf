@@ -151,7 +151,7 @@ locals {
     [for message in [local.file_problem] : { path = "", at = "", message = message } if message != null],
     local.file_problem == null ? concat(
       local.structure_problems, local.duplicate_problems, local.model_problems, local.artifact_problems,
-      local.route_problems, local.deployment_problems,
+      local.hooks_problems, local.route_problems, local.deployment_problems,
     ) : [],
   ))
   problems = flatten(values({ for problem in local._problems : "${problem.at} ${problem.message}" => problem... }))

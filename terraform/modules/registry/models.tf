@@ -14,8 +14,8 @@ locals {
     version     = model.version
     runtime     = model.runtime
     signature   = model.signature
-    digest      = local._with_artifact[name].digest
-    files       = tomap(local._with_artifact[name].files)
+    digest      = local._digests[name]
+    files       = tomap(local._files[name])
     route = {
       prefixes = compact(model["route.prefixes"])
       suffixes = compact(model["route.suffixes"])

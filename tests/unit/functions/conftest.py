@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from inference import batch, s3
 from inference import config as configuration
-from inference import s3
 from inference.config import Config
 from inference.predictor import Predictor
 from unit.functions.artifacts import Artifacts, build, runtime_of
@@ -121,3 +121,39 @@ def announce(fake_s3: FakeS3) -> Callable[..., dict[str, Any]]:
         }
 
     return upload
+
+
+@pytest.fixture
+def serve(fake_s3: FakeS3, make_config: Callable[..., Config]) -> Callable[..., list[str]]:
+    """Serve messages with a model; returns the ids of the messages that go back to the queue."""
+
+    def run(
+        messages: list[dict[str, Any]],
+        artifact: str = "odds.tflite",
+        remaining_ms: Callable[[], int] = lambda: 60_000,
+        predictor: type[Predictor] = Predictor,
+        **fields: Any,
+    ) -> list[str]:
+        config = make_config(artifact, **fields)
+        response = batch.serve(
+            messages,
+            config,
+            predictor(config),
+            request_id="request-1",
+            cold_start=True,
+            remaining_ms=remaining_ms,
+        )
+        return [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
+
+    return run
+
+
+@pytest.fixture
+def result(fake_s3: FakeS3) -> Callable[[str], Any]:
+    """The result that stands for an input's key."""
+
+    def read(key: str) -> Any:
+        stored = fake_s3.current(RESULTS, f"digits/{key}.json")
+        return None if stored is None else json.loads(stored.body)
+
+    return read

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from inference import batch, decoders, s3
-from inference.config import Config
 from inference.errors import ModelError
 from inference.fetch import fetch
 from inference.predictions import Predictions
@@ -46,31 +45,6 @@ def scan(seed: int) -> bytes:
 
 
 @pytest.fixture
-def serve(fake_s3: FakeS3, make_config: Callable[..., Config]) -> Serve:
-    """Serve messages with a model; returns the ids of the messages that go back to the queue."""
-
-    def run(
-        messages: list[dict[str, Any]],
-        artifact: str = "odds.tflite",
-        remaining_ms: Callable[[], int] = lambda: 60_000,
-        predictor: type[Predictor] = Predictor,
-        **fields: Any,
-    ) -> list[str]:
-        config = make_config(artifact, **fields)
-        response = batch.serve(
-            messages,
-            config,
-            predictor(config),
-            request_id="request-1",
-            cold_start=True,
-            remaining_ms=remaining_ms,
-        )
-        return [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
-
-    return run
-
-
-@pytest.fixture
 def receive() -> Receive:
     """Messages as the queue gives them at their n-th receive."""
 
@@ -78,17 +52,6 @@ def receive() -> Receive:
         return [message | {"attributes": {"ApproximateReceiveCount": str(receives)}} for message in messages]
 
     return run
-
-
-@pytest.fixture
-def result(fake_s3: FakeS3) -> Callable[[str], Any]:
-    """The result that stands for an input's key."""
-
-    def read(key: str) -> Any:
-        stored = fake_s3.current(RESULTS, f"digits/{key}.json")
-        return None if stored is None else json.loads(stored.body)
-
-    return read
 
 
 # What a result says

@@ -25,6 +25,7 @@ FILES = {
     "variables/variables.index": b"index",
     "variables/variables.data-00000-of-00001": os.urandom(9 * 2**20),
     "labels.txt": b"",
+    ".hooks.py": b"def postprocess(outputs): ...",
 }
 
 
@@ -234,7 +235,7 @@ def test_terraforms_call_is_served_under_awslambdaric(uploaded: tuple[FakeS3, Ar
         run = run_handler("weights_sync.handler.handler", [event, event, event | {"model": "wine"}], environment)
     first, second, wrong = run.answers
     size = sum(map(len, FILES.values()))
-    assert first == {"model": "digits", "digest": wanted.digest, "files": 4, "bytes": size, "copied": True}
+    assert first == {"model": "digits", "digest": wanted.digest, "files": 5, "bytes": size, "copied": True}
     assert second == first | {"copied": False}
     assert wrong["errorType"] == "PublishError"
     assert contents(tmp_path / "digits" / wanted.digest) == FILES

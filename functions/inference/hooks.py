@@ -1,0 +1,136 @@
+"""A model's own code: the file that its registry entry names as `hooks`, which lies in its artifact as `.hooks.py`.
+
+`preprocess(body, key)` takes the place of the decoder, `postprocess(outputs)` that of labels; they are called one at a
+time. What they raise is the model's fault, and so is a value that nobody can use; an `InputError` that they raise is
+the input's.
+"""
+
+import json
+import sys
+import traceback
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference import tensors
+from inference.config import Config
+from inference.errors import DecodeError, InputError, ModelError, ShapeError
+from inference.limits import Limits
+from inference.runtimes import Array, TensorSpec
+from inference.tensors import Instances, Specs
+
+#: Below this package, so that a logger that the file makes by its name has the level of ours.
+_MODULE = "inference.hooks.file"
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """The functions of the file, with what they give checked; None is one that it does not define."""
+
+    #: The bytes and the key of an object to instances.
+    preprocess: Callable[[bytes, str], Instances] | None
+    #: One instance's raw outputs by name to its prediction.
+    postprocess: Callable[[Mapping[str, Array]], Any] | None
+
+
+def load(file: Path, config: Config, inputs: Specs) -> Hooks:
+    """Run the file and take its functions.
+
+    Raises:
+        ModelError: it fails, defines neither, or the registry entry says of outputs what `postprocess` decides.
+    """
+    module = _run(file)
+    preprocess, postprocess = (getattr(module, name, None) for name in ("preprocess", "postprocess"))
+    if preprocess is None and postprocess is None:
+        raise ModelError("hooks: the file defines neither preprocess nor postprocess: define one, or leave hooks out")
+    replaced = ", ".join(f"output.{field}" for field, value in vars(config.output).items() if value is not None)
+    if postprocess is not None and replaced:
+        raise ModelError(f"hooks: postprocess takes the place of {replaced}: leave that or the function out")
+    return Hooks(
+        preprocess and partial(_instances, partial(_call, "preprocess", preprocess), inputs, config.input.limits),
+        postprocess and partial(_prediction, partial(_call, "postprocess", postprocess)),
+    )
+
+
+def _run(file: Path) -> types.ModuleType:
+    """The file as a module, of which no `.pyc` is kept: one more file would spoil the artifact."""
+    module = types.ModuleType(_MODULE)
+    module.__file__ = str(file)
+    # Where dataclasses look for the names in their annotations.
+    sys.modules[_MODULE] = module
+    try:
+        code = compile(file.read_bytes(), file, "exec", dont_inherit=True)
+        _call("the file", exec, code, module.__dict__)
+    except (InputError, SyntaxError, ValueError) as error:
+        raise ModelError(f"hooks: the file cannot be run: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the file's code; what it raises is the model's fault, a `sys.exit` too, unless it is an `InputError`."""
+    try:
+        return function(*arguments)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        # The log shows the traceback of this ModelError, and not that of its cause.
+        frames = traceback.walk_tb(error.__traceback__)
+        lines = [line for frame, line in frames if frame.f_globals.get("__name__") == _MODULE]
+        where = f" (line {lines[-1]})" if lines else ""
+        raise ModelError(f"hooks: {name} raised {type(error).__name__}: {error}{where}") from error
+
+
+def _instances(
+    preprocess: Callable[[bytes, str], Any], inputs: Specs, limits: Limits, body: bytes, key: str
+) -> Instances:
+    """What `preprocess` makes of an object.
+
+    Raises:
+        InputError: it says so; or what it gave has no row, or more than an input may have.
+        ModelError: it failed, or gave something else than the signature's tensors.
+    """
+    given = preprocess(body, key)
+    arrays = {inputs[0].name: given} if len(inputs) == 1 and isinstance(given, np.ndarray) else given
+    found = {name: _kind(array) for name, array in arrays.items()} if isinstance(arrays, dict) else _kind(given)
+    expected = {spec.name: "ndarray" for spec in inputs}
+    if found != expected:
+        raise ModelError(f"hooks: preprocess gave {found}; expected {expected}")
+    try:
+        return tensors.stack({spec.name: _strings(arrays[spec.name], spec) for spec in inputs}, inputs, limits)
+    except (DecodeError, ShapeError) as error:
+        raise ModelError(f"hooks: preprocess gave tensors that do not fit: {error}") from error
+
+
+def _kind(value: Any) -> str:
+    return "ndarray" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def _strings(array: Array, spec: TensorSpec) -> Array:
+    """Strings in the form of the signature, an array of bytes, from any that numpy has; other arrays as they are."""
+    if spec.dtype.kind != "O" or array.dtype.kind not in "OSU":
+        return array
+    strings = [element.encode() if isinstance(element, str) else element for element in array.flat]
+    if not all(isinstance(element, bytes) for element in strings):
+        raise DecodeError(f"{spec.name}: expected strings, as str or bytes")
+    return np.array(strings, object).reshape(array.shape)
+
+
+def _prediction(postprocess: Callable[[Mapping[str, Array]], Any], outputs: Mapping[str, Array]) -> Any:
+    """What `postprocess` makes of one instance's outputs.
+
+    Raises:
+        InputError: it says so.
+        ModelError: it failed, or gave no JSON value.
+    """
+    prediction = postprocess(outputs)
+    try:
+        json.dumps(prediction, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        way_out = "numpy's values become JSON's by .tolist()"
+        raise ModelError(f"hooks: postprocess gave no JSON value: {error}; {way_out}") from error
+    return prediction

@@ -1,0 +1,1 @@
+"""Hooks of the registries in these tests, other ones."""
