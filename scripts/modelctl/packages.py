@@ -184,7 +184,7 @@ def build(runtimes: Sequence[str] | None = None, target: Literal["local", "aws"]
 
 
 def make(runtimes: Sequence[str]) -> Manifest:
-    """Make what `build` would make for the local stack, for a use of its own: the manifest on the disk stays."""
+    """Make what `build` would make for the local stack, and return a manifest of it; the one that is there stays."""
     with _alone():
         return _build(_local(), runtimes)
 

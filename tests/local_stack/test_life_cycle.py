@@ -58,6 +58,16 @@ def test_start_twice_is_one_stack(local_stack: LocalStack) -> None:
     assert (local_stack.environment(), local_stack.instance()) == before
 
 
+def test_it_starts_in_a_folder_whose_files_are_named_like_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "h2.py").write_text("raise RuntimeError('the file of a user')\n")
+    monkeypatch.chdir(tmp_path)
+    stack = LocalStack(tmp_path / "stack")
+    stack.start()
+    stack.stop()
+
+
 def test_its_secrets_are_its_owners_alone(local_stack: LocalStack) -> None:
     layout = Layout(local_stack.home)
     for path in (layout.root_key, layout.operator_key, layout.certificate_key):

@@ -148,7 +148,7 @@ class _Bench:
             self._s3.take_predictions()
             return run
 
-        with console.step(f"cold start, litert: where it goes, {self._few} runs"):
+        with console.step(f"where cold starts of litert go (runs: {self._few})"):
             return {
                 kind: imports.profile(functools.partial(cold_start, event), self._few)
                 for kind, event in (("direct call", self._scan), ("first S3 event", self._first_s3_event))
@@ -176,7 +176,7 @@ def in_turns(
 ) -> Calls:
     """Run both on the events, one after the other, so many times; what `answer` gives of them has to be the same."""
     calls = []
-    with console.step(f"{what}: {runs} pairs") as tell:
+    with console.step(f"{what} (pairs: {runs})") as tell:
         for number in range(runs + 1):
             run = ours.run(events)
             answered = answer(run)
@@ -197,7 +197,7 @@ def direct_answer(run: Run) -> Any:
 def _added(name: str, against: str, warm: Function, event: Any, request: Any) -> Row:
     """What our code adds to the bare call, from calls in turns within one process; `request` is what `event` asks."""
     call = {"event": event, "body": json.dumps(request), "calls": _WARM_CALLS}
-    with console.step(f"{name}: {_WARM_CALLS} pairs"):
+    with console.step(f"{name} (pairs: {_WARM_CALLS})"):
         # The first answer is that of calls that are not warm yet.
         answer = warm.run([call, call]).answers[-1]
     _check_alike(name, answer["predictions"], answer["expected"])

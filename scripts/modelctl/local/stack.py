@@ -167,7 +167,8 @@ class LocalStack:
         layout = self._layout
         with layout.log.open("wb") as log:
             server = subprocess.Popen(
-                [sys.executable, "-m", "modelctl.local.server", layout.home, environment],
+                # -P: a file of the user's folder must not take the place of a module that is named like it.
+                [sys.executable, "-P", "-m", "modelctl.local.server", layout.home, environment],
                 env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
                 # Nothing is written to it: the server sees by it whether this process still waits.
                 stdin=subprocess.PIPE,
