@@ -112,6 +112,15 @@ def test_what_is_up_to_date_is_left_alone(yard: Yard) -> None:
     assert {path: path.stat().st_mtime_ns for path in yard.packages.glob("*.zip")} == before
 
 
+def test_packages_that_are_made_for_a_benchmark_leave_the_manifest_of_a_deployment_as_it_is(yard: Yard) -> None:
+    manifest = yard.packages / "manifest.json"
+    manifest.write_text('{"target": "aws"}')
+    with yard.used():
+        made = packages.make(["litert"])
+    assert (yard.packages / layer(made)["file"]).is_file()
+    assert manifest.read_text() == '{"target": "aws"}'
+
+
 def test_the_manifest_lies_beside_the_packages_and_names_all_of_them(built: tuple[Yard, packages.Manifest]) -> None:
     yard, manifest = built
     assert json.loads((yard.packages / "manifest.json").read_text()) == manifest
