@@ -129,20 +129,26 @@ def raw(outputs: dict[str, Array]) -> Any:
 
     Raises:
         PredictionError: a value is NaN or infinite, for which JSON has no number.
-        TooLargeError: there are more values than the memory has room for.
     """
     values = {name: _values(name, array) for name, array in outputs.items()}
     return values if len(values) != 1 else next(iter(values.values()))
+
+
+def check_size(values: int) -> None:
+    """Refuse a prediction of this many values, before it is made of Python's objects, if the memory has no room for it.
+
+    Raises:
+        TooLargeError: it has none.
+    """
+    most = max_values()
+    if values > most:
+        raise TooLargeError(f"a prediction has {values} values; it may have {most} with this memory (memory_mb)")
 
 
 def _values(name: str, array: Array) -> Any:
     if array.dtype.kind in "OSU":
         return _strings(array.tolist(), as_bytes=name.endswith("_bytes"))
     _check_finite(array)
-    if array.size > max_values():
-        raise TooLargeError(
-            f"a prediction has {array.size} values; it may have {max_values()} with this memory (memory_mb)"
-        )
     return array.tolist()
 
 

@@ -37,6 +37,7 @@ class Predictor:
         self._model: Model | None = None
         self._labels: tuple[str, ...] | None = None
         self._hooks: Hooks | None = None
+        self._rows_per_call = 1
 
     def load(self) -> Model:
         """Load the model, its labels and hooks, if they are not, and call it once, since first calls are slow."""
@@ -52,6 +53,7 @@ class Predictor:
 
                 self._hooks = hooks.load(config.artifact / HOOKS_FILE, config, model.inputs)
             _warm(model)
+            self._rows_per_call = min(model.rows_per_call, _rows_with_outputs_in_memory(model))
             self._model = model
         return self._model
 
@@ -130,8 +132,7 @@ class Predictor:
 
     def _calls(self, tensors: Mapping[str, Array], count: int) -> Iterator[tuple[dict[str, Array], int]]:
         """The raw outputs of the model's calls for so many rows, and the number of rows of each call."""
-        model = self.load()
-        step = min(model.rows_per_call, _rows_with_outputs_in_memory(model))
+        model, step = self.load(), self._rows_per_call
         if count <= step:
             yield model(tensors), count
             return
@@ -178,6 +179,7 @@ class Predictor:
         if self._hooks is not None and self._hooks.postprocess is not None:
             return self._hooks.postprocess(row)
         if self._labels is None:
+            predictions.check_size(sum(array.size for array in row.values()))
             return predictions.raw(row)
         return predictions.labelled(next(iter(row.values())), self._labels, self._config.output)
 

@@ -8,6 +8,7 @@ https://www.tensorflow.org/tfx/serving/api_rest#predict_api
 
 import base64
 import binascii
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -281,18 +282,18 @@ def _array(value: Any, spec: TensorSpec, where: str) -> Array:
     return cast(array, spec, where)
 
 
-def _types(value: Any, where: str, depth: int = _MAX_DEPTH) -> set[type]:
-    """The types of the values in nested lists."""
-    if not isinstance(value, list):
-        return {type(value)}
-    types = set(map(type, value))
+def _types(value: Any, where: str) -> set[type]:
+    """The types of the values in nested lists, which are all as deep; level by level, at the speed of C."""
+    level = [value]
+    for _ in range(_MAX_DEPTH + 1):
+        types = set(map(type, level))
+        if types != {list}:
+            break
+        level = list(itertools.chain.from_iterable(level))
+    else:
+        raise ShapeError(f"{where}: lists nested more than {_MAX_DEPTH} deep")
     if list in types:
-        if depth == 1:
-            raise ShapeError(f"{where}: lists nested more than {_MAX_DEPTH} deep")
-        types.remove(list)
-        for element in value:
-            if isinstance(element, list):
-                types |= _types(element, where, depth - 1)
+        raise ShapeError(f"{where}: the lists in it differ in length or depth")
     return types
 
 

@@ -232,11 +232,18 @@ def test_a_result_that_the_memory_has_no_room_for_is_refused_with_how_many_predi
     assert predictor.predict(Instances({"x": rows.tensors["x"][:fits]}, fits)).count == fits == 9362
 
 
-def test_a_prediction_of_more_values_than_the_memory_has_room_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1")
-    assert len(predictions.raw({"mask": np.zeros(4096)})) == 4096
-    with pytest.raises(TooLargeError, match=r"a prediction has 4097 values; it may have 4096 .*\(memory_mb\)"):
-        predictions.raw({"mask": np.zeros(4097)})
+def test_a_prediction_of_more_values_than_the_memory_has_room_for_is_refused(
+    make_predictor: Callable[..., Predictor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = make_predictor("scans.saved_model")
+    monkeypatch.setattr("inference.predictions.max_values", lambda: 10)
+    scan = Instances({"scan": np.zeros((1, 8, 8, 1), np.float32)}, 1)
+    assert len(values(predictor.predict(scan))[0]) == 10
+    monkeypatch.setattr("inference.predictions.max_values", lambda: 9)
+    with pytest.raises(
+        TooLargeError, match=r"a prediction has 10 values; it may have 9 with this memory \(memory_mb\)"
+    ):
+        predictor.predict(scan)
 
 
 def test_answers_too_large_to_be_in_memory_together_come_in_parts(
