@@ -20,6 +20,11 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> 
     ("predictions", "cells"),
     [
         ([{"label": "7", "score": 0.98, "top": [["7", 0.98]]}], ("7", "0.980")),
+        ([{"label": "price", "score": 21.75}], ("price", "21.750")),
+        (
+            [{"label": None, "score": None, "top": []}, {"label": "owl", "score": 0.5, "top": [["owl", 0.5]]}],
+            ("none, owl", ", 0.500"),
+        ),
         # What a model's own code gives need not be a label and its score, though it be called so.
         ([{"label": 7}, {"label": ["7"], "score": None}], ('[{"label": 7}, {"label": ["7"], "score": null}]', "")),
         ([[0.5], "sharp"], ('[[0.5], "sharp"]', "")),

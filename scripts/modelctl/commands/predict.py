@@ -100,15 +100,23 @@ def row(file: Path, result: dict[str, Any]) -> tuple[str, str, str, str, str]:
         return str(file), f"{result['error']['type']}: {result['error']['message']}", "", *spent(result)
     predictions = result["predictions"]
     if all(is_labelled(prediction) for prediction in predictions):
-        labels = ", ".join(prediction["label"] for prediction in predictions)
-        scores = ", ".join(f"{prediction['score']:.3f}" for prediction in predictions)
+        # Where no label reaches the model's threshold there is none.
+        labels = ", ".join(prediction["label"] or "none" for prediction in predictions)
+        scores = ", ".join(
+            "" if prediction["score"] is None else f"{prediction['score']:.3f}" for prediction in predictions
+        )
         return str(file), labels, scores, *spent(result)
     return str(file), json.dumps(predictions), "", *spent(result)
 
 
 def is_labelled(prediction: Any) -> bool:
     """Whether it is what `output.labels` makes; a model's hooks may make anything."""
-    return isinstance(prediction, dict) and set(prediction) == {"label", "score", "top"}
+    return (
+        isinstance(prediction, dict)
+        and set(prediction) - {"top"} == {"label", "score"}
+        and isinstance(prediction["label"], str | None)
+        and isinstance(prediction["score"], float | None)
+    )
 
 
 def spent(result: dict[str, Any]) -> tuple[str, str]:
