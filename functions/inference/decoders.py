@@ -1,8 +1,10 @@
 """The bytes of an object to arrays: the suffix of its key decides where it says something, else the model's format."""
 
 import csv
+import gzip
 import io
 import math
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -59,10 +61,8 @@ def content(key: str, body: bytes, limits: Limits) -> bytes:
     Raises:
         InputError: it is empty, holds too much, or cannot be decompressed.
     """
-    try:
-        body = _decompress(body, limits) if key.lower().endswith(".gz") else body
-    except zlib.error as error:
-        raise DecodeError(f"not valid gzip: {error}") from error
+    if key.lower().endswith(".gz"):
+        body = _decompress(body, limits)
     if not body:
         raise EmptyInputError("the object is empty")
     return body
@@ -78,20 +78,14 @@ def _choose(key: str, input_format: str) -> Decoder:
 
 def _decompress(body: bytes, limits: Limits) -> bytes:
     most = limits.decompressed_bytes
-    decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    parts, total = [], 0
-    while body:
-        part = decompressor.decompress(body, most + 1 - total)
-        parts.append(part)
-        total += len(part)
-        if total > most:
-            raise TooLargeError(f"it decompresses to more than {most} bytes (limits.decompressed_bytes)")
-        if not decompressor.eof:
-            raise DecodeError("the gzip data ends too early")
-        # A gzip file may be several one after another.
-        body = decompressor.unused_data
-        decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    return b"".join(parts)
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
+            held = file.read(most + 1)
+    except (EOFError, OSError, zlib.error) as error:
+        raise DecodeError(f"not valid gzip: {error}") from error
+    if len(held) > most:
+        raise TooLargeError(f"it decompresses to more than {most} bytes (limits.decompressed_bytes)")
+    return held
 
 
 def _parsed_text(body: bytes) -> str:
@@ -433,7 +427,7 @@ def _normalized(pixels: Array, config: InputConfig) -> Array:
 
 def _open_image(body: bytes, limits: Limits) -> Any:
     """The picture, its pixels not yet read, if it has not too many of them and they are of 8 bits per channel."""
-    image = _image_file(body)
+    image = _image_file(body, limits)
     if image.width * image.height > limits.pixels:
         raise TooLargeError(f"{image.width} x {image.height} pixels; an image may have {limits.pixels} (limits.pixels)")
     if image.mode[0] in "IF":
@@ -441,7 +435,7 @@ def _open_image(body: bytes, limits: Limits) -> Any:
     return image
 
 
-def _image_file(body: bytes) -> Any:
+def _image_file(body: bytes, limits: Limits) -> Any:
     """Pillow's reader of a picture; only its part for the format is imported and can be attacked."""
     file = io.BytesIO(body)
     if body.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -453,9 +447,17 @@ def _image_file(body: bytes) -> Any:
 
         return JpegImageFile(file)
     if body.startswith(b"RIFF") and body[8:12] == b"WEBP":
+        from PIL import Image
         from PIL.WebPImagePlugin import WebPImageFile
 
-        return WebPImageFile(file)
+        # It allocates the pixels at once, and before that Pillow warns of more than so many and refuses twice as many.
+        Image.MAX_IMAGE_PIXELS = (limits.pixels + 1) // 2
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                return WebPImageFile(file)
+        except Image.DecompressionBombError as error:
+            most = limits.pixels
+            raise TooLargeError(f"more than {most} pixels; an image may have {most} (limits.pixels)") from error
     raise DecodeError("not an image: its content is neither PNG nor JPEG nor WebP")
 
 

@@ -570,12 +570,13 @@ def test_a_missing_library_is_not_the_inputs_fault(monkeypatch: pytest.MonkeyPat
         ("a.json.gz", gzip.compress(b"[1,2,3]"), {"decompressed_bytes": 6}, r"6 bytes \(limits\.decompressed_bytes\)"),
         ("a.npz", npz(x=np.zeros(3)), {"decompressed_bytes": 100}, r"100 bytes \(limits\.decompressed_bytes\)"),
         ("a.png", picture(size=(10, 10)), {"pixels": 99}, r"10 x 10 pixels; .* 99 \(limits\.pixels\)"),
+        ("a.webp", picture("WEBP", (10, 10)), {"pixels": 98}, r"more than 98 pixels; .* 98 \(limits\.pixels\)"),
     ],
 )
 def test_a_limit_of_the_model_is_named_where_it_is_reached(
     key: str, body: bytes, limits: dict[str, int], message: str
 ) -> None:
-    (name, value), specs = *limits.items(), SCAN if key == "a.png" else ROW
+    (name, value), specs = *limits.items(), SCAN if "pixels" in limits else ROW
     with pytest.raises(TooLargeError, match=message):
         decode(key, body, specs, "image", limits=Limits(**limits))
     assert decode(key, body, specs, "image", limits=Limits(**{name: 2 * value})).count
@@ -626,9 +627,13 @@ def test_a_decompression_bomb_is_refused_at_the_limit() -> None:
         decode("a.json.gz", bomb, ROW)
 
 
-@pytest.mark.parametrize("body", [b"[1, 2, 3]", gzip.compress(b"[1, 2, 3]")[:-9]], ids=["not gzip", "cut"])
+@pytest.mark.parametrize(
+    "body",
+    [b"[1, 2, 3]", gzip.compress(b"[1, 2, 3]")[:-9], gzip.compress(b"[1, 2, 3]") + b"more"],
+    ids=["not gzip", "cut", "more behind it"],
+)
 def test_what_is_no_gzip_data_is_refused(body: bytes) -> None:
-    with pytest.raises(DecodeError):
+    with pytest.raises(DecodeError, match="not valid gzip: "):
         decode("a.json.gz", body, ROW)
 
 
