@@ -12,6 +12,7 @@ from modelctl.commands import (
     bench,
     env,
     image,
+    import_model,
     invoke,
     logs,
     package,
@@ -61,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (validate, package, image, stack, env, predict, invoke, status, logs, bench):
+    for command in (validate, import_model, package, image, stack, env, predict, invoke, status, logs, bench):
         command.add_to(commands)
     return parser
 

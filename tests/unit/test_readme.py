@@ -26,5 +26,5 @@ def test_a_file_that_the_readme_links_to_exists(path: str) -> None:
 
 
 def test_the_custom_code_is_the_file_that_the_tests_run() -> None:
-    shown = README.split("```python\n")[1].split("```")[0]
+    shown = README.split("\n## Custom code\n")[1].split("```python\n")[1].split("```")[0]
     assert shown == (paths.CHECKOUT / "models" / "numbers" / "hooks.py").read_text()

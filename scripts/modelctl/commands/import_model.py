@@ -1,0 +1,96 @@
+"""`modelctl import`: checks a model file, copies or converts it, and writes its entry in the registry."""
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from modelctl import console, packages, paths
+from modelctl.commands.arguments import Commands, command, print_json
+from modelctl.importing import importer
+from modelctl.importing.entry import Layout, render
+
+_EXAMPLE = "modelctl import faces.keras --name faces --runtime litert --labels faces.txt"
+
+
+def add_to(commands: Commands) -> None:
+    """Describe the command."""
+    does = "check a model file, convert it where asked, and add it to the registry"
+    parser = command(commands, "import", run, does, _EXAMPLE)
+    parser.add_argument(
+        "path", type=Path, metavar="PATH", help="a SavedModel's folder, or a .keras, .h5, .tflite or .onnx file"
+    )
+    parser.add_argument("--name", required=True, metavar="N", help="of the model in the registry")
+    parser.add_argument(
+        "--runtime",
+        choices=("litert", "onnx", "tensorflow"),
+        help="what will run it; default: what the file is for. litert converts a Keras model or SavedModel",
+    )
+    parser.add_argument(
+        "--quantize",
+        choices=("none", "float16", "int8"),
+        default="none",
+        help="make a converted model smaller: float16 by half, int8 by three quarters; default: none",
+    )
+    parser.add_argument(
+        "--samples",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="inputs of the model to check it with; default: some are made up",
+    )
+    parser.add_argument(
+        "--labels", type=Path, metavar="FILE", help="one label per line; default: labels.txt beside the model"
+    )
+    parser.add_argument("--signature", metavar="NAME", help="which of the model's signatures to serve")
+    parser.add_argument("--registry", type=Path, default=paths.REGISTRY, metavar="FILE", help="default: the checkout's")
+
+
+def run(called: argparse.Namespace) -> int:
+    """Show what was proved and written."""
+    wanted = importer.Wanted(
+        path=called.path,
+        name=called.name,
+        runtime=called.runtime,
+        quantize=called.quantize,
+        signature=called.signature,
+        labels=called.labels,
+        samples=called.samples,
+        registry=called.registry,
+    )
+    done = importer.run(wanted)
+    if called.json:
+        print_json(done)
+        return 0
+    for line in _says(done):
+        console.out(line)
+    for line in done["next"]:
+        console.note(line)
+    return 0
+
+
+def _says(done: Mapping[str, Any]) -> Iterator[str]:
+    """What was done, in lines."""
+    inputs = f"{done['inputs']['count']} inputs ({done['inputs']['from']})"
+    if done["parity"] is None:
+        yield f"check: {done['runtime']} answers {inputs}"
+    for proof in done["parity"] or ():
+        same = "" if proof["agreement"] is None else f"; the same class for {proof['agreement']:.0%}"
+        yield (
+            f"parity: {proof['output']} differs by {proof['largest_error']:.2g} at most, {proof['allowed']:.2g} is "
+            f"allowed; {proof['relative_error']:.2g} of its largest number; over {inputs}{same}"
+        )
+    for measure, name in {"cold_ms": "cold start", "warm_ms": "warm call"}.items() if done["speedup"] else ():
+        times = done["speedup"][measure]
+        yield (
+            f"{name}: {times['original']:.3g} ms before, {times['converted']:.3g} ms converted: "
+            f"{times['ratio']:.3g} times as fast"
+        )
+    size = packages.for_people(done["bytes"])
+    yield f"artifact: {done['artifact']} ({', '.join(done['files'])}; {size}), digest {done['digest']}"
+    if done["replaced"]:
+        yield f"entry: models.{done['model']} stays as it is, its version too; the artifact's digest is a new one"
+    else:
+        yield f"entry, added to {done['registry']}:"
+        yield render(done["model"], done["entry"], Layout()).rstrip()

@@ -1,0 +1,220 @@
+"""The processes of an import: each loads a model with the code that serves it, or converts it, and answers in JSON.
+
+`python -m modelctl.importing.child` reads a request from standard input. What goes wrong is the answer's `error`;
+whatever libraries print goes to standard error.
+"""
+
+import json
+import os
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from inference import config as configuration
+from inference import decoders
+from inference.errors import InputError, ModelError, PredictionError, ServiceError
+from inference.predictor import Predictor
+from inference.tensors import Instances
+from modelctl.errors import UserError
+from modelctl.importing import inputs, proof
+
+#: Rows of samples that are compared at most, and warm calls that are timed.
+_MOST_ROWS = 200
+_WARM_CALLS = 30
+#: Of an error.
+_MOST_CHARACTERS = 600
+
+#: How LiteRT names an op of a file for which it has no kernel.
+_LACKING = r"custom op: (?:Flex)?(\w+)"
+_EXPORT = "Export the model where that code is (`model.export(folder)`) and import that SavedModel"
+#: The way out of what libraries say of a file.
+_WAYS_OUT = {
+    r"safe_mode": "it has a Lambda layer: that is Python code inside of the file, which is never run here. "
+    f"{_EXPORT}, or put keras.ops in the place of the layer",
+    r"(?:Could not locate (?:class|function)|Unknown layer:) '(?:Custom>)?(\w+)'": "it needs the code of {0}, which is "
+    f"not in the file. {_EXPORT}",
+    r"No model config found": "it holds weights alone: save the whole model (`model.save(file)`) and import that",
+    _LACKING: "LiteRT cannot do the op {0}: import the Keras model or SavedModel that it was made from with "
+    "`--runtime tensorflow`, which runs every op",
+}
+
+Request = dict[str, Any]
+
+
+def main() -> int:
+    """Answer one request."""
+    answer_stream = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    with answer_stream:
+        json.dump(answered(json.load(sys.stdin)), answer_stream)
+    return 0
+
+
+def answered(request: Request) -> dict[str, Any]:
+    """The answer to a request, or what is wrong with what it asks for."""
+    try:
+        return _DOES[request.pop("do")](request)
+    except ModelError as problem:
+        return {"error": _on_one_line(_explain(str(problem)))}
+    except (InputError, ServiceError, UserError) as problem:
+        return {"error": _on_one_line(str(problem))}
+
+
+def prepare(request: Request) -> dict[str, Any]:
+    """Find inputs that the model answers differently, and keep them with its answers.
+
+    Request: `environment` of the function; `samples`, files to take the inputs from, else they are made up;
+    `choose_input`, whether the signature decides how inputs are decoded; `labels`, the file that they come from;
+    `inputs` and `answers`, the files to write.
+    Answer: `input` of the registry entry or null, and how many inputs there are.
+    """
+    chosen = None
+    config = configuration.read(request["environment"])
+    predictor = Predictor(config)
+    try:
+        specs = predictor.inputs
+    except ModelError as problem:
+        if request["labels"] and str(problem).startswith("output.labels"):
+            raise ModelError(f"{request['labels']}: {problem}") from problem
+        raise
+    if request["choose_input"] and (chosen := inputs.image_fields(specs)):
+        model = json.loads(request["environment"]["MODELYARD_MODEL"])
+        model["input"] |= chosen
+        config = configuration.read({**request["environment"], "MODELYARD_MODEL": json.dumps(model)})
+    samples = [Path(sample) for sample in request["samples"]]
+    instances, origins = _decoded(samples, config, predictor) if samples else (inputs.made_up(specs), [])
+    answered = _answer_samples(predictor, instances, origins) if samples else _answer_made_up(predictor, instances)
+    kept = [tensors for tensors, _ in answered]
+    answers = [answer for _, answer in answered]
+    proof.check_answers(answers, origins or ["a made-up input"] * len(answers))
+    inputs.save(Path(request["inputs"]), kept)
+    inputs.save(Path(request["answers"]), answers)
+    floats = bool(specs) and specs[0].dtype.kind == "f"
+    return {"input": chosen, "inputs": len(kept), "float_pixels": bool(chosen) and floats}
+
+
+def answer(request: Request) -> dict[str, Any]:
+    """Answer the inputs that `prepare` kept.
+
+    Request: `environment`, `inputs`; `started`, the time at which the process was; `answers`, the file to write, or
+    null.
+    Answer: milliseconds from the process's start to the first prediction, and of a warm call.
+    """
+    predictor = Predictor(configuration.read(request["environment"]))
+    tensors = inputs.load(Path(request["inputs"]))
+    missing = {spec.name for spec in predictor.inputs} - set(tensors[0])
+    if missing:
+        raise UserError(f"the converted model has inputs that the original lacks: {', '.join(sorted(missing))}")
+    predictor.outputs(Instances(tensors[0], 1))
+    cold_ms = (time.time() - request["started"]) * 1000
+    if request["answers"]:
+        inputs.save(Path(request["answers"]), [predictor.outputs(Instances(named, 1)) for named in tensors])
+    warm = []
+    for _ in range(_WARM_CALLS):
+        before = time.perf_counter()
+        predictor.outputs(Instances(tensors[0], 1))
+        warm.append((time.perf_counter() - before) * 1000)
+    return {"cold_ms": cold_ms, "warm_ms": statistics.median(warm)}
+
+
+def convert(request: Request) -> dict[str, Any]:
+    """Convert a model to LiteRT; the request holds the arguments of `convert.convert`."""
+    from modelctl.importing.convert import convert as to_litert
+
+    paths = {name: Path(request[name]) for name in ("source", "representative", "target")}
+    to_litert(signature=request["signature"], quantize=request["quantize"], **paths)
+    return {}
+
+
+def compare(request: Request) -> dict[str, Any]:
+    """Compare the answers in two files."""
+    original, converted = (inputs.load(Path(request[name])) for name in ("original", "converted"))
+    return {"proofs": [vars(found) for found in proof.compare(original, converted, request["quantize"])]}
+
+
+def _on_one_line(problem: str) -> str:
+    """What libraries say over many lines."""
+    text = " ".join(problem.split())
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]} …"
+
+
+def _explain(problem: str) -> str:
+    """What a library says, or in its place the way out of it."""
+    for sign, way_out in _WAYS_OUT.items():
+        if found := re.search(sign, problem):
+            return f"{problem.split(':')[0]}: {way_out.format(*found.groups())}"
+    return problem
+
+
+def _decoded(
+    samples: Sequence[Path], config: configuration.Config, predictor: Predictor
+) -> tuple[list[Instances], list[str]]:
+    """The rows of sample files, as the function would decode them, and where each comes from."""
+    instances: list[Instances] = []
+    origins: list[str] = []
+    preprocess = predictor.preprocess
+    for sample in samples:
+        try:
+            body = sample.read_bytes()
+            if preprocess:
+                found = preprocess(decoders.content(sample.name, body, config.input.limits), sample.name)
+            else:
+                found = decoders.decode(sample.name, body, config.input, predictor.inputs)
+        except OSError as problem:
+            raise UserError(f"the sample {sample} cannot be read: {problem.strerror}") from problem
+        except InputError as problem:
+            raise UserError(f"the sample {sample} is no input of this model: {problem}") from problem
+        rows = inputs.rows(found, predictor.inputs)
+        instances += rows
+        origins += [f"{sample}, row {row}" if len(rows) > 1 else str(sample) for row in range(1, len(rows) + 1)]
+    return instances[:_MOST_ROWS], origins[:_MOST_ROWS]
+
+
+def _answer_samples(
+    predictor: Predictor, instances: Sequence[Instances], origins: Sequence[str]
+) -> list[tuple[inputs.Tensors, inputs.Tensors]]:
+    answered = []
+    for found, origin in zip(instances, origins, strict=True):
+        try:
+            answered.append((found.tensors, predictor.outputs(found)))
+        except PredictionError as problem:
+            raise UserError(f"the model refuses the sample {origin}: {problem}") from problem
+    return answered
+
+
+def _answer_made_up(
+    predictor: Predictor, instances: Sequence[Instances]
+) -> list[tuple[inputs.Tensors, inputs.Tensors]]:
+    """The made-up inputs that the model has an answer to: it may refuse some, as a number beyond its vocabulary."""
+    answered = []
+    refusal: PredictionError | None = None
+    for found in instances:
+        try:
+            outputs = predictor.outputs(found)
+        except PredictionError as problem:
+            if re.search(_LACKING, str(problem)):
+                raise ModelError(str(problem)) from problem
+            refusal = problem
+            continue
+        if all(proof.is_finite(array) for array in outputs.values()):
+            answered.append((found.tensors, outputs))
+    if not answered:
+        why = str(refusal) if refusal else "its answers were NaN or infinite"
+        raise UserError(f"the model has no answer to made-up inputs, give real ones with --samples: {why}")
+    return answered
+
+
+_DOES: dict[str, Callable[[Request], dict[str, Any]]] = {
+    "prepare": prepare,
+    "answer": answer,
+    "convert": convert,
+    "compare": compare,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Starts the processes of an import: what TensorFlow logs, takes in memory or crashes of stays in them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from modelctl import paths
+from modelctl.errors import UserError
+
+
+def ask(what: str, do: str, **request: Any) -> dict[str, Any]:
+    """Have one request of `child` answered.
+
+    Args:
+        what: what is being done, for the message if it fails.
+        do: which of the functions of `child`.
+        request: what it takes.
+
+    Raises:
+        UserError: it failed; the message says why as far as the process said it.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "modelctl.importing.child"],
+        # The code that serves lies beside modelctl and is not installed.
+        env={**os.environ, "PYTHONPATH": str(paths.FUNCTIONS)},
+        input=json.dumps({"do": do, **request}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        answer: dict[str, Any] = json.loads(done.stdout)
+        if "error" in answer:
+            raise UserError(answer["error"])
+        return answer
+    said = done.stderr.strip().splitlines()
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        memory = "; that is how a system out of memory ends a process" if name == "SIGKILL" else ""
+        raise UserError(f"{what}: the process was ended by {name}{memory}; the last it said: {' / '.join(said[-3:])}")
+    raise UserError(f"{what} failed: {said[-1] if said else 'the process said nothing'}")

@@ -1,0 +1,83 @@
+"""A Keras model or a SavedModel becomes a `.tflite` file, in a process of its own: TensorFlow may end it."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from modelctl.errors import UserError
+from modelctl.importing import inputs
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported
+
+import tensorflow as tf
+
+#: How the converter names the ops that LiteRT lacks; without their kernels in the layer, Flex ops are lacking, too.
+_LACKING = re.compile(r"'tf\.(\w+)' op|(?:Flex|Custom|TF Select) ops: ([\w, ]+)")
+
+
+def convert(source: Path, signature: str, quantize: str, representative: Path, target: Path) -> None:
+    """Write the model as `target`, to be called by the same signature.
+
+    Args:
+        source: the folder of a SavedModel, or a Keras file.
+        signature: the one signature that is converted.
+        quantize: none, float16 (weights of 16 bits) or int8 (weights and, where LiteRT can, what flows between layers;
+            the model still takes and gives the numbers it did).
+        representative: inputs that `inputs.save` wrote, from which int8 learns the ranges of numbers.
+        target: the `.tflite` file.
+
+    Raises:
+        UserError: LiteRT cannot do one of the model's ops, or the converter failed otherwise.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = source if source.is_dir() else _export(source, Path(scratch))
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=[signature])
+        if quantize != "none":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantize == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if quantize == "int8":
+            ops = tf.lite.OpsSet
+            converter.target_spec.supported_ops = [ops.TFLITE_BUILTINS_INT8, ops.TFLITE_BUILTINS]
+            converter.representative_dataset = lambda: _representative(representative, signature)
+        try:
+            target.write_bytes(converter.convert())
+        except Exception as problem:  # the converter raises of many kinds
+            raise UserError(_says(str(problem))) from problem
+
+
+def _export(file: Path, folder: Path) -> Path:
+    """A Keras file as a SavedModel for a batch of one.
+
+    LiteRT is called with one row at a time in any case; with a batch of any length the converter refuses what loops
+    over a sequence, as LSTM and GRU do.
+    """
+    model = tf.keras.models.load_model(str(file), compile=False, safe_mode=True)
+    structure = model.inputs[0] if len(model.inputs) == 1 else model.input
+    model.export(str(folder), verbose=False, input_signature=[tf.nest.map_structure(_one_row, structure)])
+    return folder
+
+
+def _one_row(tensor: Any) -> Any:
+    first = 1 if tensor.shape[0] is None else tensor.shape[0]
+    return tf.TensorSpec((first, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
+
+
+def _representative(file: Path, signature: str) -> Iterator[Any]:
+    for tensors in inputs.load(file):
+        yield signature, tensors
+
+
+def _says(problem: str) -> str:
+    found = {name for match in _LACKING.findall(problem) for group in match for name in re.findall(r"\w+", group)}
+    if not found:
+        first = next(iter(problem.strip().splitlines()), "no reason given")
+        return f"TensorFlow's converter failed: {first[:300]}; `--runtime tensorflow` serves the model as it is"
+    names = ", ".join(sorted(found))
+    return (
+        f"LiteRT cannot do {'the op' if len(found) == 1 else 'the ops'} {names}: import the model with "
+        "`--runtime tensorflow`, which runs every op"
+    )

@@ -1,0 +1,155 @@
+"""A new entry in the text of a registry: every byte that stands there stays, comments included."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from modelctl.errors import UserError
+
+Event = Any  # of YAML; to its type, a parsed one may have no marks
+
+
+def insert(text: str, name: str, fields: Mapping[str, Any]) -> str:
+    """The text with one more model at the end of its block `models:`, indented and ended as the others are.
+
+    Raises:
+        UserError: the text is no registry to which a line can be added.
+    """
+    try:
+        before, after, layout = _split(text)
+        document = yaml.safe_load(text)
+        entry = render(name, fields, layout)
+        changed = before + entry + after
+        expected = {**document, "models": {**(document["models"] or {}), name: fields}}
+        if yaml.safe_load(changed) == expected:
+            return changed
+    except yaml.YAMLError:
+        raise UserError("the registry is not valid YAML: `modelctl validate` shows the line") from None
+    raise UserError(f"the registry's text is too unusual to be added to: write this below `models:` yourself\n{entry}")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file writes its models.
+
+    Args:
+        indent: spaces before a model's name.
+        step: how many more are before its fields.
+        newline: what ends a line.
+        blank: whether an empty line stands between models.
+    """
+
+    indent: int = 2
+    step: int = 2
+    newline: str = "\n"
+    blank: bool = False
+
+
+def render(name: str, fields: Mapping[str, Any], layout: Layout) -> str:
+    """The lines of an entry."""
+    lines = [f"{' ' * layout.indent}{_value(name)}:"]
+    lines += [f"{' ' * (layout.indent + layout.step)}{field}: {_value(value)}" for field, value in fields.items()]
+    return (layout.newline if layout.blank else "") + "".join(line + layout.newline for line in lines)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_value(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_./-]+", value) and yaml.safe_load(value) == value:
+        return value
+    # JSON is YAML, and a string in quotes is a string whatever it holds.
+    return "L" if value == "L" else json.dumps(value, ensure_ascii=False)
+
+
+def _split(text: str) -> tuple[str, str, Layout]:
+    """What stands before the new entry, what after it, and how it is to be written."""
+    newline = "\r\n" if "\r\n" in text else "\n"
+    key, value = _models(text)
+    first, last = value[0], value[-1]
+    column = key.start_mark.column
+    if _is_empty(value):
+        before, after = text[: first.start_mark.index].rstrip(" "), text[last.end_mark.index :]
+        line, after = re.fullmatch(r"([^\n]*\n?)(.*)", after, re.DOTALL).groups()  # type: ignore[union-attr]
+        before += line
+        layout = Layout(column + 2, 2, newline)
+    elif isinstance(first, yaml.MappingStartEvent) and not first.flow_style:
+        keys = list(_entries(value))
+        indent = keys[0][0].start_mark.column
+        ends = [event.end_mark.index for event in value if _is_content(event)]
+        before, after = _after_line(text, max(ends), indent)
+        blank = len(keys) > 1 and bool(re.search(r"\n[ ]*\r?\n", text[ends[0] : keys[-1][0].start_mark.index]))
+        layout = Layout(indent, _step(keys, indent) or indent - column, newline, blank=blank)
+    else:
+        raise UserError("`models:` is written on one line; write every model as a block, as `modelctl validate` asks")
+    if not before.endswith("\n"):
+        before += newline
+    return before, after, layout
+
+
+def _models(text: str) -> tuple[Event, list[Event]]:
+    """The key `models` and all events of its value.
+
+    Events and not nodes, since a node that an alias stands for says where the anchor is.
+    """
+    around = (yaml.StreamStartEvent, yaml.DocumentStartEvent)
+    events = (event for event in yaml.parse(text, yaml.SafeLoader) if not isinstance(event, around))
+    start = next(events)
+    if isinstance(start, yaml.MappingStartEvent) and not start.flow_style:
+        while not isinstance((key := next(events)), yaml.MappingEndEvent):
+            list(_subtree(key, events))
+            value = list(_subtree(next(events), events))
+            if isinstance(key, yaml.ScalarEvent) and key.value == "models":
+                return key, value
+    raise UserError("the registry has no `models:`; add that line at its end and run the command again")
+
+
+def _subtree(event: Event, events: Iterator[Event]) -> Iterator[Event]:
+    """The events of one value, of which `event` is the first."""
+    depth = 0
+    while True:
+        yield event
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth == 0:
+            return
+        event = next(events)
+
+
+def _entries(mapping: list[Event]) -> Iterator[tuple[Event, list[Event]]]:
+    """The keys of a mapping, each with the events of its value."""
+    events = iter(mapping[1:-1])
+    for key in events:
+        yield key, list(_subtree(next(events), events))
+
+
+def _is_empty(value: list[Event]) -> bool:
+    if len(value) == 1:
+        return isinstance(value[0], yaml.ScalarEvent) and value[0].value in ("", "~", "null")
+    return isinstance(value[0], yaml.MappingStartEvent) and len(value) == 2
+
+
+def _is_content(event: Event) -> bool:
+    """Whether an event ends where its characters do: a block ends, for the parser, after the comments behind it."""
+    return bool(event.end_mark.index > event.start_mark.index) or not isinstance(event, yaml.CollectionEndEvent)
+
+
+def _after_line(text: str, end: int, indent: int) -> tuple[str, str]:
+    """The text up to the end of the line, and of comments below it that are indented as the block is; and the rest."""
+    if text[end - 1] != "\n":
+        end = (text.find("\n", end) + 1) or len(text)
+    comments = re.compile(rf"(?:[ ]*\r?\n)*[ ]{{{indent},}}#[^\n]*(?:\n|\Z)")
+    while belonging := comments.match(text, end):
+        end = belonging.end()
+    return text[:end], text[end:]
+
+
+def _step(keys: list[tuple[Event, list[Event]]], indent: int) -> int | None:
+    """How much further to the right the fields of a model stand, if one is written as a block."""
+    for _, value in reversed(keys):
+        if isinstance(value[0], yaml.MappingStartEvent) and not value[0].flow_style:
+            column: int = value[1].start_mark.column
+            return column - indent
+    return None

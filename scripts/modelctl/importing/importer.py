@@ -1,0 +1,369 @@
+"""Takes a model file to an artifact and an entry of the registry, or leaves everything as it was."""
+
+import json
+import re
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelctl import console, registry
+from modelctl.errors import UserError
+from modelctl.importing import children, entry, source
+from modelctl.importing.source import LABELS
+
+#: Cold starts of each of both models; the medians are compared.
+RUNS = 3
+
+DEFAULT_SIGNATURE = "serving_default"
+
+#: What the custom code of an entry is called among the files of its model; it lies elsewhere beside the registry.
+_HOOKS = ".hooks.py"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user asks for.
+
+    Args:
+        path: the model.
+        name: of the model in the registry.
+        runtime: on which it shall run; None: the one of its entry, else the one it is for.
+        quantize: none, float16 or int8.
+        signature: which of the model's signatures is served; None: the one of its entry, else the default.
+        labels: a file with labels; None: those that lie beside the model.
+        samples: inputs of the model; none: they are made up.
+        registry: the registry's file.
+    """
+
+    path: Path
+    name: str
+    runtime: str | None
+    quantize: str
+    signature: str | None
+    labels: Path | None
+    samples: Sequence[Path]
+    registry: Path
+
+
+def run(wanted: Wanted) -> dict[str, Any]:
+    """Check the model, convert it where asked, and write the artifact and the entry; returns what was done.
+
+    Raises:
+        UserError: why not; then neither the artifact nor the registry has changed.
+    """
+    for sample in wanted.samples:
+        if not sample.is_file():
+            raise UserError(f"there is no file {sample}: --samples takes inputs of the model")
+    artifact = wanted.registry.parent / "models" / wanted.name / "artifact"
+    existing = _existing(wanted, artifact)
+    labels = (existing["output"]["labels"] if existing else None) or LABELS
+    given = source.read(wanted.path, wanted.labels, labels)
+    runtime = source.choose_runtime(
+        given, wanted.runtime or (existing["runtime"] if existing else None), wanted.quantize
+    )
+    if existing:
+        _check_entry(wanted, existing, runtime)
+    with _scratch(wanted.registry.parent / "models") as scratch:
+        original = scratch / "original"
+        original.mkdir()
+        given.stage(original, labels)
+        if existing and existing["output"]["labels"] and not (original / labels).exists():
+            # An entry that is kept names them.
+            shutil.copyfile(artifact / labels, original / labels)
+        hooks = existing["files"].get(_HOOKS) if existing else None
+        if hooks:
+            shutil.copyfile(hooks["source"], original / _HOOKS)
+        fields = _fields(wanted, original, runtime=given.runtime, input_fields=None)
+        served = existing or _served(wanted, {**fields, "artifact": str(original.absolute())})
+        trial = _Trial(scratch, served, given.runtime, wanted)
+        found = trial.prepare(choose_input=existing is None, labels=given.labels)
+        converts = runtime != given.runtime
+        proofs = trial.convert() if converts else None
+        speedup = trial.speedup() if converts else None
+        (original / _HOOKS).unlink(missing_ok=True)
+        fields = _fields(wanted, original, runtime=runtime, input_fields=found["input"])
+        with _in_place(scratch / ("converted" if converts else "original"), artifact, scratch / "before"):
+            final = registry.load(wanted.registry)[wanted.name] if existing else _write_entry(wanted, fields)
+    files = [file for file in artifact.rglob("*") if file.is_file()]
+    return {
+        "model": wanted.name,
+        "registry": str(wanted.registry),
+        "artifact": str(artifact),
+        "files": sorted(file.relative_to(artifact).as_posix() for file in files),
+        "bytes": sum(file.stat().st_size for file in files),
+        "digest": final["digest"],
+        "runtime": runtime,
+        "quantize": wanted.quantize,
+        "inputs": {"count": found["inputs"], "from": "samples" if wanted.samples else "made up"},
+        "parity": proofs,
+        "speedup": speedup,
+        "entry": None if existing else fields,
+        "replaced": existing is not None,
+        "next": _next(wanted, existing, found, fields),
+    }
+
+
+def _next(
+    wanted: Wanted, existing: Mapping[str, Any] | None, found: Mapping[str, Any], fields: Mapping[str, Any]
+) -> list[str]:
+    """What the user still has to do."""
+    steps = []
+    if found["float_pixels"]:
+        steps.append(
+            f"models.{wanted.name}.input: pixels go in as 0 to 255, since no signature says what the model was trained "
+            "on; add `scale` if it was on other numbers, such as 0.00392157 for 0 to 1"
+        )
+    if existing and "output" in fields and not existing["output"]["labels"]:
+        steps.append(f"models.{wanted.name}.output names no labels: add `output: {{labels: {LABELS}}}` to use them")
+    steps.append("`modelctl up` serves it on the local stack, `terraform apply` on AWS")
+    return steps
+
+
+def _existing(wanted: Wanted, artifact: Path) -> dict[str, Any] | None:
+    """The entry of the model in its normal form, if the registry has one, whose artifact can be replaced.
+
+    Raises:
+        UserError: there is no registry, or the artifact's place is taken by something else.
+    """
+    try:
+        models = (yaml.safe_load(_read(wanted.registry)) or {}).get("models") or {}
+    except (yaml.YAMLError, AttributeError):
+        models = {}
+    if wanted.name in models:
+        existing: dict[str, Any] = registry.load(wanted.registry)[wanted.name]
+        named = wanted.registry.parent / models[wanted.name]["artifact"]
+        if named.resolve() != artifact.resolve():
+            raise UserError(
+                f"the registry has a model {wanted.name} already, and its artifact is {named}, where nothing is "
+                f"imported: move that to {artifact} and name it in the entry, or import under another name"
+            )
+        return existing
+    if artifact.exists():
+        raise UserError(
+            f"{artifact} is there, but no entry of {wanted.registry} names it: move it elsewhere and import it from "
+            "there"
+        )
+    return None
+
+
+def _check_entry(wanted: Wanted, existing: Mapping[str, Any], runtime: str) -> None:
+    """Refuse what an entry that is kept does not say."""
+    for field, asked in {"runtime": runtime, "signature": wanted.signature or existing["signature"]}.items():
+        if asked != existing[field]:
+            raise UserError(
+                f"models.{wanted.name} has the {field} {existing[field]}, and this would be {asked}: an entry that is "
+                "there is kept as it is, so change it first, or import under another name"
+            )
+
+
+def _fields(wanted: Wanted, original: Path, *, runtime: str, input_fields: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A new entry: what is certain of the model."""
+    fields: dict[str, Any] = {"artifact": f"models/{wanted.name}/artifact", "version": "1", "runtime": runtime}
+    if wanted.signature not in (None, DEFAULT_SIGNATURE):
+        fields["signature"] = wanted.signature
+    if input_fields:
+        fields["input"] = dict(input_fields)
+    if (original / LABELS).exists():
+        fields["output"] = {"labels": LABELS}
+    return fields
+
+
+class _Trial:
+    """The model as it was given and as it was converted, as the function would load them; in processes of their own.
+
+    Args:
+        scratch: a folder that holds the folder `original`, and gets all others.
+        served: the model's entry in normal form.
+        runtime: what the original runs on.
+        wanted: what the user asks for.
+    """
+
+    def __init__(self, scratch: Path, served: Mapping[str, Any], runtime: str, wanted: Wanted) -> None:
+        self._scratch = scratch
+        self._served = served
+        self._runtimes = {"original": runtime, "converted": "litert"}
+        self._wanted = wanted
+        self._inputs = scratch / "inputs.npz"
+
+    def prepare(self, *, choose_input: bool, labels: Path | None) -> dict[str, Any]:
+        """Load the original, and find inputs that it answers differently."""
+        runtime = self._runtimes["original"]
+        with console.step(f"loading the model with {runtime} and asking it"):
+            return children.ask(
+                f"loading {self._wanted.path} with {runtime}",
+                "prepare",
+                environment=self._environment("original"),
+                samples=[str(sample) for sample in self._wanted.samples],
+                choose_input=choose_input,
+                labels=str(labels) if labels else None,
+                inputs=str(self._inputs),
+                answers=str(self._answers("original")),
+            )
+
+    def convert(self) -> list[dict[str, Any]]:
+        """Convert the model to LiteRT and prove that it answers as before; returns the proof of each output."""
+        original, converted = self._scratch / "original", self._scratch / "converted"
+        converted.mkdir()
+        keras = (file for file in original.iterdir() if file.suffix in (".keras", ".h5"))
+        with console.step("converting it to LiteRT"):
+            children.ask(
+                f"converting {self._wanted.path}",
+                "convert",
+                source=str(next(keras, original)),
+                signature=self._served["signature"],
+                quantize=self._wanted.quantize,
+                representative=str(self._inputs),
+                target=str(converted / "model.tflite"),
+            )
+        labels = self._served["output"]["labels"]
+        if labels:
+            shutil.copyfile(original / labels, converted / labels)
+        with console.step("comparing its answers with the original's"):
+            self._answer("converted", answers=str(self._answers("converted")))
+            answers = {name: str(self._answers(name)) for name in ("original", "converted")}
+            found = children.ask("comparing the answers", "compare", quantize=self._wanted.quantize, **answers)
+        proofs: list[dict[str, Any]] = found["proofs"]
+        return proofs
+
+    def speedup(self) -> dict[str, Any]:
+        """How much faster the converted model is: medians in milliseconds, and their ratio."""
+        runs: dict[str, list[dict[str, float]]] = {"original": [], "converted": []}
+        with console.step("timing cold starts of both") as update:
+            for run in range(RUNS):
+                update(f"{run} of {RUNS} done")
+                for name, answers in runs.items():
+                    answers.append(self._answer(name, answers=None))
+        speedup: dict[str, Any] = {}
+        for measure in ("cold_ms", "warm_ms"):
+            medians = {name: statistics.median(answer[measure] for answer in answers) for name, answers in runs.items()}
+            speedup[measure] = {**medians, "ratio": medians["original"] / medians["converted"]}
+        return speedup
+
+    def _answer(self, name: str, answers: str | None) -> dict[str, Any]:
+        return children.ask(
+            f"running the {name} model",
+            "answer",
+            environment=self._environment(name),
+            inputs=str(self._inputs),
+            answers=answers,
+            started=time.time(),
+        )
+
+    def _answers(self, name: str) -> Path:
+        return self._scratch / f"{name}.npz"
+
+    def _environment(self, name: str) -> dict[str, str]:
+        """The function's environment, as Terraform's module `model` would set it."""
+        model = {**self._served, **self._served["route"], "runtime": self._runtimes[name], "name": self._wanted.name}
+        for field in ("input", "output", "limits"):
+            model[field] = {key: value for key, value in self._served[field].items() if value is not None}
+        model["digest"] = name  # which is what the folder of a model's weights is called
+        return {
+            "MODELYARD_MODEL": json.dumps(model),
+            "MODELYARD_WEIGHTS": str(self._scratch.absolute()),
+            "MODELYARD_RESULTS": "",
+        }
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder for what is under way: hidden, and beside the artifacts, so that one can become one in one step."""
+    made = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))
+    except OSError as problem:
+        raise UserError(f"{folder} is where artifacts go, and it cannot be written: {problem.strerror}") from problem
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        if made and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+@contextmanager
+def _in_place(new: Path, artifact: Path, before: Path) -> Iterator[None]:
+    """Put a new artifact in the place of the one before, or of none; if what follows fails, all is as it was."""
+    made = not artifact.parent.exists()
+    replaced = artifact.exists()
+    artifact.parent.mkdir(exist_ok=True)
+    if replaced:
+        artifact.rename(before)
+    try:
+        new.rename(artifact)
+        yield
+    except BaseException:
+        if artifact.exists():
+            artifact.rename(new)
+        if replaced:
+            before.rename(artifact)
+        elif made:
+            artifact.parent.rmdir()
+        raise
+
+
+def _served(wanted: Wanted, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The normal form of a new entry.
+
+    Raises:
+        UserError: with it, the registry has problems.
+    """
+    with _written_beside(wanted.registry, entry.insert(_read(wanted.registry), wanted.name, fields)) as file:
+        return _load(file, wanted)
+
+
+def _write_entry(wanted: Wanted, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Add a new entry to the registry, if it is then one that Terraform takes; returns the entry's normal form."""
+    # Read anew: an import may take a minute, in which somebody edited it.
+    with _written_beside(wanted.registry, entry.insert(_read(wanted.registry), wanted.name, fields)) as file:
+        normal = _load(file, wanted)
+        shutil.copymode(wanted.registry, file)
+        file.replace(wanted.registry.resolve())
+        return normal
+
+
+def _load(file: Path, wanted: Wanted) -> dict[str, Any]:
+    try:
+        model: dict[str, Any] = registry.load(file)[wanted.name]
+    except UserError as problem:
+        # The new entry has no lines yet.
+        says = re.sub(rf"(?m)^.*?(?=models\.{re.escape(wanted.name)}\b)", "  ", str(problem))
+        says = says.replace(str(file), f"  {wanted.registry}")
+        raise UserError(
+            f"nothing was imported, since with the model the registry would have problems:\n{says}"
+        ) from None
+    return model
+
+
+@contextmanager
+def _written_beside(file: Path, text: str) -> Iterator[Path]:
+    """A hidden file beside another, from which the same relative paths lead; removed unless it was renamed."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=file.parent, prefix=".import-", suffix=file.suffix, delete=False
+        ) as stream:
+            stream.write(text.encode())
+    except OSError as problem:
+        raise UserError(f"{file} cannot be written: {problem.strerror}") from problem
+    try:
+        yield Path(stream.name)
+    finally:
+        Path(stream.name).unlink(missing_ok=True)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_bytes().decode()
+    except OSError as problem:
+        raise UserError(f"the registry {file} cannot be read: {problem.strerror}") from problem
+    except UnicodeDecodeError:
+        raise UserError(f"the registry {file} is not text in UTF-8") from None

@@ -1,0 +1,138 @@
+"""Inputs for a model that is imported: made up from its signature, and kept in a file for several processes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference.runtimes import Array, TensorSpec, takes_batches
+from inference.tensors import Instances, Specs
+from modelctl.errors import UserError
+
+Generator = np.random.Generator
+Tensors = dict[str, Array]
+
+#: Made-up inputs of each distribution.
+_EACH = 8
+_SEED = 20
+#: In place of a dimension of any length: of an image, which must outlive some pooling, and of anything else.
+_OPEN_PIXELS = 64
+_OPEN = 16
+
+_WORDS = ("", "a", "seven", "the quick brown fox", "It was fine, but far too expensive!", "42", "né à Paris", "x" * 200)
+
+#: Models are trained on values of very different sizes: pixels, shares, normalised numbers, raw measurements.
+_REALS: tuple[Callable[[Generator, Sequence[int]], Array], ...] = (
+    lambda random, shape: random.random(shape),
+    lambda random, shape: random.standard_normal(shape),
+    lambda random, shape: random.uniform(0, 255, shape),
+    lambda random, shape: 10 ** random.uniform(-2, 3, shape),
+)
+#: The numbers that an integer may be are those of a vocabulary of unknown size.
+_INTEGERS_BELOW = (2, 10, 100, 1000)
+
+
+def made_up(specs: Specs) -> list[Instances]:
+    """The same inputs in every run, of several distributions each, for the types of the signature.
+
+    Raises:
+        UserError: the signature does not say what shape they have.
+    """
+    random = np.random.default_rng(_SEED)
+    return [
+        Instances({spec.name: _tensor(spec, kind, random).astype(spec.dtype) for spec in specs}, 1)
+        for kind in range(len(_REALS))
+        for _ in range(_EACH)
+    ]
+
+
+def _tensor(spec: TensorSpec, kind: int, random: Generator) -> Array:
+    """A tensor of a batch of one, of the distribution `kind`."""
+    shape = _shape(spec)
+    match spec.dtype.kind:
+        case "f":
+            return _REALS[kind](random, shape)
+        case "b":
+            return random.random(shape) < (kind + 1) / (len(_REALS) + 1)
+        case "u" | "i" if spec.dtype.itemsize == 1:
+            limits = np.iinfo(spec.dtype)
+            return random.integers(limits.min, limits.max, shape, endpoint=True)
+        case "u" | "i":
+            return random.integers(0, _INTEGERS_BELOW[kind], shape)
+        case "O":
+            return np.array(
+                [_WORDS[index].encode() for index in random.integers(0, len(_WORDS), shape).flat], object
+            ).reshape(shape)
+    raise UserError(f"no inputs of {spec.dtype} can be made up for {spec.name}: give some with --samples")
+
+
+def _shape(spec: TensorSpec) -> tuple[int, ...]:
+    if spec.shape is None:
+        raise UserError(f"the signature leaves the shape of {spec.name} open: give inputs with --samples")
+    any_length = _OPEN_PIXELS if len(spec.shape) == 4 else _OPEN
+    first = spec.shape[:1] == (None,)
+    return tuple(
+        1 if first and index == 0 else any_length if length is None else length
+        for index, length in enumerate(spec.shape)
+    )
+
+
+def rows(instances: Instances, specs: Specs) -> list[Instances]:
+    """Each row of an input as an input of its own."""
+    if not takes_batches(specs):
+        return [instances]
+    return [
+        Instances({name: array[row : row + 1] for name, array in instances.tensors.items()}, 1)
+        for row in range(instances.count)
+    ]
+
+
+def image_fields(specs: Specs) -> dict[str, Any] | None:
+    """What `input` of a registry entry says for a model that takes pictures; None if the signature does not show one.
+
+    Only what is certain: how pixels become the numbers that the model was trained on, no signature says.
+    """
+    if len(specs) != 1 or not takes_batches(specs) or specs[0].dtype.kind not in "fiu":
+        return None
+    instance = specs[0].instance
+    if instance is None or len(instance) != 3:
+        return None
+    first = instance[0] in _MODES and instance[2] not in _MODES
+    channels, height, width = instance if first else (instance[2], *instance[:2])
+    if channels not in _MODES or 1 in (height, width):
+        return None
+    size = {"size": [height, width]} if height and width else {}
+    layout = {"layout": "NCHW"} if first else {}
+    return {"format": "image", **size, "mode": _MODES[channels], **layout}
+
+
+#: Pillow's name for a pixel of as many channels.
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def save(file: Path, tensors: Sequence[Mapping[str, Array]]) -> None:
+    """Write the tensors of several inputs, or of several answers, to an `.npz` file; strings as bytes."""
+    arrays = {f"{index}/{name}": array for index, named in enumerate(tensors) for name, array in named.items()}
+    with file.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **{name: _plain(array) for name, array in arrays.items()})
+
+
+def load(file: Path) -> list[Tensors]:
+    """Read what `save` wrote."""
+    tensors: list[Tensors] = []
+    with np.load(file) as arrays:
+        for key in arrays.files:
+            index, name = key.split("/", 1)
+            while len(tensors) <= int(index):
+                tensors.append({})
+            array = arrays[key]
+            tensors[int(index)][name] = array.astype(object) if array.dtype.kind == "S" else array
+    return tensors
+
+
+def _plain(array: Array) -> Array:
+    if array.dtype.kind != "O":
+        return array
+    flat = [element if isinstance(element, bytes) else str(element).encode() for element in array.flat]
+    return np.array(flat, "S").reshape(array.shape)

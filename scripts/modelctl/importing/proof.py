@@ -1,0 +1,174 @@
+"""Whether a converted model answers as the original does."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from inference.runtimes import Array
+from modelctl.errors import UserError
+
+Answers = Sequence[Mapping[str, Array]]
+
+#: Numbers that differ by less, as a share of the largest of them, are the same answer.
+_SAME = 1e-3
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What a conversion may change.
+
+    Args:
+        error: the largest difference of a number, as a share of the output's largest number or, if that is below 1,
+            of 1.
+        spread: the same, as a share of how far the outputs of different inputs lie apart: a small output would pass
+            the first with any answer.
+        agreement: for how many of the inputs the best class, or a whole number or text, must be the same.
+    """
+
+    error: float
+    spread: float
+    agreement: float
+
+
+#: float16 keeps 11 bits of a weight; int8 keeps 8, and of what flows between the layers as well.
+TOLERANCES = {
+    "none": Tolerance(error=1e-4, spread=0.1, agreement=1.0),
+    "float16": Tolerance(error=1e-2, spread=0.1, agreement=0.9),
+    "int8": Tolerance(error=0.1, spread=0.25, agreement=0.9),
+}
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How far an output of a converted model is from its original's.
+
+    Args:
+        inputs: how many were compared.
+        output: its name.
+        largest_error: the largest difference of a number.
+        relative_error: the same as a share of the largest number of the original's output.
+        allowed: how large the difference may be.
+        agreement: the share of the inputs with the same best class, or the same whole number or text; None for numbers
+            that are no scores of classes.
+    """
+
+    inputs: int
+    output: str
+    largest_error: float
+    relative_error: float
+    allowed: float
+    agreement: float | None
+
+
+def check_answers(answers: Answers, origins: Sequence[str]) -> None:
+    """Refuse answers that show nothing of a model: numbers that are none, or the same for all inputs.
+
+    Raises:
+        UserError: what is wrong and how to do better.
+    """
+    for origin, answer in zip(origins, answers, strict=True):
+        for name, array in answer.items():
+            if not is_finite(array):
+                raise UserError(
+                    f"the model answers {origin} with NaN or infinity in {name}: such an input gets no prediction"
+                )
+    if len(answers) < 2 or not any(_differ([answer[name] for answer in answers]) for name in answers[0]):
+        raise UserError(
+            f"the model gives the same answer to all {len(answers)} inputs, which proves nothing of it: give inputs "
+            "that it answers differently with --samples. If it has not been trained yet, there are none"
+        )
+
+
+def is_finite(array: Array) -> bool:
+    """Whether all numbers of an array are."""
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def compare(originals: Answers, converted: Answers, quantize: str) -> list[Proof]:
+    """Prove that two models give the same answers, output by output.
+
+    Args:
+        originals: what the original answers to each input, which `check_answers` has passed.
+        converted: what the converted model answers to the same inputs.
+        quantize: a key of `TOLERANCES`.
+
+    Raises:
+        UserError: they do not.
+    """
+    proofs = []
+    for name in originals[0]:
+        if name not in converted[0]:
+            raise UserError(f"the converted model lacks the output {name}; it has {', '.join(converted[0])}")
+        pairs = [(before[name], after[name]) for before, after in zip(originals, converted, strict=True)]
+        for before, after in pairs:
+            if before.shape != after.shape:
+                raise UserError(f"{name} has the shape {list(after.shape)} once converted, before {list(before.shape)}")
+        proofs.append(_compare_output(name, pairs, quantize))
+    return proofs
+
+
+def _compare_output(name: str, pairs: Sequence[tuple[Array, Array]], quantize: str) -> Proof:
+    tolerance = TOLERANCES[quantize]
+    ways = "give real inputs with --samples, or import it with `--runtime tensorflow`"
+    if quantize != "none":
+        ways = f"give real inputs with --samples, or quantize less than {quantize}"
+    scores = pairs[0][0].dtype.kind == "f"
+    error, largest, spread = _measures(pairs) if scores else (0.0, 0.0, 0.0)
+    allowed = min(tolerance.error * max(1.0, largest), tolerance.spread * spread) if spread else tolerance.error
+    if not error <= allowed:
+        raise UserError(
+            f"the converted model does not answer as the original: {name} differs by up to {error:.3g}, and "
+            f"{allowed:.3g} is allowed; {ways}"
+        )
+    agreement = _agreement(pairs)
+    # The best of scores that are nearly the same may change without any quantization.
+    if agreement is not None and agreement < tolerance.agreement and not (scores and quantize == "none"):
+        raise UserError(
+            f"the converted model does not answer as the original: {name} is the same for {agreement:.0%} of the "
+            f"inputs, and {tolerance.agreement:.0%} is expected; {ways}"
+        )
+    return Proof(len(pairs), name, error, error / largest if largest else 0.0, allowed, agreement)
+
+
+def _measures(pairs: Sequence[tuple[Array, Array]]) -> tuple[float, float, float]:
+    """The largest difference, the largest number of the original, and how far its answers lie apart."""
+    error = max(float(np.abs(_wide(before) - _wide(after)).max(initial=0)) for before, after in pairs)
+    if not all(is_finite(after) for _, after in pairs):
+        error = float("inf")
+    originals = [_wide(before) for before, _ in pairs]
+    return error, max(float(np.abs(array).max(initial=0)) for array in originals), _spread(originals)
+
+
+def _agreement(pairs: Sequence[tuple[Array, Array]]) -> float | None:
+    first = pairs[0][0]
+    if first.dtype.kind == "f":
+        if first.ndim != 2 or first.shape[1] < 2:
+            return None
+        same = [np.array_equal(before.argmax(axis=1), after.argmax(axis=1)) for before, after in pairs]
+    else:
+        same = [np.array_equal(before, after) for before, after in pairs]
+    return sum(same) / len(same)
+
+
+def _differ(arrays: Sequence[Array]) -> bool:
+    """Whether an output is not the same for all inputs."""
+    first = arrays[0]
+    if any(array.shape != first.shape for array in arrays):
+        return True
+    if first.dtype.kind != "f":
+        return any(not np.array_equal(array, first) for array in arrays)
+    largest = max(float(np.abs(_wide(array)).max(initial=0)) for array in arrays)
+    return _spread([_wide(array) for array in arrays]) > _SAME * largest
+
+
+def _spread(arrays: Sequence[Array]) -> float:
+    """How far the same number of several arrays lies apart at most; 0 where their shapes differ."""
+    if any(array.shape != arrays[0].shape for array in arrays):
+        return 0.0
+    return float(np.ptp(np.stack(arrays), axis=0).max(initial=0))
+
+
+def _wide(array: Array) -> Array:
+    """As numbers in which differences of float32 are exact enough."""
+    return array.astype(np.float64)

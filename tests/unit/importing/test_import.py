@@ -1,0 +1,536 @@
+"""`modelctl import` with real models: what is served then answers as the original does, or nothing has changed."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import yaml
+from PIL import Image
+
+from inference import runtimes
+from modelctl import cli, paths
+from modelctl import registry as registries
+from modelctl.errors import UserError
+from modelctl.importing import children, importer
+from unit.functions.artifacts import Artifacts
+
+README = paths.CHECKOUT / "README.md"
+
+Import = Callable[..., dict[str, Any]]
+
+SCANS = np.random.default_rng(3).random((5, 8, 8, 1), dtype=np.float32)
+DIGITS = [str(digit) for digit in range(10)]
+
+
+@pytest.fixture(scope="session")
+def lstm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A sequence model, which LiteRT takes for a batch of one only."""
+    tf.keras.utils.set_random_seed(7)
+    layers = tf.keras.layers
+    model = tf.keras.Sequential([tf.keras.Input((6, 4), name="steps"), layers.LSTM(5), layers.Dense(2)])
+    file = tmp_path_factory.mktemp("lstm") / "lstm.keras"
+    model.save(file)
+    return file, model
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Every file, hidden ones included."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def served(done: dict[str, Any], tensors: dict[str, Any]) -> dict[str, Any]:
+    """What the function would answer from the artifact, row by row."""
+    model = runtimes.load(done["runtime"], Path(done["artifact"]), "serving_default")
+    count = len(next(iter(tensors.values())))
+    rows = [model({name: array[row : row + 1] for name, array in tensors.items()}) for row in range(count)]
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+@pytest.mark.parametrize(
+    ("given", "file", "runtime"),
+    [
+        ("scans.keras/model.keras", "model.keras", "tensorflow"),
+        ("scans.h5/model.h5", "model.h5", "tensorflow"),
+        ("scans.saved_model", "saved_model.pb", "tensorflow"),
+        ("scans.tflite/model.tflite", "model.tflite", "litert"),
+        ("scans.onnx", "model.onnx", "onnx"),
+    ],
+)
+def test_a_model_is_copied_and_named_in_the_registry(
+    given: str, file: str, runtime: str, artifacts: Artifacts, registry: Path, import_model: Import
+) -> None:
+    done = import_model(artifacts.root / given)
+
+    assert registry.read_text() == (
+        "# All of them.\nversion: 1\nmodels:\n  faces:\n    artifact: models/faces/artifact\n    version: \"1\"\n"
+        f"    runtime: {runtime}\n    input: {{format: image, size: [8, 8], mode: L}}\n# The end.\n"
+    )  # fmt: skip
+    assert file in done["files"]
+    assert done["parity"] is None
+    assert done["inputs"] == {"count": 32, "from": "made up"}
+    answers = served(done, {"scan": SCANS})
+    np.testing.assert_allclose(next(iter(answers.values())), artifacts.scans(SCANS, training=False), atol=1e-5)
+    assert sorted(path.name for path in (registry.parent / "models").iterdir()) == ["faces"]
+
+
+@pytest.mark.parametrize("given", ["scans.keras/model.keras", "scans.h5", "scans.saved_model"])
+def test_a_converted_model_answers_as_the_original_and_says_how_exactly(
+    given: str, artifacts: Artifacts, import_model: Import
+) -> None:
+    done = import_model(artifacts.root / given, runtime="litert")
+
+    assert done["files"] == ["model.tflite"]
+    (proof,) = done["parity"]
+    assert 0 < proof["largest_error"] < 1e-4
+    assert proof["inputs"] == 32
+    assert proof["agreement"] == 1
+    assert done["speedup"]["warm_ms"]["ratio"] > 0
+    answers = served(done, {"scan": SCANS})["output_0"]
+    expected = artifacts.scans(SCANS, training=False).numpy()
+    assert np.ptp(expected, axis=0).max() > 0.01
+    np.testing.assert_allclose(answers, expected, atol=1e-4)
+
+
+def test_what_loops_over_a_sequence_is_converted_for_one_row_at_a_time(
+    lstm: tuple[Path, Any], import_model: Import
+) -> None:
+    file, model = lstm
+    done = import_model(file, runtime="litert")
+    steps = np.random.default_rng(5).random((3, 6, 4), dtype=np.float32)
+    np.testing.assert_allclose(served(done, {"steps": steps})["output_0"], model(steps, training=False), atol=1e-4)
+    assert "input" not in done["entry"]
+
+
+def test_several_inputs_and_outputs_are_proved_by_name(artifacts: Artifacts, import_model: Import) -> None:
+    done = import_model(artifacts.root / "two.keras", runtime="litert")
+    assert {proof["output"] for proof in done["parity"]} == {"p", "q"}
+    tensors = {"a": np.eye(3, dtype=np.float32), "b": np.arange(6, dtype=np.float32).reshape(3, 2)}
+    answers, expected = served(done, tensors), artifacts.two(tensors, training=False)
+    np.testing.assert_allclose(answers["p"], expected["p"], atol=1e-4)
+    np.testing.assert_allclose(answers["q"], expected["q"], atol=1e-4)
+
+
+def test_a_quantized_model_is_smaller_and_within_its_tolerance(
+    artifacts: Artifacts, import_model: Import, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "scans.npy", np.concatenate([SCANS, SCANS**2, 1 - SCANS, SCANS[:, ::-1]]))
+    sizes, errors = {}, {}
+    for quantize in ("none", "float16", "int8"):
+        done = import_model(
+            artifacts.root / "scans.keras",
+            name=f"scans-{quantize}",
+            runtime="litert",
+            quantize=quantize,
+            samples=[tmp_path / "scans.npy"],
+        )
+        (proof,) = done["parity"]
+        assert done["inputs"] == {"count": 20, "from": "samples"}
+        assert proof["largest_error"] <= proof["allowed"]
+        sizes[quantize], errors[quantize] = done["bytes"], proof["largest_error"]
+    assert sizes["int8"] < sizes["float16"] < sizes["none"]
+    assert errors["none"] < errors["float16"] < errors["int8"]
+
+
+def test_a_signature_is_served_by_its_name(artifacts: Artifacts, registry: Path, import_model: Import) -> None:
+    with pytest.raises(UserError, match=r"no signature 'serving_default'; it has: .*total"):
+        import_model(artifacts.root / "signatures.saved_model")
+    assert import_model(artifacts.root / "signatures.saved_model", signature="shout")["entry"]["signature"] == "shout"
+    assert "    signature: shout\n" in registry.read_text()
+    done = import_model(
+        artifacts.root / "signatures.saved_model", name="look-up", signature="look_up", runtime="litert"
+    )
+    assert done["inputs"]["count"] < 32, "it has three rows, and refuses other indices"
+
+
+def test_an_op_that_litert_lacks_is_named_with_the_way_out(
+    artifacts: Artifacts, registry: Path, import_model: Import
+) -> None:
+    before = files_below(registry.parent)
+    with pytest.raises(UserError, match=r"LiteRT cannot do the op StringUpper: .*`--runtime tensorflow`"):
+        import_model(artifacts.root / "signatures.saved_model", signature="shout", runtime="litert")
+    assert files_below(registry.parent) == before
+
+
+def test_a_tflite_file_with_such_an_op_is_refused_too(tmp_path: Path, import_model: Import) -> None:
+    module = tf.Module()
+    module.solve = tf.function(lambda x: {"y": tf.linalg.expm(x)}, input_signature=[tf.TensorSpec([1, 2, 2], name="x")])
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures=module.solve)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved"))
+    converter.allow_custom_ops = True
+    (tmp_path / "model.tflite").write_bytes(converter.convert())
+    with pytest.raises(UserError, match=r"LiteRT cannot do the op MatrixSolve: .*`--runtime tensorflow`"):
+        import_model(tmp_path / "model.tflite")
+
+
+def test_a_model_that_answers_everything_alike_proves_nothing(tmp_path: Path, import_model: Import) -> None:
+    network = tf.keras.Sequential(
+        [tf.keras.Input((3,)), tf.keras.layers.Dense(4, "softmax", kernel_initializer="zeros")]
+    )
+    network.save(tmp_path / "flat.keras")
+    for runtime in (None, "litert"):
+        with pytest.raises(UserError, match=r"same answer to all 32 inputs.*--samples"):
+            import_model(tmp_path / "flat.keras", runtime=runtime)
+
+
+def test_samples_are_decoded_as_the_function_will(artifacts: Artifacts, tmp_path: Path, import_model: Import) -> None:
+    for number, scan in enumerate(SCANS[:2]):
+        Image.fromarray((scan[..., 0] * 255).astype(np.uint8)).resize((20, 20)).save(tmp_path / f"{number}.png")
+    (tmp_path / "two.json").write_text(json.dumps({"instances": SCANS[2:4].tolist()}))
+    np.savez(tmp_path / "one.npz", scan=SCANS[4])
+    samples = [*sorted(tmp_path.glob("*.png")), tmp_path / "two.json", tmp_path / "one.npz"]
+    assert import_model(artifacts.root / "scans.keras", samples=samples)["inputs"] == {"count": 5, "from": "samples"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.json", b"{", r"a.json is no input of this model: not valid JSON"),
+        ("a.json", b'{"instances": [[1, 2]]}', r"a.json is no input of this model: .*shape"),
+        ("a.png", b"PNG", r"a.png is no input of this model: not an image"),
+        ("one.json", json.dumps(SCANS[0].tolist()).encode(), r"same answer to all 1 inputs"),
+    ],
+)
+def test_a_sample_that_is_none_is_named(
+    name: str, content: bytes, says: str, artifacts: Artifacts, tmp_path: Path, import_model: Import
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=says):
+        import_model(artifacts.root / "scans.keras", samples=[tmp_path / name])
+
+
+def test_a_sample_that_the_model_cannot_answer_is_named(
+    artifacts: Artifacts, tmp_path: Path, import_model: Import
+) -> None:
+    (tmp_path / "a.json").write_text('{"instances": [[1, 2], [0, 4]]}')
+    with pytest.raises(UserError, match=r"answers .*a\.json, row 2 with NaN or infinity in y"):
+        import_model(artifacts.root / "signatures.saved_model", signature="reciprocal", samples=[tmp_path / "a.json"])
+    (tmp_path / "b.json").write_text('{"instances": [1, 7]}')
+    with pytest.raises(UserError, match=r"the model refuses the sample .*b\.json, row 2: .*no such row"):
+        import_model(artifacts.root / "signatures.saved_model", signature="look_up", samples=[tmp_path / "b.json"])
+
+
+def test_labels_beside_a_model_come_along(
+    artifacts: Artifacts, tmp_path: Path, registry: Path, import_model: Import
+) -> None:
+    shutil.copy(artifacts.root / "scans.keras" / "model.keras", tmp_path)
+    (tmp_path / "labels.txt").write_text("\n".join(DIGITS))
+    for name, path, runtime in (("file", tmp_path / "model.keras", "litert"), ("folder", tmp_path, None)):
+        if name == "folder":
+            shutil.rmtree(registry.parent / "models")
+            registry.write_text("version: 1\nmodels:\n")
+        done = import_model(path, name=name, runtime=runtime)
+        assert "labels.txt" in done["files"]
+        assert done["entry"]["output"] == {"labels": "labels.txt"}
+
+
+def test_labels_that_are_not_the_outputs_are_refused_and_named(
+    artifacts: Artifacts, tmp_path: Path, registry: Path, import_model: Import
+) -> None:
+    (tmp_path / "few.txt").write_text("cat\ndog\n")
+    before = files_below(registry.parent)
+    with pytest.raises(UserError, match=r"few\.txt: output\.labels names 2 labels, but the model gives 10 scores"):
+        import_model(artifacts.root / "scans.keras", labels=tmp_path / "few.txt", runtime="litert")
+    assert files_below(registry.parent) == before
+
+
+def test_a_new_version_takes_the_place_of_the_old_one_and_the_entry_stays(
+    artifacts: Artifacts, tmp_path: Path, registry: Path, import_model: Import
+) -> None:
+    (tmp_path / "names.txt").write_text("\n".join(DIGITS))
+    first = import_model(artifacts.root / "scans.saved_model", runtime="litert", labels=tmp_path / "names.txt")
+    edited = registry.read_text().replace('"1"', '"7"  # by hand').replace("labels.txt", "labels.txt, top_k: 2")
+    registry.write_text(edited)
+    retrained = tf.keras.models.clone_model(artifacts.scans)
+    retrained.save(tmp_path / "retrained.keras")
+
+    second = import_model(tmp_path / "retrained.keras")
+
+    assert registry.read_text() == edited
+    assert second["replaced"]
+    assert second["runtime"] == "litert", "which the entry says"
+    assert second["files"] == ["labels.txt", "model.tflite"], "the entry names labels, so they are kept"
+    assert second["digest"] != first["digest"]
+    expected = retrained(SCANS, training=False)
+    np.testing.assert_allclose(served(second, {"scan": SCANS})["output_0"], expected, atol=1e-4)
+
+    before = files_below(registry.parent)
+    with pytest.raises(UserError, match=r"models\.faces has the runtime litert, and this would be tensorflow"):
+        import_model(tmp_path / "retrained.keras", runtime="tensorflow")
+    (tmp_path / "names.txt").write_text("\n".join(DIGITS[:3]))
+    with pytest.raises(UserError, match="names 3 labels"):
+        import_model(tmp_path / "retrained.keras", labels=tmp_path / "names.txt")
+    assert files_below(registry.parent) == before
+
+
+def test_samples_of_a_model_with_hooks_are_read_by_them(
+    artifacts: Artifacts, tmp_path: Path, registry: Path, import_model: Import
+) -> None:
+    import_model(artifacts.root / "scans.tflite")
+    (registry.parent / "hooks.py").write_text(
+        "import numpy as np\n\n\ndef preprocess(body, key):\n"
+        "    return np.frombuffer(body, np.float32).reshape(1, 8, 8, 1)\n"
+    )
+    registry.write_text(registry.read_text().replace("    runtime:", "    hooks: hooks.py\n    runtime:"))
+    samples = [tmp_path / f"{number}.scan" for number in range(2)]
+    for sample, scan in zip(samples, SCANS, strict=False):
+        sample.write_bytes(scan.tobytes())
+
+    done = import_model(artifacts.root / "scans.keras", samples=samples)
+
+    assert done["inputs"] == {"count": 2, "from": "samples"}
+    assert done["files"] == ["model.tflite"], "hooks lie where the registry says"
+
+
+def test_an_artifact_that_is_not_an_imported_one_is_left_alone(
+    artifacts: Artifacts, registry: Path, import_model: Import
+) -> None:
+    by_hand = registry.parent / "models" / "faces" / "artifact"
+    shutil.copytree(artifacts.root / "scans.tflite", by_hand)
+    before = files_below(registry.parent)
+    with pytest.raises(UserError, match=r"is there, but no entry of .* names it: move it elsewhere"):
+        import_model(artifacts.root / "scans.tflite")
+    assert files_below(registry.parent) == before
+
+    registry.write_text(
+        "version: 1\nmodels:\n  mine:\n    artifact: models/faces/artifact\n    runtime: litert\n    version: '1'\n"
+    )
+    before = files_below(registry.parent)
+    with pytest.raises(UserError, match=r"has a model mine already, and its artifact is .*models/faces/artifact"):
+        import_model(artifacts.root / "scans.tflite", name="mine")
+    assert files_below(registry.parent) == before
+
+
+def test_a_registry_that_would_be_refused_is_not_written(
+    artifacts: Artifacts, registry: Path, import_model: Import
+) -> None:
+    registry.write_text(
+        f"version: 1\nmodels:\n  other:\n    artifact: {artifacts.root / 'scans.tflite'}\n    runtime: litert\n"
+        "    version: '1'\n    route: {prefixes: [faces/]}\n"
+    )
+    before = files_below(registry.parent)
+    with pytest.raises(UserError, match=r"(?s)nothing was imported.*:7:13: models\.other\.route\.prefixes.*\"faces\""):
+        import_model(artifacts.root / "scans.tflite")
+    with pytest.raises(UserError, match=r"(?s)nothing was imported.*\n  models\.Faces: a model's name is"):
+        import_model(artifacts.root / "scans.tflite", name="Faces")
+    with pytest.raises(UserError, match=r"(?s)nothing was imported.*\n  models\.on: no model may be named on"):
+        import_model(artifacts.root / "scans.tflite", name="on")
+    assert files_below(registry.parent) == before
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_what_goes_wrong_at_the_last_step_leaves_everything_as_it_was(
+    new: bool, artifacts: Artifacts, registry: Path, import_model: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not new:
+        import_model(artifacts.root / "scans.tflite")
+    before = files_below(registry.parent)
+
+    def interrupt(*_: Any) -> None:
+        assert (registry.parent / "models" / "faces" / "artifact" / "model.tflite").exists()
+        raise KeyboardInterrupt
+
+    if new:
+        monkeypatch.setattr(importer, "_write_entry", interrupt)
+    else:
+        loads: Iterator[Callable[[Path], Any]] = iter([registries.load, interrupt])
+        monkeypatch.setattr(registries, "load", lambda file: next(loads)(file))
+    with pytest.raises(KeyboardInterrupt):
+        import_model(artifacts.root / "odds.tflite")
+    assert files_below(registry.parent) == before
+    assert (registry.parent / "models").exists() is not new
+
+
+def test_without_quantization_nothing_but_conversion_needs_litert(artifacts: Artifacts, import_model: Import) -> None:
+    with pytest.raises(UserError, match=r"--quantize is part of the conversion.*add `--runtime litert`"):
+        import_model(artifacts.root / "scans.keras", quantize="int8")
+    with pytest.raises(UserError, match=r"model\.tflite is not converted: import the Keras model"):
+        import_model(artifacts.root / "scans.tflite" / "model.tflite", quantize="int8")
+
+
+@pytest.mark.parametrize(
+    ("given", "runtime", "says"),
+    [
+        ("scans.onnx/model.onnx", "litert", "model.onnx cannot run on litert: an .onnx file runs on onnx"),
+        (
+            "scans.tflite/model.tflite",
+            "tensorflow",
+            "model.tflite cannot run on tensorflow: a .tflite file runs on litert",
+        ),
+        ("scans.keras/model.keras", "onnx", "modelctl does not convert to onnx; .*tf2onnx"),
+        ("scans.saved_model", "onnx", "modelctl does not convert to onnx"),
+    ],
+)
+def test_a_model_is_not_imported_for_a_runtime_that_cannot_take_it(
+    given: str, runtime: str, says: str, artifacts: Artifacts, import_model: Import
+) -> None:
+    with pytest.raises(UserError, match=says):
+        import_model(artifacts.root / given, runtime=runtime)
+
+
+@pytest.mark.parametrize(
+    ("files", "given", "says"),
+    [
+        ([], "nowhere.keras", r"there is no file and no folder .*nowhere\.keras: expected a SavedModel"),
+        (["notes.txt"], "notes.txt", r"notes\.txt is no model that can be imported"),
+        (["notes.txt"], ".", r"holds no model: .* found notes\.txt"),
+        ([".hidden.tflite"], ".", r"holds no model: .* found nothing"),
+        (["a.tflite", "b.onnx"], ".", r"holds several models \(a\.tflite, b\.onnx\): give the file"),
+        (["saved_model.pb"], "saved_model.pb", r"is a part of a SavedModel: give its folder"),
+        (["1/saved_model.pb"], ".", r"is no SavedModel, but .*/1 is one: give that folder"),
+        (["model.PKL"], ".", r"model\.PKL is a pickle, .*skl2onnx with zipmap=False"),
+        (["model.joblib"], "model.joblib", r"is a pickle, .*skl2onnx with zipmap=False"),
+        (["model.pth"], "model.pth", r"is a pickle of PyTorch, .*torch\.onnx\.export"),
+        (["model.keras"], "model.keras", r"Keras cannot load model\.keras"),
+        (["model.h5"], "model.h5", r"Keras cannot load model\.h5"),
+        (["model.tflite"], "model.tflite", r"LiteRT cannot load model\.tflite"),
+        (["model.onnx"], "model.onnx", r"ONNX Runtime cannot load model\.onnx"),
+        (["saved_model.pb"], ".", r"TensorFlow cannot load the SavedModel"),
+    ],
+)
+def test_what_is_no_model_is_refused_with_what_was_expected(
+    files: list[str], given: str, says: str, tmp_path: Path, registry: Path, import_model: Import
+) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    for file in files:
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_bytes(b"no model")
+    before = files_below(registry.parent)
+    with pytest.raises(UserError, match=says):
+        import_model(folder / given)
+    assert files_below(registry.parent) == before
+    assert not (registry.parent / "models").exists()
+
+
+def test_a_pickle_is_not_even_opened(tmp_path: Path, import_model: Import, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.pkl").write_bytes(b"cposix\nsystem\n(S'false'\ntR.")
+    opened = []
+    sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
+    with pytest.raises(UserError, match="is a pickle"):
+        import_model(tmp_path / "model.pkl")
+    assert [path for path in opened if path.endswith("model.pkl")] == []
+
+
+def test_code_inside_of_a_keras_file_is_not_run(tmp_path: Path, import_model: Import) -> None:
+    @tf.keras.utils.register_keras_serializable("of_this_test")
+    class Double(tf.keras.layers.Layer):  # type: ignore[misc]
+        def call(self, x: Any) -> Any:
+            return x * 2
+
+    layers = {"lambda": tf.keras.layers.Lambda(lambda x: x * 2), "own": Double()}
+    for name, layer in layers.items():
+        tf.keras.Sequential([tf.keras.Input((3,)), layer]).save(tmp_path / f"{name}.keras")
+    tf.keras.utils.get_custom_objects().clear()
+    with pytest.raises(UserError, match=r"it has a Lambda layer.*never run here.*model\.export"):
+        import_model(tmp_path / "lambda.keras")
+    with pytest.raises(UserError, match=r"it needs the code of Double, .*model\.export"):
+        import_model(tmp_path / "own.keras")
+    tf.keras.Sequential([tf.keras.Input((3,)), tf.keras.layers.Dense(2)]).save_weights(tmp_path / "a.weights.h5")
+    with pytest.raises(UserError, match=r"it holds weights alone: save the whole model"):
+        import_model(tmp_path / "a.weights.h5")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "cannot be read"),
+        (b"\xff", "is not text in UTF-8"),
+        (b"models: [", "not valid YAML"),
+        (b"version: 1\n", "has no `models:`"),
+        (b"version: 2\nmodels:\n", "nothing was imported"),
+    ],
+)
+def test_a_registry_that_is_none_is_refused_before_any_model_is_loaded(
+    content: bytes | None, says: str, artifacts: Artifacts, registry: Path, import_model: Import
+) -> None:
+    registry.unlink()
+    if content is not None:
+        registry.write_bytes(content)
+    with pytest.raises(UserError, match=says):
+        import_model(artifacts.root / "scans.tflite")
+
+
+def test_the_command_converts_in_processes_of_its_own(
+    artifacts: Artifacts, registry: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importer, "RUNS", 1)
+    model = str(artifacts.root / "scans.keras" / "model.keras")
+    arguments = ["import", model, "--name", "faces", "--runtime", "litert", "--registry", str(registry), "--json"]
+
+    assert cli.main(arguments) == 0
+
+    out, err = capfd.readouterr()
+    done = json.loads(out)
+    assert done["entry"] == yaml.safe_load(registry.read_text())["models"]["faces"]
+    assert done["parity"][0]["largest_error"] < 1e-4
+    assert done["speedup"]["cold_ms"]["ratio"] > 1
+    assert "converting it to LiteRT: done" in err
+    assert "absl" not in err
+    assert cli.main([*arguments[:5], "onnx", *arguments[6:]]) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_what_the_command_says_has_the_entry_and_what_is_left_to_do(
+    in_process: None, artifacts: Artifacts, registry: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(artifacts.root / "scans.keras")
+    assert cli.main(["import", model, "--name", "faces", "--runtime", "litert", "--registry", str(registry)]) == 0
+    out, err = capsys.readouterr()
+    for says in ("parity: output_0 differs by", "cold start: ", "warm call: ", "artifact: ", "    runtime: litert\n"):
+        assert says in out
+    assert "pixels go in as 0 to 255" in err
+    assert cli.main(["import", model, "--name", "faces", "--registry", str(registry)]) == 0
+    assert "models.faces stays as it is" in capsys.readouterr().out
+
+
+def test_commands_do_not_import_what_only_an_import_needs() -> None:
+    program = "import sys, modelctl.cli; print([m for m in ('numpy', 'tensorflow', 'inference') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        ("import os; os.abort()", "loading it: the process was ended by SIGABRT"),
+        ("import os; os.kill(os.getpid(), 9)", "ended by SIGKILL; that is how a system out of memory ends a process"),
+        ("raise SystemExit('no more')", "loading it failed: no more"),
+    ],
+)
+def test_a_process_that_ends_without_an_answer_is_told(
+    program: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "python"
+    script.write_text(f"#!{sys.executable}\n{program}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    with pytest.raises(UserError, match=says):
+        children.ask("loading it", "prepare")
+
+
+def test_the_readmes_scikit_learn_model_is_served_as_it_was_trained(
+    tmp_path: Path, import_model: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (recipe,) = re.findall(r"<!-- example: scikit-learn -->\n\n```python\n(.*?)```", README.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    trained: dict[str, Any] = {}
+    exec(recipe, trained)  # noqa: S102 - the README's own lines
+
+    done = import_model(tmp_path / "cultivars.onnx", samples=[paths.CHECKOUT / "models/wine/samples/cellar.csv"])
+
+    assert done["runtime"] == "onnx"
+    assert done["entry"]["output"] == {"labels": "labels.txt"}
+    wines = trained["wines"].data
+    probabilities = served(done, {"X": wines.astype(np.float32)})["probabilities"]
+    np.testing.assert_allclose(probabilities, trained["model"].predict_proba(wines), atol=1e-5)
