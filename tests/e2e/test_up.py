@@ -208,8 +208,11 @@ def test_an_edit_of_the_registry_changes_what_it_names_only(deployed: Checkout) 
     deployed.names(seven=512, other=512, third=512)
     added = planned(root)
     assert 'module.model["third"].aws_lambda_function.inference' in added
-    # The bucket has one notification resource, which names the queues of all.
-    assert [address for address in added if '["third' not in address and "notification" not in address] == []
+    # There is one of each for all models: the bucket's notifications name their queues, the dashboard their metrics.
+    assert {address for address in added if '["third' not in address} == {
+        "module.routing.aws_s3_bucket_notification.inputs",
+        "module.observability.aws_cloudwatch_dashboard.models",
+    }
 
     deployed.names(seven=512, other=512)
     assert planned(root) == []
