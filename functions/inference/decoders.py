@@ -36,6 +36,9 @@ _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 #: Bytes that are decompressed at once.
 _PART_BYTES = 2**20
 
+#: Passes over all pixels of a JPEG, each of which takes its time; cameras and programs write about ten.
+_MAX_SCANS = 100
+
 #: Bytes of a zip's list of what is in it, 46 and a name for each; read, it takes many times as much.
 _MAX_ZIP_DIRECTORY = 2**20
 
@@ -289,8 +292,18 @@ def _npz(body: bytes, config: InputConfig, specs: Specs) -> Instances:
         most = config.limits.decompressed_bytes
         if sum(members[spec.name].file_size for spec in specs) > most:
             raise TooLargeError(f"its arrays take more than {most} bytes (limits.decompressed_bytes)")
-        arrays = {spec.name: _read_npy(archive.read(members[spec.name])) for spec in specs}
+        arrays = {spec.name: _read_npy(_read_member(archive, members[spec.name])) for spec in specs}
     return tensors.stack(arrays, specs, config.limits)
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """The bytes of a zip's member, of which no more are unpacked than it says that there are."""
+    # What numpy writes; the other ways are unpacked a whole piece at a time, which may be of any size.
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DecodeError(f"{member.filename[:40]!r} is compressed otherwise than by numpy (stored or deflated)")
+    with archive.open(member) as file:
+        # Without a length the reader would unpack all at once, and cut it afterwards.
+        return file.read(member.file_size + 1)
 
 
 def _check_zip_directory(body: bytes) -> None:
@@ -313,13 +326,19 @@ def _read_npy(body: bytes) -> Array:
     file = io.BytesIO(body)
     version = np.lib.format.read_magic(file)
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran_order, dtype = read_header(file)
+    try:
+        shape, fortran_order, dtype = read_header(file)
+    except MemoryError as error:
+        # It has 10,000 characters at most: what has run out is the depth of Python's parser.
+        raise DecodeError("its header is nested too deeply") from error
     if dtype.kind not in "fiub":
         raise DecodeError(f"arrays of {dtype} are not taken; expected numbers or booleans")
     held = len(body) - file.tell()
     if held != dtype.itemsize * int(np.prod(shape, dtype=object)):
         raise DecodeError(f"the header says {_size(shape)} elements of {dtype}, the file holds {held} bytes")
     array = np.frombuffer(body, dtype, offset=file.tell())
+    if dtype.kind == "b" and array.view(np.uint8).max(initial=0) > 1:
+        raise DecodeError("its booleans are neither 0 nor 1")
     return array.reshape(shape, order="F" if fortran_order else "C")
 
 
@@ -375,7 +394,8 @@ def _image(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     height, width = size or (image.height, image.width)
     scaled = np.dtype(np.float32 if config.scale is not None or config.mean or config.std else np.uint8)
     # The picture as it is, as scaled pixels and as the tensor: the largest of them has to fit.
-    tensors.check_size(image.width * image.height * max(_pixel_bytes(image.mode), _pixel_bytes(mode)))
+    pixel = max(_pixel_bytes(image.mode), _pixel_bytes(mode)) + _decoding_bytes(image)
+    tensors.check_size(image.width * image.height * pixel)
     tensors.check_size(height * width * len(mode) * max(scaled.itemsize, spec.dtype.itemsize))
     array = _normalized(_pixels(image, mode, size), config)
     if spec.instance is None or len(spec.instance) == 3:
@@ -405,6 +425,14 @@ def _dimensions(spec: TensorSpec, config: InputConfig) -> tuple[int | None, int 
 def _pixel_bytes(mode: str) -> int:
     """Bytes of a pixel as Pillow has it in memory."""
     return 1 if mode in ("1", "L", "P") else 4
+
+
+def _decoding_bytes(image: Any) -> int:
+    """Bytes of a pixel that the format's own library has in memory beside it, until all are read."""
+    if image.format == "WEBP":
+        return 4
+    # Two bytes per channel until the last scan.
+    return 2 * len(image.getbands()) if image.format == "JPEG" and image.info.get("progressive") else 0
 
 
 def _pixels(image: Any, mode: str, size: tuple[int, int] | None) -> Array:
@@ -450,6 +478,8 @@ def _image_file(body: bytes, limits: Limits) -> Any:
 
         return PngImageFile(file)
     if body.startswith(b"\xff\xd8\xff"):
+        if body.count(b"\xff\xda") > _MAX_SCANS:
+            raise TooLargeError(f"a JPEG of more than {_MAX_SCANS} scans")
         from PIL.JpegImagePlugin import JpegImageFile
 
         return JpegImageFile(file)
