@@ -276,6 +276,13 @@ def test_code_may_name_its_own_python_environment(cloud: Cloud, tmp_path: Path) 
     assert cloud.invoke("named", qualifier="$LATEST").payload == "there"
 
 
+def test_a_number_beyond_a_floats_range_reaches_the_handler(cloud: Cloud) -> None:
+    cloud.function("large", "def handler(event, context): return [repr(value) for value in event]")
+    sent = b'[1e400, -1e400, "Infinity", "\\"-Infinity"]'
+    answer = cloud.client("lambda").invoke(FunctionName="large", Payload=sent)
+    assert json.loads(answer["Payload"].read()) == ["inf", "-inf", "'Infinity'", "'\"-Infinity'"]
+
+
 def test_an_environment_serves_one_call_after_the_other(cloud: Cloud) -> None:
     cloud.function("counting", "calls = 0\ndef handler(e, c):\n    global calls\n    calls += 1\n    return calls")
     assert [cloud.invoke("counting").payload for _ in range(3)] == [1, 2, 3]
