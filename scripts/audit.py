@@ -17,16 +17,27 @@ def main() -> int:
         paths.CHECKOUT / "scripts" / "modelctl" / "local" / "requirements.txt",
         *sorted((paths.FUNCTIONS / "inference" / "requirements").glob("*.txt")),
     ]
-    failed = []
+    vulnerable = []
     for lock in locks:
-        console.note(f"\n=== {lock.relative_to(paths.CHECKOUT)}")
+        name = str(lock.relative_to(paths.CHECKOUT))
         # --strict: a package that could not be looked up is no package without vulnerabilities.
         command = [str(pip_audit), "--strict", "--disable-pip", "--require-hashes", "--requirement", str(lock)]
-        if subprocess.run(command, check=False).returncode:
-            failed.append(lock.name)
-    if failed:
-        console.error(f"not clean: {', '.join(failed)}")
-    return 1 if failed else 0
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not done.returncode:
+            console.note(f"{name}: no known vulnerabilities")
+        elif "known vulnerabilit" in done.stderr:
+            console.note(f"{name}:\n{done.stdout}")
+            vulnerable.append(name)
+        else:
+            said = (done.stderr.strip().splitlines() or [f"pip-audit ended with status {done.returncode}"])[-1]
+            console.error(
+                f"{name} could not be looked up, so nothing is known about it ({said}): "
+                "run this where the JSON API of pypi.org answers"
+            )
+            return 1
+    if vulnerable:
+        console.error(f"known vulnerabilities in {', '.join(vulnerable)}: `make lock` takes newer versions")
+    return 1 if vulnerable else 0
 
 
 if __name__ == "__main__":

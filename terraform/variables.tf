@@ -1,12 +1,14 @@
 variable "name" {
-  description = "Name of the deployment; every resource's name begins with it."
+  description = "Name of the deployment, of which there is one in an account; every resource's name begins with it."
   type        = string
   default     = "modelyard"
   nullable    = false
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,15}$", var.name))
-    error_message = "The name must be 2 to 16 lower-case letters, digits and hyphens and begin with a letter: the names of buckets and functions are made from it."
+    # No hyphen: "a" with a model "b-c" would have the names of "a-b" with a model "c", and a policy for what begins with
+    # "a-" would allow what is of "a-b".
+    condition     = can(regex("^[a-z][a-z0-9]{1,15}$", var.name))
+    error_message = "The name must be 2 to 16 lower-case letters and digits and begin with a letter: the names of buckets and functions are made from it, with a hyphen before the model's name."
   }
 }
 

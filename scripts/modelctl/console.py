@@ -56,13 +56,18 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Seque
     for column in columns:
         grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*map(escape, row))
+        grid.add_row(*(escape(_in_one_line(cell)) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         # There is no width to fit, and a folded cell would break whatever reads the lines.
         console.width = console.measure(grid, options=console.options.update(width=_UNBOUNDED)).maximum
     console.print(grid)
     sys.stdout.flush()
+
+
+def _in_one_line(cell: str) -> str:
+    """A cell with its line breaks and other control characters, which a file's name may have, as Python writes them."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in cell)
 
 
 def out(text: str) -> None:

@@ -36,7 +36,7 @@ _LAYERS = {
 }
 # Too large for a layer: an image on AWS, and on the local stack code that names a Python environment.
 IMAGES = ("tensorflow",)
-_RUNTIMES = (*_LAYERS, *IMAGES)
+RUNTIMES = (*_LAYERS, *IMAGES)
 
 # Files of a layer that no function needs, by their path in the layer; `*` matches slashes as well.
 _LEFT_OUT = (
@@ -169,12 +169,12 @@ def build(runtimes: Sequence[str] | None = None, target: Literal["local", "aws"]
     What is up to date is not built again. A runtime that was not asked for stays in the manifest if it is up to date.
 
     Raises:
-        UserError: a runtime is unknown or no package on the target, or a package could not be made.
+        UserError: a runtime is no package on the target, or a package could not be made.
     """
-    _check_runtimes(runtimes or (), target)
+    _refuse_images(runtimes or (), target)
     described = _local() if target == "local" else _aws()
     with _alone():
-        manifest = _build(described, _RUNTIMES if runtimes is None else runtimes)
+        manifest = _build(described, RUNTIMES if runtimes is None else runtimes)
         _check_sizes(manifest)
         _replace(paths.PACKAGES / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
         named = {package["file"] for package in contents(manifest).values()}
@@ -221,11 +221,9 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _check_runtimes(runtimes: Sequence[str], target: Literal["local", "aws"]) -> None:
-    """Refuse what cannot be packaged."""
+def _refuse_images(runtimes: Sequence[str], target: Literal["local", "aws"]) -> None:
+    """Refuse what is an image on the target."""
     for runtime in runtimes:
-        if runtime not in _RUNTIMES:
-            raise UserError(f"there is no runtime {runtime!r}: expected {' or '.join(_RUNTIMES)}")
         if target == "aws" and runtime in IMAGES:
             raise UserError(
                 f"the runtime {runtime} is too large for a layer and runs on AWS from a container image: "

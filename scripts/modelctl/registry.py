@@ -95,6 +95,8 @@ def _ask_module(registry: Path) -> dict[str, Any]:
             input=_QUESTION,
             capture_output=True,
             text=True,
+            # It shows the names of files, which need not be text in UTF-8.
+            errors="replace",
             check=False,
         )
     # The exit status says nothing: a registry with problems breaks an output's precondition, and is answered as well.

@@ -61,8 +61,18 @@ def chosen(name: Literal["local", "aws"] | None) -> World:
     """The world that a command is meant for: the named one, else the local stack where it is up, else AWS.
 
     Raises:
-        UserError: the local stack was named and is not up.
+        UserError: the local stack was named and is not up, or its server was ended by something else than
+            `modelctl down`; or AWS was named in a shell that speaks to the local stack.
     """
+    if name == "aws" and os.environ.get("TF_WORKSPACE") == WORKSPACE:
+        raise UserError(
+            'this shell speaks to the local stack: run `eval "$(modelctl env --unset)"` first, and set what AWS needs'
+        )
+    if name is None and stack().broken():
+        raise UserError(
+            "the server of the local stack was ended, and what was in it is gone: `modelctl up` starts it anew, "
+            "`modelctl down` clears it away; `--target aws` is for AWS"
+        )
     if name == "aws" or (name is None and not stack().running()):
         return World("aws", {**os.environ, **terraform.providers()})
     return local()

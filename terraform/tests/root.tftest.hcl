@@ -208,3 +208,13 @@ run "a_topic_that_is_none_is_refused" {
 
   expect_failures = [var.alarm_topic_arn]
 }
+
+run "a_name_that_could_be_taken_for_another_deployments_is_refused" {
+  command = plan
+
+  variables {
+    name = "yard-digits"
+  }
+
+  expect_failures = [var.name]
+}

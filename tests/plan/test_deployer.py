@@ -15,7 +15,7 @@ from modelctl.local.stack import LocalStack
 from plan.conftest import Root, example, platform
 from plan.planned import Plan
 
-NAME = "longest-name-yet"  # 16 characters are the most that there may be
+NAME = "longestnamethere"  # 16 characters are the most that there may be
 USER = "deployer"
 REGISTRY = f"""\
 version: 1

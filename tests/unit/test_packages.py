@@ -257,9 +257,13 @@ def test_a_runtime_that_was_not_asked_for_stays_while_it_is_up_to_date(
     assert "inference-tensorflow" not in yard.build(["litert"])["code"]
 
 
-def test_an_unknown_runtime_is_refused(yard: Yard) -> None:
-    with pytest.raises(UserError, match="no runtime 'onnxx': expected litert or onnx or tensorflow"):
-        yard.build(["litert", "onnxx"])
+def test_an_unknown_runtime_is_a_wrong_call(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["package", "litert", "onnxx"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "'onnxx'" in said
+    assert all(runtime in said for runtime in packages.RUNTIMES)
 
 
 def test_a_function_without_code_is_refused(yard: Yard) -> None:

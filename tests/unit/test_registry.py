@@ -207,6 +207,18 @@ def test_hooks_are_one_more_file_of_the_model_and_part_of_its_digest() -> None:
     assert len(set(digests.values())) == 4
 
 
+def test_a_file_in_an_artifact_whose_name_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "artifact").mkdir()
+    (tmp_path / "artifact" / "model.tflite").touch()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/artifact/caf\xe9.txt")).touch()
+    path = tmp_path / "registry.yaml"
+    path.write_text("version: 1\nmodels:\n  digits:\n    {artifact: artifact, version: '1', runtime: litert}\n")
+
+    (problem,) = registry.validate(path)
+    assert (problem.path, problem.line) == ("models.digits.artifact", 4)
+    assert problem.message == "holds a file whose name is not text in UTF-8; rename caf\ufffd.txt"
+
+
 def test_load_of_an_invalid_registry_says_all_its_problems() -> None:
     path = REGISTRIES / "invalid/rules/combinations.yaml"
 

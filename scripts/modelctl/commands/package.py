@@ -10,10 +10,17 @@ def add_to(commands: Commands) -> None:
     """Describe the command."""
     does = "build the layers and the functions' code"
     parser = command(commands, "package", run, does, "modelctl package --target aws")
-    parser.add_argument("runtimes", nargs="*", metavar="RUNTIME", help="default: every runtime")
+    parser.add_argument("runtimes", nargs="*", type=_runtime, metavar="RUNTIME", help="default: every runtime")
     parser.add_argument(
         "--target", choices=("local", "aws"), default="local", help="what to build for; default: the local stack"
     )
+
+
+def _runtime(name: str) -> str:
+    # Not by `choices`: those of Python 3.11 refuse that none is given.
+    if name not in packages.RUNTIMES:
+        raise argparse.ArgumentTypeError(f"there is no runtime {name!r}: expected {' or '.join(packages.RUNTIMES)}")
+    return name
 
 
 def run(called: argparse.Namespace) -> int:

@@ -77,6 +77,10 @@ class LocalStack:
         """Whether the server lives and is ready."""
         return self._layout.address.is_file() and self._locked()
 
+    def broken(self) -> bool:
+        """Whether the server was ready once, and ended without `stop`."""
+        return self._layout.address.is_file() and not self._locked()
+
     def instance(self) -> str:
         """Return what tells this run of the server from every other one: what an earlier one held is gone.
 

@@ -75,6 +75,12 @@ locals {
         says  = "\"${local.merged[name].artifact}\" holds no files"
       },
       {
+        # Terraform hands such a name on, but its state is JSON, and a key of S3 is text as well.
+        fails = anytrue([for file in keys(artifact.files) : jsondecode(jsonencode(file)) != file])
+        field = "artifact"
+        says  = "holds a file whose name is not text in UTF-8; rename ${join(", ", [for file in keys(artifact.files) : jsondecode(jsonencode(file)) if jsondecode(jsonencode(file)) != file])}"
+      },
+      {
         fails = length(artifact.unreadable) > 0
         field = "artifact"
         says  = "cannot read ${join(", ", artifact.unreadable)}"
