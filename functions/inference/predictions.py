@@ -65,8 +65,10 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return labels
 
 
-def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...], config: OutputConfig) -> None:
-    """Refuse labels that cannot belong to the outputs, as far as the signature tells.
+def check_labels(
+    labels: tuple[str, ...], outputs: tuple[TensorSpec, ...], config: OutputConfig, *, batched: bool
+) -> None:
+    """Refuse labels that cannot belong to the outputs, as far as the signature tells; `batched`: it takes batches.
 
     Raises:
         ModelError: there are several outputs, or the one has no scores or another number of them.
@@ -76,7 +78,8 @@ def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...], confi
         raise ModelError(f"output.labels needs a signature with one output; this one has {names}")
     if outputs[0].dtype.kind not in "fiu":
         raise ModelError(f"output.labels needs an output of numbers; {outputs[0].name} is {outputs[0].dtype.name}")
-    if outputs[0].instance_size is not None:
+    # Without a batch all of the output is one instance's, which is counted when it is there.
+    if batched and outputs[0].instance_size is not None:
         _check_count(labels, outputs[0].instance_size, config)
 
 

@@ -46,7 +46,8 @@ class Predictor:
             model = runtimes.load(config.runtime, config.artifact, config.signature)
             if config.output.labels:
                 self._labels = predictions.read_labels(config.artifact / config.output.labels)
-                predictions.check_labels(self._labels, model.outputs, config.output)
+                batched = runtimes.takes_batches(model.inputs)
+                predictions.check_labels(self._labels, model.outputs, config.output, batched=batched)
             _check_columns(config.input.columns, model.inputs)
             if (config.artifact / HOOKS_FILE).is_file():
                 from inference import hooks

@@ -102,6 +102,7 @@ def build(root: Path) -> Artifacts:
         "look_up": function(look_up, "index", (None,), tf.int32),
         "reciprocal": function(lambda x: {"y": 1.0 / x}, "x", (None, 2)),
         "shout": function(shout, "text", (None,), tf.string),
+        "thrice": function(lambda x: {"y": 3.0 * x}, "x", (3,)),
         "total": function(lambda x: {"sum": tf.reduce_sum(x)}, "x", (3,)),
     }
     tf.saved_model.save(module, str(folder("signatures.saved_model")), signatures=signatures)

@@ -157,9 +157,23 @@ def test_an_activation_and_labels_that_cannot_belong_to_the_output_are_refused_w
         predictor.load()
 
 
+def test_a_model_without_a_batch_is_labelled_too(make_predictor: Callable[..., Predictor]) -> None:
+    whole = Instances({"x": np.array([1, 2, 3], np.float32)}, 1)
+    predictor = make_predictor("signatures.saved_model", signature="thrice", labels=list(LABELS))
+    assert values(predictor.predict(whole))[0] == {
+        "label": "owl",
+        "score": 9.0,
+        "top": [["owl", 9.0], ["dog", 6.0], ["cat", 3.0]],
+    }
+    with pytest.raises(ModelError, match="names 2 labels, but the model gives 3 scores"):
+        make_predictor("signatures.saved_model", signature="thrice", labels=["a", "b"]).predict(whole)
+
+
 def test_labels_need_an_output_of_numbers() -> None:
     with pytest.raises(ModelError, match="needs an output of numbers; loud is object"):
-        predictions.check_labels(LABELS, (TensorSpec("loud", (None, 3), np.dtype(object)),), OutputConfig())
+        predictions.check_labels(
+            LABELS, (TensorSpec("loud", (None, 3), np.dtype(object)),), OutputConfig(), batched=True
+        )
 
 
 @pytest.mark.parametrize(
@@ -191,7 +205,9 @@ def test_a_missing_or_empty_labels_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_output_of_unknown_length_is_compared_when_it_is_there() -> None:
-    predictions.check_labels(LABELS, (TensorSpec("y", (None, None), np.dtype(np.float32)),), OutputConfig())
+    predictions.check_labels(
+        LABELS, (TensorSpec("y", (None, None), np.dtype(np.float32)),), OutputConfig(), batched=True
+    )
     with pytest.raises(ModelError, match="names 3 labels, but the model gives 2 scores"):
         predictions.labelled(scores(0.5, 0.5), LABELS, OutputConfig())
 
