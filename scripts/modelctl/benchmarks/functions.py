@@ -18,6 +18,7 @@ from typing import Any
 
 from modelctl import packages, paths, programs
 from modelctl.errors import UserError
+from modelctl.importing import children
 from modelctl.local.stack import ensure_lambda_environment
 from modelctl.runtime_api import Run, run_handler
 
@@ -25,12 +26,6 @@ OURS = "inference.handler.handler"
 
 # The registry's default, and for TensorFlow its own.
 _MEMORY_MB = {"litert": 1024, "onnx": 1024, "tensorflow": 3008}
-
-_CONVERT = """\
-import pathlib, sys, tensorflow
-converter = tensorflow.lite.TFLiteConverter.from_saved_model(sys.argv[1])
-pathlib.Path(sys.argv[2]).write_bytes(converter.convert())
-"""
 
 _TRAIN = """\
 import pathlib, sys, skl2onnx, sklearn.datasets, sklearn.neural_network
@@ -143,14 +138,21 @@ class Workshop:
         )
 
     def converted(self, model: Model) -> Model:
-        """The same model for LiteRT, from a SavedModel.
+        """The same model for LiteRT, from a SavedModel, as `modelctl import` converts it.
 
         Raises:
-            UserError: TensorFlow could not convert it.
+            UserError: it could not be converted.
         """
         path = self._new_file(model.name, "model.tflite")
-        python = paths.ENVIRONMENTS / "tensorflow" / "bin" / "python"
-        programs.run(f"{model.path} could not be converted to LiteRT", python, "-I", "-c", _CONVERT, model.path, path)
+        children.ask(
+            f"converting {model.path}",
+            "convert",
+            source=str(model.path),
+            signature="serving_default",
+            quantize="none",
+            representative="",
+            target=str(path),
+        )
         return Model(model.name, "litert", path)
 
     def trained(self) -> Model:

@@ -23,7 +23,8 @@ def ask(what: str, do: str, **request: Any) -> dict[str, Any]:
         UserError: it failed; the message says why as far as the process said it.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "modelctl.importing.child"],
+        # -P: a file of the user's folder must not take the place of a library that is named like it.
+        [sys.executable, "-P", "-m", "modelctl.importing.child"],
         # The code that serves lies beside modelctl and is not installed.
         env={**os.environ, "PYTHONPATH": str(paths.FUNCTIONS)},
         input=json.dumps({"do": do, **request}),

@@ -519,6 +519,15 @@ def test_a_process_that_ends_without_an_answer_is_told(
         children.ask("loading it", "prepare")
 
 
+def test_a_file_of_the_users_folder_does_not_take_the_place_of_a_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('not numpy')\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"comparing failed: FileNotFoundError: .*none\.npz"):
+        children.ask("comparing", "compare", original="none.npz", converted="none.npz", quantize="none")
+
+
 def test_the_readmes_scikit_learn_model_is_served_as_it_was_trained(
     tmp_path: Path, import_model: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
