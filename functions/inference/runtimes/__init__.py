@@ -72,12 +72,17 @@ def load(runtime: str, artifact: Path, signature: str) -> Model:
     """Load the model of an artifact's folder.
 
     Raises:
-        ModelError: the folder, the model file or the signature is missing, or the library refuses the file.
+        ModelError: the folder, the model file or the signature is missing, the library refuses the file, or a tensor is
+            of a type that no input and no result has.
     """
     if not artifact.is_dir():
         raise ModelError(f"no weights at {artifact}: weights_sync copies them there in `terraform apply`")
     module = importlib.import_module(f"inference.runtimes.{runtime}")
-    return cast(Model, module.load(artifact, signature))
+    model = cast(Model, module.load(artifact, signature))
+    for spec in (*model.inputs, *model.outputs):
+        if spec.dtype.kind not in "biufO":
+            raise ModelError(f"{spec.name!r} is {spec.dtype.name}, which cannot be served: export it as float32")
+    return model
 
 
 def takes_batches(inputs: tuple[TensorSpec, ...]) -> bool:
@@ -86,6 +91,17 @@ def takes_batches(inputs: tuple[TensorSpec, ...]) -> bool:
     A first dimension of another fixed length may as well be a vector's: such a signature is called with whole tensors.
     """
     return all(spec.shape is None or spec.shape[:1] in ((None,), (1,)) for spec in inputs)
+
+
+def rows_per_call(specs: tuple[TensorSpec, ...], rows: int, size: int) -> int:
+    """How many rows one call takes: so many at most, and so many bytes, as far as the signature tells their size.
+
+    One where the batch of an input or output is fixed.
+    """
+    if any(spec.shape is not None and spec.shape[:1] != (None,) for spec in specs):
+        return 1
+    row = sum((spec.instance_size or 0) * spec.dtype.itemsize for spec in specs)
+    return min(rows, max(1, size // max(1, row)))
 
 
 def single_file(artifact: Path, suffixes: tuple[str, ...]) -> Path | None:

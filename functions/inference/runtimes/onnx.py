@@ -4,7 +4,6 @@ Small rows are run together, since there a call costs many times what a row does
 at a time, since on the few threads of a function a larger call costs as much per row, and takes more memory.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,6 @@ _DTYPES = {
 #: else is raised (no kernel for an op, an internal error) would be raised for other values too.
 _REFUSED = (raised.InvalidArgument, raised.Fail, raised.RuntimeException, ValueError)
 
-
 _DECODE = np.frompyfunc(bytes.decode, 1, 1)
 _ENCODE = np.frompyfunc(str.encode, 1, 1)
 
@@ -48,7 +46,9 @@ class OnnxModel:
         self._session = session
         self.inputs = inputs
         self.outputs = outputs
-        self.rows_per_call = _rows_per_call((*inputs, *outputs))
+        specs = (*inputs, *outputs)
+        tells = all(spec.instance_size is not None for spec in specs)
+        self.rows_per_call = runtimes.rows_per_call(specs, ROWS_PER_CALL, BYTES_PER_CALL) if tells else 1
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph once."""
@@ -107,19 +107,6 @@ def _spec(node: Any, file: str, undimensioned: tuple[int, ...] | None) -> Tensor
         raise ModelError(f"{file}: {node.name!r} is {kind}, and numpy has no such type; export the model with another")
     shape = tuple(length if isinstance(length, int) else None for length in node.shape)
     return TensorSpec(node.name, shape or undimensioned, np.dtype(dtype))
-
-
-def _rows_per_call(specs: tuple[TensorSpec, ...]) -> int:
-    """How many rows one call takes; one where the batch is fixed, or the signature does not tell how large a row is."""
-    size = 0
-    for spec in specs:
-        if not spec.shape or spec.shape[0] is not None:
-            return 1
-        lengths = [length for length in spec.shape[1:] if length is not None]
-        if len(lengths) < len(spec.shape) - 1:
-            return 1
-        size += math.prod(lengths) * spec.dtype.itemsize
-    return min(ROWS_PER_CALL, max(1, BYTES_PER_CALL // max(1, size)))
 
 
 def _given(tensor: Array) -> Array:

@@ -21,8 +21,10 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(runtimes.threads()))
 
 import tensorflow as tf
 
-#: Rows of one call: from there on the call's own cost no longer counts, and activations stay small.
+#: One call takes at most so many rows, and so many bytes of inputs and outputs: from there on its own cost no longer
+#: counts, and a convolution's activations, some twenty times as large, stay within the memory.
 ROWS_PER_CALL = 64
+BYTES_PER_CALL = 8 * 2**20
 
 #: What is raised for values that fit the signature and that an op refuses. Whatever else an op raises (out of memory,
 #: no kernel for it, an internal error) would be raised for other values too.
@@ -41,8 +43,7 @@ class TensorFlowModel:
         self._function = function
         self.inputs = inputs
         self.outputs = outputs
-        any_length = all(spec.shape is None or spec.shape[:1] == (None,) for spec in inputs)
-        self.rows_per_call = ROWS_PER_CALL if any_length else 1
+        self.rows_per_call = runtimes.rows_per_call((*inputs, *outputs), ROWS_PER_CALL, BYTES_PER_CALL)
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """Run the signature once."""
@@ -74,7 +75,7 @@ def load(artifact: Path, signature: str) -> TensorFlowModel:
 def _load_saved_model(artifact: Path, signature: str) -> TensorFlowModel:
     try:
         loaded = tf.saved_model.load(str(artifact))
-    except (OSError, ValueError, tf.errors.OpError) as error:
+    except Exception as error:
         raise ModelError(f"TensorFlow cannot load the SavedModel in {artifact}: {error}") from error
     function = loaded.signatures.get(signature)
     if function is None:
@@ -98,7 +99,12 @@ def _load_keras(path: Path) -> TensorFlowModel:
     """
     try:
         model = tf.keras.models.load_model(str(path), compile=False, safe_mode=True)
-    except (OSError, TypeError, ValueError) as error:
+    except Exception as error:
+        if "Lambda" in str(error):
+            raise ModelError(
+                f"{path.name} holds Python code (a Lambda layer), which is not run; publish its SavedModel instead "
+                "(model.export)"
+            ) from error
         raise ModelError(f"Keras cannot load {path.name}: {error}") from error
     if not getattr(model, "inputs", None):
         raise ModelError(f"{path.name} does not say the shapes of its inputs: publish its SavedModel (model.export)")
@@ -108,7 +114,7 @@ def _load_keras(path: Path) -> TensorFlowModel:
     def call(**tensors: Any) -> Mapping[str, Any]:
         arguments = tf.nest.pack_sequence_as(structure, [tensors[tensor.name] for tensor in model.inputs])
         outputs = model(arguments, training=False)
-        if isinstance(outputs, dict):
+        if isinstance(outputs, dict) and not any(map(tf.nest.is_nested, outputs.values())):
             return outputs
         return {f"output_{index}": tensor for index, tensor in enumerate(tf.nest.flatten(outputs))}
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from inference.limits import Limits
+from inference.predictor import Predictor
+from inference.tensors import from_request
 from unit.functions.onnx_artifacts import build_onnx
 
 
@@ -28,6 +31,12 @@ class Artifacts:
 def runtime_of(artifact: str) -> str:
     """The runtime of an artifact of these tests."""
     return {"tflite": "litert", "onnx": "onnx"}.get(artifact.rpartition(".")[2], "tensorflow")
+
+
+def answer(predictor: Predictor, **inputs: Any) -> dict[str, Any]:
+    """What a predictor answers to a request that gives whole tensors."""
+    outputs = predictor.outputs(from_request({"inputs": inputs}, predictor.inputs, Limits()))
+    return {name: array.tolist() for name, array in outputs.items()}
 
 
 def build(root: Path) -> Artifacts:
@@ -61,7 +70,15 @@ def build(root: Path) -> Artifacts:
     scans.save(folder("scans.h5") / "model.h5")
     scans.export(str(folder("scans.saved_model")), verbose=False)
     two.save(folder("two.keras") / "model.keras")
+    two.save(folder("two.h5") / "model.h5")
     two.export(str(folder("two.saved_model")), verbose=False)
+
+    pixels = tf.keras.Input((2, 2, 1), batch_size=1, dtype="uint8", name="pixels")
+    shares = layers.Flatten()(layers.Rescaling(1 / 255)(pixels))
+    tf.keras.Model(pixels, shares).save(folder("pixels.keras") / "model.keras")
+    word = tf.keras.Input((), dtype="string", name="word")
+    number = layers.StringLookup(vocabulary=["red", "green"])(word)
+    tf.keras.Model(word, {"number": [number, number + 1], "word": word}).save(folder("words.keras") / "model.keras")
 
     def write_tflite(name: str, converter: Any) -> None:
         (folder(name) / "model.tflite").write_bytes(converter.convert())
@@ -70,13 +87,18 @@ def build(root: Path) -> Artifacts:
     write_tflite("two.tflite", tf.lite.TFLiteConverter.from_keras_model(two))
     write_tflite("odds.tflite", tf.lite.TFLiteConverter.from_keras_model(odds))
 
-    quantized = tf.lite.TFLiteConverter.from_keras_model(scans)
     generator = np.random.default_rng(7)
-    quantized.optimizations = [tf.lite.Optimize.DEFAULT]
-    quantized.representative_dataset = lambda: ([generator.random((1, 8, 8, 1), dtype=np.float32)] for _ in range(50))
-    quantized.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    quantized.inference_input_type = quantized.inference_output_type = tf.int8
-    write_tflite("scans.int8.tflite", quantized)
+    for outside in (tf.int8, tf.uint8):
+        quantized = tf.lite.TFLiteConverter.from_keras_model(scans)
+        quantized.optimizations = [tf.lite.Optimize.DEFAULT]
+        samples = [[generator.random((1, 8, 8, 1), dtype=np.float32)] for _ in range(50)]
+        quantized.representative_dataset = lambda samples=samples: samples
+        quantized.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        quantized.inference_input_type = quantized.inference_output_type = outside
+        write_tflite(f"scans.{outside.name}.tflite", quantized)
+    small_weights = tf.lite.TFLiteConverter.from_keras_model(scans)
+    small_weights.optimizations = [tf.lite.Optimize.DEFAULT]
+    write_tflite("scans.weights.tflite", small_weights)
 
     def function(call: Callable[[Any], Any], name: str, shape: tuple[int | None, ...], dtype: Any = tf.float32) -> Any:
         """A function with one named input, for a signature."""
@@ -98,7 +120,32 @@ def build(root: Path) -> Artifacts:
     def shout(text: Any) -> Any:
         return {"loud": tf.strings.upper(text), "loud_bytes": tf.strings.upper(text)}
 
+    def kinds(text: Any, half: Any, flag: Any, small: Any, large: Any, exact: Any) -> Any:
+        # LiteRT has no arithmetic of these types but that of int64.
+        return {
+            "said": tf.identity(text),
+            "halves": tf.cast(tf.cast(half, tf.float32) * 2.0, tf.float16),
+            "turned": tf.logical_not(flag),
+            "kept": tf.identity(small),
+            "twice": large + large,
+            "same": tf.identity(exact),
+        }
+
+    def lengths(tokens: Any, padding: Any) -> Any:
+        return {"length": tf.reduce_sum(tf.cast(tf.not_equal(tokens, padding), tf.int32), axis=1)}
+
+    types = {
+        "text": tf.string,
+        "half": tf.float16,
+        "flag": tf.bool,
+        "small": tf.uint8,
+        "large": tf.int64,
+        "exact": tf.float64,
+    }
+    tokens, padding = tf.TensorSpec((None, None), tf.int32, "tokens"), tf.TensorSpec((), tf.int32, "padding")
     signatures = {
+        "kinds": tf.function(kinds, [tf.TensorSpec((None,), dtype, name) for name, dtype in types.items()]),
+        "lengths": tf.function(lengths, [tokens, padding]),
         "look_up": function(look_up, "index", (None,), tf.int32),
         "reciprocal": function(lambda x: {"y": 1.0 / x}, "x", (None, 2)),
         "shout": function(shout, "text", (None,), tf.string),
@@ -106,5 +153,7 @@ def build(root: Path) -> Artifacts:
         "total": function(lambda x: {"sum": tf.reduce_sum(x)}, "x", (3,)),
     }
     tf.saved_model.save(module, str(folder("signatures.saved_model")), signatures=signatures)
+    several = tf.lite.TFLiteConverter.from_saved_model(str(root / "signatures.saved_model"), ["kinds", "lengths"])
+    write_tflite("signatures.tflite", several)
     build_onnx(root, scans, two)
     return Artifacts(root, scans, two)

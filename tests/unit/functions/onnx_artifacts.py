@@ -12,14 +12,14 @@ from onnx import numpy_helper
 GRAPHS = {
     "kinds": """
         (string[N] text, float16[N] half, bool[N] flag, uint8[N] small, int64[N] large, double[N] exact)
-        => (string[N] said, float16[N] halves, bool[N] turned, uint8[N] kept, int64[N] twice, double[N] more)
+        => (string[N] said, float16[N] halves, bool[N] turned, uint8[N] kept, int64[N] twice, double[N] same)
         {
             said = Identity(text)
             halves = Add(half, half)
             turned = Not(flag)
             kept = Identity(small)
             twice = Add(large, large)
-            more = Add(exact, exact)
+            same = Identity(exact)
         }
     """,
     "double": "(float[1, 3] x) => (float[1, 3] doubled) { doubled = Add(x, x) }",
