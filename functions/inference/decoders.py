@@ -166,6 +166,8 @@ def _csv(body: bytes, config: InputConfig, specs: Specs) -> Instances:
         rows = [[row[column] for column in columns] for row in rows]
     elif len(specs) > 1:
         raise DecodeError(f"the model has several inputs: the first row has to name their columns, {', '.join(names)}")
+    elif names and width != len(names):
+        raise ShapeError(f"the rows have {width} columns; expected {len(names)}")
     if len(specs) == 1:
         cells = {specs[0].name: _cells(rows, specs[0]).reshape(_row_shape(len(rows[0]), specs[0]))}
     else:

@@ -22,7 +22,8 @@ class Predictions:
     def __init__(self) -> None:
         #: How many there are.
         self.count = 0
-        self._json = bytearray()
+        #: The list of them.
+        self.json = bytearray(b"[]")
 
     def add(self, prediction: Any) -> None:
         """Append one.
@@ -36,18 +37,13 @@ class Predictions:
                 f"its result has room for {self.count} predictions: they may take {max_result_bytes()} bytes of JSON, "
                 "a 16th of the memory; split the object, or raise memory_mb"
             )
-        self._json += (b", " if self.count else b"") + text
+        self.json[-1:] = b"%b%b]" % (b", " if self.count else b"", text)
         self.count += 1
 
     @property
     def size(self) -> int:
         """Bytes that they take."""
-        return len(self._json)
-
-    @property
-    def json(self) -> bytes:
-        """The list of them."""
-        return b"".join((b"[", self._json, b"]"))
+        return len(self.json)
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -56,9 +56,12 @@ def result_document(
 ) -> bytes:
     """The result object: predictions, or in their place the error; as JSON, since predictions are."""
     if isinstance(answer, InputError):
-        outcome = b'"error": ' + _json({"type": type(answer).__name__, "message": str(answer)})
+        outcome: tuple[bytes | bytearray, ...] = (
+            b'"error": ',
+            _json({"type": type(answer).__name__, "message": str(answer)}),
+        )
     else:
-        outcome = b'"predictions": ' + answer.json
+        outcome = (b'"predictions": ', answer.json)
     before = {
         "model": config.name,
         "version": config.version,
@@ -71,7 +74,7 @@ def result_document(
         "request_id": request_id,
         "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
-    return b"%b, %b, %b" % (_json(before)[:-1], outcome, _json(after)[1:])
+    return b"".join((_json(before)[:-1], b", ", *outcome, b", ", _json(after)[1:]))
 
 
 def _json(value: dict[str, Any]) -> bytes:

@@ -245,6 +245,13 @@ def test_columns_with_numbers_for_names_are_told_from_a_row_of_numbers() -> None
     assert rows("2,0,1\n7,8,9\n") == [[8, 9, 7]]
 
 
+def test_without_a_header_there_are_as_many_columns_as_have_names() -> None:
+    specs = (TensorSpec("x", (None, None), np.dtype(np.float32)),)
+    assert decode("a.csv", b"1,2,3\n", specs, "csv", columns=NAMES).tensors["x"].tolist() == [[1, 2, 3]]
+    with pytest.raises(ShapeError, match="the rows have 2 columns; expected 3"):
+        decode("a.csv", b"1,2\n", specs, "csv", columns=NAMES)
+
+
 def test_columns_of_strings_go_by_name() -> None:
     specs = (TensorSpec("x", (None, 2), np.dtype(object)),)
     for text in ("first,last\nAda,Lovelace\n", "last,first\nLovelace,Ada\n", "Ada,Lovelace\n"):
