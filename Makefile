@@ -1,9 +1,10 @@
 # Every target sets up what it needs: Python 3.11 to 3.13 and make are all a machine must have.
 PYTHON ?= python3
+MINUTES ?= 10
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint audit package samples docs lock clean
+.PHONY: help setup demo test bench soak lint audit package samples docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +20,9 @@ test: setup ## Run every test: Python, Terraform, end to end
 
 bench: setup ## Measure cold starts, warm calls and memory against baselines
 	@$(BIN)/modelctl bench
+
+soak: setup ## Run the tests that make up their inputs for MINUTES=10, and a fuzzer that looks for new paths
+	@$(BIN)/python scripts/soak.py $(MINUTES)
 
 lint: setup ## Check style, types, Terraform and security rules
 	@$(BIN)/python scripts/lint.py

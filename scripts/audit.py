@@ -13,7 +13,7 @@ def main() -> int:
     pip_audit = environments.ensure("lint", LINT) / "bin" / "pip-audit"
     locks = [
         paths.CHECKOUT / "requirements.lock",
-        LINT,
+        *sorted(LINT.parent.glob("*.txt")),
         paths.CHECKOUT / "scripts" / "modelctl" / "local" / "requirements.txt",
         *sorted((paths.FUNCTIONS / "inference" / "requirements").glob("*.txt")),
     ]

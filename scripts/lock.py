@@ -13,12 +13,13 @@ def main() -> None:
     """Write the lock files; uv keeps what is locked where it still fits."""
     resolve(paths.CHECKOUT / "pyproject.toml", paths.CHECKOUT / "requirements.lock", "--group", "dev")
     functions = sorted((paths.FUNCTIONS / "inference" / "requirements").glob("*.in"))
-    for wanted in (*functions, paths.CHECKOUT / "scripts" / "modelctl" / "local" / "requirements.in"):
+    requirements = paths.CHECKOUT / "scripts" / "requirements"
+    local = paths.CHECKOUT / "scripts" / "modelctl" / "local" / "requirements.in"
+    for wanted in (*functions, local, requirements / "fuzz.in"):
         # What the tests run on is what the functions run on.
         resolve(wanted, wanted.with_suffix(".txt"), "--constraint", paths.CHECKOUT / "requirements.lock")
     # checkov pins a boto3 of its own.
-    lint = paths.CHECKOUT / "scripts" / "requirements" / "lint.in"
-    resolve(lint, lint.with_suffix(".txt"))
+    resolve(requirements / "lint.in", requirements / "lint.txt")
 
 
 def resolve(wanted: Path, lock: Path, *options: str | Path) -> None:

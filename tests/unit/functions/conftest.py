@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from inference import batch, s3
 from inference import config as configuration
@@ -13,6 +14,9 @@ from inference.config import Config
 from inference.predictor import Predictor
 from unit.functions.artifacts import Artifacts, build, runtime_of
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3
+
+# `make soak` takes it: many more examples than the default.
+settings.register_profile("soak", max_examples=1_000)
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,10 @@
 Needs nothing but what the function has, so that the coverage-guided fuzzer of `make soak` runs it, too.
 """
 
-import io
 import os
 import pickle
 import resource
 import signal
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -191,18 +189,6 @@ def _memory_mb(field: str) -> float:
         return 0
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(lines[field].split()[0]) / 1024
-
-
-def npy(array: Any) -> bytes:
-    """An .npy file."""
-    file = io.BytesIO()
-    np.save(file, np.asarray(array), allow_pickle=False)
-    return file.getvalue()
-
-
-def npy_header(text: str, data: bytes = b"") -> bytes:
-    """An .npy file whose header says what it likes."""
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode("latin-1") + data
 
 
 if __name__ == "__main__":

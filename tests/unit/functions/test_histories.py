@@ -430,7 +430,7 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=3 * settings().max_examples)
 @given(versions=st.sampled_from(Versions), history=HISTORIES)
 # Once "null", which every upload is called there, was taken for the same version: the second one got no result.
 @example(Versions.SUSPENDED, [Upload(0, 0), Receive((0,)), Go(0, 3), Upload(0, 1), Receive((1,)), Go(0, 3)])

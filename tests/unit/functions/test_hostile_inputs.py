@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from unit.functions.hostile import DECODING_MB, MODELS, Process, announce, npy, npy_header
-from unit.functions.s3_events import eventbridge, notification
+from unit.functions.hostile import DECODING_MB, MODELS, Process, announce
+from unit.functions.valid_objects import EVENTS, NPZ, VALID, archive, npy_header
 
 PROCESS = Process()
 
@@ -37,80 +37,6 @@ def decoded(key: str, body: bytes, model: str, input_format: str = "json", **fie
     outcome, taken_mb = PROCESS.decode(key, body, model, input_format, **fields)
     assert taken_mb < DECODING_MB, f"{outcome}, and it took {taken_mb:.0f} MB"
     return outcome
-
-
-# Valid objects, to begin with
-
-
-def picture(image_format: str, mode: str = "RGB", size: tuple[int, int] = (9, 7), **options: Any) -> bytes:
-    """A picture that is not of one colour."""
-    channels = len(Image.new(mode, (1, 1)).getbands())
-    pixels = np.random.default_rng(7).integers(0, 2 if mode == "1" else 256, (size[1], size[0], channels), np.uint8)
-    image = Image.fromarray(pixels.squeeze(), "L" if channels == 1 else mode)
-    file = io.BytesIO()
-    image.convert(mode).save(file, image_format, **options)
-    return file.getvalue()
-
-
-def moving(image_format: str) -> bytes:
-    """A picture of three frames."""
-    frames = [Image.new("RGB", (9, 7), (50 * number, 7, 0)) for number in range(3)]
-    return picture(image_format, save_all=True, append_images=frames)
-
-
-def archive(compression: int = zipfile.ZIP_DEFLATED, **arrays: Any) -> bytes:
-    """An .npz file."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", compression) as members:
-        for name, array in arrays.items():
-            members.writestr(f"{name}.npy", npy(array))
-    return file.getvalue()
-
-
-JSON = (
-    b"[1, 2.5, -3e2]",
-    b'{"instances": [[1, 2, 3], [4, 5, 6]]}',
-    b'{"inputs": {"a": [0.5, 1.5], "b": [[1], [2]]}}',
-    b'{"instances": [{"a": 1, "b": [7]}, {"a": 2, "b": [8]}]}',
-    b'["one", {"b64": "dHdv"}, "\\u00fc\\ud83d\\ude00"]',
-    b"[[true, false], [false, true]]",
-)
-CSV = (b"1,2,3\n4,5,6.5\r\n", b"b,id,a\n1,x,0.5\n2,y,1.5\n", b'"o,ne"\n"tw""o"\n', b"7,-8\n1e3,9\n")
-PNG = (
-    *(picture("PNG", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA")),
-    picture("PNG", optimize=True),
-    picture("PNG", transparency=(1, 2, 3), dpi=(72, 72)),
-    moving("PNG"),
-)
-JPEG = (
-    *(picture("JPEG", mode) for mode in ("L", "RGB", "CMYK")),
-    picture("JPEG", progressive=True),
-    picture(
-        "JPEG", exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"
-    ),
-)
-WEBP = (picture("WEBP"), picture("WEBP", lossless=True), picture("WEBP", "RGBA"), moving("WEBP"))
-NPY = (
-    *(npy(np.arange(6, dtype=kind).reshape(2, 3)) for kind in ("<f4", ">f8", "<i2", "u1", "<f2", ">u8", "<f16")),
-    npy(np.array([[True, False]])),
-    npy(np.asfortranarray([[1.0, 2, 3], [4, 5, 6]])),
-)
-NPZ = (
-    archive(x=[[1.0, 2, 3]]),
-    archive(a=[0.5, 1.5], b=[[1], [2]]),
-    *(archive(compression, x=[1.0, 2, 3]) for compression in (zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)),
-)
-#: By key: the input format of the model, and valid objects for one of the models.
-VALID: dict[str, tuple[str, tuple[bytes, ...]]] = {
-    "a.json": ("json", JSON),
-    "a.jsonl": ("json", (b"[1, 2, 3]\n\n[4, 5, 6]\n", b'"one"\n"two"\n', b'{"a": 1, "b": [2]}\n')),
-    "a.csv": ("csv", CSV),
-    "a.npy": ("json", NPY),
-    "a.npz": ("json", NPZ),
-    "a.png": ("image", (*PNG, *JPEG, *WEBP)),
-    "a.json.gz": ("json", tuple(gzip.compress(body) for body in JSON)),
-    "a.npy.gz": ("json", (gzip.compress(NPY[0][:60]) + gzip.compress(NPY[0][60:]),)),
-}
 
 
 @pytest.mark.parametrize("key", VALID)
@@ -422,11 +348,6 @@ def test_the_largest_picture_that_is_taken_fits_the_memory(name: str) -> None:
 # Messages
 
 
-_EVENTS = (
-    notification("digits/a+b.png"),
-    eventbridge("digits/ü.png"),
-    json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "inputs"}),
-)
 _FIELDS = (
     "Records",
     "s3",
@@ -446,7 +367,7 @@ _FIELDS = (
 @settings(deadline=None)
 @given(
     body=st.one_of(
-        changed(tuple(event.encode() for event in _EVENTS)).map(lambda body: body.decode(errors="surrogateescape")),
+        changed(tuple(event.encode() for event in EVENTS)).map(lambda body: body.decode(errors="surrogateescape")),
         st.text(),
     )
 )
@@ -455,7 +376,7 @@ def test_a_changed_message_is_an_event_or_none(body: str) -> None:
 
 
 @settings(deadline=None)
-@given(event=st.sampled_from(_EVENTS[:2]), field=st.sampled_from(_FIELDS), value=_VALUES)
+@given(event=st.sampled_from(EVENTS[:2]), field=st.sampled_from(_FIELDS), value=_VALUES)
 def test_a_message_with_another_value_in_one_place_is_an_event_or_none(event: str, field: str, value: str) -> None:
     def replaced(at: Any) -> Any:
         if isinstance(at, dict):

@@ -1,0 +1,64 @@
+"""A coverage-guided fuzzer for the decoders or the event parser, run by `make soak` in an environment of its own.
+
+Called with `objects` or `messages`, the folder in which libFuzzer keeps what it found, and libFuzzer's options. Of an
+object the first byte chooses the kind and the second one the model.
+"""
+
+import importlib
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports():
+    from unit.functions import hostile
+    from unit.functions.valid_objects import EVENTS, VALID
+
+    # Imported when the first such image comes, which is too late to be watched.
+    for plugin in ("PngImagePlugin", "JpegImagePlugin", "WebPImagePlugin", "ImageOps"):
+        importlib.import_module(f"PIL.{plugin}")
+
+KEYS, MODELS = sorted(VALID), sorted(hostile.MODELS)
+
+
+def decode(data: bytes) -> None:
+    """Decode an object."""
+    if len(data) > 2:
+        key = KEYS[data[0] % len(KEYS)]
+        hostile.decode(key, data[2:], MODELS[data[1] % len(MODELS)], VALID[key][0])
+
+
+def announce(data: bytes) -> None:
+    """Read a message."""
+    hostile.announce(data.decode(errors="surrogateescape"))
+
+
+def seeds(target: str) -> list[bytes]:
+    """What the fuzzer begins with."""
+    if target == "messages":
+        return [event.encode() for event in EVENTS]
+    return [
+        bytes([KEYS.index(key), model]) + body
+        for key, (_, bodies) in VALID.items()
+        for body in bodies
+        for model in range(len(MODELS))
+    ]
+
+
+def main() -> None:
+    """Fuzz until the options say that it is enough, or something is found."""
+    target, corpus, *options = sys.argv[1:]
+    for number, seed in enumerate(seeds(target)):
+        Path(corpus, f"seed-{number}").write_bytes(seed)
+    warnings.simplefilter("ignore")
+    logging.disable()
+    call: Callable[[bytes], None] = announce if target == "messages" else decode
+    atheris.Setup([sys.argv[0], *options, corpus], call)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
