@@ -99,6 +99,11 @@ locals {
         says  = try("more than one model file: ${join(", ", artifact.models[local.merged[name].runtime])}; leave one of them", "")
       },
       {
+        fails = try(!contains(["", "serving_default"], local.merged[name].signature) && can(regex("\\.(onnx|keras|h5)$", artifact.models[local.merged[name].runtime][0])), false)
+        field = "signature"
+        says  = try("${artifact.models[local.merged[name].runtime][0]} names no signatures, so \"${local.merged[name].signature}\" is not in it; leave the field out", "")
+      },
+      {
         fails = length(artifact.files) > 0 && try(!can(artifact.files[local.merged[name]["output.labels"]]) && local.merged[name]["output.labels"] != null, false)
         field = "output.labels"
         says  = try("\"${local.merged[name]["output.labels"]}\" is not in the artifact; found ${artifact.summary}", "")
