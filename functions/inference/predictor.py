@@ -10,7 +10,7 @@ import numpy as np
 from inference import predictions, runtimes
 from inference.config import Config
 from inference.errors import ModelError, PredictionError, TooLargeError
-from inference.limits import held_tensor_bytes, max_result_bytes, max_tensor_bytes
+from inference.limits import max_result_bytes, max_tensor_bytes
 from inference.predictions import Predictions
 from inference.runtimes import Array, Model, TensorSpec
 from inference.tensors import Instances, Specs
@@ -37,7 +37,6 @@ class Predictor:
         self._model: Model | None = None
         self._labels: tuple[str, ...] | None = None
         self._hooks: Hooks | None = None
-        self._rows_per_call = 1
 
     def load(self) -> Model:
         """Load the model, its labels and hooks, if they are not, and call it once, since first calls are slow."""
@@ -54,7 +53,6 @@ class Predictor:
 
                 self._hooks = hooks.load(config.artifact / HOOKS_FILE, config, model.inputs)
             _warm(model)
-            self._rows_per_call = min(model.rows_per_call, _rows_with_outputs_in_memory(model))
             self._model = model
         return self._model
 
@@ -133,7 +131,8 @@ class Predictor:
 
     def _calls(self, tensors: Mapping[str, Array], count: int) -> Iterator[tuple[dict[str, Array], int]]:
         """The raw outputs of the model's calls for so many rows, and the number of rows of each call."""
-        model, step = self.load(), self._rows_per_call
+        model = self.load()
+        step = model.rows_per_call
         if count <= step:
             yield model(tensors), count
             return
@@ -188,12 +187,6 @@ class Predictor:
 def _same_shapes(inputs: Sequence[Instances]) -> bool:
     shapes = [{name: array.shape[1:] for name, array in instances.tensors.items()} for instances in inputs]
     return all(shape == shapes[0] for shape in shapes)
-
-
-def _rows_with_outputs_in_memory(model: Model) -> int:
-    """How many rows one call may have so that its outputs are small enough, as far as the signature tells."""
-    row = sum((spec.instance_size or 0) * spec.dtype.itemsize for spec in model.outputs)
-    return max(1, held_tensor_bytes() // max(1, row))
 
 
 def _check_columns(columns: tuple[str, ...], inputs: Specs) -> None:
