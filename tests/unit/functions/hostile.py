@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from inference import decoders, errors, events
+from inference import decoders, errors, events, tensors
 from inference.config import InputConfig
-from inference.limits import max_tensor_bytes
+from inference.limits import Limits, max_tensor_bytes
 from inference.runtimes import TensorSpec, takes_batches
 from inference.tensors import Instances, Specs
 
@@ -58,6 +58,21 @@ def decode(key: str, body: bytes, model: str, input_format: str = "json", **fiel
     except errors.InputError as error:
         return _name(error)
     check(instances, specs, finite=key.removesuffix(".gz").endswith((".json", ".jsonl", ".csv")))
+    return "instances"
+
+
+def request(event: Any, model: str) -> str:
+    """Read the body of a direct call; "instances", or the name of the error that it answers with.
+
+    Raises:
+        AssertionError, Exception: as for `decode`.
+    """
+    specs = MODELS[model]
+    try:
+        instances = tensors.from_request(event, specs, Limits())
+    except errors.InputError as error:
+        return _name(error)
+    check(instances, specs, finite=True)
     return "instances"
 
 

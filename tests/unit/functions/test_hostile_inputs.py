@@ -383,6 +383,25 @@ def test_the_largest_picture_that_is_taken_fits_the_memory(name: str) -> None:
     assert outcomes[-1] == "TooLargeError"
 
 
+# Direct calls
+
+
+@settings(deadline=None)
+@given(
+    field=st.sampled_from(("instances", "inputs")),
+    value=_VALUES,
+    depth=st.sampled_from((0, 0, 0, 40, 700)),
+    model=st.sampled_from(sorted(MODELS)),
+)
+def test_a_direct_call_is_taken_or_refused(field: str, value: str, depth: int, model: str) -> None:
+    try:
+        # Lambda's runtime client reads the event as Python does, NaN and all.
+        event = json.loads(f'{{"{field}": {"[" * depth}{value}{"]" * depth}}}')
+    except ValueError:
+        return
+    hostile.request(event, model)
+
+
 # Messages
 
 
