@@ -1,5 +1,6 @@
-"""`modelctl up` interrupted, killed, called twice at once, and asked to remove a model that has inputs waiting."""
+"""`modelctl up` interrupted, killed, called twice at once, with a model that was imported, and without one in use."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from botocore.exceptions import BotoCoreError
 
 from e2e.conftest import MODELCTL, Command, client
@@ -19,6 +22,8 @@ from modelctl import packages, paths, terraform
 from modelctl.errors import UserError
 from modelctl.local.layout import Layout
 from modelctl.local.stack import LocalStack
+
+WINE = paths.CHECKOUT / "models" / "wine"
 
 MODEL = """\
   {name}:
@@ -43,6 +48,8 @@ class Checkout:
     folder: Path
     home: Path = field(init=False)
     registry: Path = field(init=False)
+    #: The registry's last lines, which `modelctl import` wrote.
+    imported: str = ""
 
     def __post_init__(self) -> None:
         self.home = self.folder / "stack"
@@ -71,7 +78,14 @@ class Checkout:
             (MODEL + (HOOKS if name == "other" else LABELS)).format(name=name, checkout=paths.CHECKOUT, memory_mb=mb)
             for name, mb in memory_mb.items()
         ]
-        self.registry.write_text("version: 1\nmodels:\n" + "".join(models))
+        self.registry.write_text("version: 1\nmodels:\n" + "".join(models) + self.imported)
+
+    def imports(self, *arguments: str | Path) -> Command:
+        """Add a model to the registry."""
+        before = self.registry.read_text()
+        done = self.run("import", *arguments, "--registry", self.registry, "--json")
+        self.imported = self.registry.read_text().removeprefix(before)
+        return done
 
     def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":
         """Start modelctl as a shell would: it and what it starts are one process group, which Ctrl-C goes to."""
@@ -152,6 +166,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 def deployed(checkout: Checkout) -> Checkout:
     """Two models, applied at last after Ctrl-C in every phase and a kill."""
     checkout.names(seven=512, other=512)
+    samples = WINE / "samples" / "cellar.csv"
+    keras = WINE / "artifact" / "model.keras"
+    imported = checkout.imports(keras, "--name", "wine", "--runtime", "litert", "--samples", samples)
+    assert imported.status == 0, imported.err
+    assert imported.document["parity"][0]["largest_error"] < 1e-4
 
     # While it validates and packages, while the server starts, while Terraform is made ready.
     process = checkout.start_up()
@@ -196,6 +215,19 @@ def test_hooks_are_those_of_their_model_only_though_two_share_an_artifact(deploy
     assert by_labels["predictions"][0]["label"] == "1"
     assert by_hooks["predictions"] == [{"digit": 1, "sure": True}]
     assert by_labels["digest"] != by_hooks["digest"]
+
+
+def test_a_converted_model_answers_as_keras_does(deployed: Checkout) -> None:
+    keras = tf.keras.models.load_model(WINE / "artifact" / "model.keras", compile=False)
+    bottles = sorted((WINE / "samples").glob("bottle-*.json"))
+    predicted = deployed.run("predict", "wine", *bottles, "--json")
+    assert predicted.status == 0, predicted.err
+    labels = (WINE / "artifact" / "labels.txt").read_text().split()
+    for bottle, result in zip(bottles, predicted.document, strict=True):
+        expected = keras(np.array(json.loads(bottle.read_text())["instances"], np.float32)).numpy()[0]
+        scores = dict(result["predictions"][0]["top"])
+        assert [scores[label] for label in labels] == pytest.approx(expected, abs=1e-4)
+    assert len(predicted.document) > 2
 
 
 def test_an_edit_of_the_registry_changes_what_it_names_only(deployed: Checkout) -> None:
@@ -267,7 +299,7 @@ def test_a_model_is_not_removed_while_inputs_are_in_its_queue(deployed: Checkout
     assert_interrupted(interrupted(process))
     changed = deployed.up()
     assert changed.status == 0, changed.err
-    assert changed.err.splitlines()[-1].endswith("serves seven")
+    assert changed.err.splitlines()[-1].endswith("serves seven, wine")
     assert deployed.run("predict", "seven", SCAN).status == 0
     names = [found["FunctionName"] for found in functions.list_functions()["Functions"]]
     assert "modelyard-seven" in names

@@ -84,8 +84,8 @@ def _says(done: Mapping[str, Any]) -> Iterator[str]:
     for measure, name in {"cold_ms": "cold start", "warm_ms": "warm call"}.items() if done["speedup"] else ():
         times = done["speedup"][measure]
         yield (
-            f"{name}: {times['original']:.3g} ms before, {times['converted']:.3g} ms converted: "
-            f"{times['ratio']:.3g} times as fast"
+            f"{name}: {_number(times['original'])} ms before, {_number(times['converted'])} ms converted: "
+            f"{_number(times['ratio'])} times as fast"
         )
     size = packages.for_people(done["bytes"])
     yield f"artifact: {done['artifact']} ({', '.join(done['files'])}; {size}), digest {done['digest']}"
@@ -94,3 +94,8 @@ def _says(done: Mapping[str, Any]) -> Iterator[str]:
     else:
         yield f"entry, added to {done['registry']}:"
         yield render(done["model"], done["entry"], Layout()).rstrip()
+
+
+def _number(number: float) -> str:
+    """In as many digits as mean something."""
+    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"

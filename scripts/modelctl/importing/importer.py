@@ -77,7 +77,7 @@ def run(wanted: Wanted) -> dict[str, Any]:
         given.stage(original, labels)
         if existing and existing["output"]["labels"] and not (original / labels).exists():
             # An entry that is kept names them.
-            shutil.copyfile(artifact / labels, original / labels)
+            source.place(artifact / labels, original / labels)
         hooks = existing["files"].get(_HOOKS) if existing else None
         if hooks:
             shutil.copyfile(hooks["source"], original / _HOOKS)
@@ -117,10 +117,13 @@ def _next(
     """What the user still has to do."""
     steps = []
     if found["float_pixels"]:
+        learned = ", and import it again: int8 has learned from pixels of 0 to 255" if wanted.quantize == "int8" else ""
         steps.append(
             f"models.{wanted.name}.input: pixels go in as 0 to 255, since no signature says what the model was trained "
-            "on; add `scale` if it was on other numbers, such as 0.00392157 for 0 to 1"
+            f"on; add `scale` if it was on other numbers, such as 0.00392157 for 0 to 1{learned}"
         )
+    if wanted.quantize == "int8" and not wanted.samples:
+        steps.append("int8 has learned the ranges of numbers from made-up inputs: import it again with --samples")
     if existing and "output" in fields and not existing["output"]["labels"]:
         steps.append(f"models.{wanted.name}.output names no labels: add `output: {{labels: {LABELS}}}` to use them")
     steps.append("`modelctl up` serves it on the local stack, `terraform apply` on AWS")
@@ -225,7 +228,7 @@ class _Trial:
             )
         labels = self._served["output"]["labels"]
         if labels:
-            shutil.copyfile(original / labels, converted / labels)
+            source.place(original / labels, converted / labels)
         with console.step("comparing its answers with the original's"):
             self._answer("converted", answers=str(self._answers("converted")))
             answers = {name: str(self._answers(name)) for name in ("original", "converted")}
@@ -323,12 +326,15 @@ def _served(wanted: Wanted, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write_entry(wanted: Wanted, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Add a new entry to the registry, if it is then one that Terraform takes; returns the entry's normal form."""
-    # Read anew: an import may take a minute, in which somebody edited it.
-    with _written_beside(wanted.registry, entry.insert(_read(wanted.registry), wanted.name, fields)) as file:
-        normal = _load(file, wanted)
-        shutil.copymode(wanted.registry, file)
-        file.replace(wanted.registry.resolve())
-        return normal
+    while True:
+        # Read anew: an import may take a minute, in which somebody, or another import, changed it.
+        text = _read(wanted.registry)
+        with _written_beside(wanted.registry, entry.insert(text, wanted.name, fields)) as file:
+            normal = _load(file, wanted)
+            shutil.copymode(wanted.registry, file)
+            if _read(wanted.registry) == text:
+                file.replace(wanted.registry.resolve())
+                return normal
 
 
 def _load(file: Path, wanted: Wanted) -> dict[str, Any]:

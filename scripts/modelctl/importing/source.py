@@ -16,7 +16,6 @@ _RUNTIMES = {
     ".onnx": ("onnx",),
     ".keras": ("tensorflow", "litert"),
     ".h5": ("tensorflow", "litert"),
-    ".hdf5": ("tensorflow", "litert"),
     _SAVED_MODEL: ("tensorflow", "litert"),
 }
 _EXPECTED = "a SavedModel (its folder), or a .keras, .h5, .tflite or .onnx file"
@@ -72,12 +71,17 @@ class Source:
                 hidden = shutil.ignore_patterns(".*")  # Terraform leaves them out, too
                 shutil.copytree(self.path, folder, ignore=hidden, copy_function=shutil.copyfile, dirs_exist_ok=True)
             else:
-                kind = ".h5" if self.kind == ".hdf5" else self.kind
-                shutil.copyfile(self.path, folder / f"model{kind}")
+                shutil.copyfile(self.path, folder / f"model{self.kind}")
             if self.labels:
-                shutil.copyfile(self.labels, folder / labels)
+                place(self.labels, folder / labels)
         except OSError as problem:  # shutil.Error is one as well
             raise UserError(f"{self.path} cannot be copied: {problem}") from problem
+
+
+def place(file: Path, copy: Path) -> None:
+    """Copy a file to where there may be no folder yet."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, copy)
 
 
 def read(path: Path, labels: Path | None, labels_name: str = LABELS) -> Source:
