@@ -7,6 +7,7 @@ from typing import Any
 
 from modelctl import console, packages, paths
 from modelctl.commands.arguments import Commands, command, print_json
+from modelctl.errors import UserError
 from modelctl.importing import importer
 from modelctl.importing.entry import Layout, render
 
@@ -59,7 +60,10 @@ def run(called: argparse.Namespace) -> int:
         samples=called.samples,
         registry=called.registry,
     )
-    done = importer.run(wanted)
+    try:
+        done = importer.run(wanted)
+    except OSError as problem:
+        raise UserError(f"{problem}: mend that, then run the command again") from problem
     if called.json:
         print_json(done)
         return 0

@@ -22,9 +22,11 @@ from inference.tensors import Instances
 from modelctl.errors import UserError
 from modelctl.importing import inputs, proof
 
-#: Rows of samples that are compared at most, and warm calls that are timed.
+#: Rows of samples that are compared at most.
 _MOST_ROWS = 200
+#: Warm calls that are timed, as long as they take no longer.
 _WARM_CALLS = 30
+_WARM_MS = 2000
 #: Of an error.
 _MOST_CHARACTERS = 600
 
@@ -38,6 +40,8 @@ _WAYS_OUT = {
     r"(?:Could not locate (?:class|function)|Unknown layer:) '(?:Custom>)?(\w+)'": "it needs the code of {0}, which is "
     f"not in the file. {_EXPORT}",
     r"No model config found": "it holds weights alone: save the whole model (`model.save(file)`) and import that",
+    r"External data path does not exist: \".*?([^/\"]+)\"": "its weights lie in another file, {0}: "
+    "give the folder of both",
     _LACKING: "LiteRT cannot do the op {0}: import the Keras model or SavedModel that it was made from with "
     "`--runtime tensorflow`, which runs every op",
 }
@@ -68,9 +72,9 @@ def prepare(request: Request) -> dict[str, Any]:
     """Find inputs that the model answers differently, and keep them with its answers.
 
     Request: `environment` of the function; `samples`, files to take the inputs from, else they are made up;
-    `choose_input`, whether the signature decides how inputs are decoded; `labels`, the file that they come from;
+    `choose_input`, whether the signature decides how inputs are decoded; `labels`, the file of the labels, or null;
     `inputs` and `answers`, the files to write.
-    Answer: `input` of the registry entry or null, and how many inputs there are.
+    Answer: `input` of the registry entry, or null; whether it makes pixels into floats; how many `inputs` there are.
     """
     chosen = None
     config = configuration.read(request["environment"])
@@ -87,14 +91,12 @@ def prepare(request: Request) -> dict[str, Any]:
         config = configuration.read({**request["environment"], "MODELYARD_MODEL": json.dumps(model)})
     samples = [Path(sample) for sample in request["samples"]]
     instances, origins = _decoded(samples, config, predictor) if samples else (inputs.made_up(specs), [])
-    answered = _answer_samples(predictor, instances, origins) if samples else _answer_made_up(predictor, instances)
-    kept = [tensors for tensors, _ in answered]
-    answers = [answer for _, answer in answered]
+    pairs = _answer_samples(predictor, instances, origins) if samples else _answer_made_up(predictor, instances)
+    answers = [outputs for _, outputs in pairs]
     proof.check_answers(answers, origins or ["a made-up input"] * len(answers))
-    inputs.save(Path(request["inputs"]), kept)
+    inputs.save(Path(request["inputs"]), [tensors for tensors, _ in pairs])
     inputs.save(Path(request["answers"]), answers)
-    floats = bool(specs) and specs[0].dtype.kind == "f"
-    return {"input": chosen, "inputs": len(kept), "float_pixels": bool(chosen) and floats}
+    return {"input": chosen, "float_pixels": bool(chosen) and specs[0].dtype.kind == "f", "inputs": len(pairs)}
 
 
 def answer(request: Request) -> dict[str, Any]:
@@ -113,8 +115,8 @@ def answer(request: Request) -> dict[str, Any]:
     cold_ms = (time.time() - request["started"]) * 1000
     if request["answers"]:
         inputs.save(Path(request["answers"]), [predictor.outputs(Instances(named, 1)) for named in tensors])
-    warm = []
-    for _ in range(_WARM_CALLS):
+    warm: list[float] = []
+    while len(warm) < _WARM_CALLS and sum(warm) < _WARM_MS:
         before = time.perf_counter()
         predictor.outputs(Instances(tensors[0], 1))
         warm.append((time.perf_counter() - before) * 1000)
@@ -177,20 +179,20 @@ def _decoded(
 def _answer_samples(
     predictor: Predictor, instances: Sequence[Instances], origins: Sequence[str]
 ) -> list[tuple[inputs.Tensors, inputs.Tensors]]:
-    answered = []
+    pairs = []
     for found, origin in zip(instances, origins, strict=True):
         try:
-            answered.append((found.tensors, predictor.outputs(found)))
+            pairs.append((found.tensors, predictor.outputs(found)))
         except PredictionError as problem:
             raise UserError(f"the model refuses the sample {origin}: {problem}") from problem
-    return answered
+    return pairs
 
 
 def _answer_made_up(
     predictor: Predictor, instances: Sequence[Instances]
 ) -> list[tuple[inputs.Tensors, inputs.Tensors]]:
     """The made-up inputs that the model has an answer to: it may refuse some, as a number beyond its vocabulary."""
-    answered = []
+    pairs = []
     refusal: PredictionError | None = None
     for found in instances:
         try:
@@ -201,11 +203,11 @@ def _answer_made_up(
             refusal = problem
             continue
         if all(proof.is_finite(array) for array in outputs.values()):
-            answered.append((found.tensors, outputs))
-    if not answered:
+            pairs.append((found.tensors, outputs))
+    if not pairs:
         why = str(refusal) if refusal else "its answers were NaN or infinite"
         raise UserError(f"the model has no answer to made-up inputs, give real ones with --samples: {why}")
-    return answered
+    return pairs
 
 
 _DOES: dict[str, Callable[[Request], dict[str, Any]]] = {

@@ -22,6 +22,7 @@ from modelctl.importing.source import LABELS
 #: Cold starts of each of both models; the medians are compared.
 RUNS = 3
 
+#: The default of the registry's schema.
 DEFAULT_SIGNATURE = "serving_default"
 
 #: What the custom code of an entry is called among the files of its model; it lies elsewhere beside the registry.

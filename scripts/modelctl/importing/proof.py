@@ -115,7 +115,9 @@ def _compare_output(name: str, pairs: Sequence[tuple[Array, Array]], quantize: s
         ways = f"give real inputs with --samples, or quantize less than {quantize}"
     scores = pairs[0][0].dtype.kind == "f"
     error, largest, spread = _measures(pairs) if scores else (0.0, 0.0, 0.0)
-    allowed = min(tolerance.error * max(1.0, largest), tolerance.spread * spread) if spread else tolerance.error
+    allowed = tolerance.error * max(1.0, largest)
+    if spread:
+        allowed = min(allowed, tolerance.spread * spread)
     if not error <= allowed:
         raise UserError(
             f"the converted model does not answer as the original: {name} differs by up to {error:.3g}, and "

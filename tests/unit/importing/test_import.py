@@ -419,6 +419,39 @@ def test_a_pickle_is_not_even_opened(tmp_path: Path, import_model: Import, monke
     assert [path for path in opened if path.endswith("model.pkl")] == []
 
 
+def test_a_model_of_several_files_is_given_as_their_folder(artifacts: Artifacts, import_model: Import) -> None:
+    with pytest.raises(UserError, match=r"its weights lie in another file, model\.onnx\.data: give the folder of both"):
+        import_model(artifacts.root / "scans.onnx" / "model.onnx")
+    assert import_model(artifacts.root / "scans.onnx")["files"] == ["model.onnx", "model.onnx.data"]
+
+
+def test_what_somebody_writes_into_the_registry_meanwhile_is_kept(
+    artifacts: Artifacts, registry: Path, import_model: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = registries.load
+    edits = iter(["# Written while the model was loaded.\n", "# And once more.\n"])
+
+    def edit_and_load(file: Path) -> Any:
+        with registry.open("a") as stream:
+            stream.write(next(edits, ""))
+        return load(file)
+
+    monkeypatch.setattr(registries, "load", edit_and_load)
+    import_model(artifacts.root / "scans.tflite")
+    text = registry.read_text()
+    assert text.endswith("# The end.\n# Written while the model was loaded.\n# And once more.\n")
+    assert text.count("faces:") == 1
+
+
+def test_int8_says_what_it_has_learned_from(artifacts: Artifacts, tmp_path: Path, import_model: Import) -> None:
+    np.save(tmp_path / "scans.npy", SCANS)
+    asked = {"runtime": "litert", "quantize": "int8", "samples": [tmp_path / "scans.npy"]}
+    first = import_model(artifacts.root / "scans.keras", **asked)
+    assert any("import it again: int8 has learned from pixels of 0 to 255" in step for step in first["next"])
+    again = import_model(artifacts.root / "scans.keras", **asked)
+    assert len(again["next"]) == 1, "the entry says how pixels are scaled"
+
+
 def test_code_inside_of_a_keras_file_is_not_run(tmp_path: Path, import_model: Import) -> None:
     @tf.keras.utils.register_keras_serializable("of_this_test")
     class Double(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -459,9 +492,15 @@ def test_a_registry_that_is_none_is_refused_before_any_model_is_loaded(
 
 
 def test_the_command_converts_in_processes_of_its_own(
-    artifacts: Artifacts, registry: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    artifacts: Artifacts,
+    registry: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(importer, "RUNS", 1)
+    (tmp_path / "numpy.py").write_text("raise SystemExit('not the library')\n")
+    monkeypatch.chdir(tmp_path)
     model = str(artifacts.root / "scans.keras" / "model.keras")
     arguments = ["import", model, "--name", "faces", "--runtime", "litert", "--registry", str(registry), "--json"]
 
