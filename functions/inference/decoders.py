@@ -399,11 +399,14 @@ def _image(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     pixel = max(_pixel_bytes(image.mode), _pixel_bytes(mode)) + _decoding_bytes(image)
     tensors.check_size(image.width * image.height * pixel)
     tensors.check_size(height * width * len(mode) * max(scaled.itemsize, spec.dtype.itemsize))
-    array = _normalized(_pixels(image, mode, size), config)
+    pixels = _pixels(image, mode, size)
+    # Its pixels by hand, since it is part of a cycle, and its decoder: the tensor may take as much memory again.
+    image.close()
+    del image
     if spec.instance is None or len(spec.instance) == 3:
-        array = array.reshape(*array.shape[:2], len(mode))
-        array = np.ascontiguousarray(array.transpose(2, 0, 1)) if config.layout == "NCHW" else array
-    return tensors.stack({spec.name: array}, specs, config.limits)
+        pixels = pixels.reshape(*pixels.shape[:2], len(mode))
+        pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1)) if config.layout == "NCHW" else pixels
+    return tensors.stack({spec.name: _normalized(pixels, config)}, specs, config.limits)
 
 
 def _dimensions(spec: TensorSpec, config: InputConfig) -> tuple[int | None, int | None, int | None]:
@@ -455,10 +458,11 @@ def _normalized(pixels: Array, config: InputConfig) -> Array:
     if config.scale is None and not config.mean and not config.std:
         return pixels
     values = np.multiply(pixels, np.float32(1 if config.scale is None else config.scale), dtype=np.float32)
+    channels = (-1, 1, 1) if config.layout == "NCHW" else -1
     if config.mean:
-        values -= np.array(config.mean, np.float32)
+        values -= np.array(config.mean, np.float32).reshape(channels)
     if config.std:
-        values /= np.array(config.std, np.float32)
+        values /= np.array(config.std, np.float32).reshape(channels)
     return values
 
 

@@ -3,6 +3,7 @@
 Needs nothing but what the function has, so that the coverage-guided fuzzer of `make soak` runs it, too.
 """
 
+import ctypes
 import os
 import pickle
 import resource
@@ -26,11 +27,11 @@ LONGEST_MESSAGE = 650
 #: The memory size of the function that the objects are decoded for.
 MEMORY_MB = 256
 
-#: Decoding takes seconds where an object is as large as may be; it is ended where it takes longer than a function may.
-TIMEOUT_S = 60
-
 #: How much of it decoding may take, beside the object itself: the rest is the runtime's, the client's and the model's.
 DECODING_MB = 128
+
+#: Decoding takes seconds where an object is as large as may be; it is ended where it takes longer than a function may.
+TIMEOUT_S = 60
 
 MODELS: dict[str, Specs] = {
     "row": (TensorSpec("x", (None, 3), np.dtype(np.float32)),),
@@ -40,6 +41,7 @@ MODELS: dict[str, Specs] = {
     "flags": (TensorSpec("flag", (None, 2), np.dtype(np.bool_)),),
     "scan": (TensorSpec("scan", (None, 8, 8, 1), np.dtype(np.uint8)),),
     "photo": (TensorSpec("photo", (None, None, None, 3), np.dtype(np.float32)),),
+    "channels first": (TensorSpec("photo", (None, 3, None, None), np.dtype(np.float32)),),
     "vector": (TensorSpec("v", (3,), np.dtype(np.float16)),),
     "anything": (TensorSpec("x", None, np.dtype(np.float32)),),
 }
@@ -193,14 +195,16 @@ def _serve() -> None:
 
 def _forget_peak_mb() -> float:
     """Begin to measure the most memory anew; gives what is taken now."""
-    if Path("/proc/self/clear_refs").exists():
+    if sys.platform == "linux":
+        # What was freed goes back to the system, or taking it again would not be seen.
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
     return _memory_mb("VmRSS")
 
 
 def _memory_mb(field: str) -> float:
     """One of the process's own numbers; 0 where the system does not tell."""
-    if not Path("/proc/self/status").exists():
+    if sys.platform != "linux":
         return 0
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(lines[field].split()[0]) / 1024

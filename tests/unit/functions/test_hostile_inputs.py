@@ -383,6 +383,14 @@ def test_the_largest_picture_that_is_taken_fits_the_memory(name: str) -> None:
     assert outcomes[-1] == "TooLargeError"
 
 
+@pytest.mark.parametrize("name", ["png RGBA", "jpeg", "progressive RGB", "webp"])
+@pytest.mark.parametrize(("model", "layout"), [("photo", "NHWC"), ("channels first", "NCHW")])
+def test_the_largest_picture_that_keeps_its_size_fits_the_memory(name: str, model: str, layout: str) -> None:
+    fields = {"layout": layout, "scale": 0.5, "mean": (1.0, 2.0, 3.0), "std": (4.0, 5.0, 6.0)}
+    outcomes = [decoded("a.png", LARGE[name](side), model, "image", **fields) for side in (2_360, 2_370)]
+    assert outcomes == ["instances", "TooLargeError"]
+
+
 # Direct calls
 
 

@@ -91,6 +91,9 @@ VALID: dict[str, tuple[str, tuple[bytes, ...]]] = {
     "a.npy": ("json", NPY),
     "a.npz": ("json", NPZ),
     "a.png": ("image", (*PNG, *JPEG, *WEBP)),
+    "a.array": ("npy", (NPY[0], NPZ[0])),
+    "a.txt": ("text", (b"one\r\ntwo\n", b"\xef\xbb\xbf" + "\u00fc \U0001f600".encode())),
+    "a.bin": ("raw", (bytes(range(64)), b"RIFF")),
     "a.json.gz": ("json", tuple(gzip.compress(body) for body in JSON)),
     "a.npy.gz": ("json", (gzip.compress(NPY[0][:60]) + gzip.compress(NPY[0][60:]),)),
 }
