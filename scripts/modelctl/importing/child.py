@@ -32,13 +32,10 @@ _MOST_CHARACTERS = 600
 
 #: How LiteRT names an op of a file for which it has no kernel.
 _LACKING = r"custom op: (?:Flex)?(\w+)"
-_EXPORT = "Export the model where that code is (`model.export(folder)`) and import that SavedModel"
 #: The way out of what libraries say of a file.
 _WAYS_OUT = {
-    r"safe_mode": "it has a Lambda layer: that is Python code inside of the file, which is never run here. "
-    f"{_EXPORT}, or put keras.ops in the place of the layer",
     r"(?:Could not locate (?:class|function)|Unknown layer:) '(?:Custom>)?(\w+)'": "it needs the code of {0}, which is "
-    f"not in the file. {_EXPORT}",
+    "not in the file: import its SavedModel instead (model.export, where that code is)",
     r"No model config found": "it holds weights alone: save the whole model (`model.save(file)`) and import that",
     r"External data path does not exist: \".*?([^/\"]+)\"": "its weights lie in another file, {0}: "
     "give the folder of both",
