@@ -93,9 +93,10 @@ def for_aws(tmp_path_factory: pytest.TempPathFactory) -> tuple[Yard, packages.Ma
 
 
 def copy(yard: Yard, folder: Path) -> Yard:
-    """Link what was built into a yard that a test may change."""
+    """Link what was built into a yard that a test may change; the manifest, which it may write to, is its own."""
     new = Yard(folder)
-    shutil.copytree(yard.packages, new.packages, copy_function=os.link)
+    shutil.copytree(yard.packages, new.packages, copy_function=os.link, ignore=shutil.ignore_patterns("manifest.json"))
+    shutil.copy(yard.packages / "manifest.json", new.packages)
     return new
 
 
