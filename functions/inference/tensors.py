@@ -42,8 +42,8 @@ _TYPES = {
     float: "a number",
 }
 
-#: Dimensions that an array of numpy may have.
-_MAX_DEPTH = 64
+#: Dimensions of an array whose elements numpy goes through one by one; it can have 64.
+_MAX_DEPTH = 32
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def test_what_is_wrong_with_a_request_comes_back_as_an_error(event: Any, call: C
         ('{"instances": [[NaN, 0, 0]]}', "NaN, infinity or a number beyond the range"),
         ('{"inputs": [[0, -Infinity, 0]]}', "NaN, infinity or a number beyond the range"),
         ('{"instances": [[' + "9" * 4000 + ", 0, 0]]}", "expected numbers (float32), found one beyond its range"),
-        ('{"instances": ' + "[" * 500 + "]" * 500 + "}", "lists nested more than 64 deep"),
+        ('{"instances": ' + "[" * 500 + "]" * 500 + "}", "lists nested more than 32 deep"),
         ('{"instances": [["\\ud800", 0, 0]]}', "expected numbers (float32), found a string"),
     ],
 )
@@ -120,7 +120,7 @@ def test_what_a_reader_of_json_lets_pass_is_an_error_of_ours(body: str, message:
 def test_a_deep_list_of_strings_is_an_error_of_ours(call: Callable[..., Any]) -> None:
     body = '{"instances": ' + "[" * 900 + '"a"' + "]" * 900 + "}"
     answer = call(json.loads(body), "signatures.saved_model", signature="shout")
-    assert answer == {"error": "instances[0]: lists nested more than 64 deep"}
+    assert answer == {"error": "instances[0]: lists nested more than 32 deep"}
 
 
 def test_an_answer_beyond_what_lambda_returns_is_an_error_of_ours(

@@ -130,8 +130,8 @@ def test_an_uploaded_document_may_be_bare(document: Any, count: int) -> None:
         ({"instances": [[True, 2, 3]]}, DecodeError, "found true or false"),
         ({"instances": [[None, 2, 3]]}, DecodeError, "found null"),
         ({"instances": [[{}, 2, 3]]}, DecodeError, "found an object"),
-        ({"instances": nested(900)}, ShapeError, "lists nested more than 64 deep"),
-        ({"inputs": nested(900)}, ShapeError, "lists nested more than 64 deep"),
+        ({"instances": nested(900)}, ShapeError, "lists nested more than 32 deep"),
+        ({"inputs": nested(900)}, ShapeError, "lists nested more than 32 deep"),
     ],
 )
 def test_what_does_not_fit_the_signature_is_refused_with_its_place(
