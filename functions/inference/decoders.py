@@ -146,7 +146,8 @@ def _csv(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     A model with several inputs has a column for each. One with one input takes the columns as they stand, or in the
     order of its registry entry where that names them: then a header may have them in any order, and others beside them.
     """
-    _check_batch(specs, "rows of CSV")
+    if not takes_batches(specs):
+        raise UnsupportedInputError('rows of CSV fit a signature with a batch; send this one {"inputs": ...} as JSON')
     reader = (row for row in csv.reader(io.StringIO(_parsed_text(body), newline=""), strict=True) if row)
     first = next(reader)
     header = _header(first, config, specs)
@@ -176,11 +177,6 @@ def _csv(body: bytes, config: InputConfig, specs: Specs) -> Instances:
             for column, spec in enumerate(specs)
         }
     return tensors.stack(cells, specs, config.limits)
-
-
-def _check_batch(specs: Specs, what: str) -> None:
-    if not takes_batches(specs):
-        raise UnsupportedInputError(f'{what} fits a signature with a batch; send this one {{"inputs": ...}} as JSON')
 
 
 def _header(first: list[str], config: InputConfig, specs: Specs) -> list[str] | None:
@@ -371,7 +367,7 @@ def _single(value: bytes, config: InputConfig, specs: Specs, what: str) -> Insta
     if len(specs) > 1 or specs[0].dtype.kind != "O":
         kinds = "strings" if what == "text" else "strings or uint8"
         found = ", ".join(f"{spec.name} ({spec.dtype.name})" for spec in specs)
-        raise UnsupportedInputError(f"{what} fits a model with one input of {kinds}; this one has {found}")
+        raise ModelError(f"input.format {what} fits a model with one input of {kinds}; this one has {found}")
     tensors.check_size(len(value))
     array = tensors.filled(np.array([value], dtype=object), specs[0])
     return tensors.stack({specs[0].name: array}, specs, config.limits)
@@ -382,12 +378,16 @@ def _image(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 
     With the layout NCHW it is (channels, height, width).
     """
-    _check_batch(specs, "an image")
-    if len(specs) > 1:
-        raise DecodeError("an image fits a model with one input")
     spec = specs[0]
+    if len(specs) > 1 or not takes_batches(specs):
+        raise ModelError("input.format image fits a signature with one input and a batch")
     height, width, channels = _dimensions(spec, config)
     mode = config.mode or {1: "L", 4: "RGBA"}.get(channels or 3, "RGB")
+    takes = f"but the model's input {spec.name} takes"
+    if channels not in (None, len(mode)):
+        raise ModelError(f"input.mode is {mode}, {takes} {channels} channels")
+    if config.size and (height not in (None, config.size[0]) or width not in (None, config.size[1])):
+        raise ModelError(f"input.size is {list(config.size)}, {takes} {[height, width]}")
     for name, numbers in (("mean", config.mean), ("std", config.std)):
         if len(numbers) not in (0, len(mode)):
             raise ModelError(f"input.{name} has {len(numbers)} numbers, but a pixel has {len(mode)} channels ({mode})")
@@ -413,8 +413,9 @@ def _dimensions(spec: TensorSpec, config: InputConfig) -> tuple[int | None, int 
     """Height, width and channels that a signature asks for; None: any."""
     instance = (None, None, None) if spec.instance is None else spec.instance
     if len(instance) not in (2, 3):
-        raise ShapeError(
-            f"an image fits an input of height, width and channels; this one has {len(instance)} dimensions"
+        raise ModelError(
+            "input.format image fits an input of height, width and channels; the model's input "
+            f"{spec.name} has {len(instance)} dimensions"
         )
     if len(instance) == 2:
         return instance[0], instance[1], 1

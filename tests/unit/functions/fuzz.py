@@ -21,14 +21,15 @@ with atheris.instrument_imports():
     for plugin in ("PngImagePlugin", "JpegImagePlugin", "WebPImagePlugin", "ImageOps"):
         importlib.import_module(f"PIL.{plugin}")
 
-KEYS, MODELS = sorted(VALID), sorted(hostile.MODELS)
+KEYS = sorted(VALID)
 
 
 def decode(data: bytes) -> None:
     """Decode an object."""
     if len(data) > 2:
         key = KEYS[data[0] % len(KEYS)]
-        hostile.decode(key, data[2:], MODELS[data[1] % len(MODELS)], VALID[key][0])
+        models = hostile.models(VALID[key][0])
+        hostile.decode(key, data[2:], models[data[1] % len(models)], VALID[key][0])
 
 
 def announce(data: bytes) -> None:
@@ -42,9 +43,9 @@ def seeds(target: str) -> list[bytes]:
         return [event.encode() for event in EVENTS]
     return [
         bytes([KEYS.index(key), model]) + body
-        for key, (_, bodies) in VALID.items()
+        for key, (input_format, bodies) in VALID.items()
         for body in bodies
-        for model in range(len(MODELS))
+        for model in range(len(hostile.models(input_format)))
     ]
 
 

@@ -46,6 +46,14 @@ MODELS: dict[str, Specs] = {
     "anything": (TensorSpec("x", None, np.dtype(np.float32)),),
 }
 
+#: Which of them can have the formats that ask something of the signature; the others' entries would be at fault.
+_FITTING = {"image": ("scan", "photo", "channels first", "anything"), "text": ("texts",), "raw": ("texts", "scan")}
+
+
+def models(input_format: str) -> list[str]:
+    """The models whose registry entry may name this format."""
+    return sorted(_FITTING.get(input_format, MODELS))
+
 
 def decode(key: str, body: bytes, model: str, input_format: str = "json", **fields: Any) -> str:
     """Decode an object; "instances", or the name of the error that its result would have.

@@ -117,10 +117,9 @@ def test_a_line_of_json_lines_ends_at_its_newline_only() -> None:
     assert instances.tensors["text"].tolist() == ["one\u2028line".encode(), b"another"]
 
 
-@pytest.mark.parametrize(("key", "body"), [("a.csv", b"1,2,3\n"), ("a.png", b"\x89PNG")])
-def test_a_signature_without_a_batch_takes_neither_rows_nor_images(key: str, body: bytes) -> None:
+def test_a_signature_without_a_batch_takes_no_rows() -> None:
     with pytest.raises(UnsupportedInputError, match='"inputs"'):
-        decode(key, body, (TensorSpec("x", (3,), np.dtype(np.float32)),), "image")
+        decode("a.csv", b"1,2,3\n", (TensorSpec("x", (3,), np.dtype(np.float32)),))
 
 
 @pytest.mark.parametrize("header", ["", "alcohol,malic acid,ash\n", "\ufeffalcohol,malic acid,ash\r\n"])
@@ -313,11 +312,11 @@ def test_raw_bytes_fill_an_instance_of_uint8(shape: tuple[int | None, ...], expe
         (
             ROW,
             "text",
-            UnsupportedInputError,
+            ModelError,
             r"text fits a model with one input of strings; this one has x \(float32\)",
         ),
-        (ROW, "raw", UnsupportedInputError, r"one input of strings or uint8; this one has x \(float32\)"),
-        (TWO, "raw", UnsupportedInputError, r"this one has a \(float32\), b \(int32\)"),
+        (ROW, "raw", ModelError, r"one input of strings or uint8; this one has x \(float32\)"),
+        (TWO, "raw", ModelError, r"this one has a \(float32\), b \(int32\)"),
         ((TensorSpec("x", (None, 2), np.dtype(object)),), "text", ShapeError, r"1 elements do not fill x, .* \[2\]"),
         ((TensorSpec("x", (None, 3), np.dtype(np.uint8)),), "raw", ShapeError, r"4 elements do not fill x, .* \[3\]"),
         ((TensorSpec("x", (None, None, None), np.dtype(np.uint8)),), "raw", ShapeError, r"\[any, any\]"),
@@ -421,6 +420,24 @@ def test_a_registry_entry_that_does_not_fit_the_signature_is_not_the_inputs_faul
         decode("a.png", picture(), first, "image")
     with pytest.raises(ModelError, match=r"input\.mean has 3 numbers, but a pixel has 1 channels \(L\)"):
         decode("a.png", picture(), SCAN, "image", mean=(1.0, 2.0, 3.0))
+
+
+@pytest.mark.parametrize(
+    ("specs", "fields", "message"),
+    [
+        (SCAN, {"mode": "RGB"}, r"input\.mode is RGB, but the model's input scan takes 1 channels"),
+        (FLAT, {"mode": "RGB"}, r"input\.mode is RGB, but the model's input x takes 1 channels"),
+        (SCAN, {"size": (8, 9)}, r"input\.size is \[8, 9\], but the model's input scan takes \[8, 8\]"),
+        (ROW, {}, "the model's input x has 1 dimensions"),
+        (TWO, {}, "one input and a batch"),
+        ((TensorSpec("scan", (8, 8, 1), np.dtype(np.float32)),), {}, "one input and a batch"),
+    ],
+)
+def test_neither_is_a_format_image_that_the_signature_cannot_take(
+    specs: Any, fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        decode("a.png", picture(), specs, "image", **fields)
 
 
 def test_an_image_gets_the_size_and_mode_of_the_registry() -> None:
