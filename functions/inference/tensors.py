@@ -265,8 +265,13 @@ def _array(value: Any, spec: TensorSpec, where: str) -> Array:
         # Before numpy sees them: it would make an array of texts that are all as long as the longest of them.
         (wrong, *_) = kinds - _ACCEPTED_TYPES.get(spec.dtype.kind, set())
         raise DecodeError(f"{where}: expected {_kind(spec)}, found {_TYPES[wrong]}")
+    elif spec.dtype.kind in "iu" and float in kinds:
+        value = _each(value, _whole)
+        kinds = _types(value, where)
+    # By itself numpy makes floats, which have 53 bits, of integers of which one has 64.
+    dtype = np.uint64 if spec.dtype == np.uint64 and kinds == {int} else object if spec.dtype.kind == "O" else None
     try:
-        array = np.array(value, dtype=object) if spec.dtype.kind == "O" else np.array(value)
+        array = np.array(value, dtype)
         if array.dtype.kind == "O" and spec.dtype.kind == "f":
             # An integer of more than 64 bits, which a float may stand for.
             array = array.astype(np.float64)
@@ -295,6 +300,11 @@ def _types(value: Any, where: str) -> set[type]:
     if list in types:
         raise ShapeError(f"{where}: the lists in it differ in length or depth")
     return types
+
+
+def _whole(number: float) -> float:
+    """An integer in place of a float that is one: among floats, other integers would be rounded to 53 bits."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def _each(value: Any, make: Callable[[Any], Any]) -> Any:

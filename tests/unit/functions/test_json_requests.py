@@ -142,6 +142,26 @@ def test_what_does_not_fit_the_signature_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        (np.int64, [2**53 + 1, 1.0]),
+        (np.int64, [-(2**63), 2**63 - 1]),
+        (np.uint64, [2**64 - 1, 1]),
+        (np.uint64, [2**63 + 1, 1.0]),
+    ],
+)
+def test_integers_of_64_bits_keep_all_of_them(dtype: Any, values: list[float]) -> None:
+    specs = (spec("n", (None, 2), dtype),)
+    assert tensors.from_request({"instances": [values]}, specs, Limits()).tensors["n"].tolist() == [values]
+
+
+@pytest.mark.parametrize("number", [-1, 2**64])
+def test_an_integer_beyond_those_of_64_bits_is_refused(number: int) -> None:
+    with pytest.raises(DecodeError, match=r"expected integers \(uint64\), found one beyond its range"):
+        tensors.from_request({"inputs": [number, 1]}, (spec("n", (2,), np.uint64),), Limits())
+
+
+@pytest.mark.parametrize(
     ("value", "message"),
     [(1.5, "expected integers"), (2**31, "beyond the range of int32"), (2**70, "expected integers"), ("1", "integers")],
 )
