@@ -105,6 +105,8 @@ def _quantize(tensor: Array, details: Details) -> Array:
     if quantization is None:
         return tensor
     scale, zero_point = quantization
+    if np.isnan(tensor).any():
+        raise PredictionError(f"{details['name']} is quantized, and has no number for NaN")
     limits = np.iinfo(details["dtype"])
     stored = np.clip(np.rint(tensor / scale) + zero_point, limits.min, limits.max)
     quantized: Array = stored.astype(details["dtype"])

@@ -118,6 +118,13 @@ def test_a_quantized_model_takes_and_gives_real_numbers(
     np.testing.assert_allclose(next(iter(outputs.values())), expected, atol=tolerance)
 
 
+def test_a_quantized_model_has_no_answer_to_nan(make_predictor: Callable[..., Predictor]) -> None:
+    predictor = make_predictor("scans.int8.tflite")
+    (spec,) = predictor.inputs
+    with pytest.raises(PredictionError, match="no number for NaN"):
+        predictor.outputs(Instances({spec.name: np.full((1, 8, 8, 1), np.nan, np.float32)}, 1))
+
+
 @pytest.mark.parametrize("artifact", ["double.tflite", "double.onnx"])
 def test_a_model_with_a_fixed_batch_of_one_serves_many(artifact: str, make_predictor: Callable[..., Predictor]) -> None:
     predictor = make_predictor(artifact)
