@@ -25,8 +25,9 @@ def ask(what: str, do: str, **request: Any) -> dict[str, Any]:
     done = subprocess.run(
         # -P: a file of the user's folder must not take the place of a library that is named like it.
         [sys.executable, "-P", "-m", "modelctl.importing.child"],
-        # The code that serves lies beside modelctl and is not installed.
-        env={**os.environ, "PYTHONPATH": str(paths.FUNCTIONS)},
+        # The function's variables, since limits, libraries and hooks read them too. The code that serves lies beside
+        # modelctl and is not installed.
+        env={**os.environ, **request.get("environment", {}), "PYTHONPATH": str(paths.FUNCTIONS)},
         input=json.dumps({"do": do, **request}),
         capture_output=True,
         text=True,

@@ -265,12 +265,14 @@ class _Trial:
         return self._scratch / f"{name}.npz"
 
     def _environment(self, name: str) -> dict[str, str]:
-        """The function's environment, as Terraform's module `model` would set it."""
+        """The function's environment, as Terraform's module `model` and Lambda would set it."""
         model = {**self._served, **self._served["route"], "runtime": self._runtimes[name], "name": self._wanted.name}
         for field in ("input", "output", "limits"):
             model[field] = {key: value for key, value in self._served[field].items() if value is not None}
         model["digest"] = name  # which is what the folder of a model's weights is called
         return {
+            **self._served["env"],
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self._served["memory_mb"]),
             "MODELYARD_MODEL": json.dumps(model),
             "MODELYARD_WEIGHTS": str(self._scratch.absolute()),
             "MODELYARD_RESULTS": "",

@@ -127,12 +127,18 @@ def load(file: Path) -> list[Tensors]:
             while len(tensors) <= int(index):
                 tensors.append({})
             array = arrays[key]
-            tensors[int(index)][name] = array.astype(object) if array.dtype.kind == "S" else array
+            tensors[int(index)][name] = _strings(array) if array.dtype.kind == "S" else array
     return tensors
 
 
 def _plain(array: Array) -> Array:
+    """Strings in a type that needs no pickle: it cuts zeros off their ends, so each gets another end."""
     if array.dtype.kind != "O":
         return array
     flat = [element if isinstance(element, bytes) else str(element).encode() for element in array.flat]
-    return np.array(flat, "S").reshape(array.shape)
+    return np.array([element + b"." for element in flat], "S").reshape(array.shape)
+
+
+def _strings(array: Array) -> Array:
+    """The strings that `_plain` was given."""
+    return np.array([element[:-1] for element in array.flat], object).reshape(array.shape)

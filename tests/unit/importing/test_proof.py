@@ -137,12 +137,12 @@ def test_dimensions_of_any_length_get_one() -> None:
 
 def test_inputs_and_answers_are_kept_as_they_are(tmp_path: Any) -> None:
     kept: list[dict[str, Array]] = [
-        {"a/b:0": np.array([[b"text", b""]], object), "c": np.array([[1.5]], np.float16)},
+        {"a/b:0": np.array([[b"text\0", b""]], object), "c": np.array([[1.5]], np.float16)},
         {"a/b:0": np.array([["né", "x" * 300]], object), "c": np.array([[2.5]], np.float16)},
     ]
     inputs.save(tmp_path / "kept.npz", kept)
     first, second = inputs.load(tmp_path / "kept.npz")
-    assert first["a/b:0"].tolist() == [[b"text", b""]]
+    assert first["a/b:0"].tolist() == [[b"text\0", b""]]
     assert second["a/b:0"].tolist() == [["né".encode(), b"x" * 300]]
     assert second["c"].dtype == np.float16
     assert second["c"].tolist() == [[2.5]]
