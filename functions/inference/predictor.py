@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,10 +129,11 @@ class Predictor:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _calls(self, tensors: Mapping[str, Array], count: int) -> Iterator[tuple[dict[str, Array], int]]:
+    def _calls(self, tensors: dict[str, Array], count: int) -> Iterator[tuple[dict[str, Array], int]]:
         """The raw outputs of the model's calls for so many rows, and the number of rows of each call."""
         model = self.load()
-        step = model.rows_per_call
+        row = Instances(tensors, count).size // count
+        step = min(model.rows_per_call, max(1, model.bytes_per_call // max(1, row)))
         if count <= step:
             yield model(tensors), count
             return

@@ -57,6 +57,8 @@ class Model(Protocol):
     outputs: tuple[TensorSpec, ...]
     #: How many rows one call takes at most; above 1 where a larger call costs less per row.
     rows_per_call: int
+    #: How many bytes of inputs such a larger call takes: the signature may leave open how large a row is.
+    bytes_per_call: int
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """Run the signature on one array per input, by name; gives one array per output.

@@ -46,6 +46,7 @@ class OnnxModel:
         self._session = session
         self.inputs = inputs
         self.outputs = outputs
+        self.bytes_per_call = BYTES_PER_CALL
         specs = (*inputs, *outputs)
         tells = all(spec.instance_size is not None for spec in specs)
         self.rows_per_call = runtimes.rows_per_call(specs, ROWS_PER_CALL, BYTES_PER_CALL) if tells else 1

@@ -43,6 +43,7 @@ class TensorFlowModel:
         self._function = function
         self.inputs = inputs
         self.outputs = outputs
+        self.bytes_per_call = BYTES_PER_CALL
         self.rows_per_call = runtimes.rows_per_call((*inputs, *outputs), ROWS_PER_CALL, BYTES_PER_CALL)
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:

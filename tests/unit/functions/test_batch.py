@@ -438,7 +438,8 @@ def test_a_batch_is_one_call_of_the_model_where_that_costs_less(
 
     class CountedModel:
         def __init__(self, model: Model) -> None:
-            self.inputs, self.outputs, self.rows_per_call = model.inputs, model.outputs, model.rows_per_call
+            self.inputs, self.outputs = model.inputs, model.outputs
+            self.rows_per_call, self.bytes_per_call = model.rows_per_call, model.bytes_per_call
             self._model = model
 
         def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from inference import runtimes
+from inference.config import Config
 from inference.errors import ModelError, PredictionError
 from inference.predictor import Predictor
 from inference.tensors import Instances
@@ -294,6 +296,22 @@ def test_a_call_takes_fewer_of_larger_rows() -> None:
     assert rows((None, 5), (None, 20)) == 10
     assert rows((None, 1000)) == rows((None, 5), (1, 20)) == rows((3, 5)) == 1
     assert rows((None, None), None) == 64, "how large a row is, is not said"
+
+
+def test_rows_that_turn_out_large_are_run_in_parts(make_config: Callable[..., Config], tmp_path: Path) -> None:
+    """GIVEN a signature that leaves their length open WHEN they are long THEN a call takes no more bytes than else."""
+    import tensorflow as tf
+
+    def together(x: Any) -> dict[str, Any]:
+        """For each row, how many there are in its call."""
+        return {"rows": tf.repeat(tf.shape(x)[:1], tf.shape(x)[0])}
+
+    signature = tf.function(together, [tf.TensorSpec((None, None), tf.uint8, "x")])
+    tf.saved_model.save(tf.Module(), str(tmp_path), signatures=signature)
+    predictor = Predictor(replace(make_config("odds.saved_model"), artifact=tmp_path))
+    for length, rows in ((1, [5] * 5), (3 * 2**20, [2, 2, 2, 2, 1]), (9 * 2**20, [1] * 5)):
+        outputs = predictor.outputs(Instances({"x": np.zeros((5, length), np.uint8)}, 5))
+        assert outputs["rows"].tolist() == rows
 
 
 @pytest.mark.parametrize(("memory_mb", "threads"), [("128", 1), ("1769", 1), ("3008", 2), ("10240", 6)])
