@@ -16,7 +16,7 @@ from typing import Any
 
 from inference import config as configuration
 from inference import decoders
-from inference.errors import InputError, ModelError, PredictionError, ServiceError
+from inference.errors import InputError, ModelError, PredictionError, ServiceError, TooLargeError
 from inference.predictor import Predictor
 from inference.tensors import Instances
 from modelctl.errors import UserError
@@ -60,7 +60,8 @@ def answered(request: Request) -> dict[str, Any]:
     try:
         return _DOES[request.pop("do")](request)
     except ModelError as problem:
-        return {"error": _on_one_line(_explain(str(problem)))}
+        labels = request.get("labels") if str(problem).startswith("output.labels") else None
+        return {"error": _on_one_line(f"{labels}: {problem}" if labels else _explain(str(problem)))}
     except (InputError, ServiceError, UserError) as problem:
         return {"error": _on_one_line(str(problem))}
 
@@ -76,12 +77,7 @@ def prepare(request: Request) -> dict[str, Any]:
     chosen = None
     config = configuration.read(request["environment"])
     predictor = Predictor(config)
-    try:
-        specs = predictor.inputs
-    except ModelError as problem:
-        if request["labels"] and str(problem).startswith("output.labels"):
-            raise ModelError(f"{request['labels']}: {problem}") from problem
-        raise
+    specs = predictor.inputs
     if request["choose_input"] and (chosen := inputs.image_fields(specs)):
         model = json.loads(request["environment"]["MODELYARD_MODEL"])
         model["input"] |= chosen
@@ -90,7 +86,9 @@ def prepare(request: Request) -> dict[str, Any]:
     instances, origins = _decoded(samples, config, predictor) if samples else (inputs.made_up(specs), [])
     pairs = _answer_samples(predictor, instances, origins) if samples else _answer_made_up(predictor, instances)
     answers = [outputs for _, outputs in pairs]
-    proof.check_answers(answers, origins or ["a made-up input"] * len(answers))
+    origins = origins or ["a made-up input"] * len(answers)
+    proof.check_answers(answers, origins)
+    _predict(predictor, pairs[0][0], origins[0])
     inputs.save(Path(request["inputs"]), [tensors for tensors, _ in pairs])
     inputs.save(Path(request["answers"]), answers)
     return {"input": chosen, "float_pixels": bool(chosen) and specs[0].dtype.kind == "f", "inputs": len(pairs)}
@@ -205,6 +203,16 @@ def _answer_made_up(
         why = str(refusal) if refusal else "its answers were NaN or infinite"
         raise UserError(f"the model has no answer to made-up inputs, give real ones with --samples: {why}")
     return pairs
+
+
+def _predict(predictor: Predictor, tensors: inputs.Tensors, origin: str) -> None:
+    """See that an answer makes a prediction: what a signature leaves open of its outputs, only an answer tells."""
+    try:
+        predictor.predict(Instances(tensors, 1))
+    except TooLargeError:
+        pass  # in the memory of the entry, which may get more
+    except InputError as problem:
+        raise UserError(f"the model's answer to {origin} makes no prediction: {problem}") from problem
 
 
 _DOES: dict[str, Callable[[Request], dict[str, Any]]] = {

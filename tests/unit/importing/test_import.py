@@ -241,6 +241,24 @@ def test_labels_that_are_not_the_outputs_are_refused_and_named(
     assert files_below(registry.parent) == before
 
 
+def test_what_a_signature_leaves_open_of_its_outputs_is_checked_on_an_answer(
+    tmp_path: Path, registry: Path, import_model: Import
+) -> None:
+    open_shape = tf.TensorSpec((None, None), tf.float32, "x")
+    for name, answer in {"scores": lambda x: 2 * x, "sum": tf.reduce_sum}.items():
+        signature = tf.function(lambda x, answer=answer: {"y": answer(x)}, [open_shape])
+        tf.saved_model.save(tf.Module(), str(tmp_path / name), signatures=signature)
+    (tmp_path / "few.txt").write_text("cat\ndog\n")
+    before = files_below(registry.parent)
+    with pytest.raises(UserError, match=r"few\.txt: output\.labels names 2 labels, but the model gives 16 scores"):
+        import_model(tmp_path / "scores", labels=tmp_path / "few.txt")
+    with pytest.raises(
+        UserError, match=r"a made-up input makes no prediction: the output y .* no row for each of them"
+    ):
+        import_model(tmp_path / "sum")
+    assert files_below(registry.parent) == before
+
+
 def test_a_new_version_takes_the_place_of_the_old_one_and_the_entry_stays(
     artifacts: Artifacts, tmp_path: Path, registry: Path, import_model: Import
 ) -> None:
