@@ -77,7 +77,7 @@ def _call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     except InputError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         # The log shows the traceback of this ModelError, and not that of its cause.
         frames = traceback.walk_tb(error.__traceback__)
         lines = [line for frame, line in frames if frame.f_globals.get("__name__") == _MODULE]

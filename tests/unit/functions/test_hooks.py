@@ -236,6 +236,11 @@ def test_an_input_without_rows_or_with_too_many_is_refused(
 FAULTS = {
     "preprocess raises": ("preprocess", "return {}['scan']", "preprocess raised KeyError: 'scan' (line 5)"),
     "preprocess exits": ("preprocess", "exit(3)", "preprocess raised SystemExit: 3 (line 5)"),
+    "preprocess is interrupted": (
+        "preprocess",
+        "raise KeyboardInterrupt",
+        "preprocess raised KeyboardInterrupt:  (line 5)",
+    ),
     "a list": ("preprocess", "return [[0, 0, 0]]", "preprocess gave list; expected {'x': 'ndarray'}"),
     "nothing": ("preprocess", "return None", "preprocess gave NoneType; expected {"),
     "another name": (
