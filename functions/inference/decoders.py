@@ -206,6 +206,9 @@ def _cells(rows: list[list[str]], spec: TensorSpec) -> Array:
     """
     if spec.dtype.kind == "O":
         return np.array([[cell.encode() for cell in row] for row in rows], dtype=object)
+    # Python reads 2024_01 as a number.
+    if any("_" in cell for row in rows for cell in row):
+        raise _refused_cell(rows)
     try:
         if spec.dtype.kind in "iu":
             array = _integers([[_integer(cell) for cell in row] for row in rows], spec)
@@ -251,7 +254,7 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return True
+    return "_" not in cell
 
 
 def _row_shape(width: int, spec: TensorSpec) -> tuple[int, ...]:
@@ -311,6 +314,8 @@ def _check_zip_directory(body: bytes) -> None:
     https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (4.3.15 and 4.3.16)
     """
     end = body.rfind(b"PK\x05\x06")
+    if end < 0:
+        raise DecodeError("its zip has no end: the file is cut off")
     size = int.from_bytes(body[end + 12 : end + 16], "little")
     if size > _MAX_ZIP_DIRECTORY or b"PK\x06\x07" in body[max(0, end - 20) : end]:
         raise TooLargeError(f"its zip lists more files than fit into {_MAX_ZIP_DIRECTORY} bytes")

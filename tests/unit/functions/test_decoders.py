@@ -117,6 +117,11 @@ def test_a_line_of_json_lines_ends_at_its_newline_only() -> None:
     assert instances.tensors["text"].tolist() == ["one\u2028line".encode(), b"another"]
 
 
+@pytest.mark.parametrize("header", ["2024_01,2024_02,2024_03", "1_000,2_000,3_000"])
+def test_names_that_python_would_read_as_numbers_are_a_header(header: str) -> None:
+    assert decode("wine/a.csv", f"{header}\n1,2,3\n".encode(), ROW).tensors["x"].tolist() == [[1, 2, 3]]
+
+
 def test_a_signature_without_a_batch_takes_no_rows() -> None:
     with pytest.raises(UnsupportedInputError, match='"inputs"'):
         decode("a.csv", b"1,2,3\n", (TensorSpec("x", (3,), np.dtype(np.float32)),))
@@ -150,6 +155,7 @@ def test_a_csv_row_fills_an_instance_row_by_row() -> None:
         ("1,2,3\n4,x,6\n", DecodeError, "row 2, column 2: 'x' is not a number"),
         ("1,x,3\n", DecodeError, "row 1, column 2: 'x' is not a number"),
         ("1,,3\n", DecodeError, "row 1, column 2: '' is not a number"),
+        ("1,2024_01,3\n", DecodeError, "row 1, column 2: '2024_01' is not a number"),
         ("a,b,c\n", EmptyInputError, "no row beside the header"),
         (" \n", EmptyInputError, "white space"),
     ],
@@ -183,6 +189,7 @@ def test_integers_in_csv_are_exact(cell: str, dtype: Any, value: int) -> None:
         ("9" * 30, "beyond the range of int32"),
         ("nan", "row 1, column 1: 'nan' is not a finite number"),
         ("x", "row 1, column 1: 'x' is not a number"),
+        ("1_0", "row 1, column 1: '1_0' is not a number"),
     ],
 )
 def test_what_is_no_integer_in_csv_is_refused(cell: str, message: str) -> None:
@@ -615,6 +622,13 @@ def test_text_that_would_fill_the_memory_is_not_parsed(monkeypatch: pytest.Monke
     for key in ("a.json", "a.jsonl", "a.csv"):
         with pytest.raises(TooLargeError, match=r"16385 bytes; JSON and CSV may have 16384, a 64th of the memory"):
             decode(key, b"[" * 16_385, ROW)
+
+
+def test_an_npz_that_is_cut_off_is_said_to_be() -> None:
+    whole = npz(x=np.zeros((100, 3)))
+    for length in (4, len(whole) // 2, len(whole) - 23):
+        with pytest.raises(DecodeError, match="its zip has no end: the file is cut off"):
+            decode("a.npz", whole[:length], ROW)
 
 
 def test_a_zip_that_lists_a_million_files_is_refused_before_they_are_read() -> None:
