@@ -33,6 +33,9 @@ Decoder = Callable[[bytes, InputConfig, Specs], Instances]
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
+#: Booleans of CSV, in small letters.
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+
 #: Bytes that are decompressed at once.
 _PART_BYTES = 2**20
 
@@ -141,7 +144,7 @@ def _check_record(rows: Sequence[Any], limits: Limits) -> None:
 
 
 def _csv(body: bytes, config: InputConfig, specs: Specs) -> Instances:
-    """Rows of finite numbers, or of strings where the input takes strings, with or without a header.
+    """Rows of what the input takes (finite numbers, booleans, strings), with or without a header.
 
     A model with several inputs has a column for each. One with one input takes the columns as they stand, or in the
     order of its registry entry where that names them: then a header may have them in any order, and others beside them.
@@ -180,15 +183,20 @@ def _csv(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 
 
 def _header(first: list[str], config: InputConfig, specs: Specs) -> list[str] | None:
-    """The first row, if it names columns: the model's own, or anything but numbers where rows are numbers."""
+    """The first row, if it names columns: the model's own, or anything but numbers (booleans) where rows are those."""
     cells = [cell.strip() for cell in first]
     if len(specs) > 1:
         return cells if {spec.name for spec in specs} <= set(cells) else None
     # A row of numbers may hold a column's name by chance, where that is a number as well, but not all of them.
     known = set(config.columns)
     named = known and (known <= set(cells) or any(cell in known and not _is_number(cell) for cell in cells))
-    no_numbers = specs[0].dtype.kind in "fiu" and not any(_is_number(cell) for cell in cells)
-    return cells if named or no_numbers else None
+    return cells if named or not any(_is_value(cell, specs[0]) for cell in cells) else None
+
+
+def _is_value(cell: str, spec: TensorSpec) -> bool:
+    if spec.dtype.kind == "b":
+        return cell.lower() in _BOOLEANS
+    return spec.dtype.kind == "O" or _is_number(cell)
 
 
 def _column(header: list[str], name: str) -> int:
@@ -206,6 +214,8 @@ def _cells(rows: list[list[str]], spec: TensorSpec) -> Array:
     """
     if spec.dtype.kind == "O":
         return np.array([[cell.encode() for cell in row] for row in rows], dtype=object)
+    if spec.dtype.kind == "b":
+        return np.array([[_boolean(cell, index) for cell in row] for index, row in enumerate(rows)])
     # Python reads 2024_01 as a number.
     if any("_" in cell for row in rows for cell in row):
         raise _refused_cell(rows)
@@ -237,6 +247,13 @@ def _integer(cell: str) -> int | float:
     except ValueError:
         number = float(cell)
         return int(number) if number.is_integer() else number
+
+
+def _boolean(cell: str, row: int) -> bool:
+    value = _BOOLEANS.get(cell.strip().lower())
+    if value is None:
+        raise DecodeError(f"row {row + 1}: {cell[:40]!r} is not true or false (or 1 or 0)")
+    return value
 
 
 def _refused_cell(rows: list[list[str]]) -> DecodeError:

@@ -197,6 +197,15 @@ def test_what_is_no_integer_in_csv_is_refused(cell: str, message: str) -> None:
         decode("a.csv", f"{cell},5\n".encode(), (TensorSpec("n", (None, 2), np.dtype(np.int32)),))
 
 
+@pytest.mark.parametrize("header", ["", "open,full\n"])
+def test_booleans_in_csv_are_words_or_one_and_zero(header: str) -> None:
+    specs = (TensorSpec("flag", (None, 2), np.dtype(np.bool_)),)
+    flags = decode("a.csv", f"{header}true, False\n0,1\n".encode(), specs).tensors["flag"]
+    assert flags.tolist() == [[True, False], [False, True]]
+    with pytest.raises(DecodeError, match="row 2: 'yes' is not true or false"):
+        decode("a.csv", b"true,true\nyes,false\n", specs)
+
+
 @pytest.mark.parametrize("cell", ["nan", "NaN", "inf", "-Infinity", "1e400"])
 def test_csv_has_no_number_that_json_does_not_have(cell: str) -> None:
     with pytest.raises(DecodeError, match=f"row 2, column 2: '{cell}' is not a finite number"):
