@@ -87,7 +87,11 @@ def load(artifact: Path, signature: str) -> OnnxModel:
     try:
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ModelError(f"ONNX Runtime cannot load {path.name}: {error}") from error
+        # The op StringNormalizer asks for en_US.UTF-8 where its exporter names none.
+        way_out = "; for a text vectorizer skl2onnx takes options={TfidfVectorizer: {'locale': 'C'}}"
+        raise ModelError(
+            f"ONNX Runtime cannot load {path.name}: {str(error).strip()}{way_out if 'locale' in str(error) else ''}"
+        ) from error
     # Without dimensions it is a single value or has any shape, and ONNX Runtime does not tell which: exporters give
     # every input its shape, and leave out those of outputs that they do not know.
     inputs = tuple(_spec(node, path.name, undimensioned=()) for node in session.get_inputs())

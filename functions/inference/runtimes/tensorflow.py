@@ -4,6 +4,7 @@ A larger call costs TensorFlow less per row, so rows are run together.
 """
 
 import os
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,8 @@ def _load_keras(path: Path) -> TensorFlowModel:
 
     Inputs and outputs are named as `model.export` names them, so a file and its SavedModel answer alike.
     """
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ModelError(f"Keras cannot load {path.name}: it is no zip, so it is cut off or of another format")
     try:
         model = tf.keras.models.load_model(str(path), compile=False, safe_mode=True)
     except Exception as error:

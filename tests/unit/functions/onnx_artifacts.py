@@ -34,6 +34,9 @@ GRAPHS = {
     "whole": "(float[3] x) => (float[1] sum) { sum = ReduceSum <keepdims = 1> (x) }",
     "sequence": "(float[N] x) => (seq(float[N]) y) { y = SequenceConstruct(x) }",
     "bfloat16": "(bfloat16[N] x) => (bfloat16[N] y) { y = Identity(x) }",
+    "locale": """
+        (string[N] x) => (string[N] y) { y = StringNormalizer <case_change_action = "LOWER", locale = "xx_XX"> (x) }
+    """,
     "unknown_op": "(float[N] x) => (float[N] y) { y = Fold(x) }",
 }
 

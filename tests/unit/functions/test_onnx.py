@@ -48,6 +48,7 @@ def test_a_classifier_of_scikit_learn_gives_labels_and_probabilities(
         ("sequence.onnx", r"'y' is seq\(tensor\(float\)\), and only tensors can be served"),
         ("bfloat16.onnx", r"'x' is tensor\(bfloat16\), and numpy has no such type"),
         ("unknown_op.onnx", "cannot load model.onnx: .*Fold"),
+        ("locale.onnx", r"cannot load model\.onnx: .*locale.*skl2onnx takes options=\{TfidfVectorizer: \{'locale'"),
     ],
 )
 def test_what_cannot_be_served_is_refused_when_it_loads(artifact: str, message: str, artifacts: Artifacts) -> None:

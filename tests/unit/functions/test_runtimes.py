@@ -239,12 +239,17 @@ def test_missing_weights_are_no_inputs_fault(runtime: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("runtime", "name"),
-    [("litert", "m.tflite"), ("onnx", "m.onnx"), ("tensorflow", "m.keras"), ("tensorflow", "m.h5")],
+    ("runtime", "name", "why"),
+    [
+        ("litert", "m.tflite", "not a valid Flatbuffer"),
+        ("onnx", "m.onnx", "Protobuf parsing failed"),
+        ("tensorflow", "m.keras", "it is no zip, so it is cut off"),
+        ("tensorflow", "m.h5", "file signature not found"),
+    ],
 )
-def test_a_file_that_is_no_model_is_refused_by_name(runtime: str, name: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_model_is_refused_by_name(runtime: str, name: str, why: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"not a model")
-    with pytest.raises(ModelError, match=f"cannot load {name}"):
+    with pytest.raises(ModelError, match=f"cannot load {name}: .*{why}"):
         runtimes.load(runtime, tmp_path, "serving_default")
 
 
