@@ -16,6 +16,7 @@ from inference.limits import MAX_BYTES
 from modelctl.runtime_api import run_handler
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, Stored
 from unit.functions.loopback import access, served_s3
+from unit.functions.valid_objects import npy
 
 GIGABYTE = 2**30
 
@@ -77,13 +78,6 @@ def test_a_gigabyte_is_refused_and_not_read_whatever_its_event_says(
     # What the sockets hold may have been sent before the connection was closed.
     assert huge.zeros.taken < MAX_BYTES / 4
     assert run.peak_memory_mb < 200
-
-
-def npy(array: Any) -> bytes:
-    """An .npy file."""
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
 
 
 def test_the_largest_objects_that_are_taken_stay_within_the_memory(
