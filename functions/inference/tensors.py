@@ -80,7 +80,7 @@ def from_document(document: Any, specs: Specs, limits: Limits) -> Instances:
     """The tensors of an uploaded JSON document.
 
     Beside the forms of `from_request` it may be bare: a value for a model with one input, an object by input name for
-    others; one instance if it has an instance's rank, several if it has one more.
+    others; one instance if it has an instance's rank, several if it has one more or is a list of such objects.
     """
     if isinstance(document, dict) and set(document) != {"b64"}:
         if "instances" in document or "inputs" in document:
@@ -89,6 +89,8 @@ def from_document(document: Any, specs: Specs, limits: Limits) -> Instances:
             return from_rows([document], specs, "the document", limits)
         found = _short(sorted(document))
         raise DecodeError(f'expected "instances", "inputs" or an object with {_names(specs)}; found {found}')
+    if isinstance(document, list) and document and _is_named(document[0], specs):
+        return from_rows(document, specs, "the document", limits)
     spec = _only(specs, "a bare value")
     return stack({spec.name: _array(document, spec, "the document")}, specs, limits)
 
@@ -102,12 +104,16 @@ def from_rows(rows: Any, specs: Specs, where: str, limits: Limits) -> Instances:
     check_records(len(rows), limits)
     if not rows:
         raise EmptyInputError(f'"{where}" is an empty list')
-    named = isinstance(rows[0], dict) and (set(rows[0]) != {"b64"} or specs[0].name == "b64")
-    if len(specs) > 1 or named:
+    if len(specs) > 1 or _is_named(rows[0], specs):
         columns = {spec.name: _column(rows, spec, specs, where) for spec in specs}
     else:
         columns = {specs[0].name: rows}
     return _checked({spec.name: _row_array(columns[spec.name], spec, where) for spec in specs}, specs, limits)
+
+
+def _is_named(row: Any, specs: Specs) -> bool:
+    """Whether an instance is an object by input name."""
+    return isinstance(row, dict) and (set(row) != {"b64"} or specs[0].name == "b64")
 
 
 def _from_columns(inputs: Any, specs: Specs, limits: Limits) -> Instances:

@@ -99,11 +99,26 @@ def test_base64_gives_the_bytes_of_an_instance_of_uint8() -> None:
 
 @pytest.mark.parametrize(
     ("document", "count"),
-    [([1, 2, 3], 1), ([[1, 2, 3], [4, 5, 6]], 2), ({"x": [1, 2, 3]}, 1), ({"instances": [[1, 2, 3]]}, 1)],
-    ids=["one instance", "several instances", "an object by input name", "a request"],
+    [
+        ([1, 2, 3], 1),
+        ([[1, 2, 3], [4, 5, 6]], 2),
+        ({"x": [1, 2, 3]}, 1),
+        ([{"x": [1, 2, 3]}, {"x": [4, 5, 6]}], 2),
+        ({"instances": [[1, 2, 3]]}, 1),
+    ],
+    ids=["one instance", "several instances", "an object by input name", "several of them", "a request"],
 )
 def test_an_uploaded_document_may_be_bare(document: Any, count: int) -> None:
     assert tensors.from_document(document, ROW, Limits()).count == count
+
+
+def test_a_bare_list_of_objects_has_the_columns_of_several_inputs() -> None:
+    """As pandas writes them: `to_json(orient="records")`."""
+    records = [{"a": [1, 2], "b": 3}, {"a": [4, 5], "b": 6}]
+    instances = tensors.from_document(records, TWO, Limits())
+    assert {name: array.tolist() for name, array in instances.tensors.items()} == {"a": [[1, 2], [4, 5]], "b": [3, 6]}
+    with pytest.raises(DecodeError, match=r'the document\[1\]: expected an object with "a", "b"; found \'a\''):
+        tensors.from_document([records[0], {"a": [1, 2]}], TWO, Limits())
 
 
 @pytest.mark.parametrize(
