@@ -45,6 +45,9 @@ def add_to(commands: Commands) -> None:
         "--labels", type=Path, metavar="FILE", help="one label per line; default: labels.txt beside the model"
     )
     parser.add_argument("--signature", metavar="NAME", help="which of the model's signatures to serve")
+    parser.add_argument(
+        "--replace", action="store_true", help="give a model of that name this artifact; its entry stays as it is"
+    )
     parser.add_argument("--registry", type=Path, default=paths.REGISTRY, metavar="FILE", help="default: the checkout's")
 
 
@@ -59,6 +62,7 @@ def run(called: argparse.Namespace) -> int:
         labels=called.labels,
         samples=called.samples,
         registry=called.registry,
+        replace=called.replace,
     )
     try:
         done = importer.run(wanted)

@@ -42,6 +42,7 @@ class Wanted:
         labels: a file with labels; None: those that lie beside the model.
         samples: inputs of the model; none: they are made up.
         registry: the registry's file.
+        replace: whether a model of that name gets another artifact.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Wanted:
     labels: Path | None
     samples: Sequence[Path]
     registry: Path
+    replace: bool
 
 
 def run(wanted: Wanted) -> dict[str, Any]:
@@ -118,13 +120,19 @@ def _next(
     """What the user still has to do."""
     steps = []
     if found["float_pixels"]:
-        learned = ", and import it again: int8 has learned from pixels of 0 to 255" if wanted.quantize == "int8" else ""
+        learned = (
+            ", and import it again with --replace: int8 has learned from pixels of 0 to 255"
+            if wanted.quantize == "int8"
+            else ""
+        )
         steps.append(
             f"models.{wanted.name}.input: pixels go in as 0 to 255, since no signature says what the model was trained "
             f"on; add `scale` if it was on other numbers, such as 0.00392157 for 0 to 1{learned}"
         )
     if wanted.quantize == "int8" and not wanted.samples:
-        steps.append("int8 has learned the ranges of numbers from made-up inputs: import it again with --samples")
+        steps.append(
+            "int8 has learned the ranges of numbers from made-up inputs: import it again with --replace --samples"
+        )
     if existing and "output" in fields and not existing["output"]["labels"]:
         steps.append(f"models.{wanted.name}.output names no labels: add `output: {{labels: {LABELS}}}` to use them")
     steps.append("`modelctl up` serves it on the local stack, `terraform apply` on AWS")
@@ -135,7 +143,7 @@ def _existing(wanted: Wanted, artifact: Path) -> dict[str, Any] | None:
     """The entry of the model in its normal form, if the registry has one, whose artifact can be replaced.
 
     Raises:
-        UserError: there is no registry, or the artifact's place is taken by something else.
+        UserError: there is no registry, the artifact's place is taken by something else, or it is not to be replaced.
     """
     try:
         models = (yaml.safe_load(_read(wanted.registry)) or {}).get("models") or {}
@@ -148,6 +156,11 @@ def _existing(wanted: Wanted, artifact: Path) -> dict[str, Any] | None:
             raise UserError(
                 f"the registry has a model {wanted.name} already, and its artifact is {named}, where nothing is "
                 f"imported: move that to {artifact} and name it in the entry, or import under another name"
+            )
+        if not wanted.replace:
+            raise UserError(
+                f"the registry has a model {wanted.name} already: run this again with --replace to put the new one in "
+                f"the place of {artifact}, or import under another name"
             )
         return existing
     if artifact.exists():

@@ -52,6 +52,7 @@ def import_model(in_process: None, registry: Path) -> Callable[..., dict[str, An
             "signature": None,
             "labels": None,
             "samples": [],
+            "replace": False,
         }
         return importer.run(importer.Wanted(path=path, name=name, registry=registry, **{**defaults, **asked}))
 

@@ -269,7 +269,12 @@ def test_a_new_version_takes_the_place_of_the_old_one_and_the_entry_stays(
     retrained = tf.keras.models.clone_model(artifacts.scans)
     retrained.save(tmp_path / "retrained.keras")
 
-    second = import_model(tmp_path / "retrained.keras")
+    before = files_below(registry.parent)
+    with pytest.raises(UserError, match=r"has a model faces already: run this again with --replace"):
+        import_model(tmp_path / "retrained.keras")
+    assert files_below(registry.parent) == before
+
+    second = import_model(tmp_path / "retrained.keras", replace=True)
 
     assert registry.read_text() == edited
     assert second["replaced"]
@@ -281,10 +286,10 @@ def test_a_new_version_takes_the_place_of_the_old_one_and_the_entry_stays(
 
     before = files_below(registry.parent)
     with pytest.raises(UserError, match=r"models\.faces has the runtime litert, and this would be tensorflow"):
-        import_model(tmp_path / "retrained.keras", runtime="tensorflow")
+        import_model(tmp_path / "retrained.keras", runtime="tensorflow", replace=True)
     (tmp_path / "names.txt").write_text("\n".join(DIGITS[:3]))
     with pytest.raises(UserError, match="names 3 labels"):
-        import_model(tmp_path / "retrained.keras", labels=tmp_path / "names.txt")
+        import_model(tmp_path / "retrained.keras", labels=tmp_path / "names.txt", replace=True)
     assert files_below(registry.parent) == before
 
 
@@ -301,7 +306,7 @@ def test_samples_of_a_model_with_hooks_are_read_by_them(
     for sample, scan in zip(samples, SCANS, strict=False):
         sample.write_bytes(scan.tobytes())
 
-    done = import_model(artifacts.root / "scans.keras", samples=samples)
+    done = import_model(artifacts.root / "scans.keras", samples=samples, replace=True)
 
     assert done["inputs"] == {"count": 2, "from": "samples"}
     assert done["files"] == ["model.tflite"], "hooks lie where the registry says"
@@ -318,7 +323,7 @@ def test_a_model_is_checked_with_the_memory_and_the_variables_of_its_entry(
     )
     fields = "    hooks: hooks.py\n    memory_mb: 512\n    env: {SIDE: '8'}\n    runtime:"
     registry.write_text(registry.read_text().replace("    runtime:", fields))
-    assert cli.main(arguments) == 0
+    assert cli.main([*arguments, "--replace"]) == 0
 
 
 def test_an_artifact_that_is_not_an_imported_one_is_left_alone(
@@ -375,7 +380,7 @@ def test_what_goes_wrong_at_the_last_step_leaves_everything_as_it_was(
         loads: Iterator[Callable[[Path], Any]] = iter([registries.load, interrupt])
         monkeypatch.setattr(registries, "load", lambda file: next(loads)(file))
     with pytest.raises(KeyboardInterrupt):
-        import_model(artifacts.root / "odds.tflite")
+        import_model(artifacts.root / "odds.tflite", replace=not new)
     assert files_below(registry.parent) == before
     assert (registry.parent / "models").exists() is not new
 
@@ -479,8 +484,10 @@ def test_int8_says_what_it_has_learned_from(artifacts: Artifacts, tmp_path: Path
     np.save(tmp_path / "scans.npy", SCANS)
     asked = {"runtime": "litert", "quantize": "int8", "samples": [tmp_path / "scans.npy"]}
     first = import_model(artifacts.root / "scans.keras", **asked)
-    assert any("import it again: int8 has learned from pixels of 0 to 255" in step for step in first["next"])
-    again = import_model(artifacts.root / "scans.keras", **asked)
+    assert any(
+        "import it again with --replace: int8 has learned from pixels of 0 to 255" in step for step in first["next"]
+    )
+    again = import_model(artifacts.root / "scans.keras", **asked, replace=True)
     assert len(again["next"]) == 1, "the entry says how pixels are scaled"
 
 
@@ -562,7 +569,7 @@ def test_what_the_command_says_has_the_entry_and_what_is_left_to_do(
     for says in ("parity: output_0 differs by", "cold start: ", "warm call: ", "artifact: ", "    runtime: litert\n"):
         assert says in out
     assert "pixels go in as 0 to 255" in err
-    assert cli.main(["import", model, "--name", "faces", "--registry", str(registry)]) == 0
+    assert cli.main(["import", model, "--name", "faces", "--replace", "--registry", str(registry)]) == 0
     assert "models.faces stays as it is" in capsys.readouterr().out
 
 
