@@ -203,17 +203,22 @@ class _Server:
     def one_by_one(self, works: Sequence[_Work]) -> list[_Work]:
         """The order in which to serve messages that come again; those whose result stands are settled.
 
-        One of them may end every invocation that takes it up. The order turns with every receive, so that the others
-        come before it in one of two. A message that comes again although all its results stand shows that an earlier
-        invocation ended after it. It ended at the one that is last in the turned order: that one goes back untried, so
-        that the others' messages are deleted.
+        Some may end every invocation that takes them up. The order turns with every receive, so an invocation that
+        ended did so at what is now the first open one in its direction: each receive after the second adds one to the
+        suspects, from either end in turn, and they come last. A message that comes again although all its results
+        stand shows that the invocation before did end: then they go back untried, so that the others' messages are
+        deleted.
         """
         works = list(_threads().map(functools.partial(_attempt, self._look_up), works))
-        turned = bool(max((work.receives for work in works), default=0) % 2)
-        order = sorted((work for work in works if work.is_open), key=lambda work: work.message_id, reverse=turned)
-        if order and {work.message_id for work in works} > {work.message_id for work in works if not work.settled}:
-            _send_back([order.pop()])
-        return order
+        receives = max((work.receives for work in works), default=0)
+        order = sorted((work for work in works if work.is_open), key=lambda work: work.message_id)
+        suspects = [order.pop(-(earlier % 2)) for earlier in range(2, min(receives, len(order) + 2))]
+        if receives % 2:
+            order.reverse()
+        if {work.message_id for work in works} > {work.message_id for work in works if not work.settled}:
+            _send_back(suspects)
+            return order
+        return order + suspects
 
     def _look_up(self, work: _Work) -> None:
         work.current = self._results.current(work.uploaded.key)

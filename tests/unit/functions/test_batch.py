@@ -472,22 +472,27 @@ class Poisoned(Predictor):
 
 
 @pytest.mark.parametrize("artifact", ["odds.tflite", "odds.saved_model"])
-@pytest.mark.parametrize("place", range(4))
-def test_a_poison_input_takes_no_neighbour_to_the_dead_letter_queue(
-    artifact: str, place: int, announce: Announce, serve: Serve, receive: Receive, result: Callable[[str], Any]
+@pytest.mark.parametrize("places", [*itertools.combinations(range(5), 1), *itertools.combinations(range(5), 2)])
+def test_poison_inputs_take_no_neighbour_to_the_dead_letter_queue(
+    artifact: str,
+    places: tuple[int, ...],
+    announce: Announce,
+    serve: Serve,
+    receive: Receive,
+    result: Callable[[str], Any],
 ) -> None:
-    """GIVEN a queue whose messages always come together WHEN one kills every invocation THEN it alone stays."""
-    bodies = [b"[9, 9, 9]" if index == place else b"[0, 0, 0]" for index in range(4)]
+    """GIVEN a queue whose messages always come together WHEN some kill every invocation THEN they alone stay."""
+    bodies = [b"[9, 9, 9]" if index in places else b"[0, 0, 0]" for index in range(5)]
     queue = [announce(f"digits/{index}.json", body) for index, body in enumerate(bodies)]
-    poison = queue[place]["messageId"]
-    for receives in range(1, 5):
+    poison = [queue[place]["messageId"] for place in places]
+    for receives in range(1, 4 + len(places)):
         try:
             left = serve(receive(queue, receives), artifact, predictor=Poisoned)
         except Killed:
             continue
         queue = [message for message in queue if message["messageId"] in left]
-    assert [message["messageId"] for message in queue] == [poison]
-    assert [index for index in range(4) if result(f"digits/{index}.json") is None] == [place]
+    assert [message["messageId"] for message in queue] == poison
+    assert [index for index in range(5) if result(f"digits/{index}.json") is None] == list(places)
 
 
 def test_a_message_that_comes_again_is_predicted_alone_and_after_the_fresh_ones(
