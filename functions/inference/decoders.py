@@ -400,20 +400,8 @@ def _image(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 
     With the layout NCHW it is (channels, height, width).
     """
+    mode, size = _mode_and_size(config, specs)
     spec = specs[0]
-    if len(specs) > 1 or not takes_batches(specs):
-        raise ModelError("input.format image fits a signature with one input and a batch")
-    height, width, channels = _dimensions(spec, config)
-    mode = config.mode or {1: "L", 4: "RGBA"}.get(channels or 3, "RGB")
-    takes = f"but the model's input {spec.name} takes"
-    if channels not in (None, len(mode)):
-        raise ModelError(f"input.mode is {mode}, {takes} {channels} channels")
-    if config.size and (height not in (None, config.size[0]) or width not in (None, config.size[1])):
-        raise ModelError(f"input.size is {list(config.size)}, {takes} {[height, width]}")
-    for name, numbers in (("mean", config.mean), ("std", config.std)):
-        if len(numbers) not in (0, len(mode)):
-            raise ModelError(f"input.{name} has {len(numbers)} numbers, but a pixel has {len(mode)} channels ({mode})")
-    size = config.size or ((height, width) if height and width else None)
     image = _open_image(body, config.limits)
     height, width = size or (image.height, image.width)
     scaled = np.dtype(np.float32 if config.scale is not None or config.mean or config.std else np.uint8)
@@ -428,7 +416,32 @@ def _image(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     if spec.instance is None or len(spec.instance) == 3:
         pixels = pixels.reshape(*pixels.shape[:2], len(mode))
         pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1)) if config.layout == "NCHW" else pixels
-    return tensors.stack({spec.name: _normalized(pixels, config)}, specs, config.limits)
+    try:
+        return tensors.stack({spec.name: _normalized(pixels, config)}, specs, config.limits)
+    except DecodeError as error:
+        raise ModelError(f"pixels do not fit as input.scale, mean and std make them: {error}") from error
+
+
+def _mode_and_size(config: InputConfig, specs: Specs) -> tuple[str, tuple[int, int] | None]:
+    """The mode and the (height, width), None where it stays, of the pictures that a model takes.
+
+    Raises:
+        ModelError: the registry entry and the signature contradict each other.
+    """
+    spec = specs[0]
+    if len(specs) > 1 or not takes_batches(specs):
+        raise ModelError("input.format image fits a signature with one input and a batch")
+    height, width, channels = _dimensions(spec, config)
+    mode = config.mode or {1: "L", 4: "RGBA"}.get(channels or 3, "RGB")
+    takes = f"but the model's input {spec.name} takes"
+    if channels not in (None, len(mode)):
+        raise ModelError(f"input.mode is {mode}, {takes} {channels} channels")
+    if config.size and (height not in (None, config.size[0]) or width not in (None, config.size[1])):
+        raise ModelError(f"input.size is {list(config.size)}, {takes} {[height, width]}")
+    for name, numbers in (("mean", config.mean), ("std", config.std)):
+        if len(numbers) not in (0, len(mode)):
+            raise ModelError(f"input.{name} has {len(numbers)} numbers, but a pixel has {len(mode)} channels ({mode})")
+    return mode, config.size or ((height, width) if height and width else None)
 
 
 def _dimensions(spec: TensorSpec, config: InputConfig) -> tuple[int | None, int | None, int | None]:
