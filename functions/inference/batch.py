@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from inference import decoders, events, metrics, s3
 from inference.config import Config
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 #: Time that is kept for writing results, at most a quarter of what there is.
 _RESERVE_MS = 1000
+
+#: Of what an input takes: from the fetch to the written result, or the model's call.
+_Span = Literal["all", "prediction"]
 
 
 @dataclass
@@ -145,26 +148,29 @@ def _groups(works: Iterable[_Work]) -> Iterator[list[_Work]]:
 
 
 class _Deadline:
-    """Whether there is time for one more input, judged by the longest that one took; the first is always tried."""
+    """Whether there is time for one more input, judged by the longest that one took; the first is always tried.
+
+    One that is decoded already needs no more than its prediction.
+    """
 
     def __init__(self, remaining_ms: Callable[[], int]) -> None:
         self._remaining_ms = remaining_ms
-        self._longest_ms: float | None = None
+        self._longest_ms: dict[_Span, float] = {}
         self._total_ms = remaining_ms()
         self._kept_ms = min(_RESERVE_MS, self._total_ms / 4)
 
     @contextlib.contextmanager
-    def measured(self, inputs: int) -> Iterator[None]:
+    def measured(self, span: _Span, inputs: int) -> Iterator[None]:
         """Measure what these inputs take, in equal shares."""
         started = time.perf_counter()
         yield
-        self._longest_ms = max(self._longest_ms or 0, _milliseconds_since(started) / inputs)
+        self._longest_ms[span] = max(self._longest_ms.get(span, 0), _milliseconds_since(started) / inputs)
 
-    def has_time_for(self, inputs: int) -> bool:
+    def has_time_for(self, span: _Span, inputs: int) -> bool:
         """Whether this many inputs can be served, and their results written."""
-        if self._longest_ms is None:
+        if span not in self._longest_ms:
             return True
-        return self._remaining_ms() > self._kept_ms + 1.5 * self._longest_ms * inputs
+        return self._remaining_ms() > self._kept_ms + 1.5 * self._longest_ms[span] * inputs
 
     @contextlib.contextmanager
     def half_kept(self) -> Iterator[None]:
@@ -190,13 +196,13 @@ class _Server:
 
     def serve(self, group: Sequence[_Work]) -> None:
         """Take a group of inputs through all steps; afterwards each is answered, settled or failed."""
-        if not self._deadline.has_time_for(1):
+        if not self._deadline.has_time_for("all", 1):
             _send_back(group)
             return
         # The fetches are under way while the model is loaded, which at TensorFlow's first call takes seconds.
         fetched = _threads().map(functools.partial(_attempt, self._fetch), group)
         self._predictor.load()
-        with self._deadline.measured(len(group)):
+        with self._deadline.measured("all", len(group)):
             for part in self._decoded(fetched):
                 self._answer(part)
 
@@ -287,11 +293,11 @@ class _Server:
         Each is told its share of the time.
         """
         call = works if self._predictor.gains_from_batches else works[:1]
-        if not self._deadline.has_time_for(len(call)):
+        if not self._deadline.has_time_for("prediction", len(call)):
             _send_back(call)
             return call
         started = time.perf_counter()
-        with self._deadline.measured(len(call)):
+        with self._deadline.measured("prediction", len(call)):
             answers = self._predictor.predict_all([work.instances for work in call if work.instances is not None])
         share = _milliseconds_since(started) / len(answers)
         # Not all of them where their answers are too large to be in memory together.

@@ -550,6 +550,26 @@ def test_what_there_is_no_time_for_goes_back_and_what_was_answered_stands(
     assert ((INPUTS, "digits/3.json") in fake_s3.gets) == (receives == 1)
 
 
+def test_what_is_decoded_is_not_thrown_away_for_want_of_the_time_that_decoding_took(
+    announce: Announce, serve: Serve, receive: Receive
+) -> None:
+    clock = Clock(60_000)
+    left = iter([2_000, 1_200])
+
+    class SlowToDecode(Predictor):
+        @property
+        def preprocess(self) -> Callable[[bytes, str], Instances]:
+            def decode(body: bytes, _key: str) -> Instances:
+                time.sleep(0.4)
+                clock.remaining_ms = next(left)
+                return Instances({"x": np.array([json.loads(body)], np.float32)}, 1)
+
+            return decode
+
+    messages = receive([announce(f"digits/{name}.json", b"[0, 0, 0]") for name in "ab"], 2)
+    assert serve(messages, remaining_ms=clock, predictor=SlowToDecode) == []
+
+
 def test_time_for_the_next_input_is_judged_by_what_the_ones_before_took(
     announce: Announce, serve: Serve, result: Callable[[str], Any]
 ) -> None:
