@@ -159,12 +159,9 @@ class _Deadline:
         self._total_ms = remaining_ms()
         self._kept_ms = min(_RESERVE_MS, self._total_ms / 4)
 
-    @contextlib.contextmanager
-    def measured(self, span: _Span, inputs: int) -> Iterator[None]:
-        """Measure what these inputs take, in equal shares."""
-        started = time.perf_counter()
-        yield
-        self._longest_ms[span] = max(self._longest_ms.get(span, 0), _milliseconds_since(started) / inputs)
+    def took(self, span: _Span, milliseconds: float) -> None:
+        """Note what one input took."""
+        self._longest_ms[span] = max(self._longest_ms.get(span, 0), milliseconds)
 
     def has_time_for(self, span: _Span, inputs: int) -> bool:
         """Whether this many inputs can be served, and their results written."""
@@ -202,9 +199,10 @@ class _Server:
         # The fetches are under way while the model is loaded, which at TensorFlow's first call takes seconds.
         fetched = _threads().map(functools.partial(_attempt, self._fetch), group)
         self._predictor.load()
-        with self._deadline.measured("all", len(group)):
-            for part in self._decoded(fetched):
-                self._answer(part)
+        started = time.perf_counter()
+        for part in self._decoded(fetched):
+            self._answer(part)
+        self._deadline.took("all", _milliseconds_since(started) / len(group))
 
     def one_by_one(self, works: Sequence[_Work]) -> list[_Work]:
         """The order in which to serve messages that come again; those whose result stands are settled.
@@ -297,10 +295,10 @@ class _Server:
             _send_back(call)
             return call
         started = time.perf_counter()
-        with self._deadline.measured("prediction", len(call)):
-            answers = self._predictor.predict_all([work.instances for work in call if work.instances is not None])
-        share = _milliseconds_since(started) / len(answers)
+        answers = self._predictor.predict_all([work.instances for work in call if work.instances is not None])
         # Not all of them where their answers are too large to be in memory together.
+        share = _milliseconds_since(started) / len(answers)
+        self._deadline.took("prediction", share)
         for work, answer in zip(call, answers, strict=False):
             work.predict_ms = share
             _attempt(functools.partial(_take_answer, answer), work)
