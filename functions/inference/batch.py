@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 _RESERVE_MS = 1000
 
 #: Of what an input takes: from the fetch to the written result, or the model's call.
-_Span = Literal["all", "prediction"]
+_Span = Literal["all", "decoding", "prediction"]
 
 
 @dataclass
@@ -238,12 +238,19 @@ class _Server:
             work.fetch_ms = _milliseconds_since(started)
 
     def _decoded(self, fetched: Iterable[_Work]) -> Iterator[list[_Work]]:
-        """The inputs, decoded, in parts whose tensors are small enough to be in memory together."""
+        """The inputs, decoded, in parts whose tensors are small enough to be in memory together.
+
+        Those for which there is no time are left out, so that what is decoded is answered.
+        """
         part: list[_Work] = []
         size = 0
         for work in fetched:
+            if work.is_open and not self._deadline.has_time_for("decoding", 1):
+                _send_back([work])
             if work.is_open:
+                started = time.perf_counter()
                 _attempt(self._decode, work)
+                self._deadline.took("decoding", _milliseconds_since(started))
             length = 0 if work.instances is None else work.instances.size
             if part and size + length > held_tensor_bytes():
                 yield part

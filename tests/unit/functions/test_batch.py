@@ -585,6 +585,31 @@ def test_time_is_judged_by_the_inputs_that_were_predicted_and_not_by_those_that_
     assert left == sorted(message["messageId"] for message in messages[1:])
 
 
+def test_what_there_is_no_time_to_decode_goes_back_and_what_was_decoded_is_answered(
+    announce: Announce, serve: Serve, result: Callable[[str], Any]
+) -> None:
+    clock = Clock(60_000)
+    left = iter([2_000, 1_200, 1_100, 1_050])
+    decoded = []
+
+    class SlowToDecode(Predictor):
+        @property
+        def preprocess(self) -> Callable[[bytes, str], Instances]:
+            def decode(body: bytes, key: str) -> Instances:
+                time.sleep(0.2)
+                clock.remaining_ms = next(left)
+                decoded.append(key)
+                return Instances({"x": np.array([json.loads(body)], np.float32)}, 1)
+
+            return decode
+
+    messages = [announce(f"digits/{name}.json", b"[0, 0, 0]") for name in "abcd"]
+    back = [message["messageId"] for message in messages[2:]]
+    assert serve(messages, remaining_ms=clock, predictor=SlowToDecode) == back
+    assert decoded == ["digits/a.json", "digits/b.json"]
+    assert all(result(key)["predictions"] == [[0.5]] for key in decoded)
+
+
 def test_time_for_the_next_input_is_judged_by_what_the_ones_before_took(
     announce: Announce, serve: Serve, result: Callable[[str], Any]
 ) -> None:
