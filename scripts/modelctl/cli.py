@@ -39,8 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(called.run(called))
     except BrokenPipeError:
-        # Whoever read the output has seen enough (`modelctl logs … | head`); Python flushes once more when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has seen enough (`modelctl logs … | head`).
+        _drop_output()
+    except OSError as problem:
+        _drop_output()
+        console.error(str(problem))
     except UserError as problem:
         console.error(str(problem))
     except ClientError as problem:
@@ -51,6 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.error("interrupted")
         return INTERRUPTED
     return 1
+
+
+def _drop_output() -> None:
+    """Keep Python from writing what is left, which nobody reads or no disk takes, once more when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parser() -> argparse.ArgumentParser:

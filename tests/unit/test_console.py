@@ -1,5 +1,9 @@
 """What people and programs read."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from modelctl import console
@@ -16,3 +20,11 @@ def test_a_name_with_a_line_break_stays_in_its_row(capsys: pytest.CaptureFixture
     console.table(("file", "prediction"), [("a\nb\t\x1b[31m.png", "[1]"), ("é [x] \u2028.png", "[2]")])
     _, *rows = capsys.readouterr().out.splitlines()
     assert [row.split("  ")[0] for row in rows] == [r"a\nb\t\x1b[31m.png", r"é [x] \u2028.png"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device stands for a full disk, and Linux alone has it")
+def test_output_that_no_disk_takes_is_one_clear_line() -> None:
+    command = [Path(sys.executable).parent / "modelctl", "validate", "--json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: [Errno 28] No space left on device\n")
