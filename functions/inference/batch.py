@@ -298,6 +298,8 @@ class _Server:
         Each is told its share of the time.
         """
         call = works if self._predictor.gains_from_batches else works[:1]
+        while len(call) > 1 and not self._deadline.has_time_for("prediction", len(call)):
+            call = call[: len(call) // 2]
         if not self._deadline.has_time_for("prediction", len(call)):
             _send_back(call)
             return call

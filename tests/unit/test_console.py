@@ -24,7 +24,7 @@ def test_a_name_with_a_line_break_stays_in_its_row(capsys: pytest.CaptureFixture
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device stands for a full disk, and Linux alone has it")
 def test_output_that_no_disk_takes_is_one_clear_line() -> None:
-    command = [Path(sys.executable).parent / "modelctl", "validate", "--json"]
+    command: list[str | Path] = [Path(sys.executable).parent / "modelctl", "validate", "--json"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "error: [Errno 28] No space left on device\n")

@@ -25,6 +25,9 @@ RUNS = 3
 #: The default of the registry's schema.
 DEFAULT_SIGNATURE = "serving_default"
 
+#: Files and folders of Keras models and SavedModels, in whose place the converted one stands.
+_CONVERTED = ("*.keras", "*.h5", "saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets*")
+
 #: What the custom code of an entry is called among the files of its model; it lies elsewhere beside the registry.
 _HOOKS = ".hooks.py"
 
@@ -240,9 +243,9 @@ class _Trial:
                 representative=str(self._inputs),
                 target=str(converted / "model.tflite"),
             )
-        labels = self._served["output"]["labels"]
-        if labels:
-            source.place(original / labels, converted / labels)
+        # What else lies in its folder belongs to it: labels, or a vocabulary that hooks read.
+        besides = shutil.ignore_patterns(*_CONVERTED, ".*")
+        shutil.copytree(original, converted, ignore=besides, dirs_exist_ok=True)
         with console.step("comparing its answers with the original's"):
             self._answer("converted", answers=str(self._answers("converted")))
             answers = {name: str(self._answers(name)) for name in ("original", "converted")}

@@ -570,19 +570,22 @@ def test_what_is_decoded_is_not_thrown_away_for_want_of_the_time_that_decoding_t
     assert serve(messages, remaining_ms=clock, predictor=SlowToDecode) == []
 
 
-def test_time_is_judged_by_the_inputs_that_were_predicted_and_not_by_those_that_wait(
+def test_a_call_has_no_more_inputs_than_there_is_time_for_judged_by_those_that_were_predicted(
     announce: Announce, serve: Serve
 ) -> None:
-    """GIVEN answers so large that only one is in memory WHEN it took 0.1 s THEN 1.1 s are too few for nine more."""
+    """GIVEN answers so large that only one is in memory WHEN it took 0.1 s THEN 1.1 s are too few for nine at once."""
+    asked = []
 
     class Large(Predictor):
         def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
+            asked.append(len(inputs))
             time.sleep(0.1)
             return super().predict_all(inputs[:1])
 
     messages = [announce(f"digits/{index}.json", b"[0, 0, 0]") for index in range(10)]
-    left = serve(messages, "odds.saved_model", remaining_ms=Clock(1_500), predictor=Large)
-    assert left == sorted(message["messageId"] for message in messages[1:])
+    assert serve(messages, "odds.saved_model", remaining_ms=Clock(1_500), predictor=Large) == []
+    assert asked[0] == len(asked) == 10
+    assert asked[1] < 9
 
 
 def test_what_there_is_no_time_to_decode_goes_back_and_what_was_decoded_is_answered(

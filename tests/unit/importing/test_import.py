@@ -231,6 +231,16 @@ def test_labels_beside_a_model_come_along(
         assert done["entry"]["output"] == {"labels": "labels.txt"}
 
 
+def test_what_lies_beside_a_model_stays_with_it_when_it_is_converted(
+    artifacts: Artifacts, tmp_path: Path, import_model: Import
+) -> None:
+    given = tmp_path / "given"
+    shutil.copytree(artifacts.root / "scans.saved_model", given)
+    (given / "words").mkdir()
+    (given / "words" / "en.txt").write_text("zero one two")
+    assert import_model(given, runtime="litert")["files"] == ["model.tflite", "words/en.txt"]
+
+
 def test_labels_that_are_not_the_outputs_are_refused_and_named(
     artifacts: Artifacts, tmp_path: Path, registry: Path, import_model: Import
 ) -> None:
