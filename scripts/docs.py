@@ -7,13 +7,14 @@ inputs and outputs from its files, the commands from the command itself.
 import argparse
 import json
 import re
+import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import hcl2
 
-from modelctl import cli, console, paths
+from modelctl import cli, console, paths, runtimes
 
 README = paths.CHECKOUT / "README.md"
 # The parser keeps the quotes of a string.
@@ -50,7 +51,8 @@ def registry() -> str:
             if "properties" in field:
                 yield from fields(field["properties"], f"{path}{name}.")
             else:
-                yield f"`{path}{name}`", kind(field), default(field), field["description"]
+                given = runtime_defaults(name) if field.get("x-runtime-default") else default(field)
+                yield f"`{path}{name}`", kind(field), given, field["description"]
 
     required = schema["$defs"]["model"]["required"]
     rows = [
@@ -77,11 +79,17 @@ def kind(field: Mapping[str, Any]) -> str:
 
 
 def default(field: Mapping[str, Any]) -> str:
-    """The default of a field, which a runtime may have its own of."""
+    """The default of a field."""
     if field.get("default") is None or field.get("default") == "":
         return ""
-    own = "".join(f"; {runtime} `{value}`" for runtime, value in field.get("x-default-by-runtime", {}).items())
-    return f"`{json.dumps(field['default']).strip(chr(34))}`{own}"
+    return f"`{json.dumps(field['default']).strip(chr(34))}`"
+
+
+def runtime_defaults(field: str) -> str:
+    """The usual default of a field that depends on the runtime, and the runtimes that have another one."""
+    values = {name: getattr(runtime, field) for name, runtime in runtimes.TABLE.items()}
+    usual = statistics.mode(values.values())
+    return "".join((f"`{usual}`", *(f"; {name} `{value}`" for name, value in values.items() if value != usual)))
 
 
 def terraform() -> str:

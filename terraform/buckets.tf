@@ -3,7 +3,7 @@ locals {
     for use in ["inputs", "results", "artifacts"] :
     use => "${local.deployment.name}-${use}-${local.deployment.account_id}-${local.deployment.region}"
   }
-  bucket_arns = { for use, name in local.bucket_names : use => "arn:${local.deployment.partition}:s3:::${name}" }
+  bucket_arns = { for use, name in local.bucket_names : use => "${local.deployment.arns.s3}${name}" }
 
   # The same names, for what needs the buckets to be there.
   buckets = { for use, bucket in aws_s3_bucket.data : use => bucket.bucket }

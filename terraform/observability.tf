@@ -2,6 +2,6 @@ module "observability" {
   source = "./modules/observability"
 
   deployment = local.deployment
-  models     = keys(local.models)
+  models     = { for name, model in local.models : name => model.names }
   topic_arn  = var.alarm_topic_arn
 }

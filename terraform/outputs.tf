@@ -33,11 +33,11 @@ output "deployment" {
         description           = model.description
         prefixes              = model.route.prefixes
         suffixes              = model.route.suffixes
-        format                = model.input.format
+        format                = model.format
         memory_mb             = model.memory_mb
         timeout_s             = model.timeout_s
         retries               = model.retries
-        function_name         = module.model[name].function_name
+        function_name         = model.names.function
         alias                 = module.model[name].alias
         log_group             = module.model[name].log_group
         queue_url             = module.routing.queue_urls[name]

@@ -6,7 +6,5 @@ module "registry" {
 }
 
 locals {
-  models = {
-    for name, model in module.registry.models : name => merge(model, { tags = merge(model.tags, { Model = name }) })
-  }
+  models = module.registry.models
 }

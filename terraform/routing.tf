@@ -7,6 +7,8 @@ module "routing" {
     for name, model in local.models : name => {
       prefixes             = model.route.prefixes
       suffixes             = model.route.suffixes
+      queue                = model.names.queue
+      dead_letter_queue    = model.names.dead_letter_queue
       visibility_timeout_s = model.visibility_timeout_s
       retries              = model.retries
       tags                 = model.tags

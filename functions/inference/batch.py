@@ -123,7 +123,7 @@ def _take_up(records: Sequence[dict[str, Any]], config: Config) -> tuple[list[_W
             unreadable.add(record["messageId"])
             continue
         for uploaded in uploads:
-            if uploaded.is_folder_marker() or not uploaded.is_routed(config.prefixes, config.suffixes):
+            if uploaded.is_folder_marker() or not uploaded.is_routed(config.route.prefixes, config.route.suffixes):
                 logger.info("passed over: not an input of this model", extra={"key": uploaded.key})
             else:
                 receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))

@@ -2,14 +2,30 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from inference.errors import ModelError
 from inference.limits import Limits
+from inference.runtimes import TABLE
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+#: The version of what this code understands by the model's document. A change that older code would misread, though it
+#: knows every field, raises it here and in Terraform's module `registry`.
+CONTRACT = 1
 
 #: The one variant of a model without a canary.
 VARIANT = "stable"
+
+_WAY_OUT = (
+    "code and document come from different versions of Modelyard. Run `modelctl package` (for a runtime that has an "
+    "image, `modelctl image`) and apply again"
+)
+
+_Section = TypeVar("_Section", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,16 @@ class OutputConfig:
 
 
 @dataclass(frozen=True)
+class Route:
+    """Which uploads are the model's: `route` of the registry entry."""
+
+    #: A key begins with one of these.
+    prefixes: tuple[str, ...]
+    #: And ends with one of these, if there are any.
+    suffixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Config:
     """One model and where its weights and results are."""
 
@@ -58,8 +84,7 @@ class Config:
     signature: str
     input: InputConfig
     output: OutputConfig
-    prefixes: tuple[str, ...]
-    suffixes: tuple[str, ...]
+    route: Route
     #: The folder of the artifact's files.
     artifact: Path
     #: Name of the results bucket.
@@ -69,37 +94,40 @@ class Config:
 def read(environment: Mapping[str, str]) -> Config:
     """Read the configuration from the function's environment.
 
+    `MODELYARD_MODEL` is the document that Terraform's module `registry` makes of an entry: all fields with a value.
+
     Raises:
-        KeyError: a variable or a field is missing; Terraform's module `model` sets them all.
+        ModelError: the document has another contract, or a field or a runtime that this code does not know.
+            Serving without it would give wrong answers.
+        KeyError: a variable or a required field is missing.
     """
-    model: dict[str, Any] = json.loads(environment["MODELYARD_MODEL"])
-    source, target = model["input"], model.get("output") or {}
-    size = source.get("size")
-    return Config(
-        name=model["name"],
-        version=model["version"],
-        digest=model["digest"],
-        runtime=model["runtime"],
-        signature=model["signature"],
-        input=InputConfig(
-            format=source["format"],
-            size=(int(size[0]), int(size[1])) if size else None,
-            mode=source.get("mode"),
-            scale=source.get("scale"),
-            mean=tuple(source.get("mean") or ()),
-            std=tuple(source.get("std") or ()),
-            layout=source.get("layout") or "NHWC",
-            columns=tuple(source.get("columns") or ()),
-            limits=Limits(**model.get("limits") or {}),
-        ),
-        output=OutputConfig(
-            labels=target.get("labels"),
-            top_k=target.get("top_k"),
-            threshold=target.get("threshold"),
-            activation=target.get("activation"),
-        ),
-        prefixes=tuple(model.get("prefixes") or ()),
-        suffixes=tuple(model.get("suffixes") or ()),
-        artifact=Path(environment["MODELYARD_WEIGHTS"]) / model["digest"],
+    document: dict[str, Any] = json.loads(environment["MODELYARD_MODEL"])
+    contract = document.pop("contract", None)
+    if contract != CONTRACT:
+        raise ModelError(f"the model's document has contract {contract}, and this code reads {CONTRACT}: {_WAY_OUT}")
+    if document["runtime"] not in TABLE:
+        raise ModelError(
+            f"the model's document has the runtime {document['runtime']}, which this code lacks: {_WAY_OUT}"
+        )
+    limits = _made(Limits, document.pop("limits", {}), "limits.")
+    return _made(
+        Config,
+        document,
+        input=_made(InputConfig, document.pop("input"), "input.", limits=limits),
+        output=_made(OutputConfig, document.pop("output", {}), "output."),
+        route=_made(Route, document.pop("route"), "route."),
+        artifact=Path(environment["MODELYARD_WEIGHTS"]) / document["digest"],
         results=environment["MODELYARD_RESULTS"],
     )
+
+
+def _made(kind: type[_Section], values: Mapping[str, Any], path: str = "", **more: Any) -> _Section:
+    """One section of the document, and what comes from elsewhere; its lists become tuples.
+
+    Raises:
+        ModelError: it has a field that this code does not know.
+    """
+    known = {field.name for field in fields(kind)} - more.keys()
+    if unknown := sorted(values.keys() - known):
+        raise ModelError(f"the model's document has the field {path}{unknown[0]}, which this code lacks: {_WAY_OUT}")
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}, **more)

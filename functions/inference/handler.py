@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from inference import config as configuration
-from inference import direct
+from inference import direct, runtimes
 from inference.predictor import Predictor
 
 if "AWS_LAMBDA_LOG_LEVEL" not in os.environ:
@@ -16,9 +16,12 @@ _config = configuration.read(os.environ)
 _predictor = Predictor(_config)
 _invocations = 0
 
-# Lambda stops an on-demand init after 10 s and starts it over. TensorFlow alone takes about 5 s, so it is loaded at
-# init only where init may take minutes, and at the first call otherwise.
-if _config.runtime != "tensorflow" or os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency":
+# Lambda stops an on-demand init after 10 s and starts it over. Importing TensorFlow alone takes about 5 s, so such a
+# model is loaded at init only where init may take minutes, and at the first call otherwise.
+if (
+    not runtimes.TABLE[_config.runtime]["slow_import"]
+    or os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency"
+):
     _predictor.load()
 
 

@@ -26,17 +26,17 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from modelctl import console, environments, paths, programs
+from modelctl import console, environments, paths, programs, runtimes
 from modelctl.errors import UserError
 
-# What a layer must be able to import with nothing but Python around it, by runtime.
-_LAYERS = {
-    "litert": ("ai_edge_litert.interpreter", "numpy", "PIL.Image"),
-    "onnx": ("onnxruntime", "numpy", "PIL.Image"),
-}
+_LAYERS = tuple(name for name, runtime in runtimes.TABLE.items() if runtime.package == "layer")
 # Too large for a layer: an image on AWS, and on the local stack code that names a Python environment.
-IMAGES = ("tensorflow",)
-RUNTIMES = (*_LAYERS, *IMAGES)
+IMAGES = tuple(name for name, runtime in runtimes.TABLE.items() if runtime.package == "image")
+
+# The files below `functions/` that packages are made of; Terraform's module `packages` hashes the same.
+_SOURCES = {".py", ".txt", ".json"}
+# Of these, the files that a function's code consists of.
+_CODE = (".py", ".json")
 
 # Files of a layer that no function needs, by their path in the layer; `*` matches slashes as well.
 _LEFT_OUT = (
@@ -163,7 +163,7 @@ class _Recipe:
         return Package(file=self.path.name, sha256=hashlib.sha256(self.path.read_bytes()).hexdigest())
 
 
-def build(runtimes: Sequence[str] | None = None, target: Literal["local", "aws"] = "local") -> Manifest:
+def build(wanted: Sequence[str] | None = None, target: Literal["local", "aws"] = "local") -> Manifest:
     """Build the functions' code and the given runtimes (default: all that are packages), and write the manifest.
 
     What is up to date is not built again. A runtime that was not asked for stays in the manifest if it is up to date.
@@ -171,10 +171,10 @@ def build(runtimes: Sequence[str] | None = None, target: Literal["local", "aws"]
     Raises:
         UserError: a runtime is no package on the target, or a package could not be made.
     """
-    _refuse_images(runtimes or (), target)
+    _refuse_images(wanted or (), target)
     described = _local() if target == "local" else _aws()
     with _alone():
-        manifest = _build(described, RUNTIMES if runtimes is None else runtimes)
+        manifest = _build(described, tuple(runtimes.TABLE) if wanted is None else wanted)
         _check_sizes(manifest)
         _replace(paths.PACKAGES / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
         named = {package["file"] for package in contents(manifest).values()}
@@ -183,10 +183,10 @@ def build(runtimes: Sequence[str] | None = None, target: Literal["local", "aws"]
     return manifest
 
 
-def make(runtimes: Sequence[str]) -> Manifest:
+def make(wanted: Sequence[str]) -> Manifest:
     """Make what `build` would make for the local stack, and return a manifest of it; the one that is there stays."""
     with _alone():
-        return _build(_local(), runtimes)
+        return _build(_local(), wanted)
 
 
 def contents(manifest: Manifest) -> dict[str, Package]:
@@ -221,9 +221,9 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _refuse_images(runtimes: Sequence[str], target: Literal["local", "aws"]) -> None:
+def _refuse_images(wanted: Sequence[str], target: Literal["local", "aws"]) -> None:
     """Refuse what is an image on the target."""
-    for runtime in runtimes:
+    for runtime in wanted:
         if target == "aws" and runtime in IMAGES:
             raise UserError(
                 f"the runtime {runtime} is too large for a layer and runs on AWS from a container image: "
@@ -300,15 +300,15 @@ def _check_sizes(manifest: Manifest) -> None:
 
 
 def _read_sources() -> dict[str, bytes]:
-    """Read what Terraform's `fileset` finds below `functions/` for `**/*.{py,txt}`: content by path, sorted by path."""
-    files = (file for file in paths.FUNCTIONS.rglob("*") if file.suffix in {".py", ".txt"} and file.is_file())
+    """Read what Terraform's `fileset` finds below `functions/` for `**/*.{py,txt,json}`: content by path, in order."""
+    files = (file for file in paths.FUNCTIONS.rglob("*") if file.suffix in _SOURCES and file.is_file())
     return dict(sorted((file.relative_to(paths.FUNCTIONS).as_posix(), file.read_bytes()) for file in files))
 
 
 def _modules(sources: Mapping[str, bytes], function: str) -> dict[str, bytes]:
-    """Pick the Python files of a function."""
+    """Pick the files of a function's code."""
     modules = {
-        path: content for path, content in sources.items() if path.startswith(f"{function}/") and path.endswith(".py")
+        path: content for path, content in sources.items() if path.startswith(f"{function}/") and path.endswith(_CODE)
     }
     if not modules:
         raise UserError(f"{paths.FUNCTIONS / function} holds no Python files: expected the code of {function}")
@@ -362,7 +362,7 @@ def _layer(target: _Target, runtime: str, architecture: str) -> _Recipe:
 
     inputs = (requirements.read_bytes(), (wanted or sysconfig.get_platform()).encode())
     # Here only what is for this machine can be imported. What is left out is the same everywhere.
-    return _Recipe(target, name, inputs, "/opt", fill, imports=() if wanted else _LAYERS[runtime])
+    return _Recipe(target, name, inputs, "/opt", fill, imports=() if wanted else runtimes.TABLE[runtime].imports)
 
 
 def _compile(python: str, folder: Path, unpacked_at: str) -> None:

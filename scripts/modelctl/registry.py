@@ -54,7 +54,7 @@ def validate(registry: Path) -> list[Problem]:
 
 
 def load(registry: Path) -> dict[str, Any]:
-    """The models by name in their normal form: the output `models` of the Terraform module.
+    """The models by name in their normal form: the output `models` of the Terraform module, and each one's `document`.
 
     Raises:
         UserError: the registry has problems, which the message lists; or Terraform is missing or does not run.
@@ -64,6 +64,8 @@ def load(registry: Path) -> dict[str, Any]:
     if problems:
         raise UserError("\n".join(format_problem(registry, problem) for problem in problems))
     models: dict[str, Any] = answer["models"]
+    for model in models.values():
+        model["document"] = json.loads(model["environment"]["MODELYARD_MODEL"])
     return models
 
 

@@ -10,26 +10,27 @@ mock_provider "aws" {
 }
 
 variables {
-  deployment         = { name = "yard", partition = "aws", region = "eu-central-1", account_id = "123456789012" }
+  deployment         = { arns = { iam = "arn:aws:iam::123456789012:", lambda = "arn:aws:lambda:eu-central-1:123456789012:", logs = "arn:aws:logs:eu-central-1:123456789012:", s3 = "arn:aws:s3:::" } }
   name               = "digits"
   buckets            = { inputs = "yard-inputs", results = "yard-results", artifacts = "yard-artifacts" }
   queue_arn          = "arn:aws:sqs:eu-central-1:123456789012:yard-digits"
-  file_system        = { id = "fs-1", arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-1" }
+  file_system        = { id = "fs-1", arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-1", writer = 10000, reader = 10001 }
   network            = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
   weights_sync       = "yard--weights-sync"
   alarm_topic_arn    = "arn:aws:sns:eu-central-1:123456789012:yard-alarms"
   log_retention_days = 30
   model = {
-    description  = "Digits"
-    version      = "1"
-    digest       = "d1"
-    runtime      = "litert"
-    signature    = "serving_default"
+    description = "Digits"
+    digest      = "d1"
+    names = {
+      function          = "yard-digits"
+      queue             = "yard-digits"
+      dead_letter_queue = "yard-digits-dlq"
+      metric_dimensions = { Model = "digits", Variant = "stable" }
+    }
     files        = { "model.tflite" = { source = "tests/fixtures/models/digits/model.tflite", sha256 = "f1" } }
     route        = { prefixes = ["digits/", "scans/"], suffixes = [".png"] }
-    input        = { format = "image", size = [8, 8], mode = "L", scale = 0.0625 }
-    output       = { labels = "labels.txt" }
-    limits       = { records = 100 }
+    environment  = { GREETING = "hello", MODELYARD_MODEL = "{\"contract\":1}", MODELYARD_WEIGHTS = "/mnt/model" }
     memory_mb    = 1024
     timeout_s    = 60
     ephemeral_mb = 512
@@ -37,7 +38,6 @@ variables {
     batch        = { size = 10, window_s = 1 }
     concurrency  = { maximum = 10 }
     alarms       = { dead_letters = 1, queue_age_s = 1083 }
-    env          = { GREETING = "hello" }
     tags         = { team = "vision" }
   }
   package = {
@@ -58,27 +58,17 @@ run "a_model" {
     error_message = "The function's code must come from S3: from a file, functions are made one after the other."
   }
   assert {
-    condition = jsondecode(aws_lambda_function.inference.environment[0].variables.MODELYARD_MODEL) == {
-      name      = "digits"
-      version   = "1"
-      digest    = "d1"
-      runtime   = "litert"
-      signature = "serving_default"
-      input     = { format = "image", size = [8, 8], mode = "L", scale = 0.0625 }
-      output    = { labels = "labels.txt" }
-      limits    = { records = 100 }
-      prefixes  = ["digits/", "scans/"]
-      suffixes  = [".png"]
-    }
-    error_message = "The function is told ${aws_lambda_function.inference.environment[0].variables.MODELYARD_MODEL}."
+    condition = aws_lambda_function.inference.environment[0].variables == tomap({
+      GREETING          = "hello"
+      MODELYARD_MODEL   = "{\"contract\":1}"
+      MODELYARD_WEIGHTS = "/mnt/model"
+      MODELYARD_RESULTS = "yard-results"
+    })
+    error_message = "The function is told ${jsonencode(aws_lambda_function.inference.environment[0].variables)}."
   }
   assert {
-    condition = (
-      aws_lambda_function.inference.environment[0].variables.MODELYARD_WEIGHTS == aws_lambda_function.inference.file_system_config[0].local_mount_path &&
-      aws_lambda_function.inference.environment[0].variables.MODELYARD_RESULTS == "yard-results" &&
-      aws_lambda_function.inference.environment[0].variables.GREETING == "hello"
-    )
-    error_message = "The function is told ${jsonencode(aws_lambda_function.inference.environment[0].variables)}."
+    condition     = aws_lambda_function.inference.file_system_config[0].local_mount_path == "/mnt/model"
+    error_message = "The weights must be where the function is told that they are, not at ${aws_lambda_function.inference.file_system_config[0].local_mount_path}."
   }
   assert {
     condition     = length(aws_lambda_function.inference.dead_letter_config) == 0 && length(aws_lambda_function.inference.tracing_config) == 0
@@ -175,10 +165,31 @@ run "the_policy_is_no_longer_than_the_registry_counts_on" {
 
   variables {
     # The longest names there are.
-    deployment = { name = "yard-of-16-chars", partition = "aws-us-gov", region = "ap-southeast-1", account_id = "123456789012" }
+    deployment = { arns = { iam = "arn:aws-us-gov:iam::123456789012:", lambda = "arn:aws-us-gov:lambda:ap-southeast-1:123456789012:", logs = "arn:aws-us-gov:logs:ap-southeast-1:123456789012:", s3 = "arn:aws-us-gov:s3:::" } }
     name       = "a-model-whose-name-has-forty-characters-"
-    buckets    = { inputs = "yard-of-16-chars-inputs-123456789012-ap-southeast-1", results = "yard-of-16-chars-results-123456789012-ap-southeast-1", artifacts = "yard-artifacts" }
-    queue_arn  = "arn:aws-us-gov:sqs:ap-southeast-1:123456789012:yard-of-16-chars-a-model-whose-name-has-forty-characters-"
+    model = {
+      description = ""
+      digest      = "d1"
+      names = {
+        function          = "yard-of-16-chars-a-model-whose-name-has-forty-characters-"
+        queue             = "yard-of-16-chars-a-model-whose-name-has-forty-characters-"
+        dead_letter_queue = "yard-of-16-chars-a-model-whose-name-has-forty-characters--dlq"
+        metric_dimensions = { Model = "a-model-whose-name-has-forty-characters-", Variant = "stable" }
+      }
+      files        = {}
+      route        = { prefixes = ["digits/", "scans/"], suffixes = [".png"] }
+      environment  = { MODELYARD_WEIGHTS = "/mnt/model" }
+      memory_mb    = 1024
+      timeout_s    = 60
+      ephemeral_mb = 512
+      architecture = "x86_64"
+      batch        = { size = 10, window_s = 1 }
+      concurrency  = { maximum = 10 }
+      alarms       = { dead_letters = 1, queue_age_s = 1083 }
+      tags         = {}
+    }
+    buckets   = { inputs = "yard-of-16-chars-inputs-123456789012-ap-southeast-1", results = "yard-of-16-chars-results-123456789012-ap-southeast-1", artifacts = "yard-artifacts" }
+    queue_arn = "arn:aws-us-gov:sqs:ap-southeast-1:123456789012:yard-of-16-chars-a-model-whose-name-has-forty-characters-"
   }
 
   assert {
@@ -254,16 +265,17 @@ run "every_alarm_is_by_its_threshold" {
   variables {
     # A given map replaces the whole model; what this run is about is its alarms.
     model = {
-      description  = ""
-      version      = "1"
-      digest       = "d1"
-      runtime      = "litert"
-      signature    = "serving_default"
+      description = ""
+      digest      = "d1"
+      names = {
+        function          = "yard-digits"
+        queue             = "yard-digits"
+        dead_letter_queue = "yard-digits-dlq"
+        metric_dimensions = { Model = "digits", Variant = "stable" }
+      }
       files        = {}
       route        = { prefixes = ["digits/"], suffixes = [] }
-      input        = { format = "json" }
-      output       = {}
-      limits       = {}
+      environment  = { MODELYARD_WEIGHTS = "/mnt/model" }
       memory_mb    = 1024
       timeout_s    = 60
       ephemeral_mb = 512
@@ -271,7 +283,6 @@ run "every_alarm_is_by_its_threshold" {
       batch        = { size = 10, window_s = 1 }
       concurrency  = { maximum = 10 }
       alarms       = { dead_letters = null, queue_age_s = 60, errors = 5, throttles = 10, input_errors = 20 }
-      env          = {}
       tags         = {}
     }
   }

@@ -7,8 +7,11 @@ mock_provider "aws" {
 }
 
 variables {
-  deployment = { name = "yard", partition = "aws", region = "eu-central-1", account_id = "123456789012" }
-  models     = ["digits", "wine"]
+  deployment = { name = "yard", region = "eu-central-1", account_id = "123456789012", arns = { iam = "arn:aws:iam::123456789012:", sns = "arn:aws:sns:eu-central-1:123456789012:" } }
+  models = {
+    digits = { function = "yard-digits", queue = "yard-digits", dead_letter_queue = "yard-digits-dlq", metric_dimensions = { Model = "digits", Variant = "stable" } }
+    wine   = { function = "yard-wine", queue = "yard-wine", dead_letter_queue = "yard-wine-dlq", metric_dimensions = { Model = "wine", Variant = "stable" } }
+  }
 }
 
 run "only_this_accounts_alarms_publish_and_only_by_tls" {
@@ -109,8 +112,13 @@ run "the_dashboard_of_the_largest_deployment_is_one_that_cloudwatch_takes" {
   }
 
   variables {
-    deployment = { name = "yard-of-16-chars", partition = "aws-us-gov", region = "ap-southeast-1", account_id = "123456789012" }
-    models     = [for number in range(300) : format("a-model-whose-name-has-forty-letters-%03d", number)]
+    deployment = { name = "yard-of-16-chars", region = "ap-southeast-1", account_id = "123456789012", arns = { iam = "arn:aws-us-gov:iam::123456789012:", sns = "arn:aws-us-gov:sns:ap-southeast-1:123456789012:" } }
+    models = { for number in range(300) : format("a-model-whose-name-has-forty-letters-%03d", number) => {
+      function          = format("yard-of-16-chars-a-model-whose-name-has-forty-letters-%03d", number)
+      queue             = format("yard-of-16-chars-a-model-whose-name-has-forty-letters-%03d", number)
+      dead_letter_queue = format("yard-of-16-chars-a-model-whose-name-has-forty-letters-%03d-dlq", number)
+      metric_dimensions = { Model = format("a-model-whose-name-has-forty-letters-%03d", number), Variant = "stable" }
+    } }
   }
 
   assert {

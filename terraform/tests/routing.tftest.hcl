@@ -3,11 +3,11 @@
 mock_provider "aws" {}
 
 variables {
-  deployment    = { name = "yard", partition = "aws", region = "eu-central-1", account_id = "123456789012" }
+  deployment    = { name = "yard", region = "eu-central-1", account_id = "123456789012", arns = { s3 = "arn:aws:s3:::", sqs = "arn:aws:sqs:eu-central-1:123456789012:" } }
   inputs_bucket = "yard-inputs"
   models = {
-    digits = { prefixes = ["digits/", "scans/"], suffixes = [".png", ".json"], visibility_timeout_s = 361, retries = 5, tags = {} }
-    wine   = { prefixes = ["wine/"], suffixes = [], visibility_timeout_s = 361, retries = 5, tags = {} }
+    digits = { prefixes = ["digits/", "scans/"], suffixes = [".png", ".json"], queue = "yard-digits", dead_letter_queue = "yard-digits-dlq", visibility_timeout_s = 361, retries = 5, tags = {} }
+    wine   = { prefixes = ["wine/"], suffixes = [], queue = "yard-wine", dead_letter_queue = "yard-wine-dlq", visibility_timeout_s = 361, retries = 5, tags = {} }
   }
 }
 
@@ -46,6 +46,7 @@ run "a_queue_keeps_inputs_for_days_and_dead_letters_for_longer" {
 
   variables {
     name                 = "yard-digits"
+    dead_letter_name     = "yard-digits-dlq"
     visibility_timeout_s = 273
     retries              = 4
     tags                 = {}
@@ -85,6 +86,7 @@ run "only_the_inputs_bucket_of_this_account_may_send" {
 
   variables {
     name                 = "yard-digits"
+    dead_letter_name     = "yard-digits-dlq"
     visibility_timeout_s = 361
     retries              = 5
     tags                 = {}

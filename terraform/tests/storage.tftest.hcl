@@ -13,7 +13,7 @@ mock_provider "aws" {
 }
 
 variables {
-  deployment = { name = "yard", partition = "aws", region = "eu-central-1", account_id = "123456789012" }
+  deployment = { name = "yard", region = "eu-central-1", account_id = "123456789012", arns = { iam = "arn:aws:iam::123456789012:", logs = "arn:aws:logs:eu-central-1:123456789012:", s3 = "arn:aws:s3:::" } }
 }
 
 run "the_file_system_denies_what_nobody_may_do" {

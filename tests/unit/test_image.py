@@ -170,7 +170,7 @@ def test_the_build_sees_what_the_dockerfile_copies_and_nothing_of_the_machine() 
     assert "*" in ignored
     seen = {path for line in ignored if line.startswith("!") for path in paths.FUNCTIONS.glob(line[1:])}
     inference = paths.FUNCTIONS / "inference"
-    assert seen == {*inference.rglob("*.py"), *(inference / "requirements").glob("*.txt")}
+    assert seen == {*inference.rglob("*.py"), *inference.glob("*.json"), *(inference / "requirements").glob("*.txt")}
     for source in re.findall(r"(?:source=|^COPY --chmod=\d+ )([a-z/]+)", DOCKERFILE.read_text(), re.MULTILINE):
         assert [path for path in seen if path.is_relative_to(paths.FUNCTIONS / source)], source
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from modelctl import paths, programs, registry, terraform
+from modelctl import paths, programs, registry, runtimes, terraform
 from unit.test_registry import REGISTRIES, SCHEMA
 
 # What users and generators of YAML come up with; whole documents are among it.
@@ -207,11 +207,16 @@ def examples(strategy: st.SearchStrategy[Example], count: int) -> list[Example]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A copy of the platform's root module without tests: Terraform runs those of the module's own folder only."""
+    """A copy of the platform's root module and of the table that it reads, without tests: of these, Terraform runs only
+    those in the module's own folder.
+    """
     root = tmp_path / "terraform"
     shutil.copytree(
         paths.TERRAFORM, root, ignore=shutil.ignore_patterns(".terraform", "*.tfstate*", "*.tftest.hcl", "examples")
     )
+    table = runtimes.FILE.relative_to(paths.CHECKOUT)
+    (tmp_path / table).parent.mkdir(parents=True)
+    shutil.copy(runtimes.FILE, tmp_path / table)
     return root
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 
 import pytest
 
-from modelctl import packages, paths, terraform
+from modelctl import packages, paths, runtimes, terraform
 from modelctl.cli import main
 from modelctl.errors import UserError
 from unit.functions.onnx_artifacts import graph
@@ -35,9 +35,9 @@ class Yard:
         self.packages = folder / "packages"
         shutil.copytree(paths.FUNCTIONS, self.functions, ignore=shutil.ignore_patterns("__pycache__"))
 
-    def build(self, runtimes: list[str] | None = None, target: Literal["local", "aws"] = "local") -> packages.Manifest:
+    def build(self, wanted: list[str] | None = None, target: Literal["local", "aws"] = "local") -> packages.Manifest:
         with self.used():
-            return packages.build(runtimes, target)
+            return packages.build(wanted, target)
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -142,7 +142,8 @@ def test_code_is_the_function_and_nothing_else(built: tuple[Yard, packages.Manif
         sources = {path.relative_to(yard.functions).as_posix() for path in (yard.functions / function).rglob("*.py")}
         assert {path for path in names if path.endswith(".py")} == sources
         others = names - sources - {path for path in names if path.endswith(".pyc")}
-        assert others == ({".environment"} if name == "inference-tensorflow" else set())
+        table = {"inference/runtimes.json"} if function == "inference" else set()
+        assert others == table | ({".environment"} if name == "inference-tensorflow" else set())
         assert (yard.packages / code["file"]).stat().st_size < 250_000
 
 
@@ -232,9 +233,11 @@ def test_terraform_accepts_what_was_built(built: tuple[Yard, packages.Manifest],
     assert problems(built[0], tmp_path) == []
 
 
-def test_terraform_sees_that_a_source_was_changed(yard: Yard, tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", ["weights_sync/new.py", "inference/runtimes.json"])
+def test_terraform_sees_that_a_source_was_changed(source: str, yard: Yard, tmp_path: Path) -> None:
     yard.build()
-    (yard.functions / "weights_sync" / "new.py").write_text("")
+    with (yard.functions / source).open("a") as file:
+        file.write("\n")
     (problem,) = problems(yard, tmp_path)
     assert "stale" in problem
 
@@ -264,7 +267,7 @@ def test_an_unknown_runtime_is_a_wrong_call(capsys: pytest.CaptureFixture[str]) 
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert "'onnxx'" in said
-    assert all(runtime in said for runtime in packages.RUNTIMES)
+    assert all(runtime in said for runtime in runtimes.TABLE)
 
 
 def test_a_function_without_code_is_refused(yard: Yard) -> None:
@@ -357,7 +360,7 @@ def test_a_layer_for_aws_runs_in_its_python(
     runtime: str, for_aws: tuple[Yard, packages.Manifest], tmp_path: Path
 ) -> None:
     unpacked = for_aws[0].unpack(layer(for_aws[1], runtime), tmp_path)
-    program = f"import sys, {', '.join(packages._LAYERS[runtime])}; print(sys.version_info[:2])"
+    program = f"import sys, {', '.join(runtimes.TABLE[runtime].imports)}; print(sys.version_info[:2])"
     assert bare(program, unpacked / "python", packages._aws().python) == "(3, 13)\n"
 
 

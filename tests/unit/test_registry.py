@@ -88,40 +88,31 @@ def test_load_gives_every_field_with_its_default() -> None:
 
     digits = models["digits"]
     assert list(models) == ["digits"]
-    assert {key: value for key, value in digits.items() if key not in ("digest", "files")} == {
+    assert {field: digits[field] for field in ("description", "memory_mb", "timeout_s", "ephemeral_mb", "retries")} == {
         "description": "",
-        "version": "1",
-        "runtime": "litert",
-        "signature": "serving_default",
-        "route": {"prefixes": ["digits/"], "suffixes": []},
-        "input": {"format": "json"} | dict.fromkeys(("size", "mode", "scale", "mean", "std", "layout", "columns")),
-        "output": dict.fromkeys(("labels", "top_k", "threshold", "activation")),
-        "limits": dict.fromkeys(("bytes", "decompressed_bytes", "pixels", "records")),
         "memory_mb": 1024,
         "timeout_s": 60,
         "ephemeral_mb": 512,
-        "architecture": "x86_64",
-        "batch": {"size": 10, "window_s": 1},
-        "concurrency": {"maximum": 10, "reserved": None},
-        "visibility_timeout_s": 6 * 60 + 1,
         "retries": 5,
-        "alarms": {
-            "dead_letters": 1,
-            "queue_age_s": 3 * (6 * 60 + 1),
-            "errors": None,
-            "throttles": None,
-            "input_errors": None,
-        },
-        "env": {},
-        "tags": {},
     }
+    assert digits["architecture"] == "x86_64"
+    assert digits["route"] == {"prefixes": ["digits/"], "suffixes": []}
+    assert digits["batch"] == {"size": 10, "window_s": 1}
+    assert digits["concurrency"] == {"maximum": 10, "reserved": None}
+    assert digits["visibility_timeout_s"] == 6 * 60 + 1
+    alarms = {alarm: at for alarm, at in digits["alarms"].items() if at is not None}
+    assert alarms == {"dead_letters": 1, "queue_age_s": 3 * (6 * 60 + 1)}
+    assert digits["document"]["signature"] == "serving_default"
+    assert digits["document"]["input"] == {"format": "json"}
+    assert set(digits["environment"]) == {"MODELYARD_MODEL", "MODELYARD_WEIGHTS"}
+    assert digits["tags"] == {"Model": "digits"}
 
 
 def test_defaults_are_merged_key_by_key_and_null_takes_one_away() -> None:
     models = registry.load(REGISTRIES / "valid/defaults.yaml")
 
     merged = models["merged"]
-    assert {field: value for field, value in merged["input"].items() if value is not None} == {
+    assert merged["document"]["input"] == {
         "format": "image",
         "size": [16, 24],
         "mode": "RGB",
@@ -130,10 +121,11 @@ def test_defaults_are_merged_key_by_key_and_null_takes_one_away() -> None:
         "std": [1, 1, 1],
     }
     assert merged["batch"] == {"size": 4, "window_s": 0}
-    assert merged["env"] == {"LOG_LEVEL": "DEBUG", "PLACE": "north", "COLOUR": "blue"}
-    assert merged["tags"] == {"team": "vision", "owner": "ann"}
-    assert {field for field, value in models["taken-away"]["input"].items() if value is not None} == {"format"}
-    assert set(models["taken-away"]["output"].values()) == {None}
+    own = {name: value for name, value in merged["environment"].items() if not name.startswith("MODELYARD_")}
+    assert own == {"LOG_LEVEL": "DEBUG", "PLACE": "north", "COLOUR": "blue"}
+    assert merged["tags"] == {"team": "vision", "owner": "ann", "Model": "merged"}
+    assert set(models["taken-away"]["document"]["input"]) == {"format"}
+    assert models["taken-away"]["document"]["output"] == {}
 
 
 def test_the_alarm_on_the_queues_age_follows_the_time_until_an_input_is_tried_again() -> None:

@@ -1,13 +1,15 @@
 """The small interface behind which every runtime runs a model, and the choice of one.
 
-Only the chosen runtime is imported: loading another's library would cost most of a cold start.
+Only the chosen runtime is imported: loading another's library would cost most of a cold start. What the runtimes are is
+said in `runtimes.json`, which Terraform and modelctl read as well; CONTRIBUTING.md explains its fields.
 """
 
 import importlib
+import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -17,6 +19,9 @@ import numpy as np
 from inference.errors import ModelError
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+#: By runtime, what it is.
+TABLE: Mapping[str, Mapping[str, Any]] = json.loads((Path(__file__).parents[1] / "runtimes.json").read_bytes())
 
 #: MB of memory that come with one vCPU: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 MEMORY_PER_VCPU = 1769
@@ -79,12 +84,34 @@ def load(runtime: str, artifact: Path, signature: str) -> Model:
     """
     if not artifact.is_dir():
         raise ModelError(f"no weights at {artifact}: weights_sync copies them there in `terraform apply`")
-    module = importlib.import_module(f"inference.runtimes.{runtime}")
-    model = cast(Model, module.load(artifact, signature))
+    file = _model_file(runtime, artifact)
+    if not _is_one_of(file, TABLE[runtime]["signatures"]):
+        check_default_signature(file, signature)
+    model = cast(Model, importlib.import_module(f"inference.runtimes.{runtime}").load(file, signature))
     for spec in (*model.inputs, *model.outputs):
         if spec.dtype.kind not in "biufO":
             raise ModelError(f"{spec.name!r} is {spec.dtype.name}, which cannot be served: export it as float32")
     return model
+
+
+def _model_file(runtime: str, artifact: Path) -> Path:
+    """The one file of an artifact that the runtime takes.
+
+    Raises:
+        ModelError: there is none, or there are several.
+    """
+    files = sorted(path for path in artifact.iterdir() if _is_one_of(path, TABLE[runtime]["files"]))
+    if not files:
+        raise ModelError(f"no model in {artifact}: the runtime {runtime} takes {TABLE[runtime]['takes']}")
+    if len(files) > 1:
+        names = ", ".join(path.name for path in files)
+        raise ModelError(f"the artifact holds several models ({names}): leave one of them in its folder")
+    return files[0]
+
+
+def _is_one_of(file: Path, kinds: Collection[str]) -> bool:
+    """Whether a file is of one of these kinds: its suffix, or its name, is among them."""
+    return file.suffix in kinds or file.name in kinds
 
 
 def takes_batches(inputs: tuple[TensorSpec, ...]) -> bool:
@@ -104,19 +131,6 @@ def rows_per_call(specs: tuple[TensorSpec, ...], rows: int, size: int) -> int:
         return 1
     row = sum((spec.instance_size or 0) * spec.dtype.itemsize for spec in specs)
     return min(rows, max(1, size // max(1, row)))
-
-
-def single_file(artifact: Path, suffixes: tuple[str, ...]) -> Path | None:
-    """The one file of an artifact with one of these suffixes; None if there is none.
-
-    Raises:
-        ModelError: there are several.
-    """
-    files = sorted(path for path in artifact.iterdir() if path.suffix in suffixes)
-    if len(files) > 1:
-        names = ", ".join(path.name for path in files)
-        raise ModelError(f"the artifact holds several models ({names}): leave one of them in its folder")
-    return files[0] if files else None
 
 
 def check_default_signature(file: Path, signature: str) -> None:

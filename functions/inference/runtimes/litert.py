@@ -48,26 +48,23 @@ class LiteRtModel:
         return {name: _dequantize(outputs[name], details) for name, details in self._outputs.items()}
 
 
-def load(artifact: Path, signature: str) -> LiteRtModel:
-    """Load the `.tflite` file of an artifact, by its signature or, where the file has none, by its tensors.
+def load(file: Path, signature: str) -> LiteRtModel:
+    """Load a `.tflite` file, by its signature or, where the file has none, by its tensors.
 
     Raises:
-        ModelError: there is no such file or signature, or LiteRT cannot run it.
+        ModelError: there is no such signature, or LiteRT cannot run it.
     """
-    path = runtimes.single_file(artifact, (".tflite",))
-    if path is None:
-        raise ModelError(f"no .tflite file in {artifact}: the runtime litert needs one")
     try:
-        interpreter = Interpreter(model_path=str(path), num_threads=runtimes.threads())
+        interpreter = Interpreter(model_path=str(file), num_threads=runtimes.threads())
     except (RuntimeError, ValueError) as error:
-        raise ModelError(f"LiteRT cannot load {path.name}: {error}") from error
+        raise ModelError(f"LiteRT cannot load {file.name}: {error}") from error
     signatures = interpreter.get_signature_list()
     if signature in signatures:
         runner = interpreter.get_signature_runner(signature)
         return LiteRtModel(runner, runner.get_input_details(), runner.get_output_details())
     if signatures:
-        raise ModelError(f"{path.name} has no signature {signature!r}; it has {', '.join(sorted(signatures))}")
-    runtimes.check_default_signature(path, signature)
+        raise ModelError(f"{file.name} has no signature {signature!r}; it has {', '.join(sorted(signatures))}")
+    runtimes.check_default_signature(file, signature)
     return _without_signature(interpreter)
 
 

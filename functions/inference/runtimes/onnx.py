@@ -65,17 +65,12 @@ class OnnxModel:
         return dict(zip(names, map(_taken, outputs), strict=True))
 
 
-def load(artifact: Path, signature: str) -> OnnxModel:
-    """Load the `.onnx` file of an artifact; weights that it keeps in other files lie beside it.
+def load(file: Path, signature: str) -> OnnxModel:
+    """Load an `.onnx` file, which has one signature; weights that it keeps in other files are beside it.
 
     Raises:
-        ModelError: there is no such file, it names no signatures and one is asked for, ONNX Runtime cannot load it, or
-            it takes or gives something else than tensors.
+        ModelError: ONNX Runtime cannot load it, or it takes or gives something else than tensors.
     """
-    path = runtimes.single_file(artifact, (".onnx",))
-    if path is None:
-        raise ModelError(f"no .onnx file in {artifact}: the runtime onnx needs one")
-    runtimes.check_default_signature(path, signature)
     options = ort.SessionOptions()
     options.intra_op_num_threads = runtimes.threads()
     # Threads that wait in a loop for work take the processor from what else the function does, and are billed.
@@ -85,17 +80,17 @@ def load(artifact: Path, signature: str) -> OnnxModel:
     # What it logs as an error, in colours and on several lines, it raises as well.
     options.log_severity_level = 4
     try:
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # The op StringNormalizer asks for en_US.UTF-8 where its exporter names none.
         way_out = "; for a text vectorizer skl2onnx takes options={TfidfVectorizer: {'locale': 'C'}}"
         raise ModelError(
-            f"ONNX Runtime cannot load {path.name}: {str(error).strip()}{way_out if 'locale' in str(error) else ''}"
+            f"ONNX Runtime cannot load {file.name}: {str(error).strip()}{way_out if 'locale' in str(error) else ''}"
         ) from error
     # Without dimensions it is a single value or has any shape, and ONNX Runtime does not tell which: exporters give
     # every input its shape, and leave out those of outputs that they do not know.
-    inputs = tuple(_spec(node, path.name, undimensioned=()) for node in session.get_inputs())
-    outputs = tuple(_spec(node, path.name, undimensioned=None) for node in session.get_outputs())
+    inputs = tuple(_spec(node, file.name, undimensioned=()) for node in session.get_inputs())
+    outputs = tuple(_spec(node, file.name, undimensioned=None) for node in session.get_outputs())
     return OnnxModel(session, inputs, outputs)
 
 

@@ -59,19 +59,13 @@ class TensorFlowModel:
         return {name: np.asarray(tensor) for name, tensor in outputs.items()}
 
 
-def load(artifact: Path, signature: str) -> TensorFlowModel:
-    """Load the SavedModel or the Keras file of an artifact.
+def load(file: Path, signature: str) -> TensorFlowModel:
+    """Load a Keras file, which has one signature, or the SavedModel that a `saved_model.pb` is part of.
 
     Raises:
-        ModelError: there is neither, no such signature, or TensorFlow cannot load it.
+        ModelError: there is no such signature, or TensorFlow cannot load it.
     """
-    if (artifact / "saved_model.pb").is_file():
-        return _load_saved_model(artifact, signature)
-    path = runtimes.single_file(artifact, (".keras", ".h5", ".hdf5"))
-    if path is None:
-        raise ModelError(f"no saved_model.pb and no .keras or .h5 file in {artifact}: the runtime tensorflow needs one")
-    runtimes.check_default_signature(path, signature)
-    return _load_keras(path)
+    return _load_saved_model(file.parent, signature) if file.suffix == ".pb" else _load_keras(file)
 
 
 def _load_saved_model(artifact: Path, signature: str) -> TensorFlowModel:

@@ -16,16 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelctl import packages, paths, programs
+from modelctl import packages, paths, programs, registry, served
 from modelctl.errors import UserError
 from modelctl.importing import children
 from modelctl.local.stack import ensure_lambda_environment
 from modelctl.runtime_api import Run, run_handler
 
 OURS = "inference.handler.handler"
-
-# The registry's default, and for TensorFlow its own.
-_MEMORY_MB = {"litert": 1024, "onnx": 1024, "tensorflow": 3008}
 
 _TRAIN = """\
 import pathlib, sys, skl2onnx, sklearn.datasets, sklearn.neural_network
@@ -86,6 +83,7 @@ class Workshop:
         self._access = access
         self._results = results
         self._code = folder / "code"
+        self._normals: dict[Model, Any] = {}
         manifest = packages.make(runtimes)
         # For the local stack the layers of all architectures are the same.
         self._layers = {
@@ -104,22 +102,14 @@ class Workshop:
         """A function that serves `model`, in Lambda's bare environment or in the one that has TensorFlow as well."""
         environment = paths.ENVIRONMENTS / "tensorflow" if tensorflow else ensure_lambda_environment()
         weights = model.path if model.path.is_dir() else model.path.parent
-        entry = {
-            "name": model.name,
-            "version": "1",
-            "digest": weights.name,
-            "runtime": model.runtime,
-            "signature": "serving_default",
-            "input": {"format": "json"},
-            "prefixes": [f"{model.name}/"],
-        }
+        normal = self._normal(model)
         return Function(
             handler,
             self._code,
             environment / "bin" / "python",
             {
                 "AWS_LAMBDA_FUNCTION_NAME": model.name,
-                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(_MEMORY_MB[model.runtime]),
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(normal["memory_mb"]),
                 "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
                 "AWS_LAMBDA_LOG_FORMAT": "JSON",
                 "LANG": "en_US.UTF-8",
@@ -127,9 +117,7 @@ class Workshop:
                 "PATH": "/usr/local/bin:/usr/bin:/bin",
                 "PYTHONPATH": f"{self._layers.get(model.runtime, '/opt')}/python",
                 **self._access,
-                "MODELYARD_MODEL": json.dumps(entry),
-                "MODELYARD_WEIGHTS": str(weights.parent),
-                "MODELYARD_RESULTS": self._results,
+                **served.environment(normal, weights, results=self._results),
                 # What the baselines read.
                 "MODEL": str(model.path),
                 "RESULTS": f"{self._results}/{model.name}",
@@ -148,7 +136,7 @@ class Workshop:
             f"converting {model.path}",
             "convert",
             source=str(model.path),
-            signature="serving_default",
+            signature=self._normal(model)["document"]["signature"],
             quantize="none",
             representative="",
             target=str(path),
@@ -164,6 +152,15 @@ class Workshop:
         path = self._new_file("digits-onnx", "model.onnx")
         programs.run("the ONNX model could not be made", sys.executable, "-I", "-c", _TRAIN, path)
         return Model("digits-onnx", "onnx", path)
+
+    def _normal(self, model: Model) -> Any:
+        """The normal form of an entry that says no more than has to be said of the model."""
+        if model not in self._normals:
+            entry = {"artifact": str(model.path), "version": "1", "runtime": model.runtime}
+            file = self._folder / "registry.json"  # JSON is YAML
+            file.write_text(json.dumps({"version": 1, "models": {model.name: entry}}, indent=1))
+            self._normals[model] = registry.load(file)[model.name]
+        return self._normals[model]
 
     def _new_file(self, model: str, name: str) -> Path:
         path = self._folder / model / name

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelctl import console, packages, paths
+from modelctl import console, packages, paths, runtimes
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.errors import UserError
 from modelctl.importing import importer
@@ -24,7 +24,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("--name", required=True, metavar="N", help="of the model in the registry")
     parser.add_argument(
         "--runtime",
-        choices=("litert", "onnx", "tensorflow"),
+        choices=tuple(runtimes.TABLE),
         help="what will run it; default: what the file is for. litert converts a Keras model or SavedModel",
     )
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 import argparse
 
-from modelctl import console, packages
+from modelctl import console, packages, runtimes
 from modelctl.commands.arguments import Commands, command, print_json
 
 
@@ -18,8 +18,8 @@ def add_to(commands: Commands) -> None:
 
 def _runtime(name: str) -> str:
     # Not by `choices`: those of Python 3.11 refuse that none is given.
-    if name not in packages.RUNTIMES:
-        raise argparse.ArgumentTypeError(f"there is no runtime {name!r}: expected {' or '.join(packages.RUNTIMES)}")
+    if name not in runtimes.TABLE:
+        raise argparse.ArgumentTypeError(f"there is no runtime {name!r}: expected {' or '.join(runtimes.TABLE)}")
     return name
 
 

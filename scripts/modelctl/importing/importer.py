@@ -1,6 +1,5 @@
 """Takes a model file to an artifact and an entry of the registry, or leaves everything as it was."""
 
-import json
 import re
 import shutil
 import statistics
@@ -14,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from modelctl import console, registry
+from modelctl import console, registry, runtimes, served
 from modelctl.errors import UserError
 from modelctl.importing import children, entry, source
 from modelctl.importing.source import LABELS
@@ -22,14 +21,11 @@ from modelctl.importing.source import LABELS
 #: Cold starts of each of both models; the medians are compared.
 RUNS = 3
 
-#: The default of the registry's schema.
-DEFAULT_SIGNATURE = "serving_default"
+#: Files and folders of a SavedModel beside the one by which it is known.
+_SAVED_MODEL_PARTS = ("fingerprint.pb", "keras_metadata.pb", "variables", "assets*")
 
-#: Files and folders of Keras models and SavedModels, in whose place the converted one stands.
-_CONVERTED = ("*.keras", "*.h5", "saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets*")
-
-#: What the custom code of an entry is called among the files of its model; it lies elsewhere beside the registry.
-_HOOKS = ".hooks.py"
+#: What the custom code of an entry is called among the files of its model; it is elsewhere beside the registry.
+HOOKS_FILE = ".hooks.py"
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,8 @@ def run(wanted: Wanted) -> dict[str, Any]:
             raise UserError(f"there is no file {sample}: --samples takes inputs of the model")
     artifact = wanted.registry.parent / "models" / wanted.name / "artifact"
     existing = _existing(wanted, artifact)
-    labels = (existing["output"]["labels"] if existing else None) or LABELS
+    named_labels = existing["document"]["output"].get("labels") if existing else None
+    labels = named_labels or LABELS
     given = source.read(wanted.path, wanted.labels, labels)
     runtime = source.choose_runtime(
         given, wanted.runtime or (existing["runtime"] if existing else None), wanted.quantize
@@ -81,20 +78,20 @@ def run(wanted: Wanted) -> dict[str, Any]:
         original = scratch / "original"
         original.mkdir()
         given.stage(original, labels)
-        if existing and existing["output"]["labels"] and not (original / labels).exists():
+        if named_labels and not (original / labels).exists():
             # An entry that is kept names them.
             source.place(artifact / labels, original / labels)
-        hooks = existing["files"].get(_HOOKS) if existing else None
+        hooks = existing["files"].get(HOOKS_FILE) if existing else None
         if hooks:
-            shutil.copyfile(hooks["source"], original / _HOOKS)
+            shutil.copyfile(hooks["source"], original / HOOKS_FILE)
         fields = _fields(wanted, original, runtime=given.runtime, input_fields=None)
-        served = existing or _served(wanted, {**fields, "artifact": str(original.absolute())})
-        trial = _Trial(scratch, served, given.runtime, wanted)
+        normal = existing or _served(wanted, {**fields, "artifact": str(original.absolute())})
+        trial = _Trial(scratch, normal, given, runtime, wanted)
         found = trial.prepare(choose_input=existing is None, labels=given.labels)
         converts = runtime != given.runtime
         proofs = trial.convert() if converts else None
         speedup = trial.speedup() if converts else None
-        (original / _HOOKS).unlink(missing_ok=True)
+        (original / HOOKS_FILE).unlink(missing_ok=True)
         fields = _fields(wanted, original, runtime=runtime, input_fields=found["input"])
         with _in_place(scratch / ("converted" if converts else "original"), artifact, scratch / "before"):
             final = registry.load(wanted.registry)[wanted.name] if existing else _write_entry(wanted, fields)
@@ -136,7 +133,7 @@ def _next(
         steps.append(
             "int8 has learned the ranges of numbers from made-up inputs: import it again with --replace --samples"
         )
-    if existing and "output" in fields and not existing["output"]["labels"]:
+    if existing and "output" in fields and "labels" not in existing["document"]["output"]:
         steps.append(f"models.{wanted.name}.output names no labels: add `output: {{labels: {LABELS}}}` to use them")
     steps.append("`modelctl up` serves it on the local stack, `terraform apply` on AWS")
     return steps
@@ -176,10 +173,11 @@ def _existing(wanted: Wanted, artifact: Path) -> dict[str, Any] | None:
 
 def _check_entry(wanted: Wanted, existing: Mapping[str, Any], runtime: str) -> None:
     """Refuse what an entry that is kept does not say."""
-    for field, asked in {"runtime": runtime, "signature": wanted.signature or existing["signature"]}.items():
-        if asked != existing[field]:
+    document = existing["document"]
+    for field, asked in {"runtime": runtime, "signature": wanted.signature or document["signature"]}.items():
+        if asked != document[field]:
             raise UserError(
-                f"models.{wanted.name} has the {field} {existing[field]}, and this would be {asked}: an entry that is "
+                f"models.{wanted.name} has the {field} {document[field]}, and this would be {asked}: an entry that is "
                 "there is kept as it is, so change it first, or import under another name"
             )
 
@@ -187,7 +185,7 @@ def _check_entry(wanted: Wanted, existing: Mapping[str, Any], runtime: str) -> N
 def _fields(wanted: Wanted, original: Path, *, runtime: str, input_fields: Mapping[str, Any] | None) -> dict[str, Any]:
     """A new entry: what is certain of the model."""
     fields: dict[str, Any] = {"artifact": f"models/{wanted.name}/artifact", "version": "1", "runtime": runtime}
-    if wanted.signature not in (None, DEFAULT_SIGNATURE):
+    if wanted.signature:
         fields["signature"] = wanted.signature
     if input_fields:
         fields["input"] = dict(input_fields)
@@ -202,14 +200,18 @@ class _Trial:
     Args:
         scratch: a folder that holds the folder `original`, and gets all others.
         served: the model's entry in normal form.
-        runtime: what the original runs on.
+        given: the original.
+        runtime: what the model will run on.
         wanted: what the user asks for.
     """
 
-    def __init__(self, scratch: Path, served: Mapping[str, Any], runtime: str, wanted: Wanted) -> None:
+    def __init__(
+        self, scratch: Path, served: Mapping[str, Any], given: source.Source, runtime: str, wanted: Wanted
+    ) -> None:
         self._scratch = scratch
         self._served = served
-        self._runtimes = {"original": runtime, "converted": "litert"}
+        self._given = given
+        self._runtimes = {"original": given.runtime, "converted": runtime}
         self._wanted = wanted
         self._inputs = scratch / "inputs.npz"
 
@@ -232,19 +234,21 @@ class _Trial:
         """Convert the model to LiteRT and prove that it answers as before; returns the proof of each output."""
         original, converted = self._scratch / "original", self._scratch / "converted"
         converted.mkdir()
-        keras = (file for file in original.iterdir() if file.suffix in (".keras", ".h5"))
+        # A SavedModel is its whole folder.
+        file = (file for file in original.iterdir() if file.suffix == self._given.kind)
         with console.step("converting it to LiteRT"):
             children.ask(
                 f"converting {self._wanted.path}",
                 "convert",
-                source=str(next(keras, original)),
-                signature=self._served["signature"],
+                source=str(next(file, original)),
+                signature=self._served["document"]["signature"],
                 quantize=self._wanted.quantize,
                 representative=str(self._inputs),
                 target=str(converted / "model.tflite"),
             )
-        # What else lies in its folder belongs to it: labels, or a vocabulary that hooks read.
-        besides = shutil.ignore_patterns(*_CONVERTED, ".*")
+        # What else is in its folder belongs to it: labels, or a vocabulary that hooks read.
+        kinds = runtimes.TABLE[self._given.runtime].files
+        besides = shutil.ignore_patterns(*(f"*{kind}" for kind in kinds), *_SAVED_MODEL_PARTS, ".*")
         shutil.copytree(original, converted, ignore=besides, dirs_exist_ok=True)
         with console.step("comparing its answers with the original's"):
             self._answer("converted", answers=str(self._answers("converted")))
@@ -282,16 +286,9 @@ class _Trial:
 
     def _environment(self, name: str) -> dict[str, str]:
         """The function's environment, as Terraform's module `model` and Lambda would set it."""
-        model = {**self._served, **self._served["route"], "runtime": self._runtimes[name], "name": self._wanted.name}
-        for field in ("input", "output", "limits"):
-            model[field] = {key: value for key, value in self._served[field].items() if value is not None}
-        model["digest"] = name  # which is what the folder of a model's weights is called
         return {
-            **self._served["env"],
+            **served.environment(self._served, self._scratch / name, runtime=self._runtimes[name]),
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self._served["memory_mb"]),
-            "MODELYARD_MODEL": json.dumps(model),
-            "MODELYARD_WEIGHTS": str(self._scratch.absolute()),
-            "MODELYARD_RESULTS": "",
         }
 
 

@@ -5,20 +5,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelctl import runtimes
 from modelctl.errors import UserError
+from modelctl.runtimes import SAVED_MODEL
 
 LABELS = "labels.txt"
 
-_SAVED_MODEL = "saved_model.pb"
-#: The runtimes that take each kind of model file, the one it is for first.
-_RUNTIMES = {
-    ".tflite": ("litert",),
-    ".onnx": ("onnx",),
-    ".keras": ("tensorflow", "litert"),
-    ".h5": ("tensorflow", "litert"),
-    _SAVED_MODEL: ("tensorflow", "litert"),
+#: The runtimes that take each kind of model file: the one it is for, then those for which it is converted.
+_RUNTIMES: dict[str, tuple[str, ...]] = {
+    kind: (name, *(other for other, it in runtimes.TABLE.items() if name in it.converts))
+    for name, runtime in runtimes.TABLE.items()
+    for kind in runtime.files
 }
-_EXPECTED = "a SavedModel (its folder), or a .keras, .h5, .tflite or .onnx file"
+_SUFFIXES = [kind for kind in _RUNTIMES if kind != SAVED_MODEL]
+_EXPECTED = f"a SavedModel (its folder), or a {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]} file"
 
 _README = '"Import a model" in README.md'
 #: Files that are read by running what is in them: not even opened here.
@@ -113,35 +113,31 @@ def choose_runtime(source: Source, wanted: str | None, quantize: str) -> str:
     if runtime not in _RUNTIMES[source.kind]:
         raise UserError(f"{source.name} cannot run on {runtime}: {_way_out(source.kind, runtime)}")
     if quantize != "none" and runtime == source.runtime:
-        ways = {
-            "tensorflow": "add `--runtime litert`",
-            "litert": "import the Keras model or SavedModel that it was made from",
-            "onnx": "onnxruntime.quantization does it for ONNX; import what it writes",
-        }
+        converters = _RUNTIMES[source.kind][1:]
+        way_out = f"add `--runtime {converters[0]}`" if converters else "quantize it where it was made, and import that"
         raise UserError(
-            f"--quantize is part of the conversion to LiteRT, and {source.name} is not converted: {ways[runtime]}"
+            f"--quantize is part of the conversion to LiteRT, and {source.name} is not converted: {way_out}"
         )
     return runtime
 
 
 def _way_out(kind: str, runtime: str) -> str:
-    if kind == ".tflite":
-        return "a .tflite file runs on litert; import the model that it was made from"
-    if kind == ".onnx":
-        return "an .onnx file runs on onnx; import the model that it was exported from"
-    return f"modelctl does not convert to {runtime}; choose tensorflow or litert, or import what tf2onnx writes"
+    possible = _RUNTIMES[kind]
+    if len(possible) == 1:
+        return f"{kind} files run on {possible[0]} only; import the model that it was made from"
+    return f"modelctl does not convert to {runtime}; choose {' or '.join(possible)}, or export the model for {runtime}"
 
 
 def _kind_of_folder(folder: Path) -> str:
-    if (folder / _SAVED_MODEL).is_file():
-        return _SAVED_MODEL
+    if (folder / SAVED_MODEL).is_file():
+        return SAVED_MODEL
     files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     models = [file for file in files if file.suffix in _RUNTIMES and file.is_file()]
     if len(models) == 1:
         return models[0].suffix
     if models:
         raise UserError(f"{folder} holds several models ({_names(models)}): give the file of the one that is meant")
-    if nested := next((file for file in files if (file / _SAVED_MODEL).is_file()), None):
+    if nested := next((file for file in files if (file / SAVED_MODEL).is_file()), None):
         raise UserError(f"{folder} is no SavedModel, but {nested} is one: give that folder")
     for file in files:
         _refuse_pickle(file)
@@ -150,7 +146,7 @@ def _kind_of_folder(folder: Path) -> str:
 
 def _kind_of_file(file: Path) -> str:
     _refuse_pickle(file)
-    if file.name == _SAVED_MODEL:
+    if file.name == SAVED_MODEL:
         raise UserError(f"{file} is a part of a SavedModel: give its folder, {file.parent}")
     if file.suffix not in _RUNTIMES:
         raise UserError(f"{file} is no model that can be imported: expected {_EXPECTED}")

@@ -36,7 +36,7 @@ resource "aws_iam_role_policy" "this" {
           Sid      = "Log"
           Effect   = "Allow"
           Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource = "arn:${var.deployment.partition}:logs:${var.deployment.region}:${var.deployment.account_id}:log-group:${var.log_group}:*"
+          Resource = "${var.deployment.arns.logs}log-group:${var.log_group}:*"
         },
         {
           Sid       = "Weights"

@@ -1,6 +1,6 @@
 output "arn" {
   description = "ARN of the role, once it may do what it is for."
-  value       = "arn:${var.deployment.partition}:iam::${var.deployment.account_id}:role/${var.name}"
+  value       = "${var.deployment.arns.iam}role/${var.name}"
   depends_on  = [aws_iam_role_policy.this]
 }
 

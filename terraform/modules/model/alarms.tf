@@ -7,14 +7,14 @@ locals {
 
   _alarms = {
     dead_letters = merge(local._at_any_minute, {
-      says       = "inputs were given up and lie in ${local.function_name}-dlq"
+      says       = "inputs were given up and are in ${var.model.names.dead_letter_queue}"
       metric     = "AWS/SQS ApproximateNumberOfMessagesVisible"
-      dimensions = { QueueName = "${local.function_name}-dlq" }
+      dimensions = { QueueName = var.model.names.dead_letter_queue }
     })
     queue_age_s = merge(local._at_any_minute, {
-      says       = "inputs wait for too many seconds in ${local.function_name}"
+      says       = "inputs wait for too many seconds in ${var.model.names.queue}"
       metric     = "AWS/SQS ApproximateAgeOfOldestMessage"
-      dimensions = { QueueName = local.function_name }
+      dimensions = { QueueName = var.model.names.queue }
     })
     errors = merge(local._within_five_minutes, {
       says       = "calls of the function fail: it crashes, or runs out of memory or time"
@@ -29,7 +29,7 @@ locals {
     input_errors = merge(local._within_five_minutes, {
       says       = "inputs cannot be served; their results say why"
       metric     = "Modelyard InputErrors"
-      dimensions = { Model = var.name, Variant = "stable" }
+      dimensions = var.model.names.metric_dimensions
     })
   }
 }

@@ -2,17 +2,16 @@
 # the inputs rather than read from other resources, which is what a plan of hundreds of models spends its time on.
 
 locals {
-  function_name = "${var.deployment.name}-${var.name}"
-  function_arn  = "arn:${var.deployment.partition}:lambda:${var.deployment.region}:${var.deployment.account_id}:function:${local.function_name}"
+  function_name = var.model.names.function
   log_group     = "/aws/lambda/${local.function_name}"
   alias         = "live"
-  mount         = "/mnt/model"
 
   # What the notification lets through, as S3 matches it: two models may share a prefix, and differ in their suffixes.
   inputs = [
     for key in setproduct(var.model.route.prefixes, length(var.model.route.suffixes) > 0 ? var.model.route.suffixes : [""]) :
-    "arn:${var.deployment.partition}:s3:::${var.buckets.inputs}/${key[0]}*${key[1]}"
+    "${var.deployment.arns.s3}${var.buckets.inputs}/${key[0]}*${key[1]}"
   ]
+  results = ["${var.deployment.arns.s3}${var.buckets.results}/${var.name}/*"]
 }
 
 resource "aws_cloudwatch_log_group" "this" {
@@ -27,16 +26,16 @@ resource "aws_efs_access_point" "reader" {
   file_system_id = var.file_system.id
 
   posix_user {
-    uid = 10001
-    gid = 10001
+    uid = var.file_system.reader
+    gid = var.file_system.reader
   }
 
   root_directory {
     path = "/models/${var.name}"
 
     creation_info {
-      owner_uid   = 10000
-      owner_gid   = 10000
+      owner_uid   = var.file_system.writer
+      owner_gid   = var.file_system.writer
       permissions = "0755"
     }
   }
@@ -67,7 +66,7 @@ module "role" {
     }
     Results = {
       actions   = ["s3:GetObject", "s3:PutObject"]
-      resources = ["arn:${var.deployment.partition}:s3:::${var.buckets.results}/${var.name}/*"]
+      resources = local.results
     }
   }
 }
@@ -133,22 +132,7 @@ resource "aws_lambda_function" "inference" {
   }
 
   environment {
-    variables = merge(var.model.env, {
-      MODELYARD_MODEL = jsonencode({
-        name      = var.name
-        version   = var.model.version
-        digest    = var.model.digest
-        runtime   = var.model.runtime
-        signature = var.model.signature
-        input     = { for field, value in var.model.input : field => value if value != null }
-        output    = { for field, value in var.model.output : field => value if value != null }
-        limits    = { for field, value in var.model.limits : field => value if value != null }
-        prefixes  = var.model.route.prefixes
-        suffixes  = var.model.route.suffixes
-      })
-      MODELYARD_WEIGHTS = local.mount
-      MODELYARD_RESULTS = var.buckets.results
-    })
+    variables = merge(var.model.environment, { MODELYARD_RESULTS = var.buckets.results })
   }
 
   vpc_config {
@@ -158,7 +142,7 @@ resource "aws_lambda_function" "inference" {
 
   file_system_config {
     arn              = aws_efs_access_point.reader.arn
-    local_mount_path = local.mount
+    local_mount_path = var.model.environment.MODELYARD_WEIGHTS
   }
 
   logging_config {
@@ -182,7 +166,7 @@ resource "aws_lambda_alias" "live" {
 
 resource "aws_lambda_event_source_mapping" "queue" {
   event_source_arn                   = var.queue_arn
-  function_name                      = "${local.function_arn}:${local.alias}"
+  function_name                      = "${var.deployment.arns.lambda}function:${local.function_name}:${local.alias}"
   batch_size                         = var.model.batch.size
   maximum_batching_window_in_seconds = var.model.batch.window_s
   function_response_types            = ["ReportBatchItemFailures"]

@@ -1,8 +1,3 @@
-output "function_name" {
-  description = "Name of the function."
-  value       = local.function_name
-}
-
 output "alias" {
   description = "Alias that inputs and direct calls go to."
   value       = local.alias
@@ -28,7 +23,7 @@ output "uploader_policy" {
         Sid      = "Results"
         Effect   = "Allow"
         Action   = ["s3:GetObject"]
-        Resource = ["arn:${var.deployment.partition}:s3:::${var.buckets.results}/${var.name}/*"]
+        Resource = local.results
       },
     ]
   })

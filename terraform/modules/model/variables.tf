@@ -1,10 +1,7 @@
 variable "deployment" {
-  description = "Where and under which name this is deployed."
+  description = "Where this is deployed: what the ARNs of each service begin with."
   type = object({
-    name       = string
-    partition  = string
-    region     = string
-    account_id = string
+    arns = map(string)
   })
   nullable = false
 }
@@ -19,34 +16,16 @@ variable "model" {
   description = "The model in the normal form of the module registry."
   type = object({
     description = string
-    version     = string
     digest      = string
-    runtime     = string
-    signature   = string
-    files       = map(object({ source = string, sha256 = string }))
-    route       = object({ prefixes = list(string), suffixes = list(string) })
-    input = object({
-      format  = string
-      size    = optional(list(number))
-      mode    = optional(string)
-      scale   = optional(number)
-      mean    = optional(list(number))
-      std     = optional(list(number))
-      layout  = optional(string)
-      columns = optional(list(string))
+    names = object({
+      function          = string
+      queue             = string
+      dead_letter_queue = string
+      metric_dimensions = map(string)
     })
-    output = object({
-      labels     = optional(string)
-      top_k      = optional(number)
-      threshold  = optional(number)
-      activation = optional(string)
-    })
-    limits = object({
-      bytes              = optional(number)
-      decompressed_bytes = optional(number)
-      pixels             = optional(number)
-      records            = optional(number)
-    })
+    files        = map(object({ source = string, sha256 = string }))
+    route        = object({ prefixes = list(string), suffixes = list(string) })
+    environment  = map(string)
     memory_mb    = number
     timeout_s    = number
     ephemeral_mb = number
@@ -60,7 +39,6 @@ variable "model" {
       throttles    = optional(number)
       input_errors = optional(number)
     })
-    env  = map(string)
     tags = map(string)
   })
   nullable = false
@@ -83,10 +61,12 @@ variable "queue_arn" {
 }
 
 variable "file_system" {
-  description = "The file system that holds the weights."
+  description = "The file system that holds the weights, and the POSIX users that write and read them."
   type = object({
-    id  = string
-    arn = string
+    id     = string
+    arn    = string
+    writer = number
+    reader = number
   })
   nullable = false
 }

@@ -2,10 +2,10 @@
 # would show other deployments whose names begin alike.
 
 locals {
-  _of_function = { for model in var.models : model => ["FunctionName", "${var.deployment.name}-${model}"] }
-  _of_queue    = { for model in var.models : model => ["QueueName", "${var.deployment.name}-${model}"] }
-  _of_dlq      = { for model in var.models : model => ["QueueName", "${var.deployment.name}-${model}-dlq"] }
-  _of_model    = { for model in var.models : model => ["Model", model, "Variant", "stable"] }
+  _of_function = { for model, names in var.models : model => ["FunctionName", names.function] }
+  _of_queue    = { for model, names in var.models : model => ["QueueName", names.queue] }
+  _of_dlq      = { for model, names in var.models : model => ["QueueName", names.dead_letter_queue] }
+  _of_model    = { for model, names in var.models : model => flatten([for dimension, value in names.metric_dimensions : [dimension, value]]) }
 
   # Two a row; of the largest deployment (300 models) each graph has less than the 500 metrics that it may show.
   _graphs = [

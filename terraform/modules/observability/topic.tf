@@ -42,7 +42,7 @@ resource "aws_kms_key" "alarms" {
         # The account's own policies decide, as for a key that was made without a policy.
         Sid       = "Account"
         Effect    = "Allow"
-        Principal = { AWS = "arn:${var.deployment.partition}:iam::${var.deployment.account_id}:root" }
+        Principal = { AWS = "${var.deployment.arns.iam}root" }
         Action    = "kms:*"
         Resource  = "*"
       },
@@ -62,5 +62,5 @@ resource "aws_kms_key" "alarms" {
 
 locals {
   topic_name = "${var.deployment.name}-alarms"
-  topic_arn  = "arn:${var.deployment.partition}:sns:${var.deployment.region}:${var.deployment.account_id}:${local.topic_name}"
+  topic_arn  = "${var.deployment.arns.sns}${local.topic_name}"
 }

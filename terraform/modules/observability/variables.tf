@@ -2,17 +2,22 @@ variable "deployment" {
   description = "Where and under which name this is deployed."
   type = object({
     name       = string
-    partition  = string
     region     = string
     account_id = string
+    arns       = map(string)
   })
   nullable = false
 }
 
 variable "models" {
-  description = "Names of the models that the dashboard shows."
-  type        = set(string)
-  nullable    = false
+  description = "The models that the dashboard shows, each with the names that CloudWatch's metrics know it by."
+  type = map(object({
+    function          = string
+    queue             = string
+    dead_letter_queue = string
+    metric_dimensions = map(string)
+  }))
+  nullable = false
 }
 
 variable "topic_arn" {

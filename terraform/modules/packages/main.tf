@@ -18,18 +18,18 @@ locals {
 
   # The same lines that `modelctl package` hashes: what was built from other sources is not what would run.
   _sources = sha256(join("", [
-    for path in sort(fileset(var.functions_dir, "**/*.{py,txt}")) : "${filesha256("${var.functions_dir}/${path}")}  ${path}\n"
+    for path in sort(fileset(var.functions_dir, "**/*.{py,txt,json}")) : "${filesha256("${var.functions_dir}/${path}")}  ${path}\n"
   ]))
 
-  # TensorFlow is 1.3 GB, and layers and zip together may be 250 MB: on AWS it needs an image. On the local stack there
-  # is no such limit, and its code names an environment to run in.
-  _too_large_for_a_layer = ["tensorflow"]
+  # Layers and zip together may be 250 MB: on AWS, what is larger needs an image. On the local stack there is no such
+  # limit, and its code names an environment to run in.
+  _runtimes = jsondecode(file("${var.functions_dir}/inference/runtimes.json"))
 
   models = {
     for name, model in var.models : name => (
       contains(keys(var.runtime_images), model.runtime) ? { image_uri = var.runtime_images[model.runtime], code = null, layer = null } :
       contains(keys(local._manifest.code), "inference-${model.runtime}") ? { image_uri = null, code = "inference-${model.runtime}", layer = null } :
-      { image_uri = null, code = "inference", layer = contains(local._too_large_for_a_layer, model.runtime) ? null : "${model.runtime}-${model.architecture}" }
+      { image_uri = null, code = "inference", layer = local._runtimes[model.runtime].package == "image" ? null : "${model.runtime}-${model.architecture}" }
     )
   }
 

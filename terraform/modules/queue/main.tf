@@ -1,17 +1,18 @@
 # The queue of one model's inputs, which the inputs bucket may send to, and its dead-letter queue.
 
 locals {
-  arn_prefix = "arn:${var.deployment.partition}:sqs:${var.deployment.region}:${var.deployment.account_id}"
+  arn             = "${var.deployment.arns.sqs}${var.name}"
+  dead_letter_arn = "${var.deployment.arns.sqs}${var.dead_letter_name}"
 }
 
 # Policies stand inline: as a resource of its own, each takes the provider another 25 s.
 resource "aws_sqs_queue" "dead_letters" {
-  name                      = "${var.name}-dlq"
+  name                      = var.dead_letter_name
   message_retention_seconds = 14 * 24 * 3600 # the longest there is; it counts from the first sending
   sqs_managed_sse_enabled   = true
   redrive_allow_policy = jsonencode({
     redrivePermission = "byQueue"
-    sourceQueueArns   = ["${local.arn_prefix}:${var.name}"]
+    sourceQueueArns   = [local.arn]
   })
   tags = var.tags
 }
@@ -23,7 +24,7 @@ resource "aws_sqs_queue" "inputs" {
   # With a KMS key, S3 could not send without a policy on the key.
   sqs_managed_sse_enabled = true
   redrive_policy = jsonencode({
-    deadLetterTargetArn = "${local.arn_prefix}:${var.name}-dlq"
+    deadLetterTargetArn = local.dead_letter_arn
     maxReceiveCount     = var.retries
   })
   policy = jsonencode({
@@ -33,9 +34,9 @@ resource "aws_sqs_queue" "inputs" {
       Effect    = "Allow"
       Principal = { Service = "s3.amazonaws.com" }
       Action    = "sqs:SendMessage"
-      Resource  = "${local.arn_prefix}:${var.name}"
+      Resource  = local.arn
       Condition = {
-        ArnEquals    = { "aws:SourceArn" = "arn:${var.deployment.partition}:s3:::${var.inputs_bucket}" }
+        ArnEquals    = { "aws:SourceArn" = "${var.deployment.arns.s3}${var.inputs_bucket}" }
         StringEquals = { "aws:SourceAccount" = var.deployment.account_id }
       }
     }]

@@ -1,15 +1,20 @@
 variable "deployment" {
-  description = "Where this is deployed."
+  description = "Where this is deployed: the account, and what the ARNs of each service begin with."
   type = object({
-    partition  = string
-    region     = string
     account_id = string
+    arns       = map(string)
   })
   nullable = false
 }
 
 variable "name" {
-  description = "Name of the queue; the dead-letter queue's is <name>-dlq."
+  description = "Name of the queue."
+  type        = string
+  nullable    = false
+}
+
+variable "dead_letter_name" {
+  description = "Name of the dead-letter queue."
   type        = string
   nullable    = false
 }

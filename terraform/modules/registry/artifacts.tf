@@ -1,12 +1,8 @@
 # The files that a model is made of: those of its artifact, and its hooks. Models that name the same ones share the work.
 
 locals {
-  # What each runtime takes: one file, at the top of the artifact.
-  _model_files = {
-    litert     = { pattern = "\\.tflite$", name = "one .tflite file" }
-    onnx       = { pattern = "\\.onnx$", name = "one .onnx file" }
-    tensorflow = { pattern = "^saved_model\\.pb$|\\.keras$|\\.h5$", name = "saved_model.pb, or one .keras or .h5 file" }
-  }
+  # What each runtime is. Its model files are known by their suffix or their name.
+  runtimes = jsondecode(file("${path.module}/../../../functions/inference/runtimes.json"))
 
   _artifact_paths = {
     for artifact in toset(flatten([for name, model in local.merged : [
@@ -31,15 +27,19 @@ locals {
     files      = { for file, sha256 in files : file => { sha256 = sha256, source = local._artifact_sources[artifact][file] } }
     unreadable = [for file, sha256 in files : file if sha256 == null]
     # The files that each runtime would load.
-    models  = { for runtime, takes in local._model_files : runtime => [for file in keys(files) : file if can(regex(takes.pattern, file)) && !strcontains(file, "/")] }
+    models = { for runtime, it in local.runtimes : runtime => [
+      for file in keys(files) : file if !strcontains(file, "/") && length(setintersection(it.files, [file, try(regex("\\.[^.]+$", file), "")])) > 0
+    ] }
     summary = join(", ", concat(slice(keys(files), 0, min(5, length(files))), length(files) > 5 ? ["…"] : []))
   } }
 
   _with_artifact = { for name, model in local.merged : name => local.artifacts[model.artifact] if can(local.artifacts[model.artifact]) }
 
-  # The name that the function looks for. Hidden files are left out of artifacts, so no other file has it.
+  # The name that the function looks for (functions/inference/predictor.py). Hidden files are left out of artifacts, so no
+  # other file has it.
+  hooks_file = ".hooks.py"
   _files = { for name, artifact in local._with_artifact : name => merge(artifact.files, {
-    for hooks in [local.merged[name].hooks] : ".hooks.py" => values(local.artifacts[hooks].files)[0] if try(local.artifacts[hooks].kind == "file", false)
+    for hooks in [local.merged[name].hooks] : local.hooks_file => values(local.artifacts[hooks].files)[0] if try(local.artifacts[hooks].kind == "file", false)
   }) }
   _digests = { for name, files in local._files : name => sha256(join("", [
     for path, file in files : format("%s  %s\n", coalesce(file.sha256, "unreadable"), path)
@@ -89,7 +89,7 @@ locals {
         fails = length(artifact.files) > 0 && try(length(artifact.models[local.merged[name].runtime]) == 0, false)
         field = "artifact"
         says = try(format("no model file: runtime %s takes %s, at the top of the artifact; found %s%s",
-          local.merged[name].runtime, local._model_files[local.merged[name].runtime].name, artifact.summary,
+          local.merged[name].runtime, local.runtimes[local.merged[name].runtime].takes, artifact.summary,
           join("", [for other, files in artifact.models : " (${files[0]} is for runtime ${other})" if length(files) > 0]),
         ), "")
       },
@@ -99,7 +99,9 @@ locals {
         says  = try("more than one model file: ${join(", ", artifact.models[local.merged[name].runtime])}; leave one of them", "")
       },
       {
-        fails = try(!contains(["", "serving_default"], local.merged[name].signature) && can(regex("\\.(onnx|keras|h5)$", artifact.models[local.merged[name].runtime][0])), false)
+        fails = try(!contains(["", local.rules.signature.default], local.merged[name].signature) && length(setintersection(
+          local.runtimes[local.merged[name].runtime].signatures, [artifact.models[local.merged[name].runtime][0], regex("\\.[^.]+$", artifact.models[local.merged[name].runtime][0])],
+        )) == 0, false)
         field = "signature"
         says  = try("${artifact.models[local.merged[name].runtime][0]} names no signatures, so \"${local.merged[name].signature}\" is not in it; leave the field out", "")
       },

@@ -13,28 +13,11 @@ locals {
     policy_characters = 10240
   }
 
-  # The whole environment of a function as Lambda measures it, as JSON. The name of a bucket has at most 63 characters.
-  _environments = { for name, model in local.merged : name => jsonencode(merge(
-    local._maps[name].env,
-    {
-      MODELYARD_MODEL = jsonencode(merge(
-        { for field in ["version", "runtime", "signature"] : field => try(model[field], null) },
-        {
-          name     = name
-          digest   = sha256("")
-          input    = { for field in keys(local.rules_of_keys.input) : field => model["input.${field}"] if model["input.${field}"] != null }
-          output   = { for field in keys(local.rules_of_keys.output) : field => model["output.${field}"] if model["output.${field}"] != null }
-          limits   = { for field in keys(local.rules_of_keys.limits) : field => model["limits.${field}"] if model["limits.${field}"] != null }
-          prefixes = model["route.prefixes"]
-          suffixes = model["route.suffixes"]
-        },
-      ))
-      MODELYARD_WEIGHTS = "/mnt/model"
-      MODELYARD_RESULTS = format("%063d", 0)
-    },
-  )) }
-  # Four characters of base64 are three bytes; `length` would count characters.
-  _environment_bytes = { for name, json in local._environments : name => floor(length(replace(base64encode(json), "=", "")) * 3 / 4) }
+  # The whole environment as Lambda measures it, as JSON; the name of a bucket has at most 63 characters. Four characters
+  # of base64 are three bytes, where `length` would count characters.
+  _environment_bytes = { for name, environment in local.environments : name => floor(length(replace(base64encode(jsonencode(
+    merge(environment, { MODELYARD_RESULTS = format("%063d", 0) }),
+  )), "=", "")) * 3 / 4) }
 
   # The policy of a role names each prefix with each suffix, in quotes and with a comma; region and partition may be those
   # with the longest names. All its other statements together have less than 1,500 characters.
@@ -59,14 +42,14 @@ locals {
         says  = "the field \"runtime\" is missing; give it here or in the defaults"
       },
       {
-        fails = try(length("${var.name_prefix}-${name}") > local._limits.name_characters, false)
+        fails = length(local.names[name].function) > local._limits.name_characters
         field = ""
-        says  = "the function's name ${var.name_prefix}-${name} would have more than ${local._limits.name_characters} characters; shorten the model's name"
+        says  = "the function's name ${local.names[name].function} would have more than ${local._limits.name_characters} characters; shorten the model's name"
       },
       {
-        fails = endswith(name, "-dlq") && can(local.merged[trimsuffix(name, "-dlq")])
+        fails = can(local._models_by_dead_letter_queue[local.names[name].queue])
         field = ""
-        says  = "its queue would have the name of the dead-letter queue of model \"${trimsuffix(name, "-dlq")}\"; choose another name"
+        says  = try("its queue would have the name of the dead-letter queue of model \"${local._models_by_dead_letter_queue[local.names[name].queue]}\"; choose another name", "")
       },
       {
         fails = try(length(model["input.mean"]) != length(model["input.std"]), false)

@@ -16,13 +16,18 @@ locals {
   }
   _given = { for section, leaves in local._leaves : section => { for leaf in leaves : leaf.key => leaf.value } }
 
-  # One flat object of leaves per model. The default prefix depends on the name, that of `memory_mb` on the runtime.
+  # Fields whose default the runtime has: the one of its own in runtimes.json.
+  _runtime_defaults = { for runtime, it in local.runtimes : runtime => {
+    for key, id in local.rules_of_keys["model"] : key => it[key] if can(local.rules[id]["x-runtime-default"])
+  } }
+
+  # One flat object of leaves per model. The default prefix depends on the name.
   _merged = {
     for name, given in { for node in local._models : node.key => merge(try(local._given.defaults, {}), try(local._given[node.path], {})) if can(keys(node.value)) } :
     name => merge(
       local._schema_defaults,
       { "route.prefixes" = ["${name}/"] },
-      { for _ in [1] : "memory_mb" => local.rules.memory_mb["x-default-by-runtime"][given.runtime] if can(local.rules.memory_mb["x-default-by-runtime"][given.runtime]) },
+      try(local._runtime_defaults[given.runtime], {}),
       given,
     )
   }

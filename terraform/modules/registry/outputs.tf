@@ -4,7 +4,7 @@ output "problems" {
 }
 
 output "models" {
-  description = "The models by name in their normal form: every field is there, with its default or as null, and with the digest and the files of the artifact."
+  description = "The models by name in their normal form: what Terraform makes of them, with every field there, and the function's environment."
   value       = local.models
 
   precondition {

@@ -3,9 +3,8 @@
 # a model whose weights cannot be published keeps no other model's inputs from their queue.
 
 locals {
-  # Names, not references: what reads them waits for nothing but what it names itself.
-  queue_names = { for name, model in var.models : name => "${var.deployment.name}-${name}" }
-  arn_prefix  = "arn:${var.deployment.partition}:sqs:${var.deployment.region}:${var.deployment.account_id}"
+  # From names, not from references: what reads them waits for nothing but what it names itself.
+  queue_arns = { for name, model in var.models : name => "${var.deployment.arns.sqs}${model.queue}" }
 
   # S3 has no "or": each prefix with each suffix is a configuration of its own.
   configurations = flatten([
@@ -26,7 +25,8 @@ module "queue" {
   for_each = var.models
 
   deployment           = var.deployment
-  name                 = local.queue_names[each.key]
+  name                 = each.value.queue
+  dead_letter_name     = each.value.dead_letter_queue
   inputs_bucket        = var.inputs_bucket
   visibility_timeout_s = each.value.visibility_timeout_s
   retries              = each.value.retries
@@ -42,7 +42,7 @@ resource "aws_s3_bucket_notification" "inputs" {
 
     content {
       id            = queue.value.id
-      queue_arn     = "${local.arn_prefix}:${local.queue_names[queue.value.model]}"
+      queue_arn     = local.queue_arns[queue.value.model]
       events        = ["s3:ObjectCreated:*"]
       filter_prefix = queue.value.prefix
       filter_suffix = queue.value.suffix

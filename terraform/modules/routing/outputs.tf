@@ -1,6 +1,6 @@
 output "queue_arns" {
   description = "ARN of each model's queue, once all queues are there."
-  value       = { for name, queue in local.queue_names : name => "${local.arn_prefix}:${queue}" }
+  value       = local.queue_arns
   depends_on  = [module.queue]
 }
 

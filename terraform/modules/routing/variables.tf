@@ -1,10 +1,8 @@
 variable "deployment" {
-  description = "Where and under which name this is deployed."
+  description = "Where this is deployed: the account, and what the ARNs of each service begin with."
   type = object({
-    name       = string
-    partition  = string
-    region     = string
     account_id = string
+    arns       = map(string)
   })
   nullable = false
 }
@@ -16,10 +14,12 @@ variable "inputs_bucket" {
 }
 
 variable "models" {
-  description = "By model, the keys that it takes (one of the prefixes and, where there are any, one of the suffixes) and what its queue is made from."
+  description = "By model, the keys that it takes (one of the prefixes and, where there are any, one of the suffixes) and the names and settings of its queues."
   type = map(object({
     prefixes             = list(string)
     suffixes             = list(string)
+    queue                = string
+    dead_letter_queue    = string
     visibility_timeout_s = number
     retries              = number
     tags                 = map(string)

@@ -1,6 +1,12 @@
 # The file system that holds the models' weights. Who may do what with it stands in three places that must agree: the
 # access points (which folder, as which user), the roles of the functions, and the policy here, which only denies.
 
+locals {
+  # POSIX users, and their groups. What the writer makes, a reader may read and not change.
+  writer = 10000
+  reader = 10001
+}
+
 resource "aws_efs_file_system" "weights" {
   # checkov:skip=CKV_AWS_184:encrypted with the key that AWS manages: a key of one's own would need grants for every function
   creation_token = "${var.deployment.name}-weights"
@@ -50,16 +56,16 @@ resource "aws_efs_access_point" "writer" {
   file_system_id = aws_efs_file_system.weights.id
 
   posix_user {
-    uid = 10000
-    gid = 10000
+    uid = local.writer
+    gid = local.writer
   }
 
   root_directory {
     path = "/models"
 
     creation_info {
-      owner_uid   = 10000
-      owner_gid   = 10000
+      owner_uid   = local.writer
+      owner_gid   = local.writer
       permissions = "0755"
     }
   }

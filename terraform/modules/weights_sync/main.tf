@@ -26,7 +26,7 @@ module "role" {
   statements = {
     Artifacts = {
       actions   = ["s3:GetObject"]
-      resources = ["arn:${var.deployment.partition}:s3:::${var.artifacts_bucket}/models/*"]
+      resources = ["${var.deployment.arns.s3}${var.artifacts_bucket}/models/*"]
     }
   }
 }

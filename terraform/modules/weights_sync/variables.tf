@@ -1,9 +1,7 @@
 variable "deployment" {
-  description = "Where this is deployed."
+  description = "Where this is deployed: what the ARNs of each service begin with."
   type = object({
-    partition  = string
-    region     = string
-    account_id = string
+    arns = map(string)
   })
   nullable = false
 }

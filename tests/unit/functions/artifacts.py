@@ -68,6 +68,7 @@ def build(root: Path) -> Artifacts:
     odds.export(str(folder("odds.saved_model")), verbose=False)
     scans.save(folder("scans.keras") / "model.keras")
     scans.save(folder("scans.h5") / "model.h5")
+    scans.save(folder("scans.hdf5") / "model.hdf5")
     scans.export(str(folder("scans.saved_model")), verbose=False)
     two.save(folder("two.keras") / "model.keras")
     two.save(folder("two.h5") / "model.h5")

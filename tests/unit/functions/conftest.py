@@ -25,6 +25,23 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     return build(tmp_path_factory.mktemp("artifacts"))
 
 
+def document_of(artifact: str, runtime: str, **fields: Any) -> dict[str, Any]:
+    """A model's document, as Terraform's module `registry` makes it of an entry (tests/unit/test_document.py)."""
+    return {
+        "contract": configuration.CONTRACT,
+        "name": "digits",
+        "version": "1",
+        "digest": artifact,
+        "runtime": runtime,
+        "signature": "serving_default",
+        "input": {"format": "json"},
+        "output": {},
+        "limits": {},
+        "route": {"prefixes": ["digits/"], "suffixes": []},
+        **fields,
+    }
+
+
 @pytest.fixture
 def make_config(artifacts: Artifacts) -> Callable[..., Config]:
     """Configurations of served models, made from the environment that Terraform would set."""
@@ -40,20 +57,18 @@ def make_config(artifacts: Artifacts) -> Callable[..., Config]:
         folder = artifacts.folder(artifact)
         if labels is not None:
             (folder / "labels.txt").write_text("\n".join(labels) + "\n")
-        model = {
-            "name": "digits",
-            "version": "1",
-            "digest": artifact,
-            "runtime": runtime_of(artifact),
-            "signature": signature,
-            "input": {"format": input_format, "size": None, "mode": None, "scale": None} | fields.pop("input", {}),
-            "output": {"labels": None if labels is None else "labels.txt", "top_k": fields.pop("top_k", None)}
+        document = document_of(
+            artifact,
+            runtime_of(artifact),
+            signature=signature,
+            input={"format": input_format} | fields.pop("input", {}),
+            output=({"labels": "labels.txt"} if labels is not None else {})
+            | ({"top_k": fields.pop("top_k")} if "top_k" in fields else {})
             | fields.pop("output", {}),
-            "prefixes": ["digits/"],
-            "suffixes": [],
-        }
+            **fields,
+        )
         environment = {
-            "MODELYARD_MODEL": json.dumps(model | fields),
+            "MODELYARD_MODEL": json.dumps(document),
             "MODELYARD_WEIGHTS": str(artifacts.root),
             "MODELYARD_RESULTS": RESULTS,
         }
@@ -73,19 +88,8 @@ def environment(artifacts: Artifacts) -> Callable[..., dict[str, str]]:
     """The environment that Terraform and Lambda give the function."""
 
     def make(artifact: str, runtime: str, input_format: str = "json", **variables: str) -> dict[str, str]:
-        model = {
-            "name": "digits",
-            "version": "1",
-            "digest": artifact,
-            "runtime": runtime,
-            "signature": "serving_default",
-            "input": {"format": input_format},
-            "output": {},
-            "suffixes": [],
-            "prefixes": ["digits/"],
-        }
         return {
-            "MODELYARD_MODEL": json.dumps(model),
+            "MODELYARD_MODEL": json.dumps(document_of(artifact, runtime, input={"format": input_format})),
             "MODELYARD_WEIGHTS": str(artifacts.root),
             "MODELYARD_RESULTS": RESULTS,
             "AWS_LAMBDA_LOG_FORMAT": "JSON",

@@ -217,7 +217,7 @@ def test_folder_markers_test_events_and_foreign_keys_are_passed_over(
         announce("digits/a.txt", b"notes"),
         {"messageId": "test-event", "eventSource": "aws:sqs", "body": '{"Event": "s3:TestEvent"}'},
     ]
-    assert serve(messages, suffixes=[".json"]) == []
+    assert serve(messages, route={"prefixes": ["digits/"], "suffixes": [".json"]}) == []
     assert not any(bucket == RESULTS for bucket, _ in fake_s3.objects)
 
 

@@ -21,7 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inference import batch, results, s3
-from inference.config import Config, InputConfig, OutputConfig
+from inference.config import Config, InputConfig, OutputConfig, Route
 from inference.predictor import Predictor
 from inference.runtimes import Array, Model, TensorSpec
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, refusal
@@ -414,8 +414,7 @@ def config(digest: str) -> Config:
         signature="serving_default",
         input=InputConfig("json"),
         output=OutputConfig(),
-        prefixes=("digits/",),
-        suffixes=(),
+        route=Route(("digits/",)),
         artifact=None,  # type: ignore[arg-type]  # `Sum` has no files
         results=RESULTS,
     )

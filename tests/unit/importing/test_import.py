@@ -81,7 +81,7 @@ def test_a_model_is_copied_and_named_in_the_registry(
     assert sorted(path.name for path in (registry.parent / "models").iterdir()) == ["faces"]
 
 
-@pytest.mark.parametrize("given", ["scans.keras/model.keras", "scans.h5", "scans.saved_model"])
+@pytest.mark.parametrize("given", ["scans.keras/model.keras", "scans.h5", "scans.hdf5", "scans.saved_model"])
 def test_a_converted_model_answers_as_the_original_and_says_how_exactly(
     given: str, artifacts: Artifacts, import_model: Import
 ) -> None:
@@ -398,20 +398,24 @@ def test_what_goes_wrong_at_the_last_step_leaves_everything_as_it_was(
 def test_without_quantization_nothing_but_conversion_needs_litert(artifacts: Artifacts, import_model: Import) -> None:
     with pytest.raises(UserError, match=r"--quantize is part of the conversion.*add `--runtime litert`"):
         import_model(artifacts.root / "scans.keras", quantize="int8")
-    with pytest.raises(UserError, match=r"model\.tflite is not converted: import the Keras model"):
+    with pytest.raises(UserError, match=r"model\.tflite is not converted: quantize it where it was made"):
         import_model(artifacts.root / "scans.tflite" / "model.tflite", quantize="int8")
 
 
 @pytest.mark.parametrize(
     ("given", "runtime", "says"),
     [
-        ("scans.onnx/model.onnx", "litert", "model.onnx cannot run on litert: an .onnx file runs on onnx"),
+        ("scans.onnx/model.onnx", "litert", "model.onnx cannot run on litert: .onnx files run on onnx only"),
         (
             "scans.tflite/model.tflite",
             "tensorflow",
-            "model.tflite cannot run on tensorflow: a .tflite file runs on litert",
+            "model.tflite cannot run on tensorflow: .tflite files run on litert only",
         ),
-        ("scans.keras/model.keras", "onnx", "modelctl does not convert to onnx; .*tf2onnx"),
+        (
+            "scans.keras/model.keras",
+            "onnx",
+            "modelctl does not convert to onnx; choose tensorflow or litert, or export the model for onnx",
+        ),
         ("scans.saved_model", "onnx", "modelctl does not convert to onnx"),
     ],
 )

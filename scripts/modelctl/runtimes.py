@@ -1,0 +1,48 @@
+"""What the runtimes are: `functions/inference/runtimes.json`, which Terraform and the function read as well."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from modelctl import paths
+
+FILE = paths.FUNCTIONS / "inference" / "runtimes.json"
+
+SAVED_MODEL = "saved_model.pb"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One runtime; CONTRIBUTING.md explains how to add one.
+
+    Attributes:
+        files: the kinds of model files that it takes, each a suffix or a name.
+        signatures: those of them that name their signatures.
+        takes: the same for people.
+        converts: the runtimes whose models `modelctl import` converts for this one.
+        package: how its library is shipped: a Lambda layer, or an image where it is too large for one.
+        imports: what a layer of it must be able to import with nothing but Python around it.
+        memory_mb: the default of `memory_mb`.
+        slow_import: whether importing the library takes too long for Lambda's initialisation.
+    """
+
+    files: tuple[str, ...]
+    signatures: tuple[str, ...]
+    takes: str
+    converts: tuple[str, ...]
+    package: Literal["layer", "image"]
+    imports: tuple[str, ...]
+    memory_mb: int
+    slow_import: bool
+
+
+def _runtime(fields: Mapping[str, Any]) -> Runtime:
+    values: dict[str, Any] = {
+        field: tuple(value) if isinstance(value, list) else value for field, value in fields.items()
+    }
+    return Runtime(**values)
+
+
+#: By name, in the order in which people read them.
+TABLE: Mapping[str, Runtime] = {name: _runtime(fields) for name, fields in json.loads(FILE.read_bytes()).items()}

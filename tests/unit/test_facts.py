@@ -1,0 +1,183 @@
+"""Facts that several languages need are stated once, or compared here."""
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference import config as configuration
+from inference import limits, metrics, predictor
+from inference import runtimes as served_runtimes
+from inference.errors import ModelError
+from modelctl import paths, registry, runtimes
+from modelctl.importing import importer
+from modelctl.local.layout import ACCOUNT
+
+EVERYTHING = paths.CHECKOUT / "tests" / "registries" / "valid" / "everything.yaml"
+SCHEMA = json.loads((registry.MODULE / "model_registry.schema.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def documented() -> dict[str, Any]:
+    """The normal form of an entry that gives every field."""
+    model: dict[str, Any] = registry.load(EVERYTHING)["digits"]
+    return model
+
+
+def read(document: dict[str, Any]) -> configuration.Config:
+    return configuration.read(
+        {"MODELYARD_MODEL": json.dumps(document), "MODELYARD_WEIGHTS": "/mnt/model", "MODELYARD_RESULTS": "results"}
+    )
+
+
+def told() -> dict[str, list[str]]:
+    """What the schema marks for the function: fields of an entry, each with those in it, if it is a section."""
+    rules = {name: SCHEMA["$defs"][name] for name in SCHEMA["$defs"]["model"]["properties"]}
+    marked = {
+        name: [
+            field
+            for field, inner in rule.get("properties", {}).items()
+            if "x-function" in rule or "x-function" in inner
+        ]
+        for name, rule in rules.items()
+    }
+    return {name: inner for name, inner in marked.items() if inner or "x-function" in rules[name]}
+
+
+# --- the document -----------------------------------------------------------------------------------------------------
+
+
+def test_every_field_for_the_function_is_in_the_document_and_read_from_it(documented: dict[str, Any]) -> None:
+    document, config = documented["document"], read(documented["document"])
+    assert config.digest == documented["digest"]
+    assert config.artifact == Path("/mnt/model") / documented["digest"]
+    taken_away = [("limits", "decompressed_bytes")]
+    for name, inner in told().items():
+        section = config.input.limits if name == "limits" else getattr(config, name)
+        for field in inner:
+            value = getattr(section, field)
+            given = list(value) if isinstance(value, tuple) else value
+            assert ((name, field) in taken_away) == (field not in document[name])
+            assert (name, field) in taken_away or document[name][field] == given
+        assert inner or document[name] == section
+
+
+def test_a_field_without_a_value_is_not_in_the_document() -> None:
+    document = registry.load(EVERYTHING.with_name("minimal.yaml"))["digits"]["document"]
+    assert document["input"] == {"format": "json"}
+    assert document["output"] == document["limits"] == {}
+    assert read(document).output == configuration.OutputConfig()
+
+
+def test_the_function_knows_no_field_that_the_registry_lacks() -> None:
+    sections = {name: set(inner) for name, inner in told().items() if inner}
+    known = {
+        "input": {field.name for field in fields(configuration.InputConfig)} - {"limits"},
+        "output": {field.name for field in fields(configuration.OutputConfig)},
+        "limits": {field.name for field in fields(limits.Limits)},
+        "route": {field.name for field in fields(configuration.Route)},
+    }
+    assert known == sections
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"contract": configuration.CONTRACT + 1}, "has contract 2, and this code reads 1"),
+        ({"contract": None}, "has contract None, and this code reads 1"),
+        ({"runtime": "jax"}, "has the runtime jax, which this code lacks"),
+        ({"smoke": []}, "has the field smoke, which this code lacks"),
+        ({"artifact": "elsewhere"}, "has the field artifact, which this code lacks"),
+        ({"input": {"format": "image", "resample": "nearest"}}, "has the field input.resample, which"),
+        ({"input": {"format": "json", "limits": {}}}, "has the field input.limits, which"),
+        ({"output": {"name": "scores"}}, "has the field output.name, which"),
+        ({"limits": {"seconds": 1}}, "has the field limits.seconds, which"),
+        ({"route": {"prefixes": ["a/"], "buckets": []}}, "has the field route.buckets, which"),
+    ],
+)
+def test_a_document_of_another_version_is_refused_by_what_differs(
+    change: dict[str, Any], says: str, documented: dict[str, Any]
+) -> None:
+    with pytest.raises(
+        ModelError, match=rf"{re.escape(says)}.*different versions.*`modelctl package`.*`modelctl image`"
+    ):
+        read(documented["document"] | change)
+
+
+# --- facts of two languages -------------------------------------------------------------------------------------------
+
+
+def test_terraform_and_the_function_name_the_same_things(documented: dict[str, Any]) -> None:
+    assert documented["document"]["contract"] == configuration.CONTRACT
+    assert documented["names"]["metric_dimensions"] == {"Model": "digits", "Variant": configuration.VARIANT}
+    assert predictor.HOOKS_FILE in documented["files"]
+    assert importer.HOOKS_FILE == predictor.HOOKS_FILE
+    assert SCHEMA["$defs"]["signature"]["default"] == served_runtimes.DEFAULT_SIGNATURE
+
+
+def test_the_dimensions_of_the_alarms_are_those_of_the_metrics(
+    documented: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics.emit(
+        read(documented["document"]), predictions=1, input_errors=0, failures=0, predict_ms=1, cold_start=False
+    )
+    line = json.loads(capsys.readouterr().out)
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    (dimensions,) = directive["Dimensions"]
+    assert {name: line[name] for name in dimensions} == documented["names"]["metric_dimensions"]
+
+
+def test_the_schema_tells_the_limits_that_the_function_has() -> None:
+    told_defaults = {
+        name: int(re.search(r"By default (\d+)", field["description"])[1])  # type: ignore[index]
+        for name, field in SCHEMA["$defs"]["limits"]["properties"].items()
+    }
+    assert told_defaults == {
+        "bytes": limits.MAX_BYTES,
+        "decompressed_bytes": limits.MAX_BYTES,
+        "pixels": limits.MAX_PIXELS,
+        "records": limits.MAX_RECORDS,
+    }
+
+
+def test_the_local_stacks_account_is_the_one_that_terraform_knows_it_by() -> None:
+    (account,) = re.findall(r'local_account += "(\d+)"', (paths.TERRAFORM / "providers.tf").read_text())
+    assert account == ACCOUNT
+
+
+# --- runtimes ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_schema_has_the_runtimes_of_the_table_and_says_what_they_take() -> None:
+    rule = SCHEMA["$defs"]["runtime"]
+    assert rule["enum"] == list(runtimes.TABLE)
+    for name, runtime in runtimes.TABLE.items():
+        assert name in rule["errorMessage"]
+        assert f"{name} takes {runtime.takes}" in rule["description"]
+
+
+def test_the_schema_tells_the_memory_of_each_runtime() -> None:
+    said = SCHEMA["$defs"]["memory_mb"]["description"]
+    usual = runtimes.TABLE["litert"].memory_mb
+    assert f"By default {usual}," in said
+    for name, runtime in runtimes.TABLE.items():
+        assert runtime.memory_mb == usual or f"with runtime {name} {runtime.memory_mb}." in said
+
+
+def test_every_runtime_has_its_module_and_its_locked_requirements() -> None:
+    inference = paths.FUNCTIONS / "inference"
+    modules = {file.stem for file in (inference / "runtimes").glob("*.py")} - {"__init__"}
+    locked = {file.stem for file in (inference / "requirements").glob("*.txt")}
+    assert set(runtimes.TABLE) == modules == locked == {file.stem for file in (inference / "requirements").glob("*.in")}
+
+
+def test_a_kind_of_file_is_for_one_runtime_and_what_names_signatures_is_taken() -> None:
+    kinds = [kind for runtime in runtimes.TABLE.values() for kind in runtime.files]
+    assert len(set(kinds)) == len(kinds)
+    for runtime in runtimes.TABLE.values():
+        assert set(runtime.signatures) <= set(runtime.files)
+        assert set(runtime.converts) <= set(runtimes.TABLE)
+        assert bool(runtime.imports) == (runtime.package == "layer")
