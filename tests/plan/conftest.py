@@ -22,9 +22,9 @@ class Root(terraform.Root):
     def destroy(self) -> None:
         self._finish("destroy")
 
-    def plan(self, file: Path) -> str:
+    def plan(self, file: Path, *options: str) -> str:
         """Plan, and show the plan as JSON."""
-        self._run(["plan", f"-out={file}"])
+        self._run(["plan", f"-out={file}", *options])
         return self._run(["show", "-json", str(file)])
 
     def _finish(self, command: str, *options: str) -> None:
