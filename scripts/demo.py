@@ -11,7 +11,7 @@ from modelctl import cli, console, paths
 from modelctl.commands.predict import predict, spent
 from modelctl.deployment import Deployment
 from modelctl.errors import UserError
-from modelctl.worlds import local
+from modelctl.targets import local
 
 INPUTS_PER_MODEL = 10
 # The share of right answers below which the demo failed; the models reach more on all their held-out data.

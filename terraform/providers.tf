@@ -11,11 +11,11 @@ data "aws_region" "current" {}
 
 data "aws_caller_identity" "current" {
   lifecycle {
-    # A state belongs to one world. Read against the other one, everything in it would look deleted. `terraform destroy`
+    # A state belongs to one target. Read against the other one, everything in it would look deleted. `terraform destroy`
     # only warns of this; the validation of the variable force_destroy holds there, too.
     postcondition {
       condition     = (terraform.workspace == "local") == (self.account_id == local.local_account)
-      error_message = format(local.worlds_message, terraform.workspace, self.account_id)
+      error_message = format(local.targets_message, terraform.workspace, self.account_id)
     }
   }
 }
@@ -35,7 +35,7 @@ locals {
     )
   }
 
-  local_account  = "000000000000"
-  local_stack    = local.deployment.account_id == local.local_account
-  worlds_message = "The workspace %q and the account %s do not belong together: the workspace \"local\" is for the local stack (account ${local.local_account}), every other one for AWS. For the local stack, run `eval \"$(.venv/bin/modelctl env)\"` first; for AWS, `eval \"$(.venv/bin/modelctl env --unset)\"`."
+  local_account   = "000000000000"
+  local_stack     = local.deployment.account_id == local.local_account
+  targets_message = "The workspace %q and the account %s do not belong together: the workspace \"local\" is for the local stack (account ${local.local_account}), every other one for AWS. For the local stack, run `eval \"$(.venv/bin/modelctl env)\"` first; for AWS, `eval \"$(.venv/bin/modelctl env --unset)\"`."
 }

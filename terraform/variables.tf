@@ -89,8 +89,8 @@ variable "force_destroy" {
   nullable    = false
 
   validation {
-    # What is destroyed must be of this world (providers.tf). A validation has to name its variable, which is never null.
+    # What is destroyed must be of this target (providers.tf). A validation has to name its variable, which is never null.
     condition     = var.force_destroy != null && (terraform.workspace == "local") == (data.aws_caller_identity.current.account_id == local.local_account)
-    error_message = format(local.worlds_message, terraform.workspace, data.aws_caller_identity.current.account_id)
+    error_message = format(local.targets_message, terraform.workspace, data.aws_caller_identity.current.account_id)
   }
 }

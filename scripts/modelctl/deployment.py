@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 
 from modelctl.errors import UserError
-from modelctl.worlds import World
+from modelctl.targets import Target
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -50,17 +50,17 @@ class Model:
 
 
 class Deployment:
-    """A deployment in one world.
+    """A deployment on one target.
 
     Raises:
         UserError: nothing was applied there.
     """
 
-    def __init__(self, world: World):
-        self.world = world
-        world.enter()
+    def __init__(self, target: Target):
+        self.target = target
+        target.enter()
         try:
-            described = world.root.outputs().get("deployment")
+            described = target.root.outputs().get("deployment")
         except UserError as problem:
             # A root that was never initialised is the most usual way of having nothing deployed.
             if "Backend initialization required" not in str(problem):

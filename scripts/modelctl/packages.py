@@ -102,7 +102,7 @@ class Manifest(TypedDict):
 
 
 @dataclass(frozen=True)
-class _Target:
+class _BuildTarget:
     """What packages are built for.
 
     Args:
@@ -131,7 +131,7 @@ class _Recipe:
         imports: modules that must be importable from the package's folder `python`.
     """
 
-    target: _Target
+    target: _BuildTarget
     name: str
     inputs: Sequence[bytes]
     unpacked_at: str
@@ -231,13 +231,13 @@ def _refuse_images(wanted: Sequence[str], target: Literal["local", "aws"]) -> No
             )
 
 
-def _local() -> _Target:
+def _local() -> _BuildTarget:
     """Describe the local stack: the Python that runs this."""
     # Functions run on this machine's processor there, whichever the registry names.
-    return _Target("local", sys.executable, platform.python_version(), dict.fromkeys(_AWS_PLATFORMS))
+    return _BuildTarget("local", sys.executable, platform.python_version(), dict.fromkeys(_AWS_PLATFORMS))
 
 
-def _aws() -> _Target:
+def _aws() -> _BuildTarget:
     """Describe AWS, with a Python of its version that is on this machine or, failing that, that uv fetches."""
     program = "import platform, sys; print(sys.executable, platform.python_version(), sep='\\n')"
     with console.step(f"looking for Python {_AWS_PYTHON}"):
@@ -250,10 +250,10 @@ def _aws() -> _Target:
             env={"PYENV_VERSION": _AWS_PYTHON},
         )
     python, version = found.splitlines()
-    return _Target("aws", python, version, _AWS_PLATFORMS)
+    return _BuildTarget("aws", python, version, _AWS_PLATFORMS)
 
 
-def _build(target: _Target, wanted: Sequence[str]) -> Manifest:
+def _build(target: _BuildTarget, wanted: Sequence[str]) -> Manifest:
     """Make the packages of the wanted runtimes; describe them, and those of the others that are up to date."""
     sources = _read_sources()
     listing = "".join(f"{hashlib.sha256(content).hexdigest()}  {path}\n" for path, content in sources.items())
@@ -320,7 +320,7 @@ def _requirements(runtime: str) -> Path:
     return paths.FUNCTIONS / "inference" / "requirements" / f"{runtime}.txt"
 
 
-def _code(target: _Target, name: str, files: Mapping[str, bytes]) -> _Recipe:
+def _code(target: _BuildTarget, name: str, files: Mapping[str, bytes]) -> _Recipe:
     """Describe a package of code: its files, by path, and nothing else."""
 
     def fill(folder: Path) -> None:
@@ -332,7 +332,7 @@ def _code(target: _Target, name: str, files: Mapping[str, bytes]) -> _Recipe:
     return _Recipe(target, name, inputs, "/var/task", fill)
 
 
-def _environment_code(target: _Target, runtime: str, modules: Mapping[str, bytes]) -> _Recipe:
+def _environment_code(target: _BuildTarget, runtime: str, modules: Mapping[str, bytes]) -> _Recipe:
     """Describe the code of the inference function that runs in a Python environment of the local stack."""
     environment = str((paths.ENVIRONMENTS / runtime).absolute()).encode()
     code = _code(target, f"inference-{runtime}", {**modules, ".environment": environment})
@@ -340,7 +340,7 @@ def _environment_code(target: _Target, runtime: str, modules: Mapping[str, bytes
     return replace(code, inputs=(*code.inputs, _requirements(runtime).read_bytes()))
 
 
-def _layer(target: _Target, runtime: str, architecture: str) -> _Recipe:
+def _layer(target: _BuildTarget, runtime: str, architecture: str) -> _Recipe:
     """Describe a layer with the locked requirements of a runtime."""
     requirements, wanted = _requirements(runtime), target.platforms[architecture]
     name = f"{runtime}-{architecture}" if wanted else runtime

@@ -49,7 +49,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Root:
-    """The platform's root module, seen in one world: its environment says which."""
+    """The platform's root module, seen on one target: its environment says which."""
 
     env: Mapping[str, str]
     folder: Path = paths.TERRAFORM

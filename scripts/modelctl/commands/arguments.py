@@ -7,7 +7,7 @@ from typing import Any
 
 from modelctl import console
 from modelctl.deployment import Deployment
-from modelctl.worlds import chosen
+from modelctl.targets import chosen
 
 Commands = Any  # argparse names the type of its sub-parsers only privately
 
@@ -31,7 +31,7 @@ def command(
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
-    """Let the user say which world is meant."""
+    """Let the user say which target is meant."""
     parser.add_argument(
         "--target",
         choices=("local", "aws"),

@@ -4,7 +4,7 @@ import argparse
 import os
 import shlex
 
-from modelctl import console, worlds
+from modelctl import console, targets
 from modelctl.commands.arguments import Commands, command, print_json
 
 # What a user's shell may hold of another account or endpoint; it would win over, or mix with, what is exported.
@@ -27,11 +27,11 @@ def run(called: argparse.Namespace) -> int:
     """Print the lines; taking back works when the stack is down, too."""
     if called.unset:
         if called.json:
-            print_json({"unset": worlds.EXPORTED})
+            print_json({"unset": targets.EXPORTED})
         else:
-            console.out("\n".join(f"unset {name}" for name in worlds.EXPORTED))
+            console.out("\n".join(f"unset {name}" for name in targets.EXPORTED))
         return 0
-    exports = worlds.exports()
+    exports = targets.exports()
     if called.json:
         print_json(exports)
         return 0

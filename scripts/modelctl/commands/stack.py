@@ -11,12 +11,12 @@ from typing import Literal
 
 import yaml
 
-from modelctl import console, packages, paths, registry, worlds
+from modelctl import console, packages, paths, registry, targets
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.deployment import Deployment
 from modelctl.errors import UserError
+from modelctl.targets import Target
 from modelctl.terraform import Progress
-from modelctl.worlds import World
 
 # SQS takes 25 s for each queue, and most of the time is spent waiting.
 PARALLEL = "-parallelism=50"
@@ -49,7 +49,7 @@ def up(called: argparse.Namespace) -> int:
 
 
 def _up(called: argparse.Namespace) -> int:
-    serves = called.registry or worlds.registry()
+    serves = called.registry or targets.registry()
     # The plan would refuse the same, but later and without the lines.
     if problems := registry.validate(serves):
         raise UserError(
@@ -59,30 +59,30 @@ def _up(called: argparse.Namespace) -> int:
     if called.resync and called.resync not in models:
         raise UserError(f"there is no model {called.resync!r} to copy again; {serves} has: {', '.join(sorted(models))}")
     packages.build()
-    stack = worlds.stack()
+    stack = targets.stack()
     if UNFINISHED.exists() and not APPLIED.exists():
         console.note("the first `modelctl up` was not finished, and nobody has used the local stack: it starts anew")
         stack.stop()
     with console.step("starting the local stack"):
         stack.start()
     _forget_earlier_instance(stack.instance())
-    world = worlds.local()
+    target = targets.local()
     with console.step("terraform init"):
         # The workspace is named by the environment and made by the first apply.
-        world.root.init(f"workspace_dir={paths.STACK / 'state'}")
-    _refuse_to_lose_inputs(world, models)
+        target.root.init(f"workspace_dir={paths.STACK / 'state'}")
+    _refuse_to_lose_inputs(target, models)
     # Not before: a registry that was refused shall not be the one that the next command works with.
     (paths.STACK / "registry").write_text(str(serves.resolve()))
-    world = worlds.local()
+    target = targets.local()
     again = [f'-replace=module.model["{called.resync}"].aws_lambda_invocation.weights'] if called.resync else []
-    _change(world, "apply", *again)
+    _change(target, "apply", *again)
     APPLIED.touch()
-    deployment = Deployment(world)
+    deployment = Deployment(target)
     if called.json:
-        print_json({"endpoint": world.env["AWS_ENDPOINT_URL"], "models": sorted(deployment.models)})
+        print_json({"endpoint": target.env["AWS_ENDPOINT_URL"], "models": sorted(deployment.models)})
     else:
         console.note(
-            f"the local stack is up at {world.env['AWS_ENDPOINT_URL']} and serves {', '.join(deployment.models)}"
+            f"the local stack is up at {target.env['AWS_ENDPOINT_URL']} and serves {', '.join(deployment.models)}"
         )
     return 0
 
@@ -91,11 +91,11 @@ def down(called: argparse.Namespace) -> int:
     """Leave no process, no mount and no data; also when the stack is broken, and when there is none."""
     with _alone():
         failed = None
-        stack = worlds.stack()
+        stack = targets.stack()
         # What an unfinished run has made Terraform does not know: it would fail of that, and all goes with the stack.
         if stack.running() and (paths.STACK / "state").exists() and not UNFINISHED.exists():
             try:
-                _change(worlds.local(), "destroy")
+                _change(targets.local(), "destroy")
             except UserError as problem:
                 failed = problem
         with console.step("stopping the local stack"):
@@ -135,7 +135,7 @@ def _forget_earlier_instance(instance: str) -> None:
         marker.write_text(instance)
 
 
-def _refuse_to_lose_inputs(world: World, models: set[str]) -> None:
+def _refuse_to_lose_inputs(target: Target, models: set[str]) -> None:
     """Keep a model that the registry no longer names as long as inputs are in its queue.
 
     Terraform alone cannot know: it would delete the queue with all that waits in it.
@@ -143,10 +143,10 @@ def _refuse_to_lose_inputs(world: World, models: set[str]) -> None:
     Raises:
         UserError: inputs wait or are being served.
     """
-    deployed = world.root.outputs().get("deployment")
+    deployed = target.root.outputs().get("deployment")
     if not deployed or deployed["models"].keys() <= models:
         return
-    deployment = Deployment(world)
+    deployment = Deployment(target)
     for name in sorted(deployment.models.keys() - models):
         model = deployment.models[name]
         waiting, in_work = _depth(deployment, model.queue_url)
@@ -172,12 +172,12 @@ def _depth(deployment: Deployment, queue_url: str) -> tuple[int, int]:
         return 0, 0
 
 
-def _change(world: World, command: Literal["apply", "destroy"], *options: str) -> None:
+def _change(target: Target, command: Literal["apply", "destroy"], *options: str) -> None:
     """Run Terraform, and note it if it is not let finish."""
     unfinished = UNFINISHED.exists()
     UNFINISHED.touch()
     try:
-        _show(f"terraform {command}", world.root.change(command, PARALLEL, *options))
+        _show(f"terraform {command}", target.root.change(command, PARALLEL, *options))
     except UserError as problem:
         if not unfinished:
             UNFINISHED.unlink()

@@ -21,7 +21,7 @@ def run(called: argparse.Namespace) -> int:
     with ThreadPoolExecutor(16) as pool:
         rows = list(pool.map(lambda model: describe(deployed, model), deployed.models.values()))
     if called.json:
-        print_json({"name": deployed.name, "target": deployed.world.name, "models": rows})
+        print_json({"name": deployed.name, "target": deployed.target.name, "models": rows})
         return 0
     console.table(
         ("model", "version", "digest", "runtime", "route", "queued", "in flight", "dead"),

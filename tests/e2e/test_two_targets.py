@@ -88,7 +88,7 @@ def errors_of(env: Mapping[str, str], *command: str) -> list[str]:
 @pytest.mark.parametrize(
     ("workspace", "account"), [("local", AWS_ACCOUNT), ("production", ACCOUNT)], ids=["local-on-aws", "aws-on-local"]
 )
-def test_what_belongs_to_the_other_world_is_neither_planned_nor_applied_nor_destroyed(
+def test_what_belongs_to_the_other_target_is_neither_planned_nor_applied_nor_destroyed(
     platform: Platform, credentials_of_aws: dict[str, str], tmp_path: Path, workspace: str, account: str
 ) -> None:
     env, state = with_state_of_its_own(platform, tmp_path, workspace)

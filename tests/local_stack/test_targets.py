@@ -1,4 +1,4 @@
-"""Which world a command speaks to, where the shell or what is left of a stack could lead it astray."""
+"""Which target a command speaks to, where the shell or what is left of a stack could lead it astray."""
 
 import json
 import os

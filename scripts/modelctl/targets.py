@@ -1,6 +1,6 @@
-"""The two worlds a deployment can be in: the local stack and AWS.
+"""The two targets of commands: the local stack and AWS.
 
-A world is the environment that boto3, the aws command line and Terraform read; nothing else differs.
+A target is the environment that boto3, the aws command line and Terraform read; nothing else differs.
 """
 
 import os
@@ -35,7 +35,7 @@ _UNCONFIGURED = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": o
 
 
 @dataclass(frozen=True)
-class World:
+class Target:
     """Where commands go; `name` is what people see."""
 
     name: Literal["local", "aws"]
@@ -43,11 +43,11 @@ class World:
 
     @property
     def root(self) -> terraform.Root:
-        """The platform's Terraform root module in this world."""
+        """The platform's Terraform root module on this target."""
         return terraform.Root({**self.env, **terraform.QUIET})
 
     def enter(self) -> None:
-        """Make this process speak to this world, and everything that it starts."""
+        """Make this process speak to this target, and everything that it starts."""
         os.environ.clear()
         os.environ.update(self.env)
 
@@ -57,8 +57,8 @@ def stack() -> LocalStack:
     return LocalStack(paths.STACK)
 
 
-def chosen(name: Literal["local", "aws"] | None) -> World:
-    """The world that a command is meant for: the named one, else the local stack where it is up, else AWS.
+def chosen(name: Literal["local", "aws"] | None) -> Target:
+    """The target that a command is meant for: the named one, else the local stack where it is up, else AWS.
 
     Raises:
         UserError: the local stack was named and is not up, or its server was ended by something else than
@@ -74,17 +74,17 @@ def chosen(name: Literal["local", "aws"] | None) -> World:
             "`modelctl down` clears it away; `--target aws` is for AWS"
         )
     if name == "aws" or (name is None and not stack().running()):
-        return World("aws", {**os.environ, **terraform.providers()})
+        return Target("aws", {**os.environ, **terraform.providers()})
     return local()
 
 
-def local() -> World:
+def local() -> Target:
     """The running local stack.
 
     Raises:
         UserError: it is not up.
     """
-    return World("local", {**terraform.clean_environment(), **_UNCONFIGURED, **_without_proxy(), **exports()})
+    return Target("local", {**terraform.clean_environment(), **_UNCONFIGURED, **_without_proxy(), **exports()})
 
 
 def exports() -> dict[str, str]:
