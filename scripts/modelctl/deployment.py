@@ -1,12 +1,11 @@
 """What was deployed, as Terraform's outputs tell it, and the clients that speak to it."""
 
-import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
 
 from modelctl.errors import UserError
@@ -58,7 +57,6 @@ class Deployment:
 
     def __init__(self, target: Target):
         self.target = target
-        target.enter()
         try:
             described = target.root.outputs().get("deployment")
         except UserError as problem:
@@ -72,8 +70,11 @@ class Deployment:
                 "`terraform -chdir=terraform apply` for AWS"
             )
         self.name: str = described["name"]
-        # The account's region, whatever the shell of the user says.
-        os.environ["AWS_DEFAULT_REGION"] = described["region"]
+        # The deployment's region, whatever the shell of the user says.
+        self._session = target.session(described["region"])
+        # A session may not make two clients at once; clients may be used by several threads.
+        # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/session.html
+        self._makes_a_client = threading.Lock()
         self.inputs: str = described["buckets"]["inputs"]
         self.results: str = described["buckets"]["results"]
         self.models: Mapping[str, Model] = {
@@ -105,21 +106,24 @@ class Deployment:
     @cached_property
     def s3(self) -> "S3Client":
         """A client for the buckets."""
-        return boto3.client("s3", config=_CONFIG)
+        with self._makes_a_client:
+            return self._session.client("s3", config=_CONFIG)
 
     @cached_property
     def sqs(self) -> "SQSClient":
         """A client for the queues."""
-        return boto3.client("sqs", config=_CONFIG)
+        with self._makes_a_client:
+            return self._session.client("sqs", config=_CONFIG)
 
     @cached_property
     def functions(self) -> "LambdaClient":
         """A client for calling functions: no retries, since a second call is a second prediction."""
-        return boto3.client(
-            "lambda", config=_CONFIG.merge(Config(read_timeout=_LONGEST_CALL_S, retries={"total_max_attempts": 1}))
-        )
+        config = _CONFIG.merge(Config(read_timeout=_LONGEST_CALL_S, retries={"total_max_attempts": 1}))
+        with self._makes_a_client:
+            return self._session.client("lambda", config=config)
 
     @cached_property
     def log_events(self) -> "CloudWatchLogsClient":
         """A client for the log groups."""
-        return boto3.client("logs", config=_CONFIG)
+        with self._makes_a_client:
+            return self._session.client("logs", config=_CONFIG)

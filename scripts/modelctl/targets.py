@@ -1,13 +1,18 @@
 """The two targets of commands: the local stack and AWS.
 
-A target is the environment that boto3, the aws command line and Terraform read; nothing else differs.
+A target gives the boto3 session of this process and the environment of the programs that it starts; nothing else
+differs, and the environment of this process stays as it is.
 """
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import boto3
+import botocore.session
+from botocore.config import Config
 
 from modelctl import paths, terraform
 from modelctl.errors import UserError
@@ -36,7 +41,12 @@ _UNCONFIGURED = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": o
 
 @dataclass(frozen=True)
 class Target:
-    """Where commands go; `name` is what people see."""
+    """Where commands go.
+
+    Args:
+        name: what people call it.
+        env: the environment of programs that are to speak to it, such as Terraform.
+    """
 
     name: Literal["local", "aws"]
     env: Mapping[str, str]
@@ -46,10 +56,46 @@ class Target:
         """The platform's Terraform root module on this target."""
         return terraform.Root({**self.env, **terraform.QUIET})
 
-    def enter(self) -> None:
-        """Make this process speak to this target, and everything that it starts."""
-        os.environ.clear()
-        os.environ.update(self.env)
+    def session(self, region: str) -> boto3.Session:
+        """A session whose clients speak to this target.
+
+        On AWS it is the user's: credentials and profile come from the environment and the configuration files.
+        """
+        if self.name == "aws":
+            return boto3.Session(region_name=region)
+        return boto3.Session(
+            aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
+            region_name=region,
+            botocore_session=_LocalSession(self.env["AWS_ENDPOINT_URL"], self.env["AWS_CA_BUNDLE"]),
+        )
+
+
+class _LocalSession(botocore.session.Session):
+    """A session whose clients speak to the local stack, whatever the user's shell and files say of another account.
+
+    Args:
+        endpoint_url: the stack's address.
+        ca_bundle: file with the certificate to trust (PEM).
+    """
+
+    def __init__(self, endpoint_url: str, ca_bundle: str) -> None:
+        # A variable is a name in the configuration file, one in the environment, a default and a conversion. Without
+        # the names, the default holds.
+        variables = {
+            name: (None, None, default, convert)
+            for name, (_, _, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
+        }
+        files = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
+        super().__init__({**variables, **files})
+        self._endpoint_url = endpoint_url
+        self.set_config_variable("ca_bundle", ca_bundle)
+        # None: by default those of the environment are asked, even for 127.0.0.1.
+        self.set_default_client_config(Config(proxies={}))
+
+    def create_client(self, *arguments: Any, **options: Any) -> Any:
+        """Make a client; only an explicit address wins over the AWS_ENDPOINT_URL_… of a service in the environment."""
+        return super().create_client(*arguments, **{**options, "endpoint_url": self._endpoint_url})
 
 
 def stack() -> LocalStack:
@@ -106,7 +152,7 @@ def exports() -> dict[str, str]:
 
 
 def _without_proxy() -> dict[str, str]:
-    """What keeps a proxy out of the way to the local stack: boto3 would ask it for 127.0.0.1, too."""
+    """What keeps a proxy out of the way to the local stack: aws would ask it for 127.0.0.1, too."""
     names = {name: os.environ.get(name, "") for name in ("no_proxy", "NO_PROXY")}
     return {name: f"{value},127.0.0.1".lstrip(",") for name, value in names.items()}
 

@@ -10,11 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from local_stack.support import eventually
+from local_stack.support import client, eventually
+from modelctl import paths, targets, terraform
+from modelctl.deployment import Deployment
 from modelctl.local.layout import Layout
 from modelctl.local.stack import LocalStack
+from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3
+from unit.functions.loopback import access, served_s3
 
 MODELCTL = Path(sys.executable).parent / "modelctl"
+DEPLOYED = {"name": "yard", "region": "us-east-1", "buckets": {"inputs": INPUTS, "results": RESULTS}, "models": {}}
 
 
 def modelctl(home: Path, *arguments: str, shell: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -45,3 +50,60 @@ def test_a_shell_that_speaks_to_the_local_stack_does_not_take_it_for_aws(own_sta
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert 'eval "$(modelctl env --unset)"' in done.stderr
+
+
+@pytest.fixture
+def deployed(own_stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty deployment with two buckets on the local stack, which is up, and one on AWS."""
+    own_stack.start()
+    for bucket in (INPUTS, RESULTS):
+        client(own_stack.environment(), "s3").create_bucket(Bucket=bucket)
+    monkeypatch.setattr(paths, "STACK", own_stack.home)
+    monkeypatch.setattr(terraform.Root, "outputs", lambda _: {"deployment": DEPLOYED})
+
+
+@pytest.mark.usefixtures("deployed")
+def test_deployments_of_both_targets_are_used_in_one_process_whose_environment_stays_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of_aws = FakeS3()
+    of_aws.upload(INPUTS, "where", b"on AWS")
+    with served_s3(of_aws) as endpoint:
+        for name, value in access(endpoint).items():
+            monkeypatch.setenv(name, value)
+        environment = dict(os.environ)
+        local, aws = Deployment(targets.local()), Deployment(targets.chosen("aws"))
+        local.s3.put_object(Bucket=INPUTS, Key="where", Body=b"on the local stack")
+        found = [one.s3.get_object(Bucket=INPUTS, Key="where")["Body"].read() for one in (aws, local)]
+        assert os.environ == environment
+    assert found == [b"on AWS", b"on the local stack"]
+
+
+@pytest.mark.usefixtures("deployed")
+def test_what_the_shell_says_of_another_account_leads_no_client_away_from_the_local_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text(
+        "[default]\nregion = eu-west-1\nuse_fips_endpoint = true\ns3 =\n    use_accelerate_endpoint = true\n"
+    )
+    foreign = {
+        "HOME": str(tmp_path),
+        "AWS_PROFILE": "of-another-account",
+        "AWS_CA_BUNDLE": str(tmp_path / "nowhere.pem"),
+        "AWS_ENDPOINT_URL": "https://localhost:1",
+        "AWS_ENDPOINT_URL_S3": "https://localhost:1",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+        "AWS_ACCESS_KEY_ID": "AKIAOFANOTHERACCOUNT",
+        "AWS_SECRET_ACCESS_KEY": "of-another-account",
+        "AWS_SESSION_TOKEN": "of-another-account",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_USE_FIPS_ENDPOINT": "true",
+        "AWS_USE_DUALSTACK_ENDPOINT": "true",
+        "HTTPS_PROXY": "http://127.0.0.1:1",
+    }
+    for name, value in foreign.items():
+        monkeypatch.setenv(name, value)
+    local = Deployment(targets.local())
+    assert local.s3.list_objects_v2(Bucket=INPUTS)["KeyCount"] == 0
+    assert not local.sqs.list_queues().get("QueueUrls")
