@@ -84,8 +84,10 @@ def check_python() -> None:
 
 def install_packages() -> None:
     """Make .venv and install exactly what requirements.lock names, every file checked against its hash."""
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    wanted = hashlib.sha256(repr((LOCK.read_text(), project, sys.version, VENV)).encode()).hexdigest()
+    pyproject = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    # The second says which folders are importable.
+    installed = (pyproject["project"], pyproject["tool"]["setuptools"])
+    wanted = hashlib.sha256(repr((LOCK.read_text(), installed, sys.version, VENV)).encode()).hexdigest()
     marker = VENV / "installed"
     if marker.exists() and marker.read_text() == wanted:
         return

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
+from inference import keys
 from inference.errors import MessageError
 
 _SEQUENCER = re.compile("[0-9a-fA-F]+", re.ASCII)
@@ -56,13 +57,8 @@ class UploadedObject:
         return self.key.endswith("/") and not self.size
 
     def is_routed(self, prefixes: Iterable[str], suffixes: Iterable[str]) -> bool:
-        """Whether a route with these prefixes and suffixes takes it; none given takes all.
-
-        S3 filters notifications itself. EventBridge rules filter by prefix alone (a bus has 30 wildcards), so there
-        every model of a prefix sees the objects of all of them.
-        """
-        prefixes, suffixes = tuple(prefixes), tuple(suffixes)
-        return (not prefixes or self.key.startswith(prefixes)) and (not suffixes or self.key.endswith(suffixes))
+        """Whether a route with these prefixes and suffixes takes it; none given takes all."""
+        return keys.is_routed(self.key, prefixes, suffixes)
 
 
 def uploaded_objects(body: str) -> list[UploadedObject]:

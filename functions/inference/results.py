@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import hashlib
 import json
 import random
 import time
@@ -13,13 +12,11 @@ from inference import s3
 from inference.config import VARIANT, Config
 from inference.errors import InputError, StorageError
 from inference.events import UploadedObject
+from inference.keys import result_key
 from inference.predictions import Predictions
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-#: Longest key in bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-_MAX_KEY_BYTES = 1024
 
 #: What is read of a result: it names its input first. A key's bytes, all of them escaped, take 6 KB.
 _HEAD_BYTES = 16 * 2**10
@@ -37,14 +34,6 @@ class CurrentResult:
     uploaded: UploadedObject | None
     #: The model's that made it.
     digest: str | None
-
-
-def result_key(model: str, key: str) -> str:
-    """The key of an input's result: `<model>/<input key>.json`, or a hash where that is longer than S3 allows."""
-    plain = f"{model}/{key}.json"
-    if len(plain.encode()) <= _MAX_KEY_BYTES:
-        return plain
-    return f"{model}/{hashlib.sha256(key.encode()).hexdigest()}.json"
 
 
 def result_document(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from botocore.config import Config
 
+from inference import keys
 from modelctl.errors import UserError
 from modelctl.targets import Target
 
@@ -45,7 +46,7 @@ class Model:
 
     def takes(self, key: str) -> bool:
         """Whether an upload under this key is routed to the model."""
-        return key.startswith(self.prefixes) and (not self.suffixes or key.endswith(self.suffixes))
+        return keys.is_routed(key, self.prefixes, self.suffixes)
 
 
 class Deployment:

@@ -175,3 +175,25 @@ def test_an_unsupported_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("sys.version_info", (3, 10, 1))
     with pytest.raises(bootstrap.SetupError, match=r"expected 3\.11 to 3\.13"):
         bootstrap.check_python()
+
+
+def test_packages_are_installed_again_when_what_is_importable_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pyproject, lock = tmp_path / "pyproject.toml", tmp_path / "requirements.lock"
+    lock.write_text("uv==1.0\n")
+    installed: list[tuple[str | Path, ...]] = []
+    for name, value in {"CHECKOUT": tmp_path, "VENV": tmp_path / "venv", "LOCK": lock}.items():
+        monkeypatch.setattr(bootstrap, name, value)
+    monkeypatch.setattr("venv.create", lambda folder, **_: folder.mkdir(exist_ok=True))
+    monkeypatch.setattr(bootstrap, "run", lambda *command: installed.append(command))
+
+    def installs(folders: str) -> bool:
+        pyproject.write_text(f'[project]\nname = "yard"\n[tool.setuptools.packages.find]\nwhere = {folders}\n')
+        installed.clear()
+        bootstrap.install_packages()
+        return any("--editable" in command for command in installed)
+
+    assert installs('["scripts"]')
+    assert not installs('["scripts"]')
+    assert installs('["scripts", "functions"]')

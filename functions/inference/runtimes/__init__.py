@@ -14,6 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+# numpy reads it when it is imported, which this module is the first to do. Nothing here calculates with its linear
+# algebra, and making threads for that takes a quarter of a cold start's processor time. The registry's `env` may set it
+# otherwise.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 
 from inference.errors import ModelError

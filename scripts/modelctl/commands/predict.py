@@ -13,6 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from inference.keys import result_key
 from modelctl import console
 from modelctl.commands.arguments import Commands, add_target, command, deployment, print_json
 from modelctl.deployment import Deployment, Model
@@ -152,7 +153,7 @@ def _upload(deployed: Deployment, file: Path, key: str) -> Upload:
 def _result(
     deployed: Deployment, model: Model, upload: Upload, deadline: float, given_up: threading.Event
 ) -> dict[str, Any]:
-    key, pause_s = f"{model.name}/{upload.key}.json", _POLL_S[0]
+    key, pause_s = result_key(model.name, upload.key), _POLL_S[0]
     while True:
         try:
             body = deployed.s3.get_object(Bucket=deployed.results, Key=key)["Body"].read()

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from typing import Any
 
-from modelctl import paths
 from modelctl.errors import UserError
 
 
@@ -25,9 +24,8 @@ def ask(what: str, do: str, **request: Any) -> dict[str, Any]:
     done = subprocess.run(
         # -P: a file of the user's folder must not take the place of a library that is named like it.
         [sys.executable, "-P", "-m", "modelctl.importing.child"],
-        # The function's variables, since limits, libraries and hooks read them too. The code that serves lies beside
-        # modelctl and is not installed.
-        env={**os.environ, **request.get("environment", {}), "PYTHONPATH": str(paths.FUNCTIONS)},
+        # The function's variables, since limits, libraries and hooks read them too.
+        env={**os.environ, **request.get("environment", {})},
         input=json.dumps({"do": do, **request}),
         capture_output=True,
         text=True,

@@ -22,9 +22,9 @@ from PIL import Image
 from inference import batch, decoders, s3
 from inference.errors import ModelError
 from inference.fetch import fetch
+from inference.keys import result_key
 from inference.predictions import Predictions
 from inference.predictor import Answer, Predictor
-from inference.results import result_key
 from inference.runtimes import Array, Model
 from inference.tensors import Instances
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, Stored, denied, refusal

@@ -1,0 +1,28 @@
+"""What keys in the buckets say: which model an input is for, and where its result is stored.
+
+`modelctl` uses this module too, which therefore imports nothing but Python's own library.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+#: Longest key in bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+_MAX_KEY_BYTES = 1024
+
+
+def is_routed(key: str, prefixes: Iterable[str], suffixes: Iterable[str]) -> bool:
+    """Whether a route with these prefixes and suffixes takes an input's key; none given takes all.
+
+    S3 filters notifications itself. EventBridge rules filter by prefix alone (a bus has 30 wildcards), so there every
+    model of a prefix sees the objects of all of them.
+    """
+    prefixes, suffixes = tuple(prefixes), tuple(suffixes)
+    return (not prefixes or key.startswith(prefixes)) and (not suffixes or key.endswith(suffixes))
+
+
+def result_key(model: str, key: str) -> str:
+    """The key of an input's result: `<model>/<input key>.json`, or a hash where that is longer than S3 allows."""
+    plain = f"{model}/{key}.json"
+    if len(plain.encode()) <= _MAX_KEY_BYTES:
+        return plain
+    return f"{model}/{hashlib.sha256(key.encode()).hexdigest()}.json"
