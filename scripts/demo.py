@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from modelctl import cli, console, paths
-from modelctl.commands.predict import predict, spent
 from modelctl.deployment import Deployment
 from modelctl.errors import UserError
+from modelctl.predictions import predict
+from modelctl.results import spent
 from modelctl.targets import local
 
 INPUTS_PER_MODEL = 10

@@ -95,15 +95,6 @@ class Deployment:
             raise UserError(f"there is no model {name!r}; deployed are: {', '.join(self.models)}")
         return self.models[name]
 
-    def depth(self, queue_url: str) -> tuple[int, int]:
-        """How many messages of a queue wait, and how many somebody has received; SQS calls both approximate."""
-        answer = self.sqs.get_queue_attributes(
-            QueueUrl=queue_url,
-            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-        )
-        attributes = answer["Attributes"]
-        return int(attributes["ApproximateNumberOfMessages"]), int(attributes["ApproximateNumberOfMessagesNotVisible"])
-
     @cached_property
     def s3(self) -> "S3Client":
         """A client for the buckets."""

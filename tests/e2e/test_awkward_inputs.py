@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 from e2e.conftest import Modelctl, Platform, wait_until_empty
 from e2e.test_modelctl import SCAN
 from inference.limits import MAX_BYTES
+from modelctl import results, uploads
+from modelctl.deployment import Deployment
+from modelctl.targets import Target
 
 LONGEST = 1024  # bytes of a key: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 
@@ -104,6 +108,16 @@ def test_a_key_too_long_for_a_results_name_is_served_under_its_hash_with_the_who
     served = result(f"digits/{hashlib.sha256(key.encode()).hexdigest()}.json", uploaded[key])
     assert served["input"]["key"] == key
     assert served["predictions"]
+
+
+def test_modelctl_lists_all_of_them_and_finds_their_results(platform: Platform, uploaded: dict[str, str]) -> None:
+    deployed = Deployment(Target("local", platform.env))
+    digits = deployed.model("digits")
+    listed = {one.key: one for one in uploads.uploaded(deployed, digits)}
+    assert {key: listed[key].version_id for key in uploaded} == uploaded
+    deadline = time.monotonic() + 60
+    for key in uploaded:
+        assert results.wait(deployed, digits, listed[key], deadline, threading.Event())["input"]["key"] == key
 
 
 def test_predict_takes_files_with_odd_names(modelctl: Modelctl, tmp_path: Path) -> None:

@@ -1,19 +1,11 @@
-"""What `modelctl predict` says of predictions, and of files that it cannot upload."""
+"""What `modelctl predict` says of predictions."""
 
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
-from modelctl.commands.predict import _upload, row
-from modelctl.errors import UserError
-
-
-def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
-    gone = tmp_path / "gone.png"
-    with pytest.raises(UserError, match=r"gone\.png cannot be read: No such file or directory"):
-        _upload(Mock(), gone, "digits/gone.png")
+from modelctl.commands.predict import row
 
 
 @pytest.mark.parametrize(

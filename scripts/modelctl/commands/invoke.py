@@ -3,12 +3,9 @@
 import argparse
 import json
 
-from modelctl import console
+from modelctl import console, direct
 from modelctl.commands.arguments import Commands, add_target, command, deployment
 from modelctl.errors import UserError
-
-# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: a synchronous payload.
-_LARGEST_CALL = 6 * 1024 * 1024
 
 
 def add_to(commands: Commands) -> None:
@@ -29,21 +26,16 @@ def run(called: argparse.Namespace) -> int:
         raise UserError(
             f'--data is not JSON ({problem}); expected {{"instances": […]}} or {{"inputs": {{…}}}}'
         ) from None
-    if len(payload) > _LARGEST_CALL:
+    if len(payload) > direct.LARGEST_CALL:
         raise UserError(
-            f"--data holds {len(payload)} bytes, and a direct call takes {_LARGEST_CALL}: use `modelctl predict`"
+            f"--data holds {len(payload)} bytes, and a direct call takes {direct.LARGEST_CALL}: use `modelctl predict`"
         )
     deployed = deployment(called)
     model = deployed.model(called.model)
     with console.step(f"calling {model.name}"):
-        answer = deployed.functions.invoke(FunctionName=model.function_name, Qualifier=model.alias, Payload=payload)
-        body = json.loads(answer["Payload"].read())
-    if "FunctionError" in answer:
-        raise UserError(
-            f"the function of {model.name} failed: {body.get('errorMessage', body)}; see `modelctl logs {model.name}`"
-        )
-    console.out(json.dumps(body, indent=2 if called.json else None, ensure_ascii=False))
-    return 1 if "error" in body else 0
+        response = direct.call(deployed, model, payload)
+    console.out(json.dumps(response, indent=2 if called.json else None, ensure_ascii=False))
+    return 1 if "error" in response else 0
 
 
 def _no_number(name: str) -> None:

@@ -3,17 +3,13 @@
 import argparse
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modelctl import console
 from modelctl.commands.arguments import Commands, add_target, command, deployment, print_json
-from modelctl.deployment import Deployment, Model
 from modelctl.errors import UserError
-
-if TYPE_CHECKING:
-    from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
+from modelctl.logs import events
 
 _SHOWN_S = 3600
 _FOLLOW_EVERY_S = 1.0
@@ -69,14 +65,6 @@ def run(called: argparse.Namespace) -> int:
         if not called.follow:
             return 0
         time.sleep(_FOLLOW_EVERY_S)
-
-
-def events(deployed: Deployment, model: Model, since_ms: int) -> Iterator["FilteredLogEventTypeDef"]:
-    """The events of all environments of a function since a time, oldest first."""
-    pages = deployed.log_events.get_paginator("filter_log_events").paginate(
-        logGroupName=model.log_group, startTime=since_ms
-    )
-    yield from (event for page in pages for event in page["events"])
 
 
 def line(timestamp_ms: int, message: str) -> str | None:

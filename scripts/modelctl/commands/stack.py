@@ -11,7 +11,7 @@ from typing import Literal
 
 import yaml
 
-from modelctl import console, packages, paths, registry, targets
+from modelctl import console, packages, paths, queues, registry, targets
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.deployment import Deployment
 from modelctl.errors import UserError
@@ -70,7 +70,7 @@ def _up(called: argparse.Namespace) -> int:
     with console.step("terraform init"):
         # The workspace is named by the environment and made by the first apply.
         target.root.init(f"workspace_dir={paths.STACK / 'state'}")
-    _refuse_to_lose_inputs(target, models)
+    queues.refuse_to_lose_inputs(target, models)
     # Not before: a registry that was refused shall not be the one that the next command works with.
     (paths.STACK / "registry").write_text(str(serves.resolve()))
     target = targets.local()
@@ -133,43 +133,6 @@ def _forget_earlier_instance(instance: str) -> None:
         shutil.rmtree(paths.STACK / "state", ignore_errors=True)
         marker.parent.mkdir(parents=True)
         marker.write_text(instance)
-
-
-def _refuse_to_lose_inputs(target: Target, models: set[str]) -> None:
-    """Keep a model that the registry no longer names as long as inputs are in its queue.
-
-    Terraform alone cannot know: it would delete the queue with all that waits in it.
-
-    Raises:
-        UserError: inputs wait or are being served.
-    """
-    deployed = target.root.outputs().get("deployment")
-    if not deployed or deployed["models"].keys() <= models:
-        return
-    deployment = Deployment(target)
-    for name in sorted(deployment.models.keys() - models):
-        model = deployment.models[name]
-        waiting, in_work = _depth(deployment, model.queue_url)
-        if waiting or in_work:
-            raise UserError(
-                f"the registry no longer names {name}, but its queue holds inputs that would be lost with it: "
-                f"{waiting} waiting, {in_work} being served. Nothing was changed: wait until they are served "
-                '(`modelctl status`), or give them up (`eval "$(modelctl env)"; aws sqs purge-queue --queue-url '
-                f"{model.queue_url}`), then run `modelctl up` again"
-            )
-        if dead := sum(_depth(deployment, model.dead_letter_queue_url)):
-            console.note(
-                f"{name} is removed, and {dead} dead letters with it; their inputs stay in {deployment.inputs}"
-            )
-
-
-def _depth(deployment: Deployment, queue_url: str) -> tuple[int, int]:
-    """How many messages of a queue wait, and how many somebody has received; none of a queue that is gone."""
-    try:
-        return deployment.depth(queue_url)
-    except deployment.sqs.exceptions.QueueDoesNotExist:
-        # An apply that was interrupted has deleted it, and Terraform's outputs are those of the one before.
-        return 0, 0
 
 
 def _change(target: Target, command: Literal["apply", "destroy"], *options: str) -> None:

@@ -4,7 +4,7 @@ import argparse
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from modelctl import console
+from modelctl import console, queues
 from modelctl.commands.arguments import Commands, add_target, command, deployment, print_json
 from modelctl.deployment import Deployment, Model
 
@@ -46,8 +46,8 @@ def run(called: argparse.Namespace) -> int:
 
 def describe(deployed: Deployment, model: Model) -> dict[str, Any]:
     """What is deployed of a model, and how many messages wait, are being worked on, and are dead letters."""
-    waiting, in_flight = deployed.depth(model.queue_url)
-    dead, taken = deployed.depth(model.dead_letter_queue_url)
+    waiting, in_flight = queues.depth(deployed, model.queue_url)
+    dead, taken = queues.depth(deployed, model.dead_letter_queue_url)
     return {
         "model": model.name,
         "version": model.version,

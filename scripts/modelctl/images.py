@@ -1,0 +1,79 @@
+"""Container images of runtimes that are too large for a layer, in ECR."""
+
+import base64
+import json
+import re
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import boto3
+
+from modelctl import console, paths, programs
+from modelctl.errors import UserError
+
+_REPOSITORY = re.compile(r"(\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?)/[a-z0-9][a-z0-9._/-]*")
+
+
+class Repository(NamedTuple):
+    """A repository in ECR: its URI, without a tag, and its registry and region, which the URI names."""
+
+    uri: str
+    registry: str
+    region: str
+
+
+def repository_of(uri: str) -> Repository | None:
+    """The repository of a URI; None if it is not one of ECR, or has a tag."""
+    found = _REPOSITORY.fullmatch(uri)
+    return Repository(uri, *found.groups()) if found else None
+
+
+def push(runtime: str, repository: Repository) -> str:
+    """Build the image of a runtime and push it; returns its URI by digest.
+
+    Raises:
+        UserError: there is no engine to build with, or it failed.
+    """
+    _check_docker()
+    with console.step("logging in to ECR"):
+        _log_in(repository)
+    with console.step(f"building and pushing the image of {runtime}"):
+        return _build(runtime, repository)
+
+
+def _check_docker() -> None:
+    """Make sure that there is an engine to build with."""
+    if not shutil.which("docker"):
+        raise UserError("docker is not installed, and images are built with it: install it and run the command again")
+    failure = "the engine of docker does not answer; start it and run the command again"
+    programs.run(failure, "docker", "version", "--format", "{{.Server.Version}}")
+
+
+def _log_in(repository: Repository) -> None:
+    """Let docker push to the repository, with the AWS credentials of the shell."""
+    ecr = boto3.client("ecr", region_name=repository.region)
+    (authorization,) = ecr.get_authorization_token()["authorizationData"]
+    user, password = base64.b64decode(authorization["authorizationToken"]).decode().split(":", 1)
+    command = ("docker", "login", "--username", user, "--password-stdin", repository.registry)
+    programs.run(f"docker could not log in to {repository.registry}", *command, stdin=password)
+
+
+def _build(runtime: str, repository: Repository) -> str:
+    """Build and push the image; return its URI by digest."""
+    # Functions name it by digest. The tag is for people, and keeps the image from rules that expire untagged ones.
+    # It is new every time, since a repository may refuse to move a tag.
+    tag = f"{runtime}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    with tempfile.TemporaryDirectory() as temporary:
+        metadata = Path(temporary) / "metadata.json"
+        programs.run(
+            f"the image of {runtime} could not be built and pushed; mend what docker says",
+            *("docker", "buildx", "build", "--platform", "linux/amd64", "--pull", "--push"),
+            # Attestations make it an image index, which Lambda does not take.
+            "--provenance=false",
+            *("--file", paths.FUNCTIONS / "inference" / "Dockerfile", "--build-arg", f"RUNTIME={runtime}"),
+            *("--tag", f"{repository.uri}:{tag}", "--metadata-file", metadata, paths.FUNCTIONS),
+        )
+        return f"{repository.uri}@{json.loads(metadata.read_text())['containerimage.digest']}"

@@ -1,0 +1,77 @@
+"""Results in the results bucket: reading them, waiting for them, and saying what they hold."""
+
+import json
+import threading
+import time
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from inference.events import UploadedObject
+from inference.keys import result_key
+from modelctl.deployment import Deployment, Model
+from modelctl.errors import UserError
+
+# "404" is what boto3 makes of an answer that it cannot parse, as one that quotes a key with control characters.
+_NOT_THERE = ("NoSuchKey", "AccessDenied", "404")
+# The pause between two looks at a result grows from the first to the second.
+_POLL_S = (0.05, 1.0)
+
+
+def read(deployed: Deployment, model: Model, key: str) -> dict[str, Any] | None:
+    """The current result of an input's key; None if there is none."""
+    try:
+        answer = deployed.s3.get_object(Bucket=deployed.results, Key=result_key(model.name, key))
+    except ClientError as problem:
+        if problem.response["Error"]["Code"] not in _NOT_THERE:
+            raise
+        return None
+    result: dict[str, Any] = json.loads(answer["Body"].read())
+    return result
+
+
+def wait(
+    deployed: Deployment, model: Model, uploaded: UploadedObject, deadline: float, given_up: threading.Event
+) -> dict[str, Any]:
+    """The result of one version of an input, as soon as it is there.
+
+    Args:
+        deployed: where.
+        model: the model that takes it.
+        uploaded: the version.
+        deadline: until when to wait, as `time.monotonic` counts.
+        given_up: set by somebody else when nobody waits any longer.
+
+    Raises:
+        UserError: it did not come in time.
+    """
+    pause_s = _POLL_S[0]
+    while True:
+        result = read(deployed, model, uploaded.key)
+        if result and result["input"]["version_id"] == uploaded.version_id:
+            return result
+        if time.monotonic() + pause_s > deadline or given_up.wait(pause_s):
+            raise UserError(
+                f"{uploaded.key} was uploaded, but no result came in time: see `modelctl status` and "
+                f"`modelctl logs {model.name}`; it will be at "
+                f"s3://{deployed.results}/{result_key(model.name, uploaded.key)}"
+            )
+        pause_s = min(pause_s * 1.5, _POLL_S[1])
+
+
+def spent(result: dict[str, Any]) -> tuple[str, str]:
+    """Milliseconds from the first byte fetched to the prediction, and whether the start was cold."""
+    timing = result["timing_ms"]
+    # An input that was refused was not predicted, perhaps not even decoded.
+    milliseconds = sum(timing[part] or 0 for part in ("fetch", "decode", "predict"))
+    return f"{milliseconds:.1f}", "yes" if timing["cold_start"] else "no"
+
+
+def is_labelled(prediction: Any) -> bool:
+    """Whether a prediction is what `output.labels` makes; a model's hooks may make anything."""
+    return (
+        isinstance(prediction, dict)
+        and set(prediction) - {"top"} == {"label", "score"}
+        and isinstance(prediction["label"], str | None)
+        and isinstance(prediction["score"], float | None)
+    )

@@ -1,0 +1,71 @@
+"""Reading results, and waiting for those of one version of an input."""
+
+import json
+import threading
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+from inference.events import UploadedObject
+from inference.keys import result_key
+from modelctl import results
+from modelctl.errors import UserError
+from unit.deployed import deployment, model
+from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, refusal
+
+DIGITS = model("digits/")
+KEY = "digits/7.png"
+
+
+def store(s3: FakeS3, key: str, version_id: str) -> None:
+    """Store the result of one version of an input."""
+    document = {"input": {"key": key, "version_id": version_id}, "predictions": [version_id]}
+    s3.upload(RESULTS, result_key("digits", key), json.dumps(document).encode())
+
+
+def wait(s3: FakeS3, key: str, version_id: str, timeout_s: float = 20) -> object:
+    """What the result of a version predicts."""
+    uploaded = UploadedObject(INPUTS, key, version_id)
+    until = time.monotonic() + timeout_s
+    return results.wait(deployment(s3), DIGITS, uploaded, until, threading.Event())["predictions"]
+
+
+def test_an_input_without_a_result_has_none() -> None:
+    assert results.read(deployment(FakeS3()), DIGITS, KEY) is None
+
+
+def test_what_else_s3_refuses_is_no_missing_result() -> None:
+    def refuse(bucket: str, key: str) -> None:
+        raise refusal(503, "SlowDown")
+
+    with pytest.raises(ClientError, match="SlowDown"):
+        results.read(deployment(FakeS3(before_get=refuse)), DIGITS, KEY)
+
+
+@pytest.mark.parametrize("key", [KEY, "digits/" + "e" * 1017], ids=["short", "whose result is stored under a hash"])
+def test_the_result_of_a_key_is_found_where_the_function_stores_it(key: str) -> None:
+    s3 = FakeS3()
+    store(s3, key, "v1")
+    assert wait(s3, key, "v1") == ["v1"]
+
+
+def test_the_result_of_an_older_version_is_not_taken_for_that_of_a_newer_one() -> None:
+    looks = 0
+
+    def store_later(bucket: str, key: str) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            store(s3, KEY, "v2")
+
+    s3 = FakeS3(before_get=store_later)
+    store(s3, KEY, "v1")
+    assert wait(s3, KEY, "v2") == ["v2"]
+    assert looks == 3
+
+
+def test_a_result_that_does_not_come_in_time_is_named_with_its_place() -> None:
+    where = f"s3://{RESULTS}/digits/{KEY}.json"
+    with pytest.raises(UserError, match=f"{KEY} was uploaded, but no result came in time.*{where}"):
+        wait(FakeS3(), KEY, "v1", timeout_s=0)
