@@ -3,6 +3,6 @@
 The modules follow the way of the data: `handler` takes the event; `batch` serves queue messages and `direct` a direct
 call; `events` says which objects were uploaded, `fetch` reads them, `decoders` and `tensors` turn bytes and JSON into
 arrays, `runtimes` run the model through `predictor`, `predictions` says what the numbers mean and `results` keeps one
-current result per input. `hooks` puts a model's own code in the place of decoders and predictions. `modelctl` uses some
-modules too; what configures a process is therefore left to the modules that only functions import.
+current result per input. `hooks` puts a model's own code in the place of decoders and predictions. `modelctl` imports
+`keys` and `events` as well, so importing the package changes nothing in the process.
 """
