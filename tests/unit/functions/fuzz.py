@@ -6,6 +6,7 @@ object the first byte chooses the kind and the second one the model.
 
 import importlib
 import logging
+import pkgutil
 import sys
 import warnings
 from collections.abc import Callable
@@ -14,10 +15,13 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports():
+    from inference import decoders
     from unit.functions import hostile
     from unit.functions.valid_objects import EVENTS, VALID
 
-    # Imported when the first such image comes, which is too late to be watched.
+    # Imported when the first such object comes, which is too late to be watched.
+    for module in pkgutil.iter_modules(decoders.__path__):
+        importlib.import_module(f"inference.decoders.{module.name}")
     for plugin in ("PngImagePlugin", "JpegImagePlugin", "WebPImagePlugin", "ImageOps"):
         importlib.import_module(f"PIL.{plugin}")
 

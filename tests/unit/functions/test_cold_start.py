@@ -77,11 +77,11 @@ def test_a_direct_call_loads_numpy_and_the_library_of_the_runtime_and_no_other(
 
 
 @pytest.mark.parametrize(
-    ("artifact", "key", "body", "decoders"),
+    ("artifact", "key", "body", "decoders", "libraries"),
     [
-        ("odds.tflite", "digits/a.json", b"[0, 0, 0]", set()),
-        ("odds.tflite", "digits/a.csv", b"0,0,0", set()),
-        ("scans.tflite", "digits/a.png", png(), {"PIL"}),
+        ("odds.tflite", "digits/a.json", b"[0, 0, 0]", {"json", "text"}, set()),
+        ("odds.tflite", "digits/a.csv", b"0,0,0", {"csv", "text"}, set()),
+        ("scans.tflite", "digits/a.png", png(), {"image"}, {"PIL"}),
     ],
     ids=["json", "csv", "png"],
 )
@@ -90,16 +90,20 @@ def test_the_first_upload_loads_botocore_and_what_decodes_it_and_no_other_librar
     key: str,
     body: bytes,
     decoders: set[str],
+    libraries: set[str],
     environment: Callable[..., dict[str, str]],
     announce: Callable[..., dict[str, Any]],
     fake_s3: FakeS3,
 ) -> None:
     event = {"Records": [announce(key, body)]}
     with served_s3(fake_s3) as endpoint:
-        variables = environment(artifact, "litert", "image" if decoders else "json", **access(endpoint))
+        variables = environment(artifact, "litert", "image" if libraries else "json", **access(endpoint))
         loaded = loaded_modules(variables | {"EVENT": json.dumps(event)}, S3_EVENT)
     assert "predictions" in json.loads(fake_s3.objects[RESULTS, f"digits/{key}.json"][-1].body)
-    assert third_party(loaded) - TAKEN_IF_THERE == {"ai_edge_litert", "inference", "numpy"} | S3_CLIENT | decoders
+    assert third_party(loaded) - TAKEN_IF_THERE == {"ai_edge_litert", "inference", "numpy"} | S3_CLIENT | libraries
+    assert {name for name in loaded if name.startswith("inference.decoders.")} == {
+        f"inference.decoders.{name}" for name in decoders
+    }
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads where Linux lists them")

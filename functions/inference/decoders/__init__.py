@@ -1,0 +1,76 @@
+"""The bytes of an object to arrays: the suffix of its key decides where it says something, else the model's format.
+
+Each format has a module here, which is imported when the first such object comes.
+"""
+
+import importlib
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import cast
+
+from inference.config import InputConfig
+from inference.errors import DecodeError, EmptyInputError, InputError, ServiceError, UnsupportedInputError
+from inference.limits import Limits
+from inference.tensors import Instances, Specs
+
+Decoder = Callable[[bytes, InputConfig, Specs], Instances]
+
+#: The decoder of a suffix and of a format of the registry, by its module here and its name.
+_DECODERS = {
+    ".json": "json.decode",
+    ".jsonl": "json.decode_lines",
+    ".csv": "csv.decode",
+    ".npy": "npy.decode_npy",
+    ".npz": "npy.decode_npz",
+    "json": "json.decode",
+    "csv": "csv.decode",
+    "npy": "npy.decode",
+    "image": "image.decode",
+    "text": "text.decode",
+    "raw": "text.decode_raw",
+}
+
+#: They say no more than that the model has to take images, or bytes; which image it is, its content says.
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def decode(key: str, body: bytes, config: InputConfig, specs: Specs) -> Instances:
+    """Turn an object into instances for the model's inputs.
+
+    Raises:
+        InputError: what is wrong with it.
+        ModelError: the model's registry entry does not fit its signature.
+    """
+    decoder = _choose(key, config.format)
+    body = content(key, body, config.limits)
+    try:
+        return decoder(body, config, specs)
+    except (InputError, ServiceError, MemoryError, ImportError):
+        raise
+    except Exception as error:
+        # With its library there and memory enough, decoding has no part but the bytes: trying again does not help.
+        raise DecodeError(f"cannot be decoded: {type(error).__name__}: {error}") from error
+
+
+def content(key: str, body: bytes, limits: Limits) -> bytes:
+    """What an object holds: its bytes, decompressed where its key ends in `.gz`.
+
+    Raises:
+        InputError: it is empty, holds too much, or cannot be decompressed.
+    """
+    if key.lower().endswith(".gz"):
+        from inference.decoders import gzip
+
+        body = gzip.decompress(body, limits)
+    if not body:
+        raise EmptyInputError("the object is empty")
+    return body
+
+
+def _choose(key: str, input_format: str) -> Decoder:
+    """The decoder for a key."""
+    suffix = PurePosixPath(key.lower().removesuffix(".gz")).suffix
+    if suffix in _IMAGE_SUFFIXES and input_format not in ("image", "raw"):
+        raise UnsupportedInputError(f"an image ({suffix}), but this model takes {input_format}")
+    module, name = (_DECODERS.get(suffix) or _DECODERS[input_format]).split(".")
+    return cast(Decoder, getattr(importlib.import_module(f"{__name__}.{module}"), name))

@@ -1,0 +1,30 @@
+"""JSON documents and JSON lines."""
+
+import io
+from typing import Any
+
+from inference import tensors
+from inference.config import InputConfig
+from inference.decoders import text
+from inference.errors import DecodeError
+from inference.tensors import Instances, Specs
+
+
+def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
+    """One document, in the forms of `tensors.from_document`."""
+    return tensors.from_document(tensors.parse(text.parsable(body)), specs, config.limits)
+
+
+def decode_lines(body: bytes, config: InputConfig, specs: Specs) -> Instances:
+    """Every line a document of one instance; empty lines are passed over."""
+    rows: list[Any] = []
+    # Not splitlines(): a JSON string may hold other characters that it takes for line ends.
+    for number, line in enumerate(io.StringIO(text.parsable(body), newline="\n"), start=1):
+        if not line.strip():
+            continue
+        text.check_next_row(rows, config.limits)
+        try:
+            rows.append(tensors.parse(line))
+        except DecodeError as error:
+            raise DecodeError(f"line {number}: {error}") from error
+    return tensors.from_rows(rows, specs, "lines", config.limits)

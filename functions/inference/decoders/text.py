@@ -1,0 +1,74 @@
+"""Text, and bytes that the model reads itself; also what JSON and CSV have in common: they are text, in rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from inference import tensors
+from inference.config import InputConfig
+from inference.errors import DecodeError, EmptyInputError, ModelError, TooLargeError
+from inference.limits import Limits, max_text_bytes
+from inference.tensors import Instances, Specs
+
+
+def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
+    """The whole text, line ends and all but without a byte-order mark, as one string for a model with one input."""
+    return _single(_decoded(body).encode(), config, specs, "text")
+
+
+def decode_raw(body: bytes, config: InputConfig, specs: Specs) -> Instances:
+    """The object's bytes for a model that reads them itself, with one input.
+
+    An input of strings gets them as one string, whatever they are (an encoded picture, a serialized `tf.Example`). An
+    input of uint8 gets a number for each, which fill an instance in the order of its elements (samples, pixels).
+    """
+    if len(specs) == 1 and specs[0].dtype == np.uint8:
+        tensors.check_size(len(body))
+        array = tensors.filled(np.frombuffer(body, np.uint8), specs[0])
+        return tensors.stack({specs[0].name: array}, specs, config.limits)
+    return _single(body, config, specs, "raw")
+
+
+def _single(value: bytes, config: InputConfig, specs: Specs, what: str) -> Instances:
+    """One string as one instance."""
+    if len(specs) > 1 or specs[0].dtype.kind != "O":
+        kinds = "strings" if what == "text" else "strings or uint8"
+        found = ", ".join(f"{spec.name} ({spec.dtype.name})" for spec in specs)
+        raise ModelError(f"input.format {what} fits a model with one input of {kinds}; this one has {found}")
+    tensors.check_size(len(value))
+    array = tensors.filled(np.array([value], dtype=object), specs[0])
+    return tensors.stack({specs[0].name: array}, specs, config.limits)
+
+
+def parsable(body: bytes) -> str:
+    """The text of JSON or CSV.
+
+    Raises:
+        TooLargeError: what a parser makes of it may not fit the memory.
+        DecodeError, EmptyInputError: it is not UTF-8, or blank.
+    """
+    most = max_text_bytes()
+    if len(body) > most:
+        raise TooLargeError(f"{len(body)} bytes; JSON and CSV may have {most}, a 64th of the memory (memory_mb)")
+    return _decoded(body)
+
+
+def check_next_row(rows: Sequence[Any], limits: Limits) -> None:
+    """Refuse one more row, before it is read, than an input may have.
+
+    Raises:
+        TooLargeError: it has so many already.
+    """
+    if len(rows) >= limits.records:
+        raise TooLargeError(f"it has more than {limits.records} rows (limits.records)")
+
+
+def _decoded(body: bytes) -> str:
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DecodeError(f"not UTF-8 text: {error}") from error
+    if not text.strip():
+        raise EmptyInputError("it holds nothing but white space")
+    return text
