@@ -43,6 +43,7 @@ def serve(event: Any, config: Config, predictor: Predictor, *, cold_start: bool)
         failures=0,
         predict_ms=predict_ms,
         cold_start=cold_start,
+        now=time.time(),
     )
     return answer
 

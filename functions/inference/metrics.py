@@ -6,7 +6,6 @@ A custom metric costs $0.30 a month and every combination of dimensions is one: 
 
 import json
 import sys
-import time
 
 from inference.config import VARIANT, Config
 
@@ -22,7 +21,14 @@ _UNITS = {
 
 
 def emit(
-    config: Config, *, predictions: int, input_errors: int, failures: int, predict_ms: float, cold_start: bool
+    config: Config,
+    *,
+    predictions: int,
+    input_errors: int,
+    failures: int,
+    predict_ms: float,
+    cold_start: bool,
+    now: float,
 ) -> None:
     """Write the metrics of one invocation to standard output, from where CloudWatch takes them.
 
@@ -33,10 +39,11 @@ def emit(
         failures: queue messages that go back to their queue.
         predict_ms: time in the model.
         cold_start: whether it was the environment's first invocation.
+        now: seconds since 1970.
     """
     line = {
         "_aws": {
-            "Timestamp": int(time.time() * 1000),
+            "Timestamp": int(now * 1000),
             "CloudWatchMetrics": [
                 {
                     "Namespace": NAMESPACE,

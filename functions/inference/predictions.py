@@ -40,6 +40,10 @@ class Predictions:
         self.json[-1:] = b"%b%b]" % (b", " if self.count else b"", text)
         self.count += 1
 
+    def drop(self) -> None:
+        """Let go of the JSON, once it is written; how many there are stays known."""
+        self.json = bytearray()
+
     @property
     def size(self) -> int:
         """Bytes that they take."""

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 #: The model's own code in its artifact; of other files there, none has a name that begins with a dot.
 HOOKS_FILE = ".hooks.py"
 
-#: The predictions of one input, or the error that stands in their place.
-Answer = Predictions | Exception
-
 
 class Predictor:
     """Predictions of one model, which `load` loads and warms.
@@ -82,22 +79,17 @@ class Predictor:
         (answer,) = self._answers([instances])
         return answer
 
-    def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
-        """The predictions for the first of several inputs, or for each what was raised instead.
+    def predict_together(self, inputs: Sequence[Instances]) -> list[Predictions] | None:
+        """The predictions for each of several inputs, from calls of the model that they share.
 
-        They share calls of the model where its runtime gains from that. There are as many answers as may be in memory
-        at the same time, one at least.
+        None where the runtime does not gain from that, the inputs cannot share calls, or one of them makes a call fail:
+        which one, and why, shows when each is predicted alone.
         """
         if self.gains_from_batches and len(inputs) > 1 and _same_shapes(inputs):
-            # It can stumble over one input's values, or over the size of all together: then each is tried alone.
+            # It can stumble over one input's values, or over the size of all together.
             with contextlib.suppress(Exception):
                 return list(self._answers(inputs))
-        answers: list[Answer] = []
-        for instances in inputs:
-            if sum(answer.size for answer in answers if isinstance(answer, Predictions)) > max_result_bytes():
-                break
-            answers.append(self._predict_alone(instances))
-        return answers
+        return None
 
     def rows(self, instances: Instances) -> list[dict[str, Array]]:
         """The raw outputs by name, for each instance.
@@ -152,12 +144,6 @@ class Predictor:
                 )
         # With the ellipsis a row stays an array, also where it is a single value.
         return [{name: array[row, ...] for name, array in outputs.items()} for row in range(count)]
-
-    def _predict_alone(self, instances: Instances) -> Answer:
-        try:
-            return self.predict(instances)
-        except Exception as error:
-            return error
 
     def _answers(self, inputs: Sequence[Instances]) -> Iterator[Predictions]:
         """The predictions of inputs that share calls of the model; of the outputs, one call's are in memory."""

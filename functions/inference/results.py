@@ -3,17 +3,16 @@
 import contextlib
 import datetime
 import json
-import random
-import time
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inference import s3
 from inference.config import VARIANT, Config
-from inference.errors import InputError, StorageError
+from inference.errors import StorageError
 from inference.events import UploadedObject
 from inference.keys import result_key
 from inference.predictions import Predictions
+from inference.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -25,8 +24,15 @@ _HEAD_BYTES = 16 * 2**10
 _ATTEMPTS = 5
 
 
-@dataclass(frozen=True)
-class CurrentResult:
+class Refused(NamedTuple):
+    """The error that a result has in the place of predictions."""
+
+    #: The name of the `InputError`.
+    type: str
+    message: str
+
+
+class CurrentResult(NamedTuple):
     """The result that stands under a key now."""
 
     etag: str
@@ -39,18 +45,21 @@ class CurrentResult:
 def result_document(
     config: Config,
     uploaded: UploadedObject,
-    answer: Predictions | InputError,
+    answer: Predictions | Refused,
     timing_ms: dict[str, Any],
     request_id: str,
+    now: float,
 ) -> bytes:
-    """The result object: predictions, or in their place the error; as JSON, since predictions are."""
-    if isinstance(answer, InputError):
-        outcome: tuple[bytes | bytearray, ...] = (
-            b'"error": ',
-            _json({"type": type(answer).__name__, "message": str(answer)}),
-        )
+    """The result object: predictions, or in their place the error; as JSON, since predictions are.
+
+    `now` is in seconds since 1970.
+    """
+    outcome: tuple[bytes | bytearray, ...]
+    if isinstance(answer, Refused):
+        outcome = (b'"error": ', _json(answer._asdict()))
     else:
         outcome = (b'"predictions": ', answer.json)
+    finished_at = datetime.datetime.fromtimestamp(now, datetime.UTC)
     before = {
         "model": config.name,
         "version": config.version,
@@ -61,7 +70,7 @@ def result_document(
     after = {
         "timing_ms": timing_ms,
         "request_id": request_id,
-        "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "finished_at": finished_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
     return b"".join((_json(before)[:-1], b", ", *outcome, b", ", _json(after)[1:]))
 
@@ -102,9 +111,10 @@ def _padded(*sequencers: str) -> list[str]:
 class ResultStore:
     """The results of one model in the results bucket."""
 
-    def __init__(self, client: "S3Client", config: Config) -> None:
+    def __init__(self, client: "S3Client", config: Config, surroundings: Surroundings) -> None:
         self._client = client
         self._config = config
+        self._surroundings = surroundings
 
     def current(self, key: str) -> CurrentResult | None:
         """The result that stands for an input's key; None if there is none.
@@ -149,7 +159,8 @@ class ResultStore:
                 raise StorageError(f"the result of {uploaded.key} could not be written: {error}") from error
             else:
                 return True
-            time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  (it only keeps writers apart)
+            # By chance, which keeps writers apart.
+            self._surroundings.sleep(self._surroundings.uniform(0, 0.02 * 2**attempt))
             current = self.current(uploaded.key)
             if settles(current, uploaded, self._config.digest):
                 return False

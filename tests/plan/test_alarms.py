@@ -40,7 +40,9 @@ def sent(plan: Plan, capsys: pytest.CaptureFixture[str]) -> set[Metric]:
                 name: json.dumps(value) if isinstance(value, dict) else value
                 for name, value in environment["variables"].items()
             }
-            metrics.emit(config.read(told), predictions=1, input_errors=0, failures=0, predict_ms=1, cold_start=False)
+            metrics.emit(
+                config.read(told), predictions=1, input_errors=0, failures=0, predict_ms=1, cold_start=False, now=0
+            )
     return by_aws | {metric for line in capsys.readouterr().out.splitlines() for metric in embedded(json.loads(line))}
 
 

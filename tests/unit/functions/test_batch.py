@@ -19,12 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from inference import batch, decoders, s3
+from inference import decoders, s3
+from inference.batch import pipeline
 from inference.errors import ModelError
 from inference.fetch import fetch
 from inference.keys import result_key
 from inference.predictions import Predictions
-from inference.predictor import Answer, Predictor
+from inference.predictor import Predictor
 from inference.runtimes import Array, Model
 from inference.tensors import Instances
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, Stored, denied, refusal
@@ -465,10 +466,10 @@ class Killed(BaseException):
 class Poisoned(Predictor):
     """A model that instances above 1 keep busy beyond the timeout."""
 
-    def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
+    def predict_together(self, inputs: Sequence[Instances]) -> list[Predictions] | None:
         if any(array.max() > 1 for instances in inputs for array in instances.tensors.values()):
             raise Killed
-        return super().predict_all(inputs)
+        return super().predict_together(inputs)
 
 
 @pytest.mark.parametrize("artifact", ["odds.tflite", "odds.saved_model"])
@@ -539,9 +540,9 @@ def test_what_there_is_no_time_for_goes_back_and_what_was_answered_stands(
     clock = Clock(60_000)
 
     class Slow(Predictor):
-        def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
+        def predict_together(self, inputs: Sequence[Instances]) -> list[Predictions] | None:
             clock.remaining_ms -= 29_700
-            return super().predict_all(inputs)
+            return super().predict_together(inputs)
 
     messages = receive([announce(f"digits/{index}.json", b"[0, 0, 0]") for index in range(4)], receives)
     assert serve(messages, remaining_ms=clock, predictor=Slow) == [message["messageId"] for message in messages[2:]]
@@ -576,11 +577,16 @@ def test_a_call_has_no_more_inputs_than_there_is_time_for_judged_by_those_that_w
     """GIVEN answers so large that only one is in memory WHEN it took 0.1 s THEN 1.1 s are too few for nine at once."""
     asked = []
 
+    class Huge(Predictions):
+        size = 2**40
+
     class Large(Predictor):
-        def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
+        def predict_together(self, inputs: Sequence[Instances]) -> None:
             asked.append(len(inputs))
             time.sleep(0.1)
-            return super().predict_all(inputs[:1])
+
+        def predict(self, instances: Instances) -> Predictions:
+            return Huge()
 
     messages = [announce(f"digits/{index}.json", b"[0, 0, 0]") for index in range(10)]
     assert serve(messages, "odds.saved_model", remaining_ms=Clock(1_500), predictor=Large) == []
@@ -619,10 +625,10 @@ def test_time_for_the_next_input_is_judged_by_what_the_ones_before_took(
     clock = Clock(60_000)
 
     class Slow(Predictor):
-        def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
+        def predict_together(self, inputs: Sequence[Instances]) -> list[Predictions] | None:
             time.sleep(0.4)
             clock.remaining_ms = 1_300
-            return super().predict_all(inputs)
+            return super().predict_together(inputs)
 
     messages = [announce(f"digits/{name}.json", b"[0, 0, 0]") for name in "ab"]
     assert serve(messages, remaining_ms=clock, predictor=Slow) == [messages[1]["messageId"]]
@@ -644,9 +650,9 @@ def test_fresh_messages_leave_half_of_the_time_to_those_that_come_again(
     clock = Clock(60_000)
 
     class Slow(Predictor):
-        def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
+        def predict_together(self, inputs: Sequence[Instances]) -> list[Predictions] | None:
             clock.remaining_ms -= 12_000
-            return super().predict_all(inputs)
+            return super().predict_together(inputs)
 
     fresh = [announce(f"digits/fresh-{index}.json", b"[0, 0, 0]") for index in range(6)]
     again = receive([announce("digits/again.json", b"[0, 0, 0]")], 4)
@@ -663,9 +669,9 @@ def test_the_tensors_that_are_in_memory_together_are_bounded(
     held: list[int] = []
 
     class Weighed(Predictor):
-        def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
+        def predict_together(self, inputs: Sequence[Instances]) -> list[Predictions] | None:
             held.append(sum(instances.size for instances in inputs))
-            return super().predict_all(inputs)
+            return super().predict_together(inputs)
 
     file = io.BytesIO()
     np.save(file, np.zeros((4000, 3), np.uint8))
@@ -699,7 +705,7 @@ def test_the_objects_that_are_in_memory_together_are_bounded(
             held[0] -= len(body)
         return decode(key, body, *arguments)
 
-    monkeypatch.setattr(batch, "fetch", weighed_fetch)
+    monkeypatch.setattr(pipeline, "fetch", weighed_fetch)
     monkeypatch.setattr(decoders, "decode", weighed_decode)
     file = io.BytesIO()
     np.save(file, np.zeros((2000, 3)))
@@ -723,28 +729,28 @@ def test_the_results_that_are_in_memory_together_are_bounded(
     announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1")
-    calls: list[tuple[int, int]] = []
+    written: list[int] = []
 
-    class Weighed(Predictor):
-        def predict_all(self, inputs: Sequence[Instances]) -> list[Answer]:
-            written = sum(bucket == RESULTS for bucket, _ in fake_s3.objects)
-            answers = super().predict_all(inputs)
-            calls.append((written, sum(answer.size for answer in answers if isinstance(answer, Predictions))))
-            return answers
+    class Counted(Predictor):
+        def predict(self, instances: Instances) -> Predictions:
+            written.append(sum(bucket == RESULTS for bucket, _ in fake_s3.objects))
+            return super().predict(instances)
 
-    file = io.BytesIO()
-    np.save(file, np.zeros(9000, np.int32))
-    messages = [announce(f"digits/{index}.npy", file.getvalue()) for index in range(6)]
-    assert serve(messages, "signatures.saved_model", signature="look_up", predictor=Weighed) == []
-    assert [len(result(f"digits/{index}.npy")["predictions"]) for index in range(6)] == [9000] * 6
-    assert len(calls) > 2
-    # Twice what one may have, since the second one to fill it is there before that is known.
-    assert max(size for _, size in calls) <= 2 * 2**20 / 16
-    # What one call gave is written before the next one is made.
-    predicted = itertools.accumulate((size for _, size in calls), initial=0)
-    assert [written * len("10.0, " * 9000) for written, _ in calls] == [
-        pytest.approx(size, abs=20) for size in list(predicted)[:-1]
-    ]
+    def indices(first: int) -> bytes:
+        file = io.BytesIO()
+        np.save(file, np.array([first] + [0] * 8999, np.int32))
+        return file.getvalue()
+
+    # The fifth one is refused: 7 is not in the vocabulary.
+    messages = [announce(f"digits/{index}.npy", indices(7 if index == 4 else 0)) for index in range(6)]
+    assert serve(messages, "signatures.saved_model", signature="look_up", predictor=Counted) == []
+    counts = [len(result(f"digits/{index}.npy").get("predictions", [])) for index in range(6)]
+    assert counts == [9000, 9000, 9000, 9000, 0, 9000]
+    # Three inputs are decoded together. The second answer fills what they may take; it is there before that is known,
+    # and with the first one it is written before there is a third.
+    assert 3 * 9000 * 4 < 2**20 / 8 < 4 * 9000 * 4
+    assert len("10.0, " * 9000) < 2**20 / 16 < 2 * len("10.0, " * 9000)
+    assert written == [0, 0, 2, 3, 3, 3]
 
 
 def test_the_limits_of_the_registry_hold_for_a_batch(

@@ -11,7 +11,6 @@ import threading
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,12 @@ from botocore.exceptions import ReadTimeoutError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from inference import batch, results, s3
+from inference import batch, s3, surroundings
 from inference.config import Config, InputConfig, OutputConfig, Route
 from inference.predictor import Predictor
 from inference.runtimes import Array, Model, TensorSpec
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, refusal
+from unit.functions.in_turn import InTurn
 from unit.functions.s3_events import eventbridge, notification
 
 KEYS = ("digits/a.json", "digits/b c.json")
@@ -152,6 +152,10 @@ class Message:
     done: bool = False
 
 
+#: One thread an environment, which never sleeps.
+ALONE = surroundings.real()._replace(sleep=lambda _seconds: None, executor=InTurn())
+
+
 class Environment:
     """One invocation of the function; its S3 client is this object."""
 
@@ -196,6 +200,7 @@ class Environment:
                 request_id="request",
                 cold_start=False,
                 remaining_ms=lambda: 60_000,
+                surroundings=ALONE,
             )
             self.answer = [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
         except BaseException as error:
@@ -421,12 +426,10 @@ def config(digest: str) -> Config:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_at_a_time() -> Iterator[None]:
-    """One thread an environment, which never sleeps."""
+def _own_client() -> Iterator[None]:
+    """Each environment speaks to an S3 of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(s3, "client", lambda: _current.client)
-        patch.setattr(batch, "_threads", lambda: SimpleNamespace(map=map))
-        patch.setattr(results, "time", SimpleNamespace(sleep=lambda _seconds: None))
         yield
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,13 @@ from inference import predictions
 from inference.config import OutputConfig
 from inference.errors import ModelError, PredictionError, TooLargeError
 from inference.predictions import Predictions
-from inference.predictor import Answer, Predictor
+from inference.predictor import Predictor
 from inference.runtimes import TensorSpec
 from inference.tensors import Instances
 
 
-def values(answer: Answer) -> Any:
+def values(answer: Predictions) -> Any:
     """The predictions of an answer, as who reads the result gets them."""
-    assert isinstance(answer, Predictions)
     return json.loads(answer.json)
 
 
@@ -212,26 +211,40 @@ def test_an_output_of_unknown_length_is_compared_when_it_is_there() -> None:
         predictions.labelled(scores(0.5, 0.5), LABELS, OutputConfig())
 
 
-def test_one_bad_input_of_a_shared_call_does_not_touch_the_others(make_predictor: Callable[..., Predictor]) -> None:
-    predictor = make_predictor("signatures.saved_model", signature="look_up")
-    answers = predictor.predict_all(
-        [Instances({"index": np.array(indices, np.int32)}, len(indices)) for indices in ([0], [3], [1, 2])]
-    )
-    assert values(answers[0]) == [10.0]
-    assert isinstance(answers[1], PredictionError)
-    assert values(answers[2]) == [20.0, 30.0]
+@pytest.mark.parametrize(
+    ("signature", "bodies", "expected"),
+    [
+        ("look_up", (b"[0]", b"[3]", b"[1, 2]"), ([10.0], [20.0, 30.0])),
+        ("reciprocal", (b"[1, 2]", b"[0, 1]", b"[4, 5]"), ([[1.0, 0.5]], [[0.25, pytest.approx(0.2)]])),
+    ],
+    ids=["an index that is not there", "an infinite answer"],
+)
+def test_one_bad_input_of_a_shared_call_does_not_touch_the_others(
+    signature: str,
+    bodies: Sequence[bytes],
+    expected: Sequence[Any],
+    announce: Callable[..., dict[str, Any]],
+    serve: Callable[..., list[str]],
+    result: Callable[[str], Any],
+) -> None:
+    messages = [announce(f"digits/{index}.json", body) for index, body in enumerate(bodies)]
+    assert serve(messages, "signatures.saved_model", signature=signature) == []
+    assert result("digits/0.json")["predictions"] == expected[0]
+    assert result("digits/1.json")["error"]["type"] == "PredictionError"
+    assert result("digits/2.json")["predictions"] == expected[1]
 
 
-def test_one_infinite_answer_of_a_shared_call_does_not_touch_the_others(
+def test_a_call_that_is_shared_answers_each_input_and_one_that_fails_answers_none(
     make_predictor: Callable[..., Predictor],
 ) -> None:
-    predictor = make_predictor("signatures.saved_model", signature="reciprocal")
-    answers = predictor.predict_all(
-        [Instances({"x": np.array([row], np.float32)}, 1) for row in ([1, 2], [0, 1], [4, 5])]
-    )
-    assert values(answers[0]) == [[1.0, 0.5]]
-    assert isinstance(answers[1], PredictionError)
-    assert values(answers[2]) == [[0.25, pytest.approx(0.2)]]
+    predictor = make_predictor("signatures.saved_model", signature="look_up")
+    good, bad, two = (Instances({"index": np.array(rows, np.int32)}, len(rows)) for rows in ([0], [3], [1, 2]))
+    answers = predictor.predict_together([good, two])
+    assert answers is not None
+    assert [values(answer) for answer in answers] == [[10.0], [20.0, 30.0]]
+    assert predictor.predict_together([good, bad, two]) is None
+    with pytest.raises(PredictionError):
+        predictor.predict(bad)
 
 
 def test_a_result_that_the_memory_has_no_room_for_is_refused_with_how_many_predictions_fit(
@@ -262,16 +275,19 @@ def test_a_prediction_of_more_values_than_the_memory_has_room_for_is_refused(
         predictor.predict(scan)
 
 
-def test_answers_too_large_to_be_in_memory_together_come_in_parts(
+def test_answers_too_large_to_be_in_memory_together_come_one_by_one(
     make_predictor: Callable[..., Predictor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor = make_predictor("odds.saved_model")
-    inputs = [Instances({"x": np.zeros((count, 3), np.float32)}, count) for count in (5_000, 20_000, 6_000, 7_000)]
+    inputs = [Instances({"x": np.zeros((count, 3), np.float32)}, count) for count in (5_000, 20_000, 6_000, 3_000)]
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1")
-    first = predictor.predict_all(inputs)
-    assert isinstance(first[1], TooLargeError)
-    assert [len(values(answer)) for answer in (first[0], first[2])] == [5_000, 6_000]
-    assert [len(values(answer)) for answer in predictor.predict_all(inputs[len(first) :])] == [7_000]
+    assert predictor.predict_together([inputs[0], inputs[2]]) is None
+    assert [len(values(predictor.predict(inputs[index]))) for index in (0, 2)] == [5_000, 6_000]
+    with pytest.raises(TooLargeError):
+        predictor.predict(inputs[1])
+    together = predictor.predict_together([inputs[0], inputs[3]])
+    assert together is not None
+    assert [len(values(answer)) for answer in together] == [5_000, 3_000]
 
 
 def test_a_sigmoid_model_is_labelled(make_predictor: Callable[..., Predictor]) -> None:

@@ -1,0 +1,77 @@
+"""A batch of queue messages: every input gets its result, and only messages that could not be served go back.
+
+An input that ends the invocation (it takes longer than the timeout, or more memory than there is) sends the whole batch
+back. So messages that come again are served one at a time, each result is written at once, and the others are done
+before that input's message has come so often that it goes to the dead-letter queue.
+
+The modules: `messages` says which inputs there are, `order` in which order those that come again are served, `deadline`
+for how many there is time; `pipeline` takes each, as a `work`, through the steps to its result.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from inference import metrics
+from inference.batch import messages, order
+from inference.batch.deadline import Deadline
+from inference.batch.pipeline import Pipeline
+from inference.batch.work import Unwritten, send_back
+from inference.config import Config
+from inference.predictions import Predictions
+from inference.predictor import Predictor
+from inference.results import Refused
+from inference.surroundings import Surroundings, real
+
+
+def serve(
+    records: Sequence[dict[str, Any]],
+    config: Config,
+    predictor: Predictor,
+    *,
+    request_id: str,
+    cold_start: bool,
+    remaining_ms: Callable[[], int],
+    surroundings: Surroundings | None = None,
+) -> dict[str, Any]:
+    """Serve the records of a queue event; returns the partial batch response that Lambda takes.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+
+    Args:
+        records: the event's messages.
+        config: what is served.
+        predictor: the model.
+        request_id: of the invocation, for the results.
+        cold_start: whether it is the environment's first invocation.
+        remaining_ms: gives the milliseconds until Lambda ends the invocation.
+        surroundings: what stands in for the real ones.
+
+    Raises:
+        ModelError: the model cannot be loaded, so no message of the batch is done.
+    """
+    surroundings = surroundings or real()
+    works, unreadable = messages.take_up(records, config)
+    fresh, again = [[work for work in works if (work.receives > 1) == repeated] for repeated in (False, True)]
+    deadline = Deadline(remaining_ms)
+    pipeline = Pipeline(config, predictor, deadline, surroundings, request_id=request_id, cold_start=cold_start)
+    pipeline.look_up(again)
+    again, untried = order.arrange(again)
+    send_back(untried)
+    # Last, since they may end the invocation, and yet with time of their own, or fresh ones would keep them out.
+    with deadline.half_kept() if again else contextlib.nullcontext():
+        for group in messages.groups(fresh):
+            pipeline.serve(group)
+    for work in again:
+        pipeline.serve([work])
+    failures = unreadable | {work.message_id for work in works if work.ending is Unwritten.SENT_BACK}
+    metrics.emit(
+        config,
+        predictions=sum(work.ending.count for work in works if isinstance(work.ending, Predictions)),
+        input_errors=sum(isinstance(work.ending, Refused) for work in works),
+        failures=len(failures),
+        predict_ms=sum(work.predict_ms or 0 for work in works),
+        cold_start=cold_start,
+        now=surroundings.time(),
+    )
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in sorted(failures)]}

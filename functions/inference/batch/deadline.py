@@ -1,0 +1,41 @@
+"""The time that is left of an invocation."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+#: Milliseconds that are kept for writing results, at most a quarter of what there is.
+_RESERVE_MS = 1000
+
+#: Of what an input takes: from the fetch to the written result, or one step.
+Span = Literal["all", "decoding", "prediction"]
+
+
+class Deadline:
+    """Whether there is time for one more input, judged by the longest that one took; the first is always tried.
+
+    One that is decoded already needs no more than its prediction.
+    """
+
+    def __init__(self, remaining_ms: Callable[[], int]) -> None:
+        self._remaining_ms = remaining_ms
+        self._longest_ms: dict[Span, float] = {}
+        self._total_ms = remaining_ms()
+        self._kept_ms = min(_RESERVE_MS, self._total_ms / 4)
+
+    def took(self, span: Span, milliseconds: float) -> None:
+        """Note what one input took."""
+        self._longest_ms[span] = max(self._longest_ms.get(span, 0), milliseconds)
+
+    def has_time_for(self, span: Span, inputs: int) -> bool:
+        """Whether this many inputs can be served, and their results written."""
+        if span not in self._longest_ms:
+            return True
+        return self._remaining_ms() > self._kept_ms + 1.5 * self._longest_ms[span] * inputs
+
+    @contextlib.contextmanager
+    def half_kept(self) -> Iterator[None]:
+        """Keep half of all the time for what comes after."""
+        kept_ms, self._kept_ms = self._kept_ms, self._total_ms / 2
+        yield
+        self._kept_ms = kept_ms

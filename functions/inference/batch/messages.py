@@ -1,0 +1,49 @@
+"""The messages of a queue event: which inputs they announce, and which of those are in memory together."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from inference import events
+from inference.batch.work import Work
+from inference.config import Config
+from inference.errors import MessageError
+from inference.limits import GROUP_INPUTS, group_bytes
+
+logger = logging.getLogger(__name__)
+
+
+def take_up(records: Sequence[dict[str, Any]], config: Config) -> tuple[list[Work], set[str]]:
+    """The inputs that the messages announce, and the ids of messages that are no S3 events."""
+    works = []
+    unreadable = set()
+    for record in records:
+        try:
+            uploads = events.uploaded_objects(record["body"])
+        except MessageError:
+            logger.exception("not an S3 event", extra={"message_id": record["messageId"]})
+            unreadable.add(record["messageId"])
+            continue
+        for uploaded in uploads:
+            if uploaded.is_folder_marker() or not uploaded.is_routed(config.route.prefixes, config.route.suffixes):
+                logger.info("passed over: not an input of this model", extra={"key": uploaded.key})
+            else:
+                receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+                works.append(Work(record["messageId"], receives, uploaded))
+    return works, unreadable
+
+
+def groups(works: Iterable[Work]) -> Iterator[list[Work]]:
+    """The inputs in parts that are small enough to be in memory together."""
+    group: list[Work] = []
+    size = 0
+    for work in works:
+        # An event without a size may announce an object of any size: it goes alone.
+        length = group_bytes() if work.uploaded.size is None else work.uploaded.size
+        if group and (len(group) == GROUP_INPUTS or size + length > group_bytes()):
+            yield group
+            group, size = [], 0
+        group.append(work)
+        size += length
+    if group:
+        yield group

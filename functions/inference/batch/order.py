@@ -1,0 +1,65 @@
+"""The order in which messages that come again are served, one at a time: some may kill every invocation."""
+
+from collections.abc import Collection, Sequence
+from typing import TypeVar
+
+from inference.batch.work import Unwritten, Work
+
+#: What an input is called here; its message's id comes first.
+Name = TypeVar("Name", str, tuple[str, int])
+
+
+def serving_order(
+    open_inputs: Collection[Name], receives: int, settled: Collection[str]
+) -> tuple[list[Name], list[Name]]:
+    """The inputs to serve, in this order, and those to send back untried.
+
+    The direction alternates with every receive. So an invocation that was killed had come to what is now the first open
+    input in its direction. Each receive after the second adds one such suspect, from either end in turn, and suspects
+    are served last. A message that comes again although all its inputs have results shows that the invocation before
+    was killed. Then suspects are sent back untried, so that this one returns and the others' messages are deleted.
+
+    Args:
+        open_inputs: those without a result.
+        receives: how often their messages were received, this time included.
+        settled: the messages that came with them although all their inputs have results.
+
+    Example: four messages of one input each come together, and b and c kill every invocation that serves them. The
+    first time all are fresh and served as one batch: it is killed, and no result is written.
+
+    The second time a is answered, then b kills the invocation.
+
+    >>> serving_order("abcd", receives=2, settled="")
+    (['a', 'b', 'c', 'd'], [])
+
+    The third time d is answered, then c kills it. The suspect is b, to which the second one had come.
+
+    >>> serving_order("bcd", receives=3, settled="a")
+    (['d', 'c'], ['b'])
+
+    The fourth time both are suspects. Nothing else is open, so it returns, and a and d are deleted from the queue.
+
+    >>> serving_order("bc", receives=4, settled="ad")
+    ([], ['b', 'c'])
+
+    From the fifth time on b and c come alone, and b kills it: they take no other to the dead-letter queue.
+
+    >>> serving_order("bc", receives=5, settled="")
+    (['b', 'c'], [])
+    >>> serving_order("bc", receives=6, settled="")
+    (['b', 'c'], [])
+    """
+    order = sorted(open_inputs)
+    suspects = [order.pop(-(earlier % 2)) for earlier in range(2, min(receives, len(order) + 2))]
+    if receives % 2:
+        order.reverse()
+    return (order, suspects) if settled else (order + suspects, [])
+
+
+def arrange(works: Sequence[Work]) -> tuple[list[Work], list[Work]]:
+    """The same for inputs of which it was looked up whether they have results; those that could not be are left out."""
+    open_works = {(work.message_id, place): work for place, work in enumerate(works) if work.ending is None}
+    receives = max((work.receives for work in works), default=0)
+    unsettled = {work.message_id for work in works if work.ending is not Unwritten.SETTLED}
+    order, untried = serving_order(open_works, receives, {work.message_id for work in works} - unsettled)
+    return [open_works[name] for name in order], [open_works[name] for name in untried]

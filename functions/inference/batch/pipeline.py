@@ -1,0 +1,197 @@
+"""The steps from an uploaded object to its result: fetch, decode, predict, write."""
+
+import functools
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from inference import decoders, s3
+from inference.batch.deadline import Deadline
+from inference.batch.work import Answer, Unwritten, Work, attempt, send_back
+from inference.config import Config
+from inference.fetch import fetch
+from inference.limits import held_tensor_bytes, max_result_bytes
+from inference.predictions import Predictions
+from inference.predictor import Predictor
+from inference.results import Refused, ResultStore, result_document, settles
+from inference.surroundings import Surroundings
+
+logger = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """The steps, for the inputs of one invocation."""
+
+    def __init__(
+        self,
+        config: Config,
+        predictor: Predictor,
+        deadline: Deadline,
+        surroundings: Surroundings,
+        *,
+        request_id: str,
+        cold_start: bool,
+    ) -> None:
+        self._config = config
+        self._predictor = predictor
+        self._deadline = deadline
+        self._surroundings = surroundings
+        self._request_id = request_id
+        self._cold_start = cold_start
+        self._client = s3.client()
+        self._results = ResultStore(self._client, config, surroundings)
+
+    def look_up(self, works: Iterable[Work]) -> None:
+        """Settle those inputs whose results exist already."""
+        list(self._surroundings.executor.map(functools.partial(attempt, self._look_up), works))
+
+    def serve(self, group: Sequence[Work]) -> None:
+        """Take a group of inputs through all steps, so that each ends."""
+        if not self._deadline.has_time_for("all", 1):
+            send_back(group)
+            return
+        # The fetches are under way while the model is loaded, which at TensorFlow's first call takes seconds.
+        fetched = self._surroundings.executor.map(functools.partial(attempt, self._fetch), group)
+        self._predictor.load()
+        started = self._surroundings.perf_counter()
+        for part in self._decoded(fetched):
+            self._answer(part)
+        self._deadline.took("all", self._surroundings.milliseconds_since(started) / len(group))
+
+    def _look_up(self, work: Work) -> None:
+        work.current = self._results.current(work.uploaded.key)
+        if settles(work.current, work.uploaded, self._config.digest):
+            work.end(Unwritten.SETTLED)
+            logger.info("its result stands already", extra={"key": work.uploaded.key})
+
+    def _fetch(self, work: Work) -> None:
+        started = self._surroundings.perf_counter()
+        self._look_up(work)
+        if work.ending is None:
+            work.uploaded, work.body = fetch(self._client, work.uploaded, self._config.input.limits.bytes)
+            work.fetch_ms = self._surroundings.milliseconds_since(started)
+
+    def _decoded(self, fetched: Iterable[Work]) -> Iterator[list[Work]]:
+        """The inputs, decoded, in parts whose tensors are small enough to be in memory together.
+
+        Those for which there is no time are sent back undecoded, so that what is decoded is answered.
+        """
+        part: list[Work] = []
+        size = 0
+        for work in fetched:
+            if work.ending is None and not self._deadline.has_time_for("decoding", 1):
+                send_back([work])
+            if work.ending is None:
+                started = self._surroundings.perf_counter()
+                attempt(self._decode, work)
+                self._deadline.took("decoding", self._surroundings.milliseconds_since(started))
+            if part and size + work.instances.size > held_tensor_bytes():
+                yield part
+                part, size = [], 0
+            part.append(work)
+            size += work.instances.size
+        yield part
+
+    def _decode(self, work: Work) -> None:
+        started = self._surroundings.perf_counter()
+        key, preprocess = work.uploaded.key, self._predictor.preprocess
+        if preprocess is None:
+            work.instances = decoders.decode(key, work.body, self._config.input, self._predictor.inputs)
+        else:
+            work.instances = preprocess(decoders.content(key, work.body, self._config.input.limits), key)
+        work.body = b""
+        work.decode_ms = self._surroundings.milliseconds_since(started)
+
+    def _answer(self, part: Sequence[Work]) -> None:
+        """Predict, write and log; what is predicted is written before more of it is than may be in memory."""
+        left = [work for work in part if work.ending is None]
+        ended = [work for work in part if work.ending is not None]
+        while left:
+            done = self._predict(left)
+            left = left[len(done) :]
+            ended += done
+            if _answered_bytes(ended) > max_result_bytes():
+                self._finish(ended, len(part))
+                ended = []
+        self._finish(ended, len(part))
+
+    def _predict(self, works: Sequence[Work]) -> Sequence[Work]:
+        """End the first ones, in a common call of the model where its runtime gains from that; gives those.
+
+        Each is told its share of the time.
+        """
+        call = works if self._predictor.gains_from_batches else works[:1]
+        while len(call) > 1 and not self._deadline.has_time_for("prediction", len(call)):
+            call = call[: len(call) // 2]
+        if not self._deadline.has_time_for("prediction", len(call)):
+            send_back(call)
+            return call
+        started = self._surroundings.perf_counter()
+        done = self._predict_together(call) or self._predict_each(call)
+        share = self._surroundings.milliseconds_since(started) / len(done)
+        self._deadline.took("prediction", share)
+        for work in done:
+            work.predict_ms = share
+        return done
+
+    def _predict_together(self, works: Sequence[Work]) -> Sequence[Work]:
+        """Answer all of them, or none; gives those."""
+        answers = self._predictor.predict_together([work.instances for work in works])
+        if answers is None:
+            return []
+        for work, answer in zip(works, answers, strict=True):
+            work.end(answer)
+        return works
+
+    def _predict_each(self, works: Sequence[Work]) -> Sequence[Work]:
+        """End the first ones, each by itself, as many as may be in memory at the same time; gives those."""
+        done: list[Work] = []
+        for work in works:
+            if _answered_bytes(done) > max_result_bytes():
+                break
+            done.append(attempt(self._predict_alone, work))
+        return done
+
+    def _predict_alone(self, work: Work) -> None:
+        work.end(self._predictor.predict(work.instances))
+
+    def _finish(self, works: Iterable[Work], batch_size: int) -> None:
+        """Write and log."""
+        write = functools.partial(attempt, functools.partial(self._write, batch_size=batch_size))
+        for work in self._surroundings.executor.map(write, works):
+            self._log(work)
+            if isinstance(work.ending, Predictions):
+                work.ending.drop()
+
+    def _write(self, work: Work, batch_size: int) -> None:
+        if not isinstance(work.ending, Answer):
+            return
+        timing = {
+            "fetch": work.fetch_ms,
+            "decode": work.decode_ms,
+            "predict": work.predict_ms,
+            "batch_size": batch_size,
+            "cold_start": self._cold_start,
+        }
+        now = self._surroundings.time()
+        document = result_document(self._config, work.uploaded, work.ending, timing, self._request_id, now)
+        if not self._results.write(work.uploaded, document, work.current):
+            work.end(Unwritten.SETTLED)
+            logger.info("another result stands by now", extra=self._names(work))
+
+    def _log(self, work: Work) -> None:
+        """One line about an input that was served."""
+        match work.ending:
+            case Predictions():
+                logger.info("predicted", extra={**self._names(work), "predict_ms": work.predict_ms})
+            case Refused(error_type, message):
+                names = {**self._names(work), "error_type": error_type}
+                logger.warning("refused: %s: %s", error_type, message, extra=names)
+
+    def _names(self, work: Work) -> dict[str, Any]:
+        config = self._config
+        return {"model": config.name, "version": config.version, "digest": config.digest, **work.names}
+
+
+def _answered_bytes(works: Iterable[Work]) -> int:
+    return sum(work.ending.size for work in works if isinstance(work.ending, Predictions))

@@ -1,0 +1,82 @@
+"""One input on its way from its message to its result, and how it ends."""
+
+import enum
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from inference.errors import InputError
+from inference.events import UploadedObject
+from inference.predictions import Predictions
+from inference.results import CurrentResult, Refused
+from inference.tensors import Instances
+
+logger = logging.getLogger(__name__)
+
+
+class Unwritten(enum.Enum):
+    """How an input ends without a result of this invocation."""
+
+    #: Its result, or a newer input's, exists already.
+    SETTLED = enum.auto()
+    #: It could not be served, and its message goes back to the queue.
+    SENT_BACK = enum.auto()
+
+
+#: What its result says: the input is answered, or refused.
+Answer = Predictions | Refused
+
+#: How an input ends. An answer that cannot be written, or need not be, becomes one of the others.
+Ending = Answer | Unwritten
+
+
+_NO_INSTANCES = Instances({}, 0)
+
+
+class Work:
+    """One input: each step fills in its part."""
+
+    def __init__(self, message_id: str, receives: int, uploaded: UploadedObject) -> None:
+        self.message_id = message_id
+        #: How often its message was received; above 1 an earlier attempt failed, perhaps with the whole invocation.
+        self.receives = receives
+        self.uploaded = uploaded
+        #: None while it is open.
+        self.ending: Ending | None = None
+        #: The result that it replaces.
+        self.current: CurrentResult | None = None
+        self.body = b""
+        self.instances = _NO_INSTANCES
+        #: Milliseconds of each step; None: not reached.
+        self.fetch_ms: float | None = None
+        self.decode_ms: float | None = None
+        self.predict_ms: float | None = None
+
+    def end(self, ending: Ending) -> None:
+        """End it, or change how it ended. What it was made of is let go: a batch may have thousands of messages."""
+        self.ending = ending
+        self.body, self.instances = b"", _NO_INSTANCES
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What log lines call it by."""
+        return {"message_id": self.message_id, "key": self.uploaded.key, "version_id": self.uploaded.version_id}
+
+
+def attempt(step: Callable[[Work], None], work: Work) -> Work:
+    """Do one step; whose fault a failure is decides between an error result and a message that goes back."""
+    try:
+        step(work)
+    except InputError as error:
+        work.end(Refused(type(error).__name__, str(error)))
+    except Exception:
+        logger.exception("not served; its message goes back to the queue", extra=work.names)
+        work.end(Unwritten.SENT_BACK)
+    return work
+
+
+def send_back(works: Iterable[Work]) -> None:
+    """Leave inputs to a later invocation."""
+    for work in works:
+        logger.info("not taken up in this invocation; its message goes back to the queue", extra=work.names)
+        work.end(Unwritten.SENT_BACK)
