@@ -4,6 +4,6 @@ The modules follow the way of the data: `handler` takes the event; `batch` serve
 call; `events` says which objects were uploaded, `fetch` reads them, `decoders` and `tensors` turn bytes and JSON into
 arrays, `runtimes` run the model through `predictor`, `predictions` says what the numbers mean and `results` keeps one
 current result per input. `hooks` puts a model's own code in the place of decoders and predictions. `surroundings` are
-the clocks, the chance and the threads of a batch, in whose place a simulation puts its own. `modelctl` imports `keys` and
-`events` as well, so importing the package changes nothing in the process.
+the clocks, the chance and the threads of a batch, in whose place a simulation puts its own. `modelctl` imports `keys`
+and `events` as well, so importing the package changes nothing in the process.
 """
