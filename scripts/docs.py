@@ -75,7 +75,7 @@ def kind(field: Mapping[str, Any]) -> str:
         return f"list of {kind(field['items'])}"
     low, high = field.get("minimum"), field.get("maximum")
     between = f", {low} to {high}" if low is not None and high is not None else ""
-    return {"object": "map"}.get(types[0], types[0]) + between if types else ""
+    return {"object": "map"}.get(types[0], types[0]) + between
 
 
 def default(field: Mapping[str, Any]) -> str:
