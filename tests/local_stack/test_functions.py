@@ -55,6 +55,11 @@ def handler(megabytes, context):
 """
 
 
+def logged(cloud: Cloud, name: str) -> list[Any]:
+    """A function's log: lines of text as they are, lines of JSON as objects."""
+    return [json.loads(line) if line.startswith("{") else line for line in cloud.log(name)]
+
+
 def test_its_environment_has_nothing_of_the_host(cloud: Cloud) -> None:
     cloud.function("look", LOOK, env={"OWN": "value"})
     seen = cloud.invoke("look", []).payload["environment"]
@@ -154,8 +159,9 @@ def test_more_memory_than_the_function_has_kills_the_process_and_only_that_call(
     assert answer.failed
     assert answer.payload["errorType"] == "Runtime.ExitError"
     assert answer.payload["errorMessage"].endswith("Error: Runtime exited with error: signal: killed")
-    report = cloud.log("hungry")[-1]
-    assert "Memory Size: 256 MB\tMax Memory Used: 256 MB\tStatus: error\tError Type: Runtime.ExitError" in report
+    record = logged(cloud, "hungry")[-1]["record"]
+    assert (record["status"], record["errorType"]) == ("error", "Runtime.ExitError")
+    assert (record["metrics"]["memorySizeMB"], record["metrics"]["maxMemoryUsedMB"]) == (256, 256)
     assert cloud.invoke("hungry", 150).payload == "taken"
 
 
@@ -314,9 +320,10 @@ def test_a_call_that_takes_too_long_is_killed(cloud: Cloud) -> None:
     assert answer.payload["errorType"] == "Sandbox.Timedout"
     assert answer.payload["errorMessage"].endswith("Task timed out after 1.00 seconds")
     assert cloud.invoke("late", False).payload == "quick"
-    log = cloud.log("late")
-    assert log[1] == "before"
-    assert "Status: timeout" in log[4]
+    _, before, fault, report = logged(cloud, "late")[:4]
+    assert before == "before"
+    assert fault["record"]["fault"].endswith("Task timed out after 1.00 seconds")
+    assert (report["type"], report["record"]["status"]) == ("platform.report", "timeout")
 
 
 def test_an_initialisation_is_stopped_at_ten_seconds_and_started_over_under_the_functions_timeout(
@@ -331,15 +338,15 @@ def test_an_initialisation_is_stopped_at_ten_seconds_and_started_over_under_the_
         served, stopped = pool.map(cloud.invoke, ["slow-init", "too-slow-init"])
 
     assert served.payload == "served"
-    first, init, start, *again, end, report = cloud.log("slow-init")
+    first, init, start, *again, report = logged(cloud, "slow-init")
     assert (first, again) == ("loading", ["loading", "loaded"])
-    assert re.fullmatch(r"INIT_REPORT Init Duration: 10000\.00 ms\tPhase: init\tStatus: timeout", init)
-    assert start.startswith("START")
-    assert end.startswith("END")
-    duration = re.search(r"\tDuration: ([\d.]+) ms", report)
-    assert duration
-    assert 11_000 < float(duration[1]) < 15_000, "the second initialisation is a part of the invocation"
-    assert "Init Duration" not in report
+    assert init["type"] == "platform.initReport"
+    assert (init["record"]["phase"], init["record"]["status"]) == ("init", "timeout")
+    assert init["record"]["metrics"] == {"durationMs": 10_000}
+    assert (start["type"], report["type"]) == ("platform.start", "platform.report")
+    metrics = report["record"]["metrics"]
+    assert 11_000 < metrics["durationMs"] < 15_000, "the second initialisation is a part of the invocation"
+    assert "initDurationMs" not in metrics
 
     assert stopped.payload["errorType"] == "Sandbox.Timedout"
     assert stopped.payload["errorMessage"].endswith("Task timed out after 2.00 seconds")
@@ -384,26 +391,22 @@ def test_the_log_has_the_lines_of_lambda_around_the_functions_own(cloud: Cloud) 
     cloud.function("talking", "print('loading')\ndef handler(event, context):\n    print('hello')", MemorySize=256)
     cloud.invoke("talking")
     cloud.invoke("talking")
-    first, second = cloud.log("talking")[:5], cloud.log("talking")[5:]
-    assert first[0] == "loading"
-    assert re.fullmatch(r"START RequestId: \S+ Version: 1", first[1])
-    assert first[2] == "hello"
-    assert re.fullmatch(r"END RequestId: \S+", first[3])
-    report = (
-        r"REPORT RequestId: \S+\tDuration: ([\d.]+) ms\tBilled Duration: (\d+) ms\tMemory Size: 256 MB\t"
-        r"Max Memory Used: (\d+) MB"
-    )
-    cold = re.fullmatch(report + r"\tInit Duration: ([\d.]+) ms", first[4])
-    warm = re.fullmatch(report, second[3])
-    assert cold
-    assert warm
-    assert int(cold[2]) >= float(cold[4])
-    assert 5 < int(cold[3]) < 256
+    loading, start, own, cold, warm_start, _, warm = logged(cloud, "talking")
+    assert (loading, own) == ("loading", "hello")
+    assert (start["type"], cold["type"]) == (warm_start["type"], warm["type"]) == ("platform.start", "platform.report")
+    assert start["record"]["version"] == "1"
+    assert start["record"]["requestId"] == cold["record"]["requestId"] != warm["record"]["requestId"]
+    assert cold["record"]["status"] == "success"
+    metrics = cold["record"]["metrics"]
+    assert set(metrics) - set(warm["record"]["metrics"]) == {"initDurationMs"}
+    assert metrics["billedDurationMs"] >= metrics["initDurationMs"]
+    assert metrics["memorySizeMB"] == 256
+    assert 5 < metrics["maxMemoryUsedMB"] < 256
     # Waiting by polling would show here: an empty handler takes about one millisecond.
-    assert float(warm[1]) < 50
+    assert warm["record"]["metrics"]["durationMs"] < 50
 
 
-def test_json_logs_are_json_throughout(cloud: Cloud) -> None:
+def test_a_function_that_logs_as_json_writes_nothing_else(cloud: Cloud) -> None:
     code = """
 import logging
 def handler(event, context):
@@ -411,13 +414,8 @@ def handler(event, context):
 """
     cloud.function("structured", code, LoggingConfig={"LogFormat": "JSON"})
     cloud.invoke("structured")
-    start, own, report = (json.loads(line) for line in cloud.log("structured"))
-    assert start["type"] == "platform.start"
+    _, own, _ = (json.loads(line) for line in cloud.log("structured"))
     assert (own["level"], own["message"], own["model"]) == ("WARNING", "careful", "digits")
-    assert report["type"] == "platform.report"
-    assert {"durationMs", "billedDurationMs", "initDurationMs", "memorySizeMB", "maxMemoryUsedMB"} == set(
-        report["record"]["metrics"]
-    )
 
 
 def test_a_log_goes_only_where_the_role_may_write(cloud: Cloud) -> None:

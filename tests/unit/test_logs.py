@@ -9,7 +9,7 @@ def test_a_json_line_shows_time_level_message_and_its_other_fields() -> None:
 
 
 def test_a_line_of_plain_text_is_shown_as_it_is() -> None:
-    assert line(1_000, "START RequestId: 7\n") == "00:00:01.000 START RequestId: 7"
+    assert line(1_000, "loading the model\n") == "00:00:01.000 loading the model"
 
 
 def test_a_report_of_the_platform_is_one_flat_line() -> None:

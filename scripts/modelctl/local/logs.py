@@ -1,4 +1,8 @@
-"""What CloudWatch Logs shows of an invocation: the platform's lines around the function's own."""
+"""What CloudWatch Logs shows of an invocation: the platform's lines around the function's own.
+
+The platform's lines are JSON, as in every function of Modelyard; on AWS a function with the log format Text has others.
+https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
+"""
 
 import json
 import math
@@ -57,58 +61,37 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def init_timeout(config: dict[str, Any], init_s: float) -> Line:
+def init_timeout(init_s: float) -> Line:
     """Return the line in which Lambda says that the initialisation was stopped; it starts it over in the invocation."""
-    if _as_json(config):
-        metrics = {"durationMs": init_s * 1000}
-        record = {"initializationType": "on-demand", "phase": "init", "status": "timeout", "metrics": metrics}
-        return _platform("platform.initReport", record)
-    return Line(now_ms(), f"INIT_REPORT Init Duration: {init_s * 1000:.2f} ms\tPhase: init\tStatus: timeout")
+    metrics = {"durationMs": init_s * 1000}
+    record = {"initializationType": "on-demand", "phase": "init", "status": "timeout", "metrics": metrics}
+    return _platform("platform.initReport", record)
 
 
-def start(config: dict[str, Any], request_id: str) -> Line:
+def start(request_id: str, version: str) -> Line:
     """Return the line that Lambda writes before the function's own."""
-    if _as_json(config):
-        return _platform("platform.start", {"requestId": request_id, "version": config["Version"]})
-    return Line(now_ms(), f"START RequestId: {request_id} Version: {config['Version']}")
+    return _platform("platform.start", {"requestId": request_id, "version": version})
 
 
-def failure(config: dict[str, Any], report: Report, message: str) -> Line:
+def failure(request_id: str, message: str) -> Line:
     """Return the line in which Lambda says that the runtime itself failed or ran out of time."""
-    if _as_json(config):
-        return _platform("platform.fault", {"requestId": report.request_id, "fault": message})
-    return Line(now_ms(), message)
+    return _platform("platform.fault", {"requestId": request_id, "fault": message})
 
 
-def end(config: dict[str, Any], report: Report) -> list[Line]:
-    """Return the lines that Lambda writes after the function's own."""
-    if _as_json(config):
-        metrics: dict[str, float] = {
-            "durationMs": round(report.duration_ms, 3),
-            "billedDurationMs": report.billed_ms,
-            "memorySizeMB": config["MemorySize"],
-            "maxMemoryUsedMB": report.memory_mb,
-        }
-        if report.init_ms is not None:
-            metrics["initDurationMs"] = round(report.init_ms, 3)
-        record = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
-        if report.error_type:
-            record["errorType"] = report.error_type
-        return [_platform("platform.report", record)]
-    fields = [
-        f"REPORT RequestId: {report.request_id}",
-        f"Duration: {report.duration_ms:.2f} ms",
-        f"Billed Duration: {report.billed_ms} ms",
-        f"Memory Size: {config['MemorySize']} MB",
-        f"Max Memory Used: {report.memory_mb} MB",
-    ]
+def end(report: Report, memory_size_mb: int) -> Line:
+    """Return the line that Lambda writes after the function's own."""
+    metrics: dict[str, float] = {
+        "durationMs": round(report.duration_ms, 3),
+        "billedDurationMs": report.billed_ms,
+        "memorySizeMB": memory_size_mb,
+        "maxMemoryUsedMB": report.memory_mb,
+    }
     if report.init_ms is not None:
-        fields.append(f"Init Duration: {report.init_ms:.2f} ms")
-    if report.status == "timeout" or report.error_type:
-        fields.append(f"Status: {report.status}")
+        metrics["initDurationMs"] = round(report.init_ms, 3)
+    record = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
     if report.error_type:
-        fields.append(f"Error Type: {report.error_type}")
-    return [Line(now_ms(), f"END RequestId: {report.request_id}"), Line(now_ms(), "\t".join(fields))]
+        record["errorType"] = report.error_type
+    return _platform("platform.report", record)
 
 
 def write(config: dict[str, Any], stream_name: str, lines: list[Line]) -> None:
@@ -129,10 +112,6 @@ def write(config: dict[str, Any], stream_name: str, lines: list[Line]) -> None:
     cloudwatch_logs._create_log_stream(stream)
     events = [{"timestamp": line.at_ms, "message": line.text} for line in lines]
     cloudwatch_logs._put_log_events(stream | {"logEvents": events})
-
-
-def _as_json(config: dict[str, Any]) -> bool:
-    return (config.get("LoggingConfig") or {}).get("LogFormat") == "JSON"
 
 
 def _platform(kind: str, record: dict[str, Any]) -> Line:

@@ -139,15 +139,15 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
             started = self._ensure_started(_INIT_TIMEOUT_S)
         except lambda_runtime.ProvidedInitTimeout:
             started = False
-            before += [*self._take_output(), logs.init_timeout(self.config, _INIT_TIMEOUT_S)]
-            before.append(logs.start(self.config, request_id))
+            before += [*self._take_output(), logs.init_timeout(_INIT_TIMEOUT_S)]
+            before.append(logs.start(request_id, self.config["Version"]))
             self._invoked_at = time.perf_counter()
             try:
                 self._ensure_started(self.config["Timeout"])
             except lambda_runtime.ProvidedInitTimeout:
                 raise InitError(_timeout_error(request_id, self.config["Timeout"])) from None
         else:
-            before += [*self._take_output(), logs.start(self.config, request_id)]
+            before += [*self._take_output(), logs.start(request_id, self.config["Version"])]
             self._invoked_at = time.perf_counter()
         return (self._invoked_at - began) * 1000 if started else None
 
@@ -182,10 +182,9 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
         lines = [*before, *self._take_output()]
         # An error that the runtime client has reported it has logged as well.
         if report.error_type and "stackTrace" not in payload:
-            lines.append(logs.failure(self.config, report, payload["errorMessage"]))
-        return Invocation(
-            payload, report.status != "success", [*lines, *logs.end(self.config, report)], self._log_stream
-        )
+            lines.append(logs.failure(report.request_id, payload["errorMessage"]))
+        lines.append(logs.end(report, self.config["MemorySize"]))
+        return Invocation(payload, report.status != "success", lines, self._log_stream)
 
     def _ensure_started(self, init_timeout: float) -> bool:
         """Start the process if there is none that lives; return whether there was none.
