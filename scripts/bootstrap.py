@@ -45,8 +45,8 @@ PROVIDER_REGISTRY = "registry.terraform.io"
 PROVIDER = Path(PROVIDER_REGISTRY) / "hashicorp" / "aws"
 # Names a filesystem mirror of providers by hand; it wins over everything that is found.
 MIRROR_VARIABLE = "MODELYARD_PROVIDER_MIRROR"
-# Where administrators put such things.
-SEARCHED = ("/opt", "/usr/local", "/usr/share", "/usr/lib", "/srv", "/var/lib")
+# Where a mirror that nothing names is looked for: in each folder below, by its layout.
+SEARCHED = Path("/opt")
 
 
 class SetupError(Exception):
@@ -196,7 +196,7 @@ def find_providers() -> None:
         mirror = None
     else:
         implied = [folder for folder in implied_mirrors() if (folder / PROVIDER).is_dir()]
-        mirror = None if implied else next(search_mirrors(), None)
+        mirror = None if implied else next((found.parents[2] for found in SEARCHED.glob(f"*/{PROVIDER}")), None)
         if not implied and not mirror:
             raise SetupError(
                 f"{PROVIDER_REGISTRY} cannot be reached and no mirror of the AWS provider was found: "
@@ -233,13 +233,6 @@ def implied_mirrors() -> Iterator[Path]:
     yield Path(os.environ.get("XDG_DATA_HOME", "~/.local/share")).expanduser() / "terraform" / "plugins"
     for shared in os.environ.get("XDG_DATA_DIRS", "/usr/local/share:/usr/share").split(":"):
         yield Path(shared) / "terraform" / "plugins"
-
-
-def search_mirrors() -> Iterator[Path]:
-    """Folders in mirror layout; a short search, not one of the whole disk."""
-    for top in SEARCHED:
-        for depth in ("", "*/", "*/*/"):
-            yield from (found.parents[2] for found in Path(top).glob(f"{depth}{PROVIDER}") if found.is_dir())
 
 
 def run(*arguments: str | Path) -> None:

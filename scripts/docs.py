@@ -64,7 +64,7 @@ def registry() -> str:
 
 def kind(field: Mapping[str, Any]) -> str:
     """The type of a field with its range, as people say it."""
-    types = [
+    types: list[str] = [
         name
         for name in ([field["type"]] if isinstance(field.get("type"), str) else field.get("type", []))
         if name != "null"

@@ -130,7 +130,7 @@ def test_a_variable_that_names_no_mirror_is_refused(
 
 def test_where_the_registry_answers_it_is_used(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "registry_answers", lambda: True)
-    monkeypatch.setattr(bootstrap, "search_mirrors", lambda: iter([mirror(tmp_path / "found")]))
+    monkeypatch.setattr(bootstrap, "SEARCHED", mirror(tmp_path / "opt" / "providers").parent)
     bootstrap.find_providers()
     assert not (tools / "terraform.rc").exists()
 
@@ -139,15 +139,17 @@ def test_where_it_does_not_answer_terraforms_own_folders_come_first(
     tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bootstrap, "registry_answers", lambda: False)
-    monkeypatch.setattr(bootstrap, "search_mirrors", lambda: iter([mirror(tmp_path / "found")]))
+    monkeypatch.setattr(bootstrap, "SEARCHED", mirror(tmp_path / "opt" / "providers").parent)
     mirror(tmp_path / "home" / ".terraform.d" / "plugins")
     bootstrap.find_providers()
     assert not (tools / "terraform.rc").exists(), "Terraform searches these by itself"
 
 
-def test_then_a_mirror_is_searched_by_its_layout(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_then_a_mirror_in_a_folder_of_opt_is_found_by_its_layout(
+    tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bootstrap, "registry_answers", lambda: False)
-    monkeypatch.setattr(bootstrap, "SEARCHED", (str(tmp_path / "opt"),))
+    monkeypatch.setattr(bootstrap, "SEARCHED", tmp_path / "opt")
     found = mirror(tmp_path / "opt" / "providers")
     bootstrap.find_providers()
     assert f'path = "{found}"' in (tools / "terraform.rc").read_text()
@@ -157,7 +159,7 @@ def test_without_registry_and_mirror_it_says_what_to_set(
     tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bootstrap, "registry_answers", lambda: False)
-    monkeypatch.setattr(bootstrap, "SEARCHED", (str(tmp_path / "empty"),))
+    monkeypatch.setattr(bootstrap, "SEARCHED", tmp_path / "empty")
     with pytest.raises(bootstrap.SetupError, match=f"set {bootstrap.MIRROR_VARIABLE} to a folder"):
         bootstrap.find_providers()
 
