@@ -66,7 +66,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure_with_words(platform: Platfo
     assert done.stderr == ""
 
 
-def test_ctrl_c_ends_a_prediction_that_nobody_answers(platform: Platform, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_prediction_that_nobody_answers(platform: Platform) -> None:
     mappings = platform.client("lambda")
     function = platform.deployment["models"]["digits"]["function_name"]
     (mapping,) = mappings.list_event_source_mappings(FunctionName=f"{function}:live")["EventSourceMappings"]

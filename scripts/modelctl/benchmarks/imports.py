@@ -19,6 +19,9 @@ _LINE = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\S+)$", re.MULTILINE)
 
 Phase = Literal["initialisation", "first call"]
 
+# What takes less is shown as one sum.
+_LEAST_MS = 0.5
+
 #: The options with which Python tells it.
 OPTIONS = ("-X", "importtime")
 
@@ -47,13 +50,13 @@ def profile(cold_start: Callable[[], Run], runs: int) -> list[Step]:
     return sorted(steps, key=lambda step: (step.phase == "first call", -step.ms))
 
 
-def shown(steps: Sequence[Step], least_ms: float = 0.5) -> Iterator[Step]:
+def shown(steps: Sequence[Step]) -> Iterator[Step]:
     """The steps of one phase after the other, with the small ones of each put together."""
     for phase in REST:
         of_phase = [step for step in steps if step.phase == phase]
-        yield from (step for step in of_phase if step.ms >= least_ms)
-        if small := [step.ms for step in of_phase if step.ms < least_ms]:
-            yield Step(phase, f"{len(small)} others, each below {least_ms:g} ms", sum(small))
+        yield from (step for step in of_phase if step.ms >= _LEAST_MS)
+        if small := [step.ms for step in of_phase if step.ms < _LEAST_MS]:
+            yield Step(phase, f"{len(small)} others, each below {_LEAST_MS:g} ms", sum(small))
 
 
 def _steps(run: Run) -> Iterator[tuple[tuple[Phase, str], float]]:

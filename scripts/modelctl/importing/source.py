@@ -84,7 +84,7 @@ def place(file: Path, copy: Path) -> None:
     shutil.copyfile(file, copy)
 
 
-def read(path: Path, labels: Path | None, labels_name: str = LABELS) -> Source:
+def read(path: Path, labels: Path | None, labels_name: str) -> Source:
     """What lies at a path, with the given labels or those that lie beside the model.
 
     Raises:

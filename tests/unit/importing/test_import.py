@@ -461,7 +461,7 @@ def test_what_is_no_model_is_refused_with_what_was_expected(
     assert not (registry.parent / "models").exists()
 
 
-def test_a_pickle_is_not_even_opened(tmp_path: Path, import_model: Import, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_is_not_even_opened(tmp_path: Path, import_model: Import) -> None:
     (tmp_path / "model.pkl").write_bytes(b"cposix\nsystem\n(S'false'\ntR.")
     opened = []
     sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
