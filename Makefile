@@ -4,7 +4,7 @@ MINUTES ?= 10
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench soak lint audit package samples docs lock clean
+.PHONY: help setup demo test expected bench soak lint audit package samples docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: setup ## Bring up the local stack, upload sample inputs, show the predicti
 
 test: setup ## Run every test: Python, Terraform, end to end
 	@$(BIN)/python scripts/run_tests.py
+
+expected: setup ## Rewrite the files that tests compare with, and show the difference
+	@$(BIN)/python scripts/expected.py
 
 bench: setup ## Measure cold starts, warm calls and memory against baselines
 	@$(BIN)/modelctl bench

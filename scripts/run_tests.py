@@ -64,12 +64,15 @@ def timed(kind: str, run: Callable[[], Outcome]) -> tuple[Counts, float]:
     return counts, spent
 
 
-def pytest(folder: str) -> Outcome:
-    """Run the tests of a folder."""
+def pytest(*arguments: str) -> Outcome:
+    """Run tests: folders, files and options of pytest."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.xml")
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", f"--tf-binary={terraform.binary()}", f"--junitxml={report}", folder],
+            [
+                *(sys.executable, "-m", "pytest", "-q", f"--tf-binary={terraform.binary()}"),
+                *(f"--junitxml={report}", *arguments),
+            ],
             cwd=paths.CHECKOUT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,9 +1,11 @@
 """Compares a plan with an inventory: a small YAML file of what matters in it.
 
 An inventory has `values`, by address the attributes that matter (others may be anything; a JSON document such as a
-policy is compared whole), and `counts`, by type how many resources there are.
+policy is compared whole), and `counts`, by type how many resources there are. `make expected` writes the values: of a
+new resource or attribute an inventory needs the name only, as in `name: null`.
 """
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +24,23 @@ def differences(inventory: Mapping[str, Any], plan: Plan) -> list[str]:
 def read(file: Path) -> Any:
     """The content of an inventory file."""
     return yaml.safe_load(file.read_text())
+
+
+def rewritten(text: str, plan: Plan) -> str:
+    """The text of an inventory with what the plan says of the same resources and attributes; its head comment stays."""
+    inventory = yaml.safe_load(text)
+    comment = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
+    found = {
+        "values": {
+            address: _found(expected, plan.resources[address])
+            for address, expected in inventory.get("values", {}).items()
+            if address in plan.resources
+        },
+        "counts": {kind: len(plan.of_type(kind)) for kind in inventory.get("counts", {})},
+    }
+    # As JSON it has no object twice, of which YAML would make an anchor and an alias.
+    found = json.loads(json.dumps(found))
+    return "".join(comment) + yaml.safe_dump(found, sort_keys=False, width=120)
 
 
 def _values(values: Mapping[str, Any], plan: Plan) -> Iterator[str]:
@@ -56,3 +75,18 @@ def _compare(expected: Any, found: Any, path: str = "", *, whole: bool = False) 
                 yield from _compare(wanted, item, f"{path}[{index}]", whole=whole)
         case _ if expected != found:
             yield path, expected, found
+
+
+def _found(expected: Any, found: Any, *, whole: bool = False) -> Any:
+    """What was found of what is expected; what is no difference stays as it is written."""
+    whole = whole or isinstance(found, Document)
+    if not any(_compare(expected, found, whole=whole)):
+        return expected
+    match expected, found:
+        case dict(), dict():
+            keys = {**{key: None for key in expected if key in found or not whole}, **(found if whole else {})}
+            return {key: _found(expected.get(key), found.get(key), whole=whole) for key in keys}
+        case [*_, dict() as last], [dict(), *_]:
+            asked = [*expected, *[last] * (len(found) - len(expected))]
+            return [_found(item, other, whole=whole) for item, other in zip(asked, found, strict=False)]
+    return found

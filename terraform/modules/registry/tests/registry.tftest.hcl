@@ -14,13 +14,15 @@ run "gives_the_normal_form" {
 
   assert {
     condition = (
-      output.models["digits"].route == { prefixes = tolist(["digits/", "scans/digits/"]), suffixes = tolist([".png", ".json"]) }
-      && { for field, value in jsondecode(output.models["digits"].environment.MODELYARD_MODEL) : field => value if contains(["input", "output", "limits"], field) } == {
-        input  = { format = "image", size = [8, 8], mode = "L", scale = 0.0625, mean = [0.5], std = [0.25], layout = "NCHW", columns = ["a", "b c"] }
-        output = { labels = "labels.txt", top_k = 2, threshold = 0.5, activation = "softmax" }
-        limits = { bytes = 134217728, pixels = 1000000000, records = 100 }
-      }
-      && output.models["digits"].concurrency == { maximum = 2, reserved = 890 }
+      output.models["digits"].route.prefixes == tolist(["digits/", "scans/digits/"])
+      && output.models["digits"].route.suffixes == tolist([".png", ".json"])
+      && output.models["digits"].concurrency.maximum == 2
+      && output.models["digits"].concurrency.reserved == 890
+      && jsondecode(output.models["digits"].environment.MODELYARD_MODEL).input.size == [8, 8]
+      && jsondecode(output.models["digits"].environment.MODELYARD_MODEL).input.scale == 0.0625
+      && jsondecode(output.models["digits"].environment.MODELYARD_MODEL).input.columns == ["a", "b c"]
+      && jsondecode(output.models["digits"].environment.MODELYARD_MODEL).output.threshold == 0.5
+      && jsondecode(output.models["digits"].environment.MODELYARD_MODEL).limits.bytes == 134217728
     )
     error_message = "A model's own values must come out as they are."
   }
@@ -30,8 +32,10 @@ run "gives_the_normal_form" {
       output.models["inherits"].memory_mb == 512
       && [for name in ["LOG_LEVEL", "REGION"] : output.models["inherits"].environment[name]] == ["INFO", "north"]
       && [for name in ["LOG_LEVEL", "REGION"] : output.models["digits"].environment[name]] == ["DEBUG", "north"]
+      && jsondecode(output.models["digits"].environment.MODELYARD_MODEL).limits.records == 100
+      && !can(jsondecode(output.models["digits"].environment.MODELYARD_MODEL).limits.decompressed_bytes)
     )
-    error_message = "The registry's defaults must be merged key by key."
+    error_message = "The registry's defaults must be merged key by key, and a null of the model's own takes one away."
   }
 }
 

@@ -1,0 +1,20 @@
+"""What `make expected` needs of the tests: files that say what is expected can be rewritten instead of compared."""
+
+import pytest
+
+OPTION = "--rewrite-expected"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(OPTION, action="store_true", help="run the tests that compare with a file, and rewrite the file")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption(OPTION):
+        items[:] = [item for item in items if "rewriting" in getattr(item, "fixturenames", ())]
+
+
+@pytest.fixture(scope="session")
+def rewriting(request: pytest.FixtureRequest) -> bool:
+    """Whether the test is to write what it found into the file that it compares with."""
+    return bool(request.config.getoption(OPTION))
