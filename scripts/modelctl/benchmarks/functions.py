@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelctl import packages, paths, programs, registry, served
+from modelctl import lambda_variables, packages, paths, programs, registry, served
 from modelctl.errors import UserError
 from modelctl.importing import children
 from modelctl.local.stack import ensure_lambda_environment
@@ -108,14 +108,10 @@ class Workshop:
             self._code,
             environment / "bin" / "python",
             {
-                "AWS_LAMBDA_FUNCTION_NAME": model.name,
-                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(normal["memory_mb"]),
-                "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-                "AWS_LAMBDA_LOG_FORMAT": "JSON",
-                "LANG": "en_US.UTF-8",
-                "TZ": ":UTC",
-                "PATH": "/usr/local/bin:/usr/bin:/bin",
-                "PYTHONPATH": f"{self._layers.get(model.runtime, '/opt')}/python",
+                **lambda_variables.settings(model.name, normal["memory_mb"]),
+                **lambda_variables.places(
+                    self._code, self._layers.get(model.runtime, Path("/opt")), environment / "bin"
+                ),
                 **self._access,
                 **served.environment(normal, weights, results=self._results),
                 # What the baselines read.

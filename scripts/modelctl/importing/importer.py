@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from modelctl import console, registry, runtimes, served
+from modelctl import console, lambda_variables, registry, runtimes, served
 from modelctl.errors import UserError
 from modelctl.importing import children, entry, source
 from modelctl.importing.source import LABELS
@@ -287,8 +287,8 @@ class _Trial:
     def _environment(self, name: str) -> dict[str, str]:
         """The function's environment, as Terraform's module `model` and Lambda would set it."""
         return {
+            **lambda_variables.settings(self._wanted.name, self._served["memory_mb"]),
             **served.environment(self._served, self._scratch / name, runtime=self._runtimes[name]),
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self._served["memory_mb"]),
         }
 
 

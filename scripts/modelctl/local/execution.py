@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import threading
 import zipfile
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import IO, Any, cast
 from ministack.core import lambda_runtime
 from ministack.services import efs, lambda_svc
 
+from modelctl import lambda_variables
 from modelctl.local import permissions, sandbox
 from modelctl.local.layout import Layout
 
@@ -145,7 +145,9 @@ def _isolated(host: Host, config: dict[str, Any], files: _Files, variables: dict
     return Process(
         # -I and -S: the function's variables must not reach into the program that builds its sandbox.
         command=[os.path.realpath(sys.executable), "-I", "-S", sandbox.__file__],
-        variables=variables | _paths(Path(_TASK_ROOT), Path(_LAYERS), f"{_LANGUAGE}/bin", Path(_CA_BUNDLE)),
+        variables=variables
+        | lambda_variables.places(Path(_TASK_ROOT), Path(_LAYERS), Path(_LANGUAGE, "bin"))
+        | {"AWS_CA_BUNDLE": _CA_BUNDLE},
         directory="/",
         stdin=box.dump(),
     )
@@ -169,8 +171,8 @@ def _bare(host: Host, config: dict[str, Any], files: _Files, variables: dict[str
     return Process(
         command=[str(files.environment / "bin" / "python"), *_runtime_client(config)],
         variables=variables
-        | _paths(files.code, layers, str(files.environment / "bin"), host.layout.certificate)
-        | {"TMPDIR": str(host.layout.temporary)},
+        | lambda_variables.places(files.code, layers, files.environment / "bin")
+        | {"AWS_CA_BUNDLE": str(host.layout.certificate), "TMPDIR": str(host.layout.temporary)},
         directory=str(files.code),
         stdin=b"",
     )
@@ -202,11 +204,9 @@ def _variables(host: Host, config: dict[str, Any], runtime_api: str, log_stream:
     logging = config.get("LoggingConfig") or {}
     region = config["FunctionArn"].split(":")[3]
     lambda_sets = {
+        **lambda_variables.settings(config["FunctionName"], config["MemorySize"]),
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
-        "AWS_LAMBDA_FUNCTION_NAME": config["FunctionName"],
         "AWS_LAMBDA_FUNCTION_VERSION": config["Version"],
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config["MemorySize"]),
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": logging.get("LogGroup") or f"/aws/lambda/{config['FunctionName']}",
         "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
         "AWS_LAMBDA_LOG_FORMAT": logging.get("LogFormat", "Text"),
@@ -215,8 +215,6 @@ def _variables(host: Host, config: dict[str, Any], runtime_api: str, log_stream:
         "AWS_DEFAULT_REGION": region,
         "AWS_ENDPOINT_URL": host.endpoint,
         "_HANDLER": config["Handler"],
-        "LANG": "en_US.UTF-8",
-        "TZ": ":UTC",
         **lambda_runtime.execution_credentials(config),
     }
     if level := logging.get("ApplicationLogLevel"):
@@ -225,18 +223,6 @@ def _variables(host: Host, config: dict[str, Any], runtime_api: str, log_stream:
     # Lambda refuses a configuration that sets a reserved variable; TZ and LANG are not reserved.
     reserved = lambda_sets.keys() - {"LANG", "TZ"}
     return lambda_sets | {key: value for key, value in own.items() if key not in reserved}
-
-
-def _paths(task_root: Path, layers: Path, programs: str, ca_bundle: Path) -> dict[str, str]:
-    """Return the variables that say where things lie."""
-    version = sysconfig.get_python_version()
-    return {
-        "LAMBDA_TASK_ROOT": str(task_root),
-        "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin:{layers}/bin",
-        "LD_LIBRARY_PATH": f"{task_root}:{task_root}/lib:{layers}/lib",
-        "PYTHONPATH": f"{layers}/python/lib/python{version}/site-packages:{layers}/python",
-        "AWS_CA_BUNDLE": str(ca_bundle),
-    }
 
 
 def _mount(host: Host, config: dict[str, Any], entry: dict[str, str]) -> _Mount:
