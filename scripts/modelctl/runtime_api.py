@@ -1,4 +1,6 @@
-"""Lambda's Runtime API on loopback: runs a handler under AWS's own runtime client, awslambdaric, and times it.
+"""Lambda's Runtime API on loopback, which AWS's own runtime client, awslambdaric, asks for events.
+
+`runtime_api` answers for the local stack and here alike; `run_handler` runs a handler on given events and times it.
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
@@ -6,21 +8,29 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 import json
 import os
 import queue
+import re
+import socketserver
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 from modelctl import paths
 from modelctl.errors import UserError
 from modelctl.local import memory
+
+# Where a process posts its answers.
+_ANSWERED = re.compile(r"/runtime/(?:init|invocation/(?P<request_id>[^/]+))/(?P<kind>response|error)$")
+
+# What handlers that `run_handler` runs are called as; there is no such function.
+_FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:tested:live"
 
 
 @dataclass(frozen=True)
@@ -62,25 +72,103 @@ class LoopbackHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-class _Server(ThreadingHTTPServer):
+class LoopbackServer(socketserver.ThreadingTCPServer):
+    """Serves on a free loopback port, each connection in a thread of its own."""
+
     daemon_threads = True
 
+    def __init__(self, handler: type[LoopbackHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self.address = "{}:{}".format(*self.socket.getsockname())
+
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a function's process that is killed breaks its connections."""
+        """Show what went wrong, unless a connection broke: those of a function's process do when it is killed."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 @contextmanager
-def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Serve on a free loopback port; gives host and port."""
-    server = _Server(("127.0.0.1", 0), handler)
+def served(handler: type[LoopbackHandler]) -> Iterator[str]:
+    """Serve on loopback; gives host and port."""
+    server = LoopbackServer(handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield f"127.0.0.1:{server.server_port}"
+        yield server.address
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a handler is called with.
+
+    Attributes:
+        request_id: the invocation's id.
+        body: the event as JSON.
+        deadline_ms: when the handler must have answered, in milliseconds since the epoch.
+        function_arn: what was called, with its alias or version.
+        trace_id: X-Ray's header.
+    """
+
+    request_id: str
+    body: bytes
+    deadline_ms: int
+    function_arn: str
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a process posts.
+
+    Attributes:
+        at: when it began to, by `time.perf_counter`.
+        request_id: the invocation that it answers; None if its initialisation failed.
+        payload: the handler's answer, or the error object.
+        failed: whether it is an error.
+    """
+
+    at: float
+    request_id: str | None
+    payload: Any
+    failed: bool
+
+
+def runtime_api(next_event: Callable[[], Event | None], accept: Callable[[Answer], bool]) -> type[LoopbackHandler]:
+    """The Runtime API of one process.
+
+    Args:
+        next_event: waits for an event; None if there will be none.
+        accept: takes an answer; False if nobody waits for it.
+    """
+
+    class RuntimeApi(LoopbackHandler):
+        def do_GET(self) -> None:
+            event = next_event()
+            if event is None:
+                self.answer(500)
+                return
+            headers = {
+                "Lambda-Runtime-Aws-Request-Id": event.request_id,
+                "Lambda-Runtime-Deadline-Ms": str(event.deadline_ms),
+                "Lambda-Runtime-Invoked-Function-Arn": event.function_arn,
+                "Content-Type": "application/json",
+            }
+            if event.trace_id:
+                headers["Lambda-Runtime-Trace-Id"] = event.trace_id
+            self.answer(200, event.body, headers)
+
+        def do_POST(self) -> None:
+            at = time.perf_counter()
+            payload = json.loads(self.body())
+            found = _ANSWERED.search(self.path)
+            accepted = found and accept(Answer(at, found["request_id"], payload, found["kind"] == "error"))
+            self.answer(202 if accepted else 400)
+
+    return RuntimeApi
 
 
 def run_handler(
@@ -106,37 +194,29 @@ def run_handler(
         UserError: it did not answer every event; the message has what it wrote.
     """
     waiting: queue.Queue[tuple[str, bytes]] = queue.Queue()
-    #: When an answer came and what it is; None once no more can come.
-    answers: queue.Queue[tuple[float, Any] | None] = queue.Queue()
+    #: None once no more can come.
+    answers: queue.Queue[Answer | None] = queue.Queue()
     asked: list[float] = []
+    initialisation: list[str] = []
     for number, event in enumerate(events):
         waiting.put((f"request-{number}", json.dumps(event).encode()))
 
-    class RuntimeApi(LoopbackHandler):
-        def do_GET(self) -> None:
-            asked.append(time.perf_counter())
-            if len(asked) == 1:
-                initialisation.append(written())
-            try:
-                request_id, event = waiting.get(timeout=timeout_s)
-            except queue.Empty:
-                return
-            headers = {
-                "Lambda-Runtime-Aws-Request-Id": request_id,
-                "Lambda-Runtime-Deadline-Ms": str(int((time.time() + timeout_s) * 1000)),
-                "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:000000000000:function:tested:live",
-                "Content-Type": "application/json",
-            }
-            self.answer(200, event, headers)
+    def next_event() -> Event | None:
+        asked.append(time.perf_counter())
+        if len(asked) == 1:
+            initialisation.append(written())
+        try:
+            request_id, body = waiting.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        return Event(request_id, body, int((time.time() + timeout_s) * 1000), _FUNCTION_ARN)
 
-        def do_POST(self) -> None:
-            answered = time.perf_counter()
-            answers.put((answered, json.loads(self.body())))
-            self.answer(202)
+    def accept(answer: Answer) -> bool:
+        answers.put(answer)
+        return True
 
-    initialisation: list[str] = []
     # A file and no pipe, which would stop whoever writes more than it holds.
-    with tempfile.TemporaryFile() as output, served(RuntimeApi) as address:
+    with tempfile.TemporaryFile() as output, served(runtime_api(next_event, accept)) as address:
 
         def written() -> str:
             return os.pread(output.fileno(), os.fstat(output.fileno()).st_size, 0).decode(errors="replace")
@@ -156,7 +236,7 @@ def run_handler(
             answers.put(None)
 
         threading.Thread(target=watch, daemon=True).start()
-        received: list[tuple[float, Any]] = []
+        received: list[Answer] = []
         try:
             with suppress(queue.Empty):
                 while len(received) < len(events) and (answer := answers.get(timeout=timeout_s)) is not None:
@@ -169,9 +249,9 @@ def run_handler(
         if len(received) < len(events):
             raise UserError(f"{handler} answered {len(received)} of {len(events)} events and wrote:\n{written()}")
         return Run(
-            answers=[answer for _, answer in received],
+            answers=[answer.payload for answer in received],
             asked_ms=[(at - started) * 1000 for at in asked[: len(events)]],
-            answered_ms=[(at - started) * 1000 for at, _ in received],
+            answered_ms=[(answer.at - started) * 1000 for answer in received],
             initialisation="".join(initialisation),
             output=written(),
             peak_memory_mb=peak_memory_mb,

@@ -1,16 +1,17 @@
 """Execution environments: processes that run a function's code under AWS's own runtime client."""
 
+import json
 import os
 import queue
+import re
 import select
 import signal
-import socketserver
 import subprocess
-import sys
 import threading
 import time
 import uuid
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any
@@ -18,6 +19,7 @@ from typing import IO, Any
 from ministack.core import lambda_runtime
 
 from modelctl.local import execution, logs, memory
+from modelctl.runtime_api import Answer, Event, LoopbackServer, runtime_api
 
 # Lambda gives the initialisation this long, then starts it again under the function's own timeout
 # (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
@@ -26,7 +28,12 @@ _INIT_TIMEOUT_S = 10.0
 # So many lines of a function's output are kept until its invocation ends; the oldest go first.
 _MAX_LINES = 10_000
 
+# How often what waits looks whether its process is gone.
+_LOOK_EVERY_S = 0.1
+
 _TIMED_OUT = "Sandbox.Timedout"
+
+_STRING_OR_INFINITY = re.compile(r'("(?:[^"\\]|\\.)*")|Infinity')
 
 
 class InitError(Exception):
@@ -61,8 +68,8 @@ class Invocation:
 class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # ministack ships no types
     """One execution environment: a process that asks a Runtime API of its own for events, one after the other.
 
-    The Runtime API and the life cycle are the emulator's for custom runtimes. This class starts `awslambdaric` in a
-    sandbox instead of a `bootstrap` file, waits for what happens instead of polling, and measures.
+    The life cycle is the emulator's for custom runtimes. This class starts `awslambdaric` in a sandbox instead of a
+    `bootstrap` file, waits for what happens instead of polling, and measures.
     """
 
     def __init__(self, host: execution.Host, func_name: str, config: dict[str, Any], code_zip: bytes) -> None:
@@ -161,7 +168,7 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
             pending = self._pending
         left_s = max(0.0, self.config["Timeout"] - (time.perf_counter() - self._invoked_at))
         deadline_ms = int((time.time() + left_s) * 1000)
-        pending.put((request_id, event, deadline_ms, trace_id, arn))
+        pending.put(Event(request_id, _as_it_was_sent(event), deadline_ms, arn, trace_id))
         in_time = self._response_ready.wait(left_s)
         with self._state_lock:
             result = self._result
@@ -206,14 +213,13 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
             raise InitError({"errorType": "ServiceException", "errorMessage": message}) from error
         return True
 
-    def _spawn(self, init_timeout: float | None = None) -> None:
+    def _spawn(self, init_timeout: float) -> None:
         self._teardown()
         generation, pending = self._begin()
         self._log_stream = f"{datetime.now(UTC):%Y/%m/%d}/[{self.config['Version']}]{uuid.uuid4().hex}"
         try:
             self._serve(generation, pending)
-            api = f"127.0.0.1:{self._server.server_address[1]}"
-            process = execution.prepare(self._host, self.config, self.code_zip, api, self._log_stream)
+            process = execution.prepare(self._host, self.config, self.code_zip, self._server.address, self._log_stream)
             self._process, output = process.start()
             self._proc = self._process
             self._output = _Output(output)
@@ -224,9 +230,9 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
             self._teardown()
             raise
 
-    def _begin(self) -> "tuple[int, queue.Queue[Any]]":
+    def _begin(self) -> "tuple[int, queue.Queue[Event]]":
         """Reset what belonged to the process before; what comes late from that one is told apart by its generation."""
-        pending: queue.Queue[Any] = queue.Queue(maxsize=1)
+        pending: queue.Queue[Event] = queue.Queue(maxsize=1)
         with self._state_lock:
             self._generation += 1
             self._stopping = self._exited = self._out_of_memory = False
@@ -237,12 +243,25 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
             self._pending = pending
             return self._generation, pending
 
-    def _serve(self, generation: int, pending: "queue.Queue[Any]") -> None:
-        handler = self._build_handler_class(generation, pending)
-        # Headers and body leave in two writes: with Nagle's algorithm the second could wait for an acknowledgement.
-        handler.disable_nagle_algorithm = True
-        self._server = _RuntimeApi(("127.0.0.1", 0), handler)
-        self._server_thread = self._thread("runtime-api", self._server.serve_forever, 0.1)
+    def _serve(self, generation: int, pending: "queue.Queue[Event]") -> None:
+        def next_event() -> Event | None:
+            alive = self._mark_first_poll(generation)
+            while alive:
+                with suppress(queue.Empty):
+                    return pending.get(timeout=_LOOK_EVERY_S)
+                alive = generation == self._generation and not self._stopping
+            return None
+
+        def accept(answer: Answer) -> bool:
+            if answer.request_id is None:
+                self._record_init_error(generation, answer.payload)
+                return True
+            self._answered_at = answer.at
+            kind = "error" if answer.failed else "response"
+            return bool(self._record_result(generation, answer.request_id, kind, answer.payload))
+
+        self._server = LoopbackServer(runtime_api(next_event, accept))
+        self._server_thread = self._thread("runtime-api", self._server.serve_forever, _LOOK_EVERY_S)
 
     def _thread(self, what: str, work: Any, *arguments: Any) -> threading.Thread:
         thread = threading.Thread(target=work, args=arguments, daemon=True, name=f"{what}-{self.func_name}")
@@ -258,17 +277,13 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
                 self._init_settled.set()
                 self._response_ready.set()
 
-    def _await_init(self, init_timeout: float | None = None) -> None:
-        if not self._init_settled.wait(init_timeout or _INIT_TIMEOUT_S):
+    def _await_init(self, init_timeout: float) -> None:
+        if not self._init_settled.wait(init_timeout):
             raise lambda_runtime.ProvidedInitTimeout
         if self._init_error is not None:
             raise InitError(self._init_error)
         if not self._first_poll.is_set():
             raise InitError(self._exit_error(""))
-
-    def _record_result(self, generation: int, request_id: str, kind: str, payload: Any) -> bool:
-        self._answered_at = time.perf_counter()
-        return bool(super()._record_result(generation, request_id, kind, payload))
 
     def _take_output(self) -> list[logs.Line]:
         return self._output.take() if self._output else []
@@ -291,15 +306,16 @@ def _timeout_error(request_id: str, timeout_s: float) -> dict[str, Any]:
     }
 
 
-class _RuntimeApi(socketserver.ThreadingTCPServer):
-    """Answers one process."""
+def _as_it_was_sent(value: Any) -> bytes:
+    """JSON of an event, with numbers beyond a float's range as numbers.
 
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # A process that was killed leaves a broken connection; anything else is worth a traceback in the log.
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
+    Lambda hands the payload on byte by byte, so `1e400` reaches the handler as an infinite float. The emulator has read
+    it by then, and Python would write `Infinity`, which the runtime client refuses before there is a handler to ask.
+    """
+    text = json.dumps(value)
+    if "Infinity" in text:
+        text = _STRING_OR_INFINITY.sub(lambda found: found[1] or "1e400", text)
+    return text.encode()
 
 
 class _Output:

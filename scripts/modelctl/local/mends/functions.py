@@ -1,11 +1,8 @@
 """Lambda: functions run in execution environments of this stack, with the limits and roles that AWS asks for."""
 
 import functools
-import json
-import re
 import threading
 import time
-import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -20,8 +17,6 @@ from modelctl.local.mends.patching import replace
 from modelctl.local.worker import FunctionWorker
 
 _VPC_ACTIONS = ("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface")
-
-_STRING_OR_INFINITY = re.compile(r'("(?:[^"\\]|\\.)*")|Infinity')
 
 Response = tuple[int, dict[str, str], bytes]
 Record = dict[str, Any]
@@ -41,8 +36,6 @@ def install(host: Host) -> None:
         lambda create: lambda data: _without_code(data) or _without_network(data) or create(data),
     )
     replace(lambda_svc, "_update_config", _checked_update)
-    # Its Runtime API writes the events by it.
-    lambda_runtime.json = types.SimpleNamespace(**vars(json) | {"dumps": _as_it_was_sent})
     threading.Thread(target=_bound_memory, daemon=True, name="memory").start()
 
 
@@ -65,16 +58,6 @@ def _execute(func: Record, event: Any, request_id: str) -> dict[str, Any]:
     logs.write(config, invocation.log_stream, invocation.lines)
     text = "\n".join(line.text for line in invocation.lines)
     return {"body": invocation.payload, "log": text} | ({"error": True} if invocation.failed else {})
-
-
-def _as_it_was_sent(value: Any, **options: Any) -> str:
-    """JSON of an event, with numbers beyond a float's range as numbers.
-
-    Lambda hands the payload on byte by byte, so `1e400` reaches the handler as an infinite float. The emulator has read
-    it by then, and Python would write `Infinity`, which the runtime client refuses before there is a handler to ask.
-    """
-    text = json.dumps(value, **options)
-    return _STRING_OR_INFINITY.sub(lambda found: found[1] or "1e400", text) if "Infinity" in text else text
 
 
 def _make_room() -> None:
