@@ -1,6 +1,7 @@
 """What is wrong with a registry, and what it says once it is right: asked of the Terraform module `registry`.
 
-The module holds the rules, so `terraform plan` refuses the same registries; this adds the line of every problem.
+The module holds the rules, so `terraform plan` refuses the same registries; this adds the line of every problem and
+suggests a known field for an unknown one.
 """
 
 import base64
@@ -109,7 +110,7 @@ def _ask_module(registry: Path) -> dict[str, Any]:
     return decoded
 
 
-def _problems(registry: Path, found: list[dict[str, str]]) -> list[Problem]:
+def _problems(registry: Path, found: list[dict[str, Any]]) -> list[Problem]:
     if not found:
         return []
     document, unreadable = _compose(registry)
@@ -119,8 +120,29 @@ def _problems(registry: Path, found: list[dict[str, str]]) -> list[Problem]:
         if not path and unreadable:
             place = unreadable.place
             message = f"is not valid YAML: {unreadable.says}" if unreadable.says else message
+        if "known" in problem and (meant := _meant(problem["key"], problem["known"])):
+            message = f'unknown field "{problem["key"]}" (did you mean "{meant}"?)'
         problems.append(Problem(path, message, *place))
     return sorted(problems, key=lambda problem: (problem.line, problem.column))
+
+
+def _meant(unknown: str, known: list[str]) -> str | None:
+    """The known field that an unknown one may stand for, if there is one."""
+    letters = {name: re.sub("[^a-z0-9]", "", name.lower()) for name in (unknown, *known)}
+    likely = [name for name in known if letters[name] == letters[unknown]]
+    likely += [name for name in known if _differ_by_a_letter(letters[name], letters[unknown])]
+    if len(unknown) > 2:
+        likely += [name for name in known if name.startswith(unknown) or unknown.startswith(name)]
+    return likely[0] if likely else None
+
+
+def _differ_by_a_letter(one: str, other: str) -> bool:
+    """Whether a letter is added, missing or wrong, or two are swapped: the same with one letter left out of each."""
+
+    def shortened(text: str) -> set[str]:
+        return {text, *(text[:index] + text[index + 1 :] for index in range(len(text)))}
+
+    return abs(len(one) - len(other)) <= 1 and bool(shortened(one) & shortened(other))
 
 
 @dataclass(frozen=True)

@@ -129,13 +129,14 @@ locals {
     },
   ] : { path = "models", at = "models", message = check.says } if check.fails]
 
-  # By path; what is found twice is said once.
-  _problems = distinct(concat(
+  # Some have attributes of their own, for `modelctl validate`: no list of one type could hold them all.
+  _problems = concat(
     [for message in [local.file_problem] : { path = "", at = "", message = message } if message != null],
-    local.file_problem == null ? concat(
+    [for problem in concat(
       local.structure_problems, local.duplicate_problems, local.model_problems, local.artifact_problems,
       local.hooks_problems, local.route_problems, local.deployment_problems,
-    ) : [],
-  ))
-  problems = flatten(values({ for problem in local._problems : "${problem.at} ${problem.message}" => problem... }))
+    ) : problem if local.file_problem == null],
+  )
+  # By path; what is found twice is said once.
+  problems = [for found in values({ for problem in local._problems : "${problem.at} ${problem.message}" => problem... }) : found[0]]
 }

@@ -98,64 +98,103 @@ locals {
   _objects    = [for node in local._well_typed : node if node.type == "object"]
   _free_keys  = [for node in local._nodes : node if can(local.rules[node.parent].propertyNames)]
 
-  # In every list `try` stands for a rule without the keyword, which nothing can break.
-  _broken_rules = concat(
-    [for node in local._typed : merge(node, { says = try(
-      local.rules[node.rule].errorMessage,
-      format("must be %s%s",
-        join(" or ", [for type in flatten([local.rules[node.rule].type]) : local._type_names[type]]),
-        node.type == "null" ? ", but is empty" : ", not ${contains(["object", "array"], node.type) ? local._type_names[node.type] : node.json}",
-      ),
-    ) }) if !contains(local.types[node.rule], node.type)],
+  # One list per keyword of the schema: the nodes that break it, each with its message in `says`. `try` covers the rules
+  # without the keyword, which nothing can break.
 
-    [for node in local._well_typed : merge(node, { says = try(
-      local.rules[node.rule].errorMessage,
-      "must be ${join(" or ", local.rules[node.rule].enum)}, not ${node.json}",
-    ) }) if try(!contains(local.enums[node.rule], node.json), false)],
+  # type: values of another type.
+  _broken_type = [for node in local._typed : merge(node, { says = try(
+    local.rules[node.rule].errorMessage,
+    format("must be %s%s",
+      join(" or ", [for type in flatten([local.rules[node.rule].type]) : local._type_names[type]]),
+      node.type == "null" ? ", but is empty" : ", not ${contains(["object", "array"], node.type) ? local._type_names[node.type] : node.json}",
+    ),
+  ) }) if !contains(local.types[node.rule], node.type)]
 
-    [for node in local._numbers : merge(node, { says = try(
-      local.rules[node.rule].errorMessage,
-      "must be from ${local.rules[node.rule].minimum} to ${local.rules[node.rule].maximum}, not ${node.json}",
-      "must be more than ${local.rules[node.rule].exclusiveMinimum}, not ${node.json}",
-      ) }) if anytrue([
-      try(node.value < local.rules[node.rule].minimum, false),
-      try(node.value > local.rules[node.rule].maximum, false),
-      try(node.value <= local.rules[node.rule].exclusiveMinimum, false),
-    ])],
+  # enum: values that are not among the listed ones.
+  _broken_enum = [for node in local._well_typed : merge(node, { says = try(
+    local.rules[node.rule].errorMessage,
+    "must be ${join(" or ", local.rules[node.rule].enum)}, not ${node.json}",
+  ) }) if try(!contains(local.enums[node.rule], node.json), false)]
 
-    [for node in local._strings : merge(node, { says = "must not be empty" })
-    if try(length(node.value) < local.rules[node.rule].minLength, false)],
-    [for node in local._strings : merge(node, { says = try(
-      local.rules[node.rule].errorMessage,
-      "must have at most ${local.rules[node.rule].maxLength} characters, not ${length(node.value)}",
-    ) }) if try(length(node.value) > local.rules[node.rule].maxLength, false)],
-    [for node in local._strings : merge(node, { says = "${node.json} does not fit: ${local.rules[node.rule].patternErrorMessage}" })
-    if try(length(regexall(local.rules[node.rule].pattern, node.value)) == 0, false)],
-    [for node in local._strings : merge(node, { says = local.rules[node.rule].not.errorMessage })
-    if try(length(regexall(local.rules[node.rule].not.pattern, node.value)) > 0, false)],
+  # minimum, maximum and exclusiveMinimum: numbers out of range.
+  _broken_range = [for node in local._numbers : merge(node, { says = try(
+    local.rules[node.rule].errorMessage,
+    "must be from ${local.rules[node.rule].minimum} to ${local.rules[node.rule].maximum}, not ${node.json}",
+    "must be more than ${local.rules[node.rule].exclusiveMinimum}, not ${node.json}",
+    ) }) if anytrue([
+    try(node.value < local.rules[node.rule].minimum, false),
+    try(node.value > local.rules[node.rule].maximum, false),
+    try(node.value <= local.rules[node.rule].exclusiveMinimum, false),
+  ])]
 
-    [for node in local._arrays : merge(node, { says = try(local.rules[node.rule].errorMessage, "must not be empty") })
-    if try(length(node.value) < local.rules[node.rule].minItems, false)],
-    [for node in local._arrays : merge(node, { says = try(
-      local.rules[node.rule].errorMessage,
-      "must have at most ${local.rules[node.rule].maxItems} entries, not ${length(node.value)}",
-    ) }) if try(length(node.value) > local.rules[node.rule].maxItems, false)],
-    [for node in local._arrays : merge(node, { says = "has an entry twice" })
-    if try(local.rules[node.rule].uniqueItems && length(distinct(node.value)) < length(node.value), false)],
+  # minLength: empty strings.
+  _broken_min_length = [for node in local._strings : merge(node, { says = "must not be empty" })
+  if try(length(node.value) < local.rules[node.rule].minLength, false)]
 
-    [for node in local._objects : merge(node, { says = local.rules[node.rule].errorMessage })
-    if try(length(node.value) < local.rules[node.rule].minProperties, false)],
-    [for node in local._objects : merge(node, { says = try(
-      local.rules[node.rule].errorMessage,
-      "must have at most ${local.rules[node.rule].maxProperties} entries, not ${length(node.value)}",
-    ) }) if try(length(node.value) > local.rules[node.rule].maxProperties, false)],
+  # maxLength: strings that are too long.
+  _broken_max_length = [for node in local._strings : merge(node, { says = try(
+    local.rules[node.rule].errorMessage,
+    "must have at most ${local.rules[node.rule].maxLength} characters, not ${length(node.value)}",
+  ) }) if try(length(node.value) > local.rules[node.rule].maxLength, false)]
 
+  # pattern: strings that do not match.
+  _broken_pattern = [for node in local._strings : merge(node, { says = "${node.json} does not fit: ${local.rules[node.rule].patternErrorMessage}" })
+  if try(length(regexall(local.rules[node.rule].pattern, node.value)) == 0, false)]
+
+  # not: strings that match what they must not.
+  _broken_not = [for node in local._strings : merge(node, { says = local.rules[node.rule].not.errorMessage })
+  if try(length(regexall(local.rules[node.rule].not.pattern, node.value)) > 0, false)]
+
+  # minItems: lists with too few entries.
+  _broken_min_items = [for node in local._arrays : merge(node, { says = try(local.rules[node.rule].errorMessage, "must not be empty") })
+  if try(length(node.value) < local.rules[node.rule].minItems, false)]
+
+  # maxItems: lists with too many entries.
+  _broken_max_items = [for node in local._arrays : merge(node, { says = try(
+    local.rules[node.rule].errorMessage,
+    "must have at most ${local.rules[node.rule].maxItems} entries, not ${length(node.value)}",
+  ) }) if try(length(node.value) > local.rules[node.rule].maxItems, false)]
+
+  # uniqueItems: lists with an entry twice.
+  _broken_unique_items = [for node in local._arrays : merge(node, { says = "has an entry twice" })
+  if try(local.rules[node.rule].uniqueItems && length(distinct(node.value)) < length(node.value), false)]
+
+  # minProperties: maps with too few keys.
+  _broken_min_properties = [for node in local._objects : merge(node, { says = local.rules[node.rule].errorMessage })
+  if try(length(node.value) < local.rules[node.rule].minProperties, false)]
+
+  # maxProperties: maps with too many keys.
+  _broken_max_properties = [for node in local._objects : merge(node, { says = try(
+    local.rules[node.rule].errorMessage,
+    "must have at most ${local.rules[node.rule].maxProperties} entries, not ${length(node.value)}",
+  ) }) if try(length(node.value) > local.rules[node.rule].maxProperties, false)]
+
+  # propertyNames: values whose key does not match or is too long, and those whose key matches what it must not.
+  _broken_property_names = concat(
     [for node in local._free_keys : merge(node, { says = local.rules[node.parent].propertyNames.patternErrorMessage }) if anytrue([
       try(length(regexall(local.rules[node.parent].propertyNames.pattern, node.key)) == 0, false),
       try(length(node.key) > local.rules[node.parent].propertyNames.maxLength, false),
     ])],
     [for node in local._free_keys : merge(node, { says = local.rules[node.parent].propertyNames.not.errorMessage })
     if try(length(regexall(local.rules[node.parent].propertyNames.not.pattern, node.key)) > 0, false)],
+  )
+
+  # required: maps without a field that they must have, once per field.
+  _broken_required = flatten([for node in local._objects : [
+    for key in try(local.rules[node.rule].required, []) : merge(node, { says = "the field \"${key}\" is missing" }) if !can(node.value[key])
+  ]])
+
+  # additionalProperties: fields that the map's rule does not know, with those that it does know. There are none for a field
+  # of a model in the defaults: it has the right name in the wrong place.
+  _unknown = [for node in local._nodes : merge(node, {
+    known = node.parent == "/defaults" && can(local.rules_of_keys["model"][node.key]) ? [] : keys(local.rules_of_keys[node.parent])
+  }) if node.rule == null]
+
+  _broken_rules = concat(
+    local._broken_type, local._broken_enum, local._broken_range,
+    local._broken_min_length, local._broken_max_length, local._broken_pattern, local._broken_not,
+    local._broken_min_items, local._broken_max_items, local._broken_unique_items,
+    local._broken_min_properties, local._broken_max_properties, local._broken_property_names, local._broken_required,
   )
 
   structure_problems = concat(
@@ -165,42 +204,13 @@ locals {
       # Terraform's JSON escapes what would be special in HTML.
       message = replace(replace(replace(node.says, "\\u003c", "<"), "\\u003e", ">"), "\\u0026", "&")
     }],
-    flatten([for node in local._objects : [
-      for key in try(local.rules[node.rule].required, []) :
-      { path = node.path, at = node.path, message = "the field \"${key}\" is missing" } if !can(node.value[key])
-    ]]),
+    # `modelctl validate` suggests the one of `known` that looks like `key`.
     [for node in local._unknown : {
-      path = trimsuffix(trimsuffix(node.path, node.key), ".")
-      at   = node.path
-      message = join("", concat(
-        ["unknown field \"${node.key}\""],
-        slice(concat(
-          node.parent == "/defaults" && can(local.rules_of_keys["model"][node.key]) ? [": every model has its own"] : [],
-          [for known in local._same_names[node.parent][node.key] : " (did you mean \"${known}\"?)"],
-          [" (known: ${join(", ", keys(local.rules_of_keys[node.parent]))})"],
-        ), 0, 1),
-      ))
+      path    = trimsuffix(trimsuffix(node.path, node.key), ".")
+      at      = node.path
+      message = "unknown field \"${node.key}\"${length(node.known) == 0 ? ": every model has its own" : " (known: ${join(", ", node.known)})"}"
+      key     = node.key
+      known   = node.known
     }],
   )
-
-  # The fields that an unknown one may stand for, the likeliest first: the same letters, one letter more, less or other
-  # or two swapped (then they are the same with one letter left out of each), or the beginning of one another.
-  _unknown = [for node in local._nodes : node if node.rule == null]
-  _same_names = { for parent, keys_of_parent in { for node in local._unknown : node.parent => node.key... } : parent => {
-    for key in distinct(keys_of_parent) : key => flatten([
-      for likeness in ["same", "one letter", "beginning"] : [
-        for known in keys(local.rules_of_keys[parent]) : known if anytrue([
-          likeness == "same" && local._letters[known] == local._letters[key],
-          likeness == "one letter" && length(setintersection(local._shortened[known], local._shortened[key])) > 0,
-          likeness == "beginning" && length(key) > 2 && (startswith(known, key) || startswith(key, known)),
-        ])
-      ]
-    ])
-  } }
-  _letters = { for name in distinct(concat(
-    [for node in local._unknown : node.key], flatten([for id, children in local.rules_of_keys : keys(children)]),
-  )) : name => replace(lower(name), "/[^a-z0-9]/", "") }
-  _shortened = { for name, letters in local._letters : name => toset(concat([letters], [
-    for index in range(min(length(letters), 40)) : "${substr(letters, 0, index)}${substr(letters, index + 1, -1)}"
-  ])) }
 }
