@@ -1,7 +1,8 @@
 """What is wrong with a registry, and what it says once it is right: asked of the Terraform module `registry`.
 
 The module holds the rules, so `terraform plan` refuses the same registries; this adds the line of every problem and
-suggests a known field for an unknown one.
+suggests a known field for an unknown one. One rule is this file's own: no map has a key twice. Terraform shows the
+module only the last value, so a plan finds the worst cases alone, in the lines of the file (duplicates.tf).
 """
 
 import base64
@@ -10,8 +11,10 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +35,9 @@ _TAGS = {
     for name in ("binary", "bool", "float", "int", "map", "merge", "null", "seq", "str", "timestamp", "value")
 }
 
+# The exponent has few digits, since the number is written out.
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]{1,3})?", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -46,12 +52,18 @@ class Problem:
 
 
 def validate(registry: Path) -> list[Problem]:
-    """All problems of a registry in the order of its lines; none if `terraform plan` accepts it.
+    """All problems of a registry in the order of its lines; `terraform plan` accepts one that has none.
 
     Raises:
         UserError: Terraform is missing or does not run.
     """
     return _problems(registry, _ask_module(registry)["problems"])
+
+
+def duplicates(registry: Path) -> list[Problem]:
+    """The keys that a map of the registry has twice, found without Terraform; none in a file that cannot be read."""
+    document, unreadable = _compose(registry)
+    return [] if document is None or unreadable else _in_order(_duplicates(document))
 
 
 def load(registry: Path) -> dict[str, Any]:
@@ -111,18 +123,27 @@ def _ask_module(registry: Path) -> dict[str, Any]:
 
 
 def _problems(registry: Path, found: list[dict[str, Any]]) -> list[Problem]:
-    if not found:
-        return []
+    """What the module found, with its places, and the keys that occur twice."""
     document, unreadable = _compose(registry)
-    problems = []
+    problems = [] if document is None or unreadable else list(_duplicates(document))
+    known_duplicates = {problem.path for problem in problems}
+    if unreadable and unreadable.says and all(problem["path"] for problem in found):
+        # Terraform reads the file, but nobody can tell what occurs twice in it.
+        problems.append(Problem("", f"is YAML that modelctl cannot read: {unreadable.says}", *unreadable.place))
     for problem in found:
         path, message, place = problem["path"], problem["message"], _locate(document, problem["at"])
+        if "times" in problem and path in known_duplicates:
+            continue
         if not path and unreadable:
             place = unreadable.place
             message = f"is not valid YAML: {unreadable.says}" if unreadable.says else message
         if "known" in problem and (meant := _meant(problem["key"], problem["known"])):
             message = f'unknown field "{problem["key"]}" (did you mean "{meant}"?)'
         problems.append(Problem(path, message, *place))
+    return _in_order(problems)
+
+
+def _in_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: (problem.line, problem.column))
 
 
@@ -143,6 +164,49 @@ def _differ_by_a_letter(one: str, other: str) -> bool:
         return {text, *(text[:index] + text[index + 1 :] for index in range(len(text)))}
 
     return abs(len(one) - len(other)) <= 1 and bool(shortened(one) & shortened(other))
+
+
+def _duplicates(document: yaml.Node) -> Iterator[Problem]:
+    """The keys that a map has more than once, each where it is last: Terraform uses that value."""
+    passed: set[int] = set()
+
+    def inside(node: yaml.Node, path: str) -> Iterator[Problem]:
+        if id(node) in passed:  # An alias, whose anchor has been looked at.
+            return
+        passed.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            for index, entry in enumerate(node.value):
+                yield from inside(entry, f"{path}[{index}]")
+        elif isinstance(node, yaml.MappingNode):
+            marks: dict[str, list[yaml.Mark]] = {}
+            for key, value in node.value:
+                name = _key(key)
+                # A merge replaces the keys above it, for Terraform; in YAML a map's own keys win.
+                for written in [name] if name != "<<" else _merged(value) & marks.keys():
+                    marks.setdefault(written, []).append(key.start_mark)
+                yield from inside(value, f"{path}.{name}" if path else name)
+            for name, places in marks.items():
+                if len(places) > 1:
+                    yield Problem(f"{path}.{name}" if path else name, _given_twice(places), *_place(places[-1]))
+
+    return inside(document, "")
+
+
+def _merged(node: yaml.Node) -> set[str]:
+    """The keys that a map has if it is merged into another one by `<<`."""
+    keys: set[str] = set()
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            keys |= _merged(value) if _key(key) == "<<" else {_key(key)}
+    return keys
+
+
+def _given_twice(places: list[yaml.Mark]) -> str:
+    """What is wrong with a key that occurs in these places, with every line."""
+    *lines, last = sorted({mark.line + 1 for mark in places})
+    where = f"lines {', '.join(map(str, lines))} and {last}" if lines else f"line {last}"
+    times = "twice" if len(places) == 2 else f"{len(places)} times"
+    return f"is given {times}, on {where}; only the last would count: leave one, or rename the others"
 
 
 @dataclass(frozen=True)
@@ -166,8 +230,14 @@ def _compose(registry: Path) -> tuple[yaml.Node | None, _Unreadable | None]:
         return None, _Unreadable(_place_after(content[: error.start].decode("utf-8-sig")))
     except yaml.reader.ReaderError as error:
         return None, _Unreadable(_place_after(text[: error.position]), error.reason)
+    except yaml.composer.ComposerError as error:
+        # Each is half of a sentence about two documents, or about an anchor that is given twice.
+        says = ", ".join(part for part in (error.context, error.problem) if part)
+        return None, _Unreadable(_place(error.problem_mark), says)
     except yaml.MarkedYAMLError as error:
         return None, _Unreadable(_place(error.problem_mark or error.context_mark), error.problem)
+    except RecursionError:
+        return None, _Unreadable((1, 1), "lists or maps are nested too deeply")
     foreign = _foreign(document)
     return document, _Unreadable(_place(foreign.start_mark)) if foreign is not None else None
 
@@ -237,9 +307,13 @@ def _steps(node: yaml.Node | None, path: str) -> Iterator[tuple[str, yaml.Mark, 
 
 
 def _key(node: yaml.Node) -> str:
-    """A key as Terraform reads it: `on` and the like are booleans unless they are in quotes."""
+    """A key as Terraform reads it: unless in quotes, it may be a boolean (`on` is "true") or a number (1.0 is "1")."""
+    text = unicodedata.normalize("NFC", str(node.value))
     if isinstance(node, yaml.ScalarNode) and node.style is None:
         for boolean, words in {"true": ("y", "yes", "on", "true"), "false": ("n", "no", "off", "false")}.items():
-            if node.value.lower() in words:
+            if text.lower() in words and text in (text.lower(), text.capitalize(), text.upper()):
                 return boolean
-    return str(node.value)
+        if _NUMBER.fullmatch(text):
+            number = f"{Decimal(text):f}"
+            return number.rstrip("0").removesuffix(".") if "." in number else number
+    return text

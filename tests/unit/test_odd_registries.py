@@ -1,8 +1,10 @@
 """No registry is so odd that Terraform fails on it: it is refused with its problems, or it can be planned."""
 
 import json
+import re
 import shutil
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -102,6 +104,89 @@ def test_no_text_is_so_odd_that_terraform_fails_on_it(
     path.write_text("\n".join(lines), encoding="utf-8")
 
     assert registry.validate(path), "none of these is a whole registry"
+
+
+def test_a_document_that_python_cannot_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "registry.yaml"
+    path.write_text(f"version: 1\nmodels: {'[' * 2000}{']' * 2000}\n")
+
+    assert "lists or maps are nested too deeply" in registry.validate(path)[0].message
+    assert registry.duplicates(path) == []
+
+
+# As they may be written; some of them Terraform reads alike.
+KEYS = [
+    *("on", "ON", "oN", "yes", "Yes", "yEs", "y", "true", "True", "tRue", "No", "OFF", "n", '"on"', "'yes'", "null1"),
+    *("1", '"1"', "1.0", "+1", "01", "010", "1.50", ".5", "-.5", "5.", "0", "-0", "00", "0.0", "1e3", "1E+3", "1.5e-2"),
+    *("1_000", "1:30", "-", "+", "e1", "1e", "1.2.3", "123456789012345678901234567890", "0.1", "1e99"),
+    *("Büro", "Bu\u0308ro", "=", "a b", "..", "-1"),
+]
+
+
+def test_keys_are_read_as_terraform_reads_them(tmp_path: Path) -> None:
+    path = tmp_path / "registry.yaml"
+    models = "".join(f"  m{number}:\n    {key}: 1\n" for number, key in enumerate(KEYS))
+    path.write_text(f"version: 1\nmodels:\n{models}")
+
+    problems = [problem for problem in registry.validate(path) if problem.message.startswith("unknown field")]
+
+    # A key that was read otherwise would not be found, and the model's line shown.
+    assert [problem.line for problem in problems] == [4 + 2 * number for number in range(len(KEYS))]
+
+    read = Counter(problem.message.split('"')[1] for problem in problems)
+    path.write_text("".join(f"{key}: 1\n" for key in KEYS))
+    twice = {
+        problem.path: len(re.findall(r"\d+", problem.message.partition("on lines")[2]))
+        for problem in registry.duplicates(path)
+    }
+    assert twice == {key: times for key, times in read.items() if times > 1}
+
+
+MAPS = st.recursive(
+    st.none() | st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["", "a.b", "size", "on", "true", "1", "[0]", "é"]), inner, max_size=4)
+    ),
+    max_leaves=15,
+)
+
+
+def maps(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
+    """Every map of a document that has keys."""
+    if isinstance(node, yaml.SequenceNode):
+        for entry in node.value:
+            yield from maps(entry)
+    elif isinstance(node, yaml.MappingNode) and node.value:
+        yield node
+        for _, value in node.value:
+            yield from maps(value)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    document=st.dictionaries(st.just("all"), MAPS, min_size=1),
+    flow=st.sampled_from([None, False, True]),
+    data=st.data(),
+)
+def test_a_key_that_occurs_twice_is_found_wherever_it_is_and_no_other(
+    tmp_path_factory: pytest.TempPathFactory, document: Any, flow: bool | None, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("odd") / "registry.yaml"
+    path.write_text(yaml.safe_dump(document, allow_unicode=True, default_flow_style=flow), encoding="utf-8")
+    assert registry.duplicates(path) == []
+
+    root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+    entries = data.draw(st.sampled_from(list(maps(root)))).value
+    key, _ = data.draw(st.sampled_from(entries))
+    entries.append((yaml.ScalarNode(key.tag, key.value), yaml.ScalarNode("tag:yaml.org,2002:str", "last")))
+    path.write_text(yaml.serialize(root, Dumper=yaml.SafeDumper, allow_unicode=True), encoding="utf-8")
+
+    (problem,) = registry.duplicates(path)
+    assert problem.path.endswith(key.value)
+    last, *below = path.read_text(encoding="utf-8").splitlines()[problem.line - 1 :]
+    assert re.match(r"\S+\s*: last", "\n".join([last[problem.column - 1 :], *below]))
+    assert f"{problem.line}; only the last would count" in problem.message
 
 
 # What the schema allows, up to its limits; other rules may still refuse it.

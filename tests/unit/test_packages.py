@@ -406,6 +406,21 @@ def test_the_command_shows_what_is_there_also_when_nothing_was_to_do(
     assert re.fullmatch(r"layer litert x86_64 +\d+\.\d MB +\d+\.\d MB", next(row for row, _ in rows if "layer" in row))
 
 
+def test_the_command_builds_nothing_for_a_registry_with_a_key_that_occurs_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "registry.yaml"
+    path.write_text("version: 1\nmodels:\n  digits:\n    input: {size: [8, 8],\n      size: [16, 16]}\n")
+    monkeypatch.setattr(paths, "REGISTRY", path)
+    monkeypatch.setattr(paths, "PACKAGES", tmp_path / "packages")
+
+    assert main(["package"]) == 1
+
+    said = capsys.readouterr().err
+    assert f"{path}:5:7: models.digits.input.size: is given twice, on lines 4 and 5" in said
+    assert not paths.PACKAGES.exists()
+
+
 @pytest.mark.parametrize("runtime", ["litert", "onnx", "tensorflow"])
 def test_runtimes_have_the_versions_that_the_tests_run_on(runtime: str) -> None:
     tested = versions(paths.CHECKOUT / "requirements.lock")

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,6 +224,18 @@ def test_load_of_an_invalid_registry_says_all_its_problems() -> None:
         registry.load(path)
 
     assert str(refused.value).splitlines() == [registry.format_problem(path, p) for p in registry.validate(path)]
+
+
+@pytest.mark.parametrize("path", INVALID, ids=name_of)
+def test_keys_that_occur_twice_are_found_without_terraform_as_well(path: Path) -> None:
+    expected = path.with_suffix(".expected").read_text().splitlines()
+    found = [registry.format_problem(Path(path.name), problem) for problem in registry.duplicates(path)]
+
+    assert found == [line for line in expected if re.search("is given (twice|[0-9]+ times)", line)]
+
+
+def test_no_registry_has_no_keys_that_occur_twice(tmp_path: Path) -> None:
+    assert registry.duplicates(tmp_path / "none.yaml") == []
 
 
 def test_a_registry_that_is_not_there_is_a_problem_and_no_crash(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 import argparse
 
-from modelctl import console, packages, runtimes
+from modelctl import console, packages, paths, registry, runtimes
 from modelctl.commands.arguments import Commands, command, print_json
+from modelctl.errors import UserError
 
 
 def add_to(commands: Commands) -> None:
@@ -24,7 +25,14 @@ def _runtime(name: str) -> str:
 
 
 def run(called: argparse.Namespace) -> int:
-    """Build what is missing or stale, and show what is there."""
+    """Build what is missing or stale, and show what is there.
+
+    Raises:
+        UserError: the checkout's registry has keys that occur twice, or something cannot be built.
+    """
+    # `terraform apply`, which often comes next, would use the last of them. It refuses everything else itself.
+    if twice := registry.duplicates(paths.REGISTRY):
+        raise UserError("\n".join(registry.format_problem(paths.REGISTRY, problem) for problem in twice))
     manifest = packages.build(called.runtimes or None, called.target)
     if called.json:
         print_json(manifest)

@@ -84,7 +84,7 @@ def _split(text: str) -> tuple[str, str, Layout]:
         blank = len(keys) > 1 and bool(re.search(r"\n[ ]*\r?\n", text[ends[0] : keys[-1][0].start_mark.index]))
         layout = Layout(indent, _step(keys, indent) or indent - column, newline, blank=blank)
     else:
-        raise UserError("`models:` is written on one line; write every model as a block, as `modelctl validate` asks")
+        raise UserError("`models:` is written on one line; write every model as a block, so that one can be added")
     if not before.endswith("\n"):
         before += newline
     return before, after, layout

@@ -77,6 +77,49 @@ run "refuses_once_with_all_problems" {
   }
 }
 
+run "refuses_models_that_are_named_twice" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/invalid/rules/duplicates.yaml"
+  }
+
+  expect_failures = [output.models]
+
+  assert {
+    condition     = { for problem in output.problems : problem.path => problem.times } == { "models.digits" = 3, version = 2 }
+    error_message = "A plan must find names of models and keys of the file that are given twice; fields are up to modelctl validate."
+  }
+}
+
+run "refuses_a_second_block_of_models" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/invalid/rules/two_model_blocks.yaml"
+  }
+
+  expect_failures = [output.models]
+
+  assert {
+    condition     = [for problem in output.problems : problem.path] == ["models"]
+    error_message = "The models of the first block would be destroyed."
+  }
+}
+
+run "takes_models_on_one_line" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/flow_style.yaml"
+  }
+
+  assert {
+    condition     = keys(output.models) == tolist(["digits"])
+    error_message = "Flow style is YAML as well."
+  }
+}
+
 run "refuses_a_registry_that_is_not_there" {
   command = plan
 
