@@ -39,7 +39,7 @@ package: setup ## Build the layers and the functions' code into build/packages
 samples: setup ## Train the sample models anew into models/
 	@$(BIN)/python scripts/train_samples.py
 
-docs: setup ## Write the reference tables of the README anew
+docs: setup ## Write the README's reference tables and the registry module's page anew
 	@$(BIN)/python scripts/docs.py
 
 lock: setup ## Resolve the dependencies anew into the lock files

@@ -1,7 +1,8 @@
 """Writes the reference tables of the README from what they describe (`make docs`); `--check` fails on a stale one.
 
 Each stands between `<!-- generated: NAME -->` and `<!-- end -->`: the registry's fields from its schema, Terraform's
-inputs and outputs from its files, the commands from the command itself.
+inputs and outputs from its files, the commands from the command itself. The values on the page of the module `registry`
+come from Terraform's console.
 """
 
 import argparse
@@ -15,30 +16,51 @@ from typing import Any
 import hcl2
 
 from modelctl import cli, console, paths, runtimes
+from modelctl.registry import ask
 
 README = paths.CHECKOUT / "README.md"
 # The parser keeps the quotes of a string.
 ESCAPED = '\\"'
 SCHEMA = paths.TERRAFORM / "modules" / "registry" / "model_registry.schema.json"
+REGISTRY_PAGE = SCHEMA.with_name("README.md")
+ONE_MODEL = paths.CHECKOUT / "tests" / "registries" / "valid" / "one_model.yaml"
 
 
 def main() -> int:
-    """Write the tables, or with `--check` say whether they are as they would be written."""
+    """Write the tables and values, or with `--check` say whether they are as they would be written."""
     check = sys.argv[1:] == ["--check"]
-    written = README.read_text()
-    fresh = written
+    fresh = README.read_text()
     for name, table in {"registry": registry(), "terraform": terraform(), "commands": commands()}.items():
         marked = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         if not marked.search(fresh):
             console.error(f"{README.name} has no place for the table {name!r}")
             return 1
         fresh = marked.sub(rf"\1\n{table.replace(chr(92), chr(92) * 2)}\n\n\2", fresh)
-    if check:
-        if fresh != written:
-            console.error(f"the tables of {README.name} are stale: run `make docs`")
-        return int(fresh != written)
-    README.write_text(fresh)
-    return 0
+    pages = {README: fresh, REGISTRY_PAGE: registry_page(REGISTRY_PAGE.read_text())}
+    stale = [page for page, text in pages.items() if text != page.read_text()]
+    for page in stale:
+        if check:
+            console.error(f"{page} is stale: run `make docs`")
+        else:
+            page.write_text(pages[page])
+    return int(check and bool(stale))
+
+
+def registry_page(page: str) -> str:
+    """The page of the module `registry` with the text of its example, and every expression's value in a comment."""
+    example = f"```yaml\n{ONE_MODEL.read_text()}```"
+    page = re.sub(r"```yaml\n.*?```", lambda _: example, page, flags=re.DOTALL)
+    hcl = re.compile(r"(?<=```hcl\n)[^`]+(?=```)")
+    expressions = [line for block in hcl.findall(page) for line in block.splitlines() if not line.startswith("#")]
+    values = ask(ONE_MODEL, f"[{', '.join(expressions)}]")
+    comments = {
+        line: f"# {json.dumps(value, ensure_ascii=False)}" for line, value in zip(expressions, values, strict=True)
+    }
+
+    def answered(block: re.Match[str]) -> str:
+        return "".join(f"{line}\n{comments[line]}\n" for line in block[0].splitlines() if line in comments)
+
+    return hcl.sub(answered, page)
 
 
 def registry() -> str:

@@ -25,9 +25,6 @@ from modelctl.errors import UserError
 
 MODULE = paths.TERRAFORM / "modules" / "registry"
 
-# Base64, because the console escapes what it prints.
-_QUESTION = "base64encode(jsonencode({ problems = local.problems, models = local.models }))"
-
 _YAML = "tag:yaml.org,2002:"
 # What Terraform reads; "value" is a plain "=".
 _TAGS = {
@@ -57,7 +54,7 @@ def validate(registry: Path) -> list[Problem]:
     Raises:
         UserError: Terraform is missing or does not run.
     """
-    return _problems(registry, _ask_module(registry)["problems"])
+    return _problems(registry, ask(registry, "local.problems"))
 
 
 def duplicates(registry: Path) -> list[Problem]:
@@ -72,7 +69,7 @@ def load(registry: Path) -> dict[str, Any]:
     Raises:
         UserError: the registry has problems, which the message lists; or Terraform is missing or does not run.
     """
-    answer = _ask_module(registry)
+    answer = ask(registry, "{ problems = local.problems, models = local.models }")
     problems = _problems(registry, answer["problems"])
     if problems:
         raise UserError("\n".join(format_problem(registry, problem) for problem in problems))
@@ -88,8 +85,12 @@ def format_problem(registry: Path, problem: Problem) -> str:
     return ": ".join(part for part in (where, problem.path, problem.message) if part)
 
 
-def _ask_module(registry: Path) -> dict[str, Any]:
-    """The module's problems and models, from the console: it needs no `terraform init` where there is no provider."""
+def ask(registry: Path, expression: str) -> Any:
+    """The value of an expression of the module, from the console: without a provider it needs no `terraform init`.
+
+    Raises:
+        UserError: Terraform is missing or does not run.
+    """
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [
@@ -107,7 +108,8 @@ def _ask_module(registry: Path) -> dict[str, Any]:
                 "TF_DATA_DIR": folder,
                 "TF_CLI_CONFIG_FILE": os.devnull,
             },
-            input=_QUESTION,
+            # Base64, because the console escapes what it prints.
+            input=f"base64encode(jsonencode({expression}))",
             capture_output=True,
             text=True,
             # It shows the names of files, which need not be text in UTF-8.
@@ -118,8 +120,7 @@ def _ask_module(registry: Path) -> dict[str, Any]:
     answer = re.search(r'^"([A-Za-z0-9+/=]+)"$', done.stdout, re.MULTILINE)
     if answer is None:
         raise UserError(f"terraform could not check {registry}:\n{(done.stderr or done.stdout).strip()}")
-    decoded: dict[str, Any] = json.loads(base64.b64decode(answer[1]))
-    return decoded
+    return json.loads(base64.b64decode(answer[1]))
 
 
 def _problems(registry: Path, found: list[dict[str, Any]]) -> list[Problem]:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import docs
 from modelctl import paths
 
 README = (paths.CHECKOUT / "README.md").read_text()
@@ -23,6 +24,11 @@ def test_there_are_messages_under_troubleshooting() -> None:
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
 def test_a_file_that_the_readme_links_to_exists(path: str) -> None:
     assert (paths.CHECKOUT / path).exists()
+
+
+def test_the_page_of_the_registry_module_shows_what_terraform_computes() -> None:
+    page = docs.REGISTRY_PAGE.read_text()
+    assert docs.registry_page(page) == page
 
 
 def test_the_custom_code_is_the_file_that_the_tests_run() -> None:
