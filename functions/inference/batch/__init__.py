@@ -4,8 +4,8 @@ An input that ends the invocation (it takes longer than the timeout, or more mem
 back. So messages that come again are served one at a time, each result is written at once, and the others are done
 before that input's message has come so often that it goes to the dead-letter queue.
 
-The modules: `messages` says which inputs there are, `order` in which order those that come again are served, `deadline`
-for how many there is time; `pipeline` takes each, as a `work`, through the steps to its result.
+`messages` says which inputs there are, `order` in which order those that come again are served, and `deadline` for how
+many there is time. `pipeline` takes each through the steps to its result; `work` is what is known of it on the way.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from inference import metrics
 from inference.batch import messages, order
 from inference.batch.deadline import Deadline
 from inference.batch.pipeline import Pipeline
-from inference.batch.work import Unwritten, send_back
+from inference.batch.work import SentBack, send_back
 from inference.config import Config
 from inference.predictions import Predictions
 from inference.predictor import Predictor
@@ -45,7 +45,7 @@ def serve(
         request_id: of the invocation, for the results.
         cold_start: whether it is the environment's first invocation.
         remaining_ms: gives the milliseconds until Lambda ends the invocation.
-        surroundings: what stands in for the real ones.
+        surroundings: its clocks, chance and threads; None: the real ones.
 
     Raises:
         ModelError: the model cannot be loaded, so no message of the batch is done.
@@ -64,7 +64,7 @@ def serve(
             pipeline.serve(group)
     for work in again:
         pipeline.serve([work])
-    failures = unreadable | {work.message_id for work in works if work.ending is Unwritten.SENT_BACK}
+    failures = unreadable | {work.message_id for work in works if isinstance(work.ending, SentBack)}
     metrics.emit(
         config,
         predictions=sum(work.ending.count for work in works if isinstance(work.ending, Predictions)),

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 from typing import TypeVar
 
-from inference.batch.work import Unwritten, Work
+from inference.batch.work import Settled, Work
 
-#: What an input is called here; its message's id comes first.
+#: What an input is called here: its message's id or, since a message may announce several, that and a number.
 Name = TypeVar("Name", str, tuple[str, int])
 
 
@@ -57,9 +57,9 @@ def serving_order(
 
 
 def arrange(works: Sequence[Work]) -> tuple[list[Work], list[Work]]:
-    """The same for inputs of which it was looked up whether they have results; those that could not be are left out."""
+    """The same, for inputs whose results were looked up; one for which that failed is in neither list."""
     open_works = {(work.message_id, place): work for place, work in enumerate(works) if work.ending is None}
     receives = max((work.receives for work in works), default=0)
-    unsettled = {work.message_id for work in works if work.ending is not Unwritten.SETTLED}
+    unsettled = {work.message_id for work in works if not isinstance(work.ending, Settled)}
     order, untried = serving_order(open_works, receives, {work.message_id for work in works} - unsettled)
     return [open_works[name] for name in order], [open_works[name] for name in untried]

@@ -7,7 +7,7 @@ from typing import Any
 
 from inference import decoders, s3
 from inference.batch.deadline import Deadline
-from inference.batch.work import Answer, Unwritten, Work, attempt, send_back
+from inference.batch.work import Answer, Settled, Work, attempt, send_back
 from inference.config import Config
 from inference.fetch import fetch
 from inference.limits import held_tensor_bytes, max_result_bytes
@@ -61,7 +61,7 @@ class Pipeline:
     def _look_up(self, work: Work) -> None:
         work.current = self._results.current(work.uploaded.key)
         if settles(work.current, work.uploaded, self._config.digest):
-            work.end(Unwritten.SETTLED)
+            work.end(Settled())
             logger.info("its result stands already", extra={"key": work.uploaded.key})
 
     def _fetch(self, work: Work) -> None:
@@ -176,7 +176,7 @@ class Pipeline:
         now = self._surroundings.time()
         document = result_document(self._config, work.uploaded, work.ending, timing, self._request_id, now)
         if not self._results.write(work.uploaded, document, work.current):
-            work.end(Unwritten.SETTLED)
+            work.end(Settled())
             logger.info("another result stands by now", extra=self._names(work))
 
     def _log(self, work: Work) -> None:

@@ -1,6 +1,5 @@
 """One input on its way from its message to its result, and how it ends."""
 
-import enum
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,21 +13,19 @@ from inference.tensors import Instances
 logger = logging.getLogger(__name__)
 
 
-class Unwritten(enum.Enum):
-    """How an input ends without a result of this invocation."""
-
-    #: Its result, or a newer input's, exists already.
-    SETTLED = enum.auto()
-    #: It could not be served, and its message goes back to the queue.
-    SENT_BACK = enum.auto()
+class Settled:
+    """The input's result, or a newer input's, exists already."""
 
 
-#: What its result says: the input is answered, or refused.
+class SentBack:
+    """The input was not served, and its message goes back to the queue."""
+
+
+#: What a result holds: the predictions of an input that was answered, or the error of one that was refused.
 Answer = Predictions | Refused
 
-#: How an input ends. An answer that cannot be written, or need not be, becomes one of the others.
-Ending = Answer | Unwritten
-
+#: How an input ended. An answer that cannot be written, or need not be, is replaced by one of the other two.
+Ending = Answer | Settled | SentBack
 
 _NO_INSTANCES = Instances({}, 0)
 
@@ -53,7 +50,7 @@ class Work:
         self.predict_ms: float | None = None
 
     def end(self, ending: Ending) -> None:
-        """End it, or change how it ended. What it was made of is let go: a batch may have thousands of messages."""
+        """Say how it ended, and let go of what it was made of: a batch may have thousands of messages."""
         self.ending = ending
         self.body, self.instances = b"", _NO_INSTANCES
 
@@ -71,7 +68,7 @@ def attempt(step: Callable[[Work], None], work: Work) -> Work:
         work.end(Refused(type(error).__name__, str(error)))
     except Exception:
         logger.exception("not served; its message goes back to the queue", extra=work.names)
-        work.end(Unwritten.SENT_BACK)
+        work.end(SentBack())
     return work
 
 
@@ -79,4 +76,4 @@ def send_back(works: Iterable[Work]) -> None:
     """Leave inputs to a later invocation."""
     for work in works:
         logger.info("not taken up in this invocation; its message goes back to the queue", extra=work.names)
-        work.end(Unwritten.SENT_BACK)
+        work.end(SentBack())
