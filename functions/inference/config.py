@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: knows every field, raises it here and in Terraform's module `registry`.
 CONTRACT = 1
 
-#: The one variant of a model without a canary.
+#: The variant that results and metrics name; a model has no other.
 VARIANT = "stable"
 
 _WAY_OUT = (
