@@ -30,6 +30,11 @@ locals {
     for tag in concat(["modelyard", "model", "name"], [for key in keys(model) : trimprefix(key, "tags.") if startswith(key, "tags.")]) : lower(tag)
   ] }
 
+  # Fields that the schema marks with `x-only-with`, since they mean something with images, or with labels, only.
+  _only_with = { for what, section in { image = "input", labels = "output" } : what => [
+    for field, id in local.rules_of_keys[section] : field if try(local.rules[id]["x-only-with"] == what, false)
+  ] }
+
   # Channels of a pixel by mode; without one the model's signature tells them.
   _channels = { L = [1], RGB = [3], RGBA = [4], any = [1, 3, 4] }
 
@@ -82,7 +87,7 @@ locals {
         field = ".route"
         says  = "the role's policy, which names each prefix with each suffix, would have about ${local._policy_characters[name]} characters; IAM allows ${local._limits.policy_characters}, so use fewer or shorter ones"
       },
-      ], [for field in ["size", "mode", "scale", "mean", "std", "layout"] :
+      ], [for field in local._only_with.image :
       {
         fails = model["input.${field}"] != null && model["input.format"] != null && model["input.format"] != "image"
         field = ".input.${field}"
@@ -98,7 +103,7 @@ locals {
           length(model["input.${field}"]),
         ), "")
       }
-      ], [for field in ["top_k", "threshold", "activation"] :
+      ], [for field in local._only_with.labels :
       {
         fails = model["output.${field}"] != null && model["output.labels"] == null && !can(local._broken_leaves["models.${name}/output.labels"])
         field = ".output.${field}"
