@@ -173,3 +173,15 @@ def test_missing_weights_fail_the_init_with_the_way_out(environment: Callable[..
     (error,) = run.answers
     assert error["errorType"] == "ModelError"
     assert "weights_sync copies them there" in error["errorMessage"]
+
+
+def test_a_document_with_a_field_that_the_code_lacks_fails_the_init_by_its_name(
+    environment: Callable[..., dict[str, str]],
+) -> None:
+    variables = environment("odds.tflite", "litert")
+    document = json.loads(variables["MODELYARD_MODEL"])
+    document["input"]["resample"] = "nearest"
+    run = run_handler("inference.handler.handler", [{}], variables | {"MODELYARD_MODEL": json.dumps(document)})
+    (error,) = run.answers
+    assert error["errorType"] == "ModelError"
+    assert "has the field input.resample, which this code lacks" in error["errorMessage"]
