@@ -4,6 +4,9 @@ The modules follow the way of the data: `handler` takes the event; `batch` serve
 call; `events` says which objects were uploaded, `fetch` reads them, `decoders` and `tensors` turn bytes and JSON into
 arrays, `runtimes` run the model through `predictor`, `predictions` says what the numbers mean and `results` keeps one
 current result per input. `hooks` puts a model's own code in the place of decoders and predictions. `surroundings` are
-the clocks, the chance and the threads of a batch, in whose place a simulation puts its own. `modelctl` imports `keys`
-and `events` as well, so importing the package changes nothing in the process.
+the clocks, randomness and threads of a batch, which a simulation replaces with its own. `modelctl` imports `keys` and
+`events` as well, so importing the package changes nothing in the process.
 """
+
+#: The model's own code among its files; no other file there has a name that begins with a dot.
+HOOKS_FILE = ".hooks.py"

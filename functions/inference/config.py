@@ -13,16 +13,16 @@ from inference.runtimes import TABLE
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-#: The version of what this code understands by the model's document. A change that older code would misread, though it
-#: knows every field, raises it here and in Terraform's module `registry`.
+#: The version of what the fields of a model's document mean. Raise it here and in Terraform's module `registry` for a
+#: change that older code would misread although it knows every field.
 CONTRACT = 1
 
 #: The variant that results and metrics name; a model has no other.
 VARIANT = "stable"
 
 _WAY_OUT = (
-    "code and document come from different versions of Modelyard. Run `modelctl package` (for a runtime that has an "
-    "image, `modelctl image`) and apply again"
+    "the code and the document come from different versions of Modelyard. Run `modelctl package` (or `modelctl image`, "
+    "if the runtime comes as an image) and apply again"
 )
 
 _Section = TypeVar("_Section", bound="DataclassInstance")
@@ -99,15 +99,15 @@ def read(environment: Mapping[str, str]) -> Config:
     Raises:
         ModelError: the document has another contract, or a field or a runtime that this code does not know.
             Serving without it would give wrong answers.
-        KeyError: a variable or a required field is missing.
+        KeyError, TypeError: a variable or a required field is missing.
     """
     document: dict[str, Any] = json.loads(environment["MODELYARD_MODEL"])
     contract = document.pop("contract", None)
     if contract != CONTRACT:
-        raise ModelError(f"the model's document has contract {contract}, and this code reads {CONTRACT}: {_WAY_OUT}")
+        raise ModelError(f"the model's document has contract {contract}, but this code reads {CONTRACT}: {_WAY_OUT}")
     if document["runtime"] not in TABLE:
         raise ModelError(
-            f"the model's document has the runtime {document['runtime']}, which this code lacks: {_WAY_OUT}"
+            f"the model's document names the runtime {document['runtime']}, which this code does not know: {_WAY_OUT}"
         )
     limits = _made(Limits, document.pop("limits", {}), "limits.")
     return _made(
@@ -122,12 +122,14 @@ def read(environment: Mapping[str, str]) -> Config:
 
 
 def _made(kind: type[_Section], values: Mapping[str, Any], path: str = "", **more: Any) -> _Section:
-    """One section of the document, and what comes from elsewhere; its lists become tuples.
+    """One section of the document, together with the values in `more`; lists become tuples.
 
     Raises:
         ModelError: it has a field that this code does not know.
     """
     known = {field.name for field in fields(kind)} - more.keys()
     if unknown := sorted(values.keys() - known):
-        raise ModelError(f"the model's document has the field {path}{unknown[0]}, which this code lacks: {_WAY_OUT}")
+        raise ModelError(
+            f"the model's document has the field {path}{unknown[0]}, which this code does not know: {_WAY_OUT}"
+        )
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}, **more)

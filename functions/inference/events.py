@@ -57,7 +57,7 @@ class UploadedObject:
         return self.key.endswith("/") and not self.size
 
     def is_routed(self, prefixes: Iterable[str], suffixes: Iterable[str]) -> bool:
-        """Whether a route with these prefixes and suffixes takes it; none given takes all."""
+        """Whether a route with these prefixes and suffixes takes it; an empty collection matches every key."""
         return keys.is_routed(self.key, prefixes, suffixes)
 
 

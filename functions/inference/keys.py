@@ -1,6 +1,6 @@
 """What keys in the buckets say: which model an input is for, and where its result is stored.
 
-`modelctl` uses this module too, which therefore imports nothing but Python's own library.
+`modelctl` uses this module too, so it imports nothing but Python's standard library.
 """
 
 import hashlib
@@ -11,10 +11,10 @@ _MAX_KEY_BYTES = 1024
 
 
 def is_routed(key: str, prefixes: Iterable[str], suffixes: Iterable[str]) -> bool:
-    """Whether a route with these prefixes and suffixes takes an input's key; none given takes all.
+    """Whether a route with these prefixes and suffixes takes an input's key; an empty collection matches every key.
 
-    S3 filters notifications itself. EventBridge rules filter by prefix alone (a bus has 30 wildcards), so there every
-    model of a prefix sees the objects of all of them.
+    S3 filters notifications itself. EventBridge rules filter by prefix alone (a bus has 30 wildcards), so there each
+    model sees the objects of every model that shares its prefix.
     """
     prefixes, suffixes = tuple(prefixes), tuple(suffixes)
     return (not prefixes or key.startswith(prefixes)) and (not suffixes or key.endswith(suffixes))

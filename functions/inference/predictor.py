@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inference import predictions, runtimes
+from inference import HOOKS_FILE, predictions, runtimes
 from inference.config import Config
 from inference.errors import ModelError, PredictionError, TooLargeError
 from inference.limits import max_result_bytes, max_tensor_bytes
@@ -17,9 +17,6 @@ from inference.tensors import Instances, Specs
 
 if TYPE_CHECKING:
     from inference.hooks import Hooks
-
-#: The model's own code in its artifact; of other files there, none has a name that begins with a dot.
-HOOKS_FILE = ".hooks.py"
 
 
 class Predictor:
@@ -82,8 +79,8 @@ class Predictor:
     def predict_together(self, inputs: Sequence[Instances]) -> list[Predictions] | None:
         """The predictions for each of several inputs, from calls of the model that they share.
 
-        None where the runtime does not gain from that, the inputs cannot share calls, or one of them makes a call fail:
-        which one, and why, shows when each is predicted alone.
+        None if the runtime does not gain from that, the inputs cannot share calls, or one of them makes a call fail;
+        predicting each alone then shows which one, and why.
         """
         if self.gains_from_batches and len(inputs) > 1 and _same_shapes(inputs):
             # It can stumble over one input's values, or over the size of all together.

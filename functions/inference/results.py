@@ -159,7 +159,7 @@ class ResultStore:
                 raise StorageError(f"the result of {uploaded.key} could not be written: {error}") from error
             else:
                 return True
-            # By chance, which keeps writers apart.
+            # A random time, which keeps writers apart.
             self._surroundings.sleep(self._surroundings.uniform(0, 0.02 * 2**attempt))
             current = self.current(uploaded.key)
             if settles(current, uploaded, self._config.digest):

@@ -1,7 +1,7 @@
-"""What a batch depends on beside its messages, the model and S3: the time, chance and threads.
+"""What a batch depends on besides its messages, the model and S3: time, randomness and threads.
 
-They are passed in as one value, so that a simulation can drive the same code on one thread, in time of its own, and see
-the same each time.
+They are passed in as one value, so that a simulation can run the same code on one thread and in virtual time, with the
+same outcome every time.
 """
 
 import functools
@@ -15,7 +15,7 @@ from inference import s3
 
 
 class Surroundings(NamedTuple):
-    """Python's functions of these names, or what stands in for them."""
+    """Python's functions of these names, or substitutes for them."""
 
     #: Seconds since 1970.
     time: Callable[[], float]
@@ -27,12 +27,12 @@ class Surroundings(NamedTuple):
     executor: Executor
 
     def milliseconds_since(self, started: float) -> float:
-        """What has passed since `perf_counter` gave `started`."""
+        """The time that has passed since `perf_counter` returned `started`."""
         return round((self.perf_counter() - started) * 1000, 3)
 
 
 @functools.cache
 def real() -> Surroundings:
-    """Those of this environment; the threads live as long as it does."""
+    """The real ones; their threads live as long as this execution environment."""
     executor = ThreadPoolExecutor(s3.PARALLEL, thread_name_prefix="s3")
     return Surroundings(time.time, time.perf_counter, time.sleep, random.uniform, executor)

@@ -6,14 +6,14 @@ from typing import Any
 from modelctl.deployment import Deployment, Model
 from modelctl.errors import UserError
 
-# Bytes: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: a synchronous payload.
+# Bytes of a synchronous payload: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 LARGEST_CALL = 6 * 1024 * 1024
 
 
 def call(deployed: Deployment, model: Model, body: bytes) -> dict[str, Any]:
     """Call the live version of a model with the JSON of a predict request; returns the response, or its error.
 
-    Both are those of TensorFlow Serving's REST API.
+    Response and error have the format of TensorFlow Serving's REST API.
 
     Raises:
         UserError: the function failed.

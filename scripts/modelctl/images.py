@@ -48,7 +48,7 @@ def _check_docker() -> None:
     """Make sure that there is an engine to build with."""
     if not shutil.which("docker"):
         raise UserError("docker is not installed, and images are built with it: install it and run the command again")
-    failure = "the engine of docker does not answer; start it and run the command again"
+    failure = "docker's engine does not respond; start it and run the command again"
     programs.run(failure, "docker", "version", "--format", "{{.Server.Version}}")
 
 
@@ -69,7 +69,7 @@ def _build(runtime: str, repository: Repository) -> str:
     with tempfile.TemporaryDirectory() as temporary:
         metadata = Path(temporary) / "metadata.json"
         programs.run(
-            f"the image of {runtime} could not be built and pushed; mend what docker says",
+            f"the image of {runtime} could not be built and pushed; fix what docker reports",
             *("docker", "buildx", "build", "--platform", "linux/amd64", "--pull", "--push"),
             # Attestations make it an image index, which Lambda does not take.
             "--provenance=false",

@@ -1,4 +1,4 @@
-"""The environment variables that Lambda sets, for all who run a function as Lambda would.
+"""The environment variables that Lambda sets, for code that runs a function as Lambda would.
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
 """

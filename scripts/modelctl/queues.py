@@ -1,4 +1,4 @@
-"""The queues of models: what waits in them, and that it is not lost with them."""
+"""The queues of models: how much waits in them, and a guard against deleting them with inputs inside."""
 
 from modelctl import console
 from modelctl.deployment import Deployment
@@ -17,7 +17,7 @@ def depth(deployed: Deployment, queue_url: str) -> tuple[int, int]:
 
 
 def refuse_to_lose_inputs(target: Target, models: set[str]) -> None:
-    """Keep a model that the registry no longer names as long as inputs are in its queue.
+    """Refuse to remove a model that the registry no longer names while inputs are in its queue.
 
     Terraform alone cannot know: it would delete the queue with all that waits in it.
 
@@ -40,7 +40,7 @@ def refuse_to_lose_inputs(target: Target, models: set[str]) -> None:
             )
         if dead := sum(_depth(deployment, model.dead_letter_queue_url)):
             console.note(
-                f"{name} is removed, and {dead} dead letters with it; their inputs stay in {deployment.inputs}"
+                f"{name} is being removed with its dead letters ({dead}); their inputs stay in {deployment.inputs}"
             )
 
 

@@ -2,7 +2,7 @@
 
 The module holds the rules, so `terraform plan` refuses the same registries; this adds the line of every problem and
 suggests a known field for an unknown one. One rule is this file's own: no map has a key twice. Terraform shows the
-module only the last value, so a plan finds the worst cases alone, in the lines of the file (duplicates.tf).
+module only the last value, so a plan finds only those of the outer levels, in the lines of the file (duplicates.tf).
 """
 
 import base64
@@ -75,7 +75,7 @@ def load(registry: Path) -> dict[str, Any]:
         raise UserError("\n".join(format_problem(registry, problem) for problem in problems))
     models: dict[str, Any] = answer["models"]
     for model in models.values():
-        model["document"] = json.loads(model["environment"]["MODELYARD_MODEL"])
+        model["document"] = json.loads(model["variables"]["MODELYARD_MODEL"])
     return models
 
 
@@ -180,11 +180,16 @@ def _duplicates(document: yaml.Node) -> Iterator[Problem]:
                 yield from inside(entry, f"{path}[{index}]")
         elif isinstance(node, yaml.MappingNode):
             marks: dict[str, list[yaml.Mark]] = {}
+            merged: dict[str, yaml.Mark] = {}
             for key, value in node.value:
                 name = _key(key)
+                if name != "<<":
+                    marks.setdefault(name, []).append(key.start_mark)
                 # A merge replaces the keys above it, for Terraform; in YAML a map's own keys win.
-                for written in [name] if name != "<<" else _merged(value) & marks.keys():
-                    marks.setdefault(written, []).append(key.start_mark)
+                for inner in _merged(value) if name == "<<" else ():
+                    if inner in marks or inner in merged:
+                        marks.setdefault(inner, [merged[inner]] if inner in merged else []).append(key.start_mark)
+                    merged.setdefault(inner, key.start_mark)
                 yield from inside(value, f"{path}.{name}" if path else name)
             for name, places in marks.items():
                 if len(places) > 1:
@@ -207,7 +212,27 @@ def _given_twice(places: list[yaml.Mark]) -> str:
     *lines, last = sorted({mark.line + 1 for mark in places})
     where = f"lines {', '.join(map(str, lines))} and {last}" if lines else f"line {last}"
     times = "twice" if len(places) == 2 else f"{len(places)} times"
-    return f"is given {times}, on {where}; only the last would count: leave one, or rename the others"
+    return f"is given {times}, on {where}; only the last would count: keep one and remove or rename the others"
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes an anchor that is given anew, as YAML and Terraform do; PyYAML refuses it."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose the next node, which an anchor may name."""
+        if not self.check_event(yaml.AliasEvent):
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            self.anchors.pop(event.anchor, None)
+        return super().compose_node(parent, index)
+
+
+def parse(text: str) -> Any:
+    """The value of a registry's text, as Terraform reads it.
+
+    Raises:
+        yaml.YAMLError: it is not valid YAML.
+    """
+    return yaml.load(text, _Loader)  # noqa: S506  (a SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -226,7 +251,7 @@ def _compose(registry: Path) -> tuple[yaml.Node | None, _Unreadable | None]:
         return None, None
     try:
         text = content.decode("utf-8-sig")
-        document = yaml.compose(text, yaml.SafeLoader)
+        document = yaml.compose(text, _Loader)
     except UnicodeDecodeError as error:
         return None, _Unreadable(_place_after(content[: error.start].decode("utf-8-sig")))
     except yaml.reader.ReaderError as error:

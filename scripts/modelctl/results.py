@@ -12,7 +12,7 @@ from inference.keys import result_key
 from modelctl.deployment import Deployment, Model
 from modelctl.errors import UserError
 
-# "404" is what boto3 makes of an answer that it cannot parse, as one that quotes a key with control characters.
+# "404" is what boto3 makes of a response that it cannot parse, such as one that quotes a key with control characters.
 _NOT_THERE = ("NoSuchKey", "AccessDenied", "404")
 # The pause between two looks at a result grows from the first to the second.
 _POLL_S = (0.05, 1.0)
@@ -40,7 +40,7 @@ def wait(
         model: the model that takes it.
         uploaded: the version.
         deadline: until when to wait, as `time.monotonic` counts.
-        given_up: set by somebody else when nobody waits any longer.
+        given_up: set by the caller when it no longer waits.
 
     Raises:
         UserError: it did not come in time.
@@ -53,7 +53,7 @@ def wait(
         if time.monotonic() + pause_s > deadline or given_up.wait(pause_s):
             raise UserError(
                 f"{uploaded.key} was uploaded, but no result came in time: see `modelctl status` and "
-                f"`modelctl logs {model.name}`; it will be at "
+                f"`modelctl logs {model.name}`; the result will be at "
                 f"s3://{deployed.results}/{result_key(model.name, uploaded.key)}"
             )
         pause_s = min(pause_s * 1.5, _POLL_S[1])

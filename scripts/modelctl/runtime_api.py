@@ -1,6 +1,6 @@
-"""Lambda's Runtime API on loopback, which AWS's own runtime client, awslambdaric, asks for events.
+"""Lambda's Runtime API on loopback, from which AWS's own runtime client, awslambdaric, gets events.
 
-`runtime_api` answers for the local stack and here alike; `run_handler` runs a handler on given events and times it.
+`runtime_api` serves the local stack and `run_handler`, which runs a handler on given events and times it.
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
@@ -25,12 +25,13 @@ from typing import Any
 from modelctl import paths
 from modelctl.errors import UserError
 from modelctl.local import memory
+from modelctl.local.layout import ACCOUNT, REGION
 
 # Where a process posts its answers.
 _ANSWERED = re.compile(r"/runtime/(?:init|invocation/(?P<request_id>[^/]+))/(?P<kind>response|error)$")
 
-# What handlers that `run_handler` runs are called as; there is no such function.
-_FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:tested:live"
+# The ARN under which `run_handler` invokes handlers; no such function exists.
+_FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:tested:live"
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def run_handler(
     Args:
         handler: its module and name, as Lambda takes them.
         events: JSON values.
-        environment: all that the process sees, beside the address of its Runtime API.
+        environment: all that the process sees, besides the address of its Runtime API.
         python: the interpreter with its options.
         folder: of its code; the working directory, as on Lambda.
         timeout_s: how long each may take to be answered.
@@ -215,7 +216,7 @@ def run_handler(
         answers.put(answer)
         return True
 
-    # A file and no pipe, which would stop whoever writes more than it holds.
+    # A file, not a pipe: a full pipe would block the process that writes to it.
     with tempfile.TemporaryFile() as output, served(runtime_api(next_event, accept)) as address:
 
         def written() -> str:

@@ -18,13 +18,13 @@ class Runtime:
 
     Attributes:
         files: the kinds of model files that it takes, each a suffix or a name.
-        signatures: those of them that name their signatures.
-        takes: the same for people.
+        signatures: those of `files` that name their own signatures.
+        takes: the same as `files`, in words for messages.
         converts: the runtimes whose models `modelctl import` converts for this one.
-        package: how its library is shipped: a Lambda layer, or an image where it is too large for one.
-        imports: what a layer of it must be able to import with nothing but Python around it.
+        package: how its library is shipped: a Lambda layer, or an image if it is too large for one.
+        imports: the modules that must be importable from its layer with nothing but Python installed.
         memory_mb: the default of `memory_mb`.
-        slow_import: whether importing the library takes too long for Lambda's initialisation.
+        slow_import: whether importing takes so long that Lambda's initialization might not suffice to load a model.
     """
 
     files: tuple[str, ...]

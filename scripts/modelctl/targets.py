@@ -90,7 +90,7 @@ class _LocalSession(botocore.session.Session):
         super().__init__({**variables, **files})
         self._endpoint_url = endpoint_url
         self.set_config_variable("ca_bundle", ca_bundle)
-        # None: by default those of the environment are asked, even for 127.0.0.1.
+        # No proxies: by default those of the environment are used, even for 127.0.0.1.
         self.set_default_client_config(Config(proxies={}))
 
     def create_client(self, *arguments: Any, **options: Any) -> Any:
@@ -107,7 +107,7 @@ def chosen(name: Literal["local", "aws"] | None) -> Target:
     """The target that a command is meant for: the named one, else the local stack where it is up, else AWS.
 
     Raises:
-        UserError: the local stack was named and is not up, or its server was ended by something else than
+        UserError: the local stack was named and is not up, or its server was stopped by something other than
             `modelctl down`; or AWS was named in a shell that speaks to the local stack.
     """
     if name == "aws" and os.environ.get("TF_WORKSPACE") == WORKSPACE:
@@ -116,8 +116,8 @@ def chosen(name: Literal["local", "aws"] | None) -> Target:
         )
     if name is None and stack().broken():
         raise UserError(
-            "the server of the local stack was ended, and what was in it is gone: `modelctl up` starts it anew, "
-            "`modelctl down` clears it away; `--target aws` is for AWS"
+            "the local stack's server was stopped and its contents are lost: run `modelctl up` to start over or "
+            "`modelctl down` to clean up; for AWS, add `--target aws`"
         )
     if name == "aws" or (name is None and not stack().running()):
         return Target("aws", {**os.environ, **terraform.providers()})
@@ -152,7 +152,7 @@ def exports() -> dict[str, str]:
 
 
 def _without_proxy() -> dict[str, str]:
-    """What keeps a proxy out of the way to the local stack: aws would ask it for 127.0.0.1, too."""
+    """Variables that bypass proxies for the local stack: aws would otherwise use them for 127.0.0.1, too."""
     names = {name: os.environ.get(name, "") for name in ("no_proxy", "NO_PROXY")}
     return {name: f"{value},127.0.0.1".lstrip(",") for name, value in names.items()}
 

@@ -19,7 +19,7 @@ def key_of(model: Model, file: Path) -> str:
     try:
         file.name.encode()
     except UnicodeEncodeError:
-        raise UserError(f"{str(file)!r} is not text in UTF-8, and a key of S3 is: rename the file") from None
+        raise UserError(f"{str(file)!r} is not valid UTF-8, and a key of S3 must be: rename the file") from None
     key = model.prefixes[0] + file.name
     if not model.takes(key):
         raise UserError(f"{file}: model {model.name} takes only {', '.join(model.suffixes)}")

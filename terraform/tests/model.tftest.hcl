@@ -30,7 +30,7 @@ variables {
     }
     files        = { "model.tflite" = { source = "tests/fixtures/models/digits/model.tflite", sha256 = "f1" } }
     route        = { prefixes = ["digits/", "scans/"], suffixes = [".png"] }
-    environment  = { GREETING = "hello", MODELYARD_MODEL = "{\"contract\":1}", MODELYARD_WEIGHTS = "/mnt/model" }
+    variables    = { GREETING = "hello", MODELYARD_MODEL = "{\"contract\":1}", MODELYARD_WEIGHTS = "/mnt/model" }
     memory_mb    = 1024
     timeout_s    = 60
     ephemeral_mb = 512
@@ -178,7 +178,7 @@ run "the_policy_is_no_longer_than_the_registry_counts_on" {
       }
       files        = {}
       route        = { prefixes = ["digits/", "scans/"], suffixes = [".png"] }
-      environment  = { MODELYARD_WEIGHTS = "/mnt/model" }
+      variables    = { MODELYARD_WEIGHTS = "/mnt/model" }
       memory_mb    = 1024
       timeout_s    = 60
       ephemeral_mb = 512
@@ -275,7 +275,7 @@ run "every_alarm_is_by_its_threshold" {
       }
       files        = {}
       route        = { prefixes = ["digits/"], suffixes = [] }
-      environment  = { MODELYARD_WEIGHTS = "/mnt/model" }
+      variables    = { MODELYARD_WEIGHTS = "/mnt/model" }
       memory_mb    = 1024
       timeout_s    = 60
       ephemeral_mb = 512

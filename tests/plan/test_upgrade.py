@@ -16,7 +16,7 @@ from plan.conftest import platform
 
 STATES = sorted(Path(__file__).with_name("states").glob("*.json"))
 
-#: What must keep its place: it holds inputs, results or weights, is named by others, or cannot be there twice.
+#: What must not be replaced: it holds inputs, results or weights, others refer to it, or it cannot exist twice.
 KEPT = {
     "aws_efs_access_point",
     "aws_efs_file_system",
@@ -43,7 +43,7 @@ def changes(
     state = scratch / "state" / "local" / "terraform.tfstate"
     state.parent.mkdir(parents=True)
     shutil.copyfile(request.param, state)
-    # Nothing of what the state names is there any more: the plan believes it.
+    # Nothing in the state exists any more, so the plan has to trust it.
     shown = json.loads(platform(scratch, stack.environment()).plan(scratch / "plan", "-refresh=false"))
     return {change["address"]: change for change in shown["resource_changes"] if change["mode"] == "managed"}
 

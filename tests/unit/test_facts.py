@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
+from inference import HOOKS_FILE, limits, metrics
 from inference import config as configuration
-from inference import limits, metrics, predictor
 from inference import runtimes as served_runtimes
 from inference.errors import ModelError
 from modelctl import paths, registry, runtimes
-from modelctl.importing import importer
 from modelctl.local.layout import ACCOUNT
 
 EVERYTHING = paths.CHECKOUT / "tests" / "registries" / "valid" / "everything.yaml"
@@ -86,11 +85,11 @@ def test_the_function_knows_no_field_that_the_registry_lacks() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"contract": configuration.CONTRACT + 1}, "has contract 2, and this code reads 1"),
-        ({"contract": None}, "has contract None, and this code reads 1"),
-        ({"runtime": "jax"}, "has the runtime jax, which this code lacks"),
-        ({"smoke": []}, "has the field smoke, which this code lacks"),
-        ({"artifact": "elsewhere"}, "has the field artifact, which this code lacks"),
+        ({"contract": configuration.CONTRACT + 1}, "has contract 2, but this code reads 1"),
+        ({"contract": None}, "has contract None, but this code reads 1"),
+        ({"runtime": "jax"}, "names the runtime jax, which this code does not know"),
+        ({"smoke": []}, "has the field smoke, which this code does not know"),
+        ({"artifact": "elsewhere"}, "has the field artifact, which this code does not know"),
         ({"input": {"format": "image", "resample": "nearest"}}, "has the field input.resample, which"),
         ({"input": {"format": "json", "limits": {}}}, "has the field input.limits, which"),
         ({"output": {"name": "scores"}}, "has the field output.name, which"),
@@ -113,8 +112,7 @@ def test_a_document_of_another_version_is_refused_by_what_differs(
 def test_terraform_and_the_function_name_the_same_things(documented: dict[str, Any]) -> None:
     assert documented["document"]["contract"] == configuration.CONTRACT
     assert documented["names"]["metric_dimensions"] == {"Model": "digits", "Variant": configuration.VARIANT}
-    assert predictor.HOOKS_FILE in documented["files"]
-    assert importer.HOOKS_FILE == predictor.HOOKS_FILE
+    assert HOOKS_FILE in documented["files"]
     assert SCHEMA["$defs"]["signature"]["default"] == served_runtimes.DEFAULT_SIGNATURE
 
 

@@ -117,9 +117,9 @@ def test_json_is_one_document(capfd: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("failing", "message"),
     [
-        ("version", "the engine of docker does not answer; start it and run the command again"),
+        ("version", "docker's engine does not respond; start it and run the command again"),
         ("login", f"docker could not log in to {REGISTRY}"),
-        ("buildx", "the image of tensorflow could not be built and pushed; mend what docker says"),
+        ("buildx", "the image of tensorflow could not be built and pushed; fix what docker reports"),
     ],
 )
 def test_what_fails_is_told_in_one_line_and_ends_the_command(
@@ -170,7 +170,7 @@ def test_the_build_sees_what_the_dockerfile_copies_and_nothing_of_the_machine() 
     assert "*" in ignored
     seen = {path for line in ignored if line.startswith("!") for path in paths.FUNCTIONS.glob(line[1:])}
     inference = paths.FUNCTIONS / "inference"
-    assert seen == {*inference.rglob("*.py"), *inference.glob("*.json"), *(inference / "requirements").glob("*.txt")}
+    assert seen == {*inference.rglob("*.py"), *inference.rglob("*.json"), *(inference / "requirements").glob("*.txt")}
     for source in re.findall(r"(?:source=|^COPY --chmod=\d+ )([a-z/]+)", DOCKERFILE.read_text(), re.MULTILINE):
         assert [path for path in seen if path.is_relative_to(paths.FUNCTIONS / source)], source
 

@@ -1,11 +1,12 @@
 """A batch of queue messages: every input gets its result, and only messages that could not be served go back.
 
 An input that ends the invocation (it takes longer than the timeout, or more memory than there is) sends the whole batch
-back. So messages that come again are served one at a time, each result is written at once, and the others are done
-before that input's message has come so often that it goes to the dead-letter queue.
+back. So messages that come again are served one at a time, and each result is written at once. The other inputs are
+then done before that input's message has been received so often that it goes to the dead-letter queue.
 
-`messages` says which inputs there are, `order` in which order those that come again are served, and `deadline` for how
-many there is time. `pipeline` takes each through the steps to its result; `work` is what is known of it on the way.
+`messages` finds the inputs, `order` decides in which order repeated ones are served, and `deadline` decides how many
+there is time for. `pipeline` takes each input through the steps to its result; `work` holds what is known of it on the
+way.
 """
 
 import contextlib
@@ -58,7 +59,8 @@ def serve(
     pipeline.look_up(again)
     again, untried = order.arrange(again)
     send_back(untried)
-    # Last, since they may end the invocation, and yet with time of their own, or fresh ones would keep them out.
+    # Retries go last, because one of them may kill the invocation; half the time is reserved so that fresh messages
+    # cannot starve them.
     with deadline.half_kept() if again else contextlib.nullcontext():
         for group in messages.groups(fresh):
             pipeline.serve(group)

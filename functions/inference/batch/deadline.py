@@ -7,14 +7,14 @@ from typing import Literal
 #: Milliseconds that are kept for writing results, at most a quarter of what there is.
 _RESERVE_MS = 1000
 
-#: Of what an input takes: from the fetch to the written result, or one step.
+#: What a time is measured for: an input from its fetch to its written result, or one step.
 Span = Literal["all", "decoding", "prediction"]
 
 
 class Deadline:
-    """Whether there is time for one more input, judged by the longest that one took; the first is always tried.
+    """Whether there is time for one more input, judged by the longest that any took; the first is always tried.
 
-    One that is decoded already needs no more than its prediction.
+    An input that is already decoded needs time only for its prediction.
     """
 
     def __init__(self, remaining_ms: Callable[[], int]) -> None:

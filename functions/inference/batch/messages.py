@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def take_up(records: Sequence[dict[str, Any]], config: Config) -> tuple[list[Work], set[str]]:
-    """The inputs that the messages announce, and the ids of messages that are no S3 events."""
+    """The inputs that the messages announce, and the ids of messages that are not S3 events."""
     works = []
     unreadable = set()
     for record in records:

@@ -14,10 +14,11 @@ def serving_order(
 ) -> tuple[list[Name], list[Name]]:
     """The inputs to serve, in this order, and those to send back untried.
 
-    The direction alternates with every receive. So an invocation that was killed had come to what is now the first open
-    input in its direction. Each receive after the second adds one such suspect, from either end in turn, and suspects
-    are served last. A message that comes again although all its inputs have results shows that the invocation before
-    was killed. Then suspects are sent back untried, so that this one returns and the others' messages are deleted.
+    The direction alternates with every receive. So what is now the first open input in the direction of a killed
+    invocation is the one that it had reached. Each receive after the second adds one such suspect, from either end in
+    turn, and suspects are served last. If a message comes again although all its inputs have results, the previous
+    invocation was killed. Then suspects are sent back untried, so that this invocation returns and the messages of the
+    other inputs are deleted.
 
     Args:
         open_inputs: those without a result.
@@ -57,7 +58,7 @@ def serving_order(
 
 
 def arrange(works: Sequence[Work]) -> tuple[list[Work], list[Work]]:
-    """The same, for inputs whose results were looked up; one for which that failed is in neither list."""
+    """`serving_order` for inputs whose results were looked up; an input whose look-up failed is in neither list."""
     open_works = {(work.message_id, place): work for place, work in enumerate(works) if work.ending is None}
     receives = max((work.receives for work in works), default=0)
     unsettled = {work.message_id for work in works if not isinstance(work.ending, Settled)}

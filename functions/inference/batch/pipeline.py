@@ -62,7 +62,7 @@ class Pipeline:
         work.current = self._results.current(work.uploaded.key)
         if settles(work.current, work.uploaded, self._config.digest):
             work.end(Settled())
-            logger.info("its result stands already", extra={"key": work.uploaded.key})
+            logger.info("its result already exists", extra={"key": work.uploaded.key})
 
     def _fetch(self, work: Work) -> None:
         started = self._surroundings.perf_counter()
@@ -74,7 +74,7 @@ class Pipeline:
     def _decoded(self, fetched: Iterable[Work]) -> Iterator[list[Work]]:
         """The inputs, decoded, in parts whose tensors are small enough to be in memory together.
 
-        Those for which there is no time are sent back undecoded, so that what is decoded is answered.
+        Inputs for which there is no time are sent back undecoded, so that time is left to answer the decoded ones.
         """
         part: list[Work] = []
         size = 0
@@ -103,7 +103,7 @@ class Pipeline:
         work.decode_ms = self._surroundings.milliseconds_since(started)
 
     def _answer(self, part: Sequence[Work]) -> None:
-        """Predict, write and log; what is predicted is written before more of it is than may be in memory."""
+        """Predict, write and log; predictions are written early once they fill the memory that they may take."""
         left = [work for work in part if work.ending is None]
         ended = [work for work in part if work.ending is not None]
         while left:
@@ -116,9 +116,9 @@ class Pipeline:
         self._finish(ended, len(part))
 
     def _predict(self, works: Sequence[Work]) -> Sequence[Work]:
-        """End the first ones, in a common call of the model where its runtime gains from that; gives those.
+        """End the first inputs, in one call of the model if its runtime gains from that; returns those that ended.
 
-        Each is told its share of the time.
+        Each records its share of the time.
         """
         call = works if self._predictor.gains_from_batches else works[:1]
         while len(call) > 1 and not self._deadline.has_time_for("prediction", len(call)):
@@ -135,7 +135,7 @@ class Pipeline:
         return done
 
     def _predict_together(self, works: Sequence[Work]) -> Sequence[Work]:
-        """Answer all of them, or none; gives those."""
+        """Answer all of them, or none; returns those that were answered."""
         answers = self._predictor.predict_together([work.instances for work in works])
         if answers is None:
             return []
@@ -144,7 +144,7 @@ class Pipeline:
         return works
 
     def _predict_each(self, works: Sequence[Work]) -> Sequence[Work]:
-        """End the first ones, each by itself, as many as may be in memory at the same time; gives those."""
+        """End the first inputs, each by itself, as many as may be in memory together; returns those that ended."""
         done: list[Work] = []
         for work in works:
             if _answered_bytes(done) > max_result_bytes():
@@ -177,7 +177,7 @@ class Pipeline:
         document = result_document(self._config, work.uploaded, work.ending, timing, self._request_id, now)
         if not self._results.write(work.uploaded, document, work.current):
             work.end(Settled())
-            logger.info("another result stands by now", extra=self._names(work))
+            logger.info("another result was written in the meantime", extra=self._names(work))
 
     def _log(self, work: Work) -> None:
         """One line about an input that was served."""

@@ -50,7 +50,7 @@ class Work:
         self.predict_ms: float | None = None
 
     def end(self, ending: Ending) -> None:
-        """Say how it ended, and let go of what it was made of: a batch may have thousands of messages."""
+        """Record how it ended, and release its data: a batch may have thousands of messages."""
         self.ending = ending
         self.body, self.instances = b"", _NO_INSTANCES
 

@@ -1,6 +1,6 @@
-"""The bytes of an object to arrays: the suffix of its key decides where it says something, else the model's format.
+"""Turns an object's bytes into arrays: by the suffix of its key if that names a format, else by `input.format`.
 
-Each format has a module here, which is imported when the first such object comes.
+Each format has a module here, which is imported for the first object of that format.
 """
 
 import importlib
@@ -30,7 +30,7 @@ _DECODERS = {
     "raw": "text.decode_raw",
 }
 
-#: They say no more than that the model has to take images, or bytes; which image it is, its content says.
+#: These say only that the model must accept images, or bytes; the content says which kind of image it is.
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -48,7 +48,7 @@ def decode(key: str, body: bytes, config: InputConfig, specs: Specs) -> Instance
     except (InputError, ServiceError, MemoryError, ImportError):
         raise
     except Exception as error:
-        # With its library there and memory enough, decoding has no part but the bytes: trying again does not help.
+        # The library is there and memory suffices, so the bytes are at fault: trying again would not help.
         raise DecodeError(f"cannot be decoded: {type(error).__name__}: {error}") from error
 
 

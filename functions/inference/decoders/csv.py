@@ -20,8 +20,8 @@ _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """Rows of what the input takes (finite numbers, booleans, strings), with or without a header.
 
-    A model with several inputs has a column for each. One with one input takes the columns as they stand, or in the
-    order of its registry entry where that names them: then a header may have them in any order, and others beside them.
+    A model with several inputs has one column per input. A model with one input gets the columns in the file's order
+    or, if its registry entry names them, in that order; a header may then list them in any order, among other columns.
     """
     if not takes_batches(specs):
         raise UnsupportedInputError('rows of CSV fit a signature with a batch; send this one {"inputs": ...} as JSON')
@@ -33,7 +33,7 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
         text.check_next_row(rows, config.limits)
         rows.append(row)
     if not rows:
-        raise EmptyInputError("it holds no row beside the header")
+        raise EmptyInputError("it has no rows after the header")
     width = len(first)
     for index, row in enumerate(rows):
         if len(row) != width:
@@ -57,7 +57,7 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 
 
 def _header(first: list[str], config: InputConfig, specs: Specs) -> list[str] | None:
-    """The first row, if it names columns: the model's own, or anything but numbers (booleans) where rows are those."""
+    """The first row, if it is a header: it names columns of the model, or no cell is a value for the input."""
     cells = [cell.strip() for cell in first]
     if len(specs) > 1:
         return cells if {spec.name for spec in specs} <= set(cells) else None
@@ -75,8 +75,8 @@ def _is_value(cell: str, spec: TensorSpec) -> bool:
 
 def _column(header: list[str], name: str) -> int:
     if header.count(name) != 1:
-        found = "twice" if name in header else "nowhere"
-        raise DecodeError(f"the first row names the column {name!r} {found}; it has to name it once")
+        found = "names it more than once" if name in header else "does not name it"
+        raise DecodeError(f"the first row must name the column {name!r} exactly once, but {found}")
     return header.index(name)
 
 

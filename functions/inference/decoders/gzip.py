@@ -16,13 +16,13 @@ def decompress(body: bytes, limits: Limits) -> bytes:
 
     Raises:
         TooLargeError: they are more than `limits.decompressed_bytes`.
-        DecodeError: it is no gzip file.
+        DecodeError: it is not a gzip file.
     """
     most = limits.decompressed_bytes
     parts, total = [], 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
-            # In parts, since memory for as much as is asked for is taken at once.
+            # In parts, since a read allocates at once as much as it is asked for.
             while part := file.read(_PART_BYTES):
                 total += len(part)
                 if total > most:

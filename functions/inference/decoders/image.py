@@ -32,7 +32,8 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     tensors.check_size(image.width * image.height * pixel)
     tensors.check_size(height * width * len(mode) * max(scaled.itemsize, spec.dtype.itemsize))
     pixels = _pixels(image, mode, size)
-    # Its pixels by hand, since it is part of a cycle, and its decoder: the tensor may take as much memory again.
+    # Free its pixels explicitly, since it is part of a reference cycle, and its decoder: the tensor may take as much
+    # memory again.
     image.close()
     del image
     if spec.instance is None or len(spec.instance) == 3:
@@ -41,7 +42,7 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     try:
         return tensors.stack({spec.name: _normalized(pixels, config)}, specs, config.limits)
     except DecodeError as error:
-        raise ModelError(f"pixels do not fit as input.scale, mean and std make them: {error}") from error
+        raise ModelError(f"pixels do not fit once input.scale, mean and std are applied: {error}") from error
 
 
 def _mode_and_size(config: InputConfig, specs: Specs) -> tuple[str, tuple[int, int] | None]:
@@ -125,7 +126,7 @@ def _normalized(pixels: Array, config: InputConfig) -> Array:
 
 
 def _open_image(body: bytes, limits: Limits) -> Any:
-    """The picture, its pixels not yet read, if it has not too many of them and they are of 8 bits per channel."""
+    """The picture with its pixels still unread, unless it has too many or they have more than 8 bits per channel."""
     image = _image_file(body, limits)
     if image.width * image.height > limits.pixels:
         raise TooLargeError(f"{image.width} x {image.height} pixels; an image may have {limits.pixels} (limits.pixels)")
@@ -151,7 +152,8 @@ def _image_file(body: bytes, limits: Limits) -> Any:
         from PIL import Image
         from PIL.WebPImagePlugin import WebPImageFile
 
-        # It allocates the pixels at once, and before that Pillow warns of more than so many and refuses twice as many.
+        # It allocates the pixels at once. Before that, Pillow warns about more pixels than this and refuses more than
+        # twice as many.
         Image.MAX_IMAGE_PIXELS = (limits.pixels + 1) // 2
         try:
             with warnings.catch_warnings(action="ignore"):

@@ -11,7 +11,7 @@ from inference.errors import DecodeError, TooLargeError
 from inference.runtimes import Array
 from inference.tensors import Instances, Specs
 
-#: Bytes of a zip's list of what is in it, 46 and a name for each; read, it takes many times as much.
+#: The most bytes of a zip's directory, which has 46 and a name per file; parsed, it takes many times as much memory.
 _MAX_ZIP_DIRECTORY = 2**20
 
 
@@ -28,7 +28,7 @@ def decode_npy(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 
 
 def decode_npz(body: bytes, config: InputConfig, specs: Specs) -> Instances:
-    """An array for each input, by name; where there is one of both, whatever the array is called."""
+    """One array per input, by name; if there is one array and one input, the array's name does not matter."""
     _check_zip_directory(body)
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         found = archive.infolist()
@@ -47,10 +47,10 @@ def decode_npz(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """The bytes of a zip's member, of which no more are unpacked than it says that there are."""
-    # What numpy writes; the other ways are unpacked a whole piece at a time, which may be of any size.
+    """The bytes of a zip's member; unpacking stops after the size that the zip states for it."""
+    # numpy writes only these; other methods unpack a whole chunk at a time, which may be of any size.
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DecodeError(f"{member.filename[:40]!r} is compressed otherwise than by numpy (stored or deflated)")
+        raise DecodeError(f"{member.filename[:40]!r} is not compressed as numpy does it (stored or deflated)")
     with archive.open(member) as file:
         # Without a length the reader would unpack all at once, and cut it afterwards.
         return file.read(member.file_size + 1)
@@ -59,7 +59,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 def _check_zip_directory(body: bytes) -> None:
     """Refuse a zip with a list of contents so long that it was made to fill the memory.
 
-    Its size stands in the zip's last record, or in one before that which only zips beyond 4 GB need.
+    Its size is in the zip's last record, or in an earlier one that only zips beyond 4 GB need.
     https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (4.3.15 and 4.3.16)
     """
     end = body.rfind(b"PK\x05\x06")
@@ -84,7 +84,7 @@ def _read_npy(body: bytes) -> Array:
         # It has 10,000 characters at most: what has run out is the depth of Python's parser.
         raise DecodeError("its header is nested too deeply") from error
     if dtype.kind not in "fiub":
-        raise DecodeError(f"arrays of {dtype} are not taken; expected numbers or booleans")
+        raise DecodeError(f"arrays of {dtype} are not accepted; expected numbers or booleans")
     held = len(body) - file.tell()
     if held != dtype.itemsize * int(np.prod(shape, dtype=object)):
         raise DecodeError(f"the header says {_size(shape)} elements of {dtype}, the file holds {held} bytes")

@@ -55,10 +55,10 @@ def parsable(body: bytes) -> str:
 
 
 def check_next_row(rows: Sequence[Any], limits: Limits) -> None:
-    """Refuse one more row, before it is read, than an input may have.
+    """Refuse the next row, before it is read, if there are already as many as an input may have.
 
     Raises:
-        TooLargeError: it has so many already.
+        TooLargeError: there are.
     """
     if len(rows) >= limits.records:
         raise TooLargeError(f"it has more than {limits.records} rows (limits.records)")

@@ -1,7 +1,7 @@
 """The small interface behind which every runtime runs a model, and the choice of one.
 
 Only the chosen runtime is imported: loading another's library would cost most of a cold start. What the runtimes are is
-said in `runtimes.json`, which Terraform and modelctl read as well; CONTRIBUTING.md explains its fields.
+said in `runtimes.json`, which Terraform and modelctl read as well; `modelctl/runtimes.py` explains its fields.
 """
 
 import importlib
@@ -110,7 +110,7 @@ def _model_file(runtime: str, artifact: Path) -> Path:
         raise ModelError(f"no model in {artifact}: the runtime {runtime} takes {TABLE[runtime]['takes']}")
     if len(files) > 1:
         names = ", ".join(path.name for path in files)
-        raise ModelError(f"the artifact holds several models ({names}): leave one of them in its folder")
+        raise ModelError(f"the artifact holds several models ({names}): keep only one of them in its folder")
     return files[0]
 
 

@@ -1,4 +1,4 @@
-"""TensorFlow: SavedModels, `.keras` and `.h5` files, every op exactly as trained.
+"""TensorFlow: SavedModels, `.keras` and HDF5 files, every op exactly as trained.
 
 A larger call costs TensorFlow less per row, so rows are run together.
 """

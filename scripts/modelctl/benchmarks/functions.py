@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelctl import lambda_variables, packages, paths, programs, registry, served
+from modelctl import lambda_variables, model_variables, packages, paths, programs, registry
 from modelctl.errors import UserError
 from modelctl.importing import children
 from modelctl.local.stack import ensure_lambda_environment
@@ -113,7 +113,7 @@ class Workshop:
                     self._code, self._layers.get(model.runtime, Path("/opt")), environment / "bin"
                 ),
                 **self._access,
-                **served.environment(normal, weights, results=self._results),
+                **model_variables.of(normal, weights, results=self._results),
                 # What the baselines read.
                 "MODEL": str(model.path),
                 "RESULTS": f"{self._results}/{model.name}",

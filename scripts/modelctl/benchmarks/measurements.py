@@ -20,7 +20,8 @@ from modelctl.benchmarks.uploads import Uploads
 from modelctl.errors import UserError
 from modelctl.runtime_api import Run
 
-RUNTIMES = ("litert", "onnx", "tensorflow")
+#: The runtimes that have rows.
+MEASURED = ("litert", "onnx", "tensorflow")
 
 _MODELS = paths.CHECKOUT / "models"
 _DIGITS = Model("digits", "litert", _MODELS / "digits" / "artifact" / "model.tflite")

@@ -20,15 +20,15 @@ def add_to(commands: Commands) -> None:
         nargs="*",
         type=runtime,
         metavar="RUNTIME",
-        help=f"{', '.join(measurements.RUNTIMES)}; default: all",
+        help=f"{', '.join(measurements.MEASURED)}; default: all",
     )
     parser.add_argument("--runs", type=count, default=15, metavar="N", help="pairs of each row; default: 15")
 
 
 def runtime(text: str) -> str:
     """The name of a runtime that has rows."""
-    if text not in measurements.RUNTIMES:
-        raise argparse.ArgumentTypeError(f"{text} has no rows: expected {', '.join(measurements.RUNTIMES)}")
+    if text not in measurements.MEASURED:
+        raise argparse.ArgumentTypeError(f"{text} has no rows: expected {', '.join(measurements.MEASURED)}")
     return text
 
 
@@ -41,7 +41,7 @@ def count(text: str) -> int:
 
 def run(called: argparse.Namespace) -> int:
     """Exit status 1 if a goal does not hold."""
-    report = measurements.measure(called.runtimes or measurements.RUNTIMES, called.runs)
+    report = measurements.measure(called.runtimes or measurements.MEASURED, called.runs)
     if called.json:
         print_json(
             {

@@ -9,8 +9,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
 from modelctl import console, packages, paths, queues, registry, targets
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.deployment import Deployment
@@ -55,7 +53,7 @@ def _up(called: argparse.Namespace) -> int:
         raise UserError(
             "\n".join(["the registry cannot be applied:", *(registry.format_problem(serves, p) for p in problems)])
         )
-    models = set(yaml.safe_load(serves.read_text())["models"])
+    models = set(registry.parse(serves.read_text(encoding="utf-8-sig"))["models"])
     if called.resync and called.resync not in models:
         raise UserError(f"there is no model {called.resync!r} to copy again; {serves} has: {', '.join(sorted(models))}")
     packages.build()

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from modelctl import registry
 from modelctl.errors import UserError
 
 Event = Any  # of YAML; to its type, a parsed one may have no marks
@@ -21,11 +22,11 @@ def insert(text: str, name: str, fields: Mapping[str, Any]) -> str:
     """
     try:
         before, after, layout = _split(text)
-        document = yaml.safe_load(text)
+        document = registry.parse(text)
         entry = render(name, fields, layout)
         changed = before + entry + after
         expected = {**document, "models": {**(document["models"] or {}), name: fields}}
-        if yaml.safe_load(changed) == expected:
+        if registry.parse(changed) == expected:
             return changed
     except yaml.YAMLError:
         raise UserError("the registry is not valid YAML: `modelctl validate` shows the line") from None
@@ -84,7 +85,7 @@ def _split(text: str) -> tuple[str, str, Layout]:
         blank = len(keys) > 1 and bool(re.search(r"\n[ ]*\r?\n", text[ends[0] : keys[-1][0].start_mark.index]))
         layout = Layout(indent, _step(keys, indent) or indent - column, newline, blank=blank)
     else:
-        raise UserError("`models:` is written on one line; write every model as a block, so that one can be added")
+        raise UserError("`models:` is written on one line; write it as a block, so that a model can be added")
     if not before.endswith("\n"):
         before += newline
     return before, after, layout

@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from modelctl import console, lambda_variables, registry, runtimes, served
+from inference import HOOKS_FILE
+from modelctl import console, lambda_variables, model_variables, registry, runtimes
 from modelctl.errors import UserError
 from modelctl.importing import children, entry, source
 from modelctl.importing.source import LABELS
@@ -23,9 +24,6 @@ RUNS = 3
 
 #: Files and folders of a SavedModel beside the one by which it is known.
 _SAVED_MODEL_PARTS = ("fingerprint.pb", "keras_metadata.pb", "variables", "assets*")
-
-#: What the custom code of an entry is called among the files of its model; it is elsewhere beside the registry.
-HOOKS_FILE = ".hooks.py"
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ def _existing(wanted: Wanted, artifact: Path) -> dict[str, Any] | None:
         UserError: there is no registry, the artifact's place is taken by something else, or it is not to be replaced.
     """
     try:
-        models = (yaml.safe_load(_read(wanted.registry)) or {}).get("models") or {}
+        models = (registry.parse(_read(wanted.registry)) or {}).get("models") or {}
     except (yaml.YAMLError, AttributeError):
         models = {}
     if wanted.name in models:
@@ -288,7 +286,7 @@ class _Trial:
         """The function's environment, as Terraform's module `model` and Lambda would set it."""
         return {
             **lambda_variables.settings(self._wanted.name, self._served["memory_mb"]),
-            **served.environment(self._served, self._scratch / name, runtime=self._runtimes[name]),
+            **model_variables.of(self._served, self._scratch / name, runtime=self._runtimes[name]),
         }
 
 

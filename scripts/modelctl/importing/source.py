@@ -124,7 +124,7 @@ def choose_runtime(source: Source, wanted: str | None, quantize: str) -> str:
 def _way_out(kind: str, runtime: str) -> str:
     possible = _RUNTIMES[kind]
     if len(possible) == 1:
-        return f"{kind} files run on {possible[0]} only; import the model that it was made from"
+        return f"{kind} files run on {possible[0]} only; import the model that this one was made from"
     return f"modelctl does not convert to {runtime}; choose {' or '.join(possible)}, or export the model for {runtime}"
 
 

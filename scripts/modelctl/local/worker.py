@@ -28,7 +28,7 @@ _INIT_TIMEOUT_S = 10.0
 # So many lines of a function's output are kept until its invocation ends; the oldest go first.
 _MAX_LINES = 10_000
 
-# How often what waits looks whether its process is gone.
+# Seconds between two checks whether the process that is waited for is gone.
 _LOOK_EVERY_S = 0.1
 
 _TIMED_OUT = "Sandbox.Timedout"

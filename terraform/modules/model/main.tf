@@ -132,7 +132,7 @@ resource "aws_lambda_function" "inference" {
   }
 
   environment {
-    variables = merge(var.model.environment, { MODELYARD_RESULTS = var.buckets.results })
+    variables = merge(var.model.variables, { MODELYARD_RESULTS = var.buckets.results })
   }
 
   vpc_config {
@@ -142,7 +142,7 @@ resource "aws_lambda_function" "inference" {
 
   file_system_config {
     arn              = aws_efs_access_point.reader.arn
-    local_mount_path = var.model.environment.MODELYARD_WEIGHTS
+    local_mount_path = var.model.variables.MODELYARD_WEIGHTS
   }
 
   logging_config {

@@ -25,7 +25,7 @@ variable "model" {
     })
     files        = map(object({ source = string, sha256 = string }))
     route        = object({ prefixes = list(string), suffixes = list(string) })
-    environment  = map(string)
+    variables    = map(string)
     memory_mb    = number
     timeout_s    = number
     ephemeral_mb = number

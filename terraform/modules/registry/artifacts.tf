@@ -1,7 +1,7 @@
 # The files that a model is made of: those of its artifact, and its hooks. Models that name the same ones share the work.
 
 locals {
-  # What each runtime is. Its model files are known by their suffix or their name.
+  # What each runtime is.
   runtimes = jsondecode(file("${path.module}/../../../functions/inference/runtimes.json"))
 
   _artifact_paths = {
@@ -22,13 +22,19 @@ locals {
   } }
   _sha256 = { for artifact, sources in local._artifact_sources : artifact => { for file, source in sources : file => try(filesha256(source), null) } }
 
+  # What runtimes.json calls each file at the top of an artifact: by its name, as a part of a SavedModel, or its suffix.
+  _named_kinds = [for kind in flatten(values(local.runtimes)[*].files) : kind if !startswith(kind, ".")]
+  _model_file_kinds = { for artifact, files in local._sha256 : artifact => {
+    for file in keys(files) : file => contains(local._named_kinds, file) ? file : try(regex("\\.[^.]+$", file), "") if !strcontains(file, "/")
+  } }
+
   artifacts = { for artifact, files in local._sha256 : artifact => {
     kind       = local._artifact_kinds[artifact]
     files      = { for file, sha256 in files : file => { sha256 = sha256, source = local._artifact_sources[artifact][file] } }
     unreadable = [for file, sha256 in files : file if sha256 == null]
     # The files that each runtime would load.
     models = { for runtime, it in local.runtimes : runtime => [
-      for file in keys(files) : file if !strcontains(file, "/") && length(setintersection(it.files, [file, try(regex("\\.[^.]+$", file), "")])) > 0
+      for file, kind in local._model_file_kinds[artifact] : file if contains(it.files, kind)
     ] }
     summary = join(", ", concat(slice(keys(files), 0, min(5, length(files))), length(files) > 5 ? ["…"] : []))
   } }
@@ -99,9 +105,10 @@ locals {
         says  = try("more than one model file: ${join(", ", artifact.models[local.merged[name].runtime])}; leave one of them", "")
       },
       {
-        fails = try(!contains(["", local.rules.signature.default], local.merged[name].signature) && length(setintersection(
-          local.runtimes[local.merged[name].runtime].signatures, [artifact.models[local.merged[name].runtime][0], regex("\\.[^.]+$", artifact.models[local.merged[name].runtime][0])],
-        )) == 0, false)
+        fails = try(!contains(["", local.rules.signature.default], local.merged[name].signature) && !contains(
+          local.runtimes[local.merged[name].runtime].signatures,
+          local._model_file_kinds[local.merged[name].artifact][one(artifact.models[local.merged[name].runtime])],
+        ), false)
         field = "signature"
         says  = try("${artifact.models[local.merged[name].runtime][0]} names no signatures, so \"${local.merged[name].signature}\" is not in it; leave the field out", "")
       },

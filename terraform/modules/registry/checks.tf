@@ -15,8 +15,8 @@ locals {
 
   # The whole environment as Lambda measures it, as JSON; the name of a bucket has at most 63 characters. Four characters
   # of base64 are three bytes, where `length` would count characters.
-  _environment_bytes = { for name, environment in local.environments : name => floor(length(replace(base64encode(jsonencode(
-    merge(environment, { MODELYARD_RESULTS = format("%063d", 0) }),
+  _environment_bytes = { for name, variables in local.variables : name => floor(length(replace(base64encode(jsonencode(
+    merge(variables, { MODELYARD_RESULTS = format("%063d", 0) }),
   )), "=", "")) * 3 / 4) }
 
   # The policy of a role names each prefix with each suffix, in quotes and with a comma; region and partition may be those
@@ -30,7 +30,7 @@ locals {
     for tag in concat(["modelyard", "model", "name"], [for key in keys(model) : trimprefix(key, "tags.") if startswith(key, "tags.")]) : lower(tag)
   ] }
 
-  # Fields that the schema marks with `x-only-with`, since they mean something with images, or with labels, only.
+  # Fields that the schema marks with `x-only-with`, since they apply only to images, or only with labels.
   _only_with = { for what, section in { image = "input", labels = "output" } : what => [
     for field, id in local.rules_of_keys[section] : field if try(local.rules[id]["x-only-with"] == what, false)
   ] }
@@ -142,6 +142,6 @@ locals {
       local.hooks_problems, local.route_problems, local.deployment_problems,
     ) : problem if local.file_problem == null],
   )
-  # By path; what is found twice is said once.
+  # By path; a problem that is found twice is reported once.
   problems = [for found in values({ for problem in local._problems : "${problem.at} ${problem.message}" => problem... }) : found[0]]
 }

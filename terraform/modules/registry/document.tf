@@ -1,13 +1,13 @@
-# What the function is told: one JSON document per model, made here and nowhere else. Terraform hands it to the function,
-# `modelctl import` and the benchmarks to the same code on this machine; functions/inference/config.py reads it.
+# One JSON document per model, made here and nowhere else. Terraform passes it to the function; `modelctl import` and the
+# benchmarks pass it to the same code on this machine; functions/inference/config.py reads it.
 
 locals {
-  # The version of what the function must understand (CONTRACT in config.py): a function refuses another one, and every
-  # field that it does not know.
+  # The version of what the fields mean (CONTRACT in config.py). A function refuses a document of another version, or with
+  # a field that it does not know.
   contract = 1
 
-  # What the schema marks with `x-function`: fields of the entry itself, under "", and by section the fields in it, where
-  # the mark of a section is one of all its fields.
+  # What the schema marks with `x-function`: under "" the fields of the entry itself, and under each section's name the
+  # fields in it. Marking a section marks all its fields.
   _told = merge(
     { "" = [for key, id in local.rules_of_keys["model"] : key if can(local.rules[id]["x-function"]) && !can(local.rules_of_keys[id])] },
     { for section, id in local.rules_of_keys["model"] : section => [
@@ -26,8 +26,8 @@ locals {
   # Where the function sees its weights.
   mount = "/mnt/model"
 
-  # The function's environment, but for the name of the results bucket, which the deployment adds.
-  environments = { for name, document in local.documents : name => merge(local._maps[name].env, {
+  # The function's environment variables, but for the name of the results bucket, which the deployment adds.
+  variables = { for name, document in local.documents : name => merge(local._maps[name].env, {
     MODELYARD_MODEL   = document
     MODELYARD_WEIGHTS = local.mount
   }) }

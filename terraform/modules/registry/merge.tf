@@ -16,7 +16,7 @@ locals {
   }
   _given = { for section, leaves in local._leaves : section => { for leaf in leaves : leaf.key => leaf.value } }
 
-  # Fields whose default the runtime has: the one of its own in runtimes.json.
+  # Fields whose default depends on the runtime: the field of the same name in runtimes.json.
   _runtime_defaults = { for runtime, it in local.runtimes : runtime => {
     for key, id in local.rules_of_keys["model"] : key => it[key] if can(local.rules[id]["x-runtime-default"])
   } }

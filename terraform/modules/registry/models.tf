@@ -1,5 +1,5 @@
-# The normal form: what Terraform makes a model of, with the same fields and types for all models, whatever the registry
-# left out. What the function alone has to know is in the document (document.tf), and here only as text.
+# The normal form, from which Terraform makes a model: the same fields and types for all models, whatever the registry left
+# out. Fields that only the function needs are in the document (document.tf), which is here only as text.
 
 locals {
   _maps = { for name, model in local.merged : name => { for field in ["env", "tags"] : field => {
@@ -28,7 +28,7 @@ locals {
     visibility_timeout_s = model.visibility_timeout_s
     retries              = model.retries
     alarms               = { for alarm in keys(local.rules_of_keys.alarms) : alarm => tonumber(model["alarms.${alarm}"]) }
-    environment          = tomap(local.environments[name])
+    variables            = tomap(local.variables[name])
     tags                 = tomap(merge(local._maps[name].tags, { Model = name }))
   } if length(local.problems) == 0 })
 }

@@ -1,5 +1,5 @@
-# What the things that AWS has of a model are called. The modules that make them, watch them and let others use them take
-# the names from here, and wait for nothing.
+# The names of a model's AWS resources. The modules that create them, monitor them and grant access to them take the names
+# from here instead of from each other, so that none has to wait for another.
 
 locals {
   names = { for name in keys(local.merged) : name => {

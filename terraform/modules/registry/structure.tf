@@ -156,7 +156,7 @@ locals {
   ) }) if try(length(node.value) > local.rules[node.rule].maxItems, false)]
 
   # uniqueItems: lists with an entry twice.
-  _broken_unique_items = [for node in local._arrays : merge(node, { says = "has an entry twice" })
+  _broken_unique_items = [for node in local._arrays : merge(node, { says = "lists the same entry twice" })
   if try(local.rules[node.rule].uniqueItems && length(distinct(node.value)) < length(node.value), false)]
 
   # minProperties: maps with too few keys.

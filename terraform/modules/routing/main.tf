@@ -3,7 +3,7 @@
 # a model whose weights cannot be published keeps no other model's inputs from their queue.
 
 locals {
-  # From names, not from references: what reads them waits for nothing but what it names itself.
+  # Built from names, not references, so that what reads them waits only for the resources that it refers to itself.
   queue_arns = { for name, model in var.models : name => "${var.deployment.arns.sqs}${model.queue}" }
 
   # S3 has no "or": each prefix with each suffix is a configuration of its own.

@@ -26,7 +26,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
 
 
 def document_of(artifact: str, runtime: str, **fields: Any) -> dict[str, Any]:
-    """A model's document, as Terraform's module `registry` makes it of an entry (tests/unit/test_document.py)."""
+    """A model's document, as Terraform's module `registry` makes it from an entry (tests/unit/test_facts.py)."""
     return {
         "contract": configuration.CONTRACT,
         "name": "digits",

@@ -184,4 +184,4 @@ def test_a_document_with_a_field_that_the_code_lacks_fails_the_init_by_its_name(
     run = run_handler("inference.handler.handler", [{}], variables | {"MODELYARD_MODEL": json.dumps(document)})
     (error,) = run.answers
     assert error["errorType"] == "ModelError"
-    assert "has the field input.resample, which this code lacks" in error["errorMessage"]
+    assert "has the field input.resample, which this code does not know" in error["errorMessage"]

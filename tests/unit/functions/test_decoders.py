@@ -157,7 +157,7 @@ def test_a_csv_row_fills_an_instance_row_by_row() -> None:
         ("1,x,3\n", DecodeError, "row 1, column 2: 'x' is not a number"),
         ("1,,3\n", DecodeError, "row 1, column 2: '' is not a number"),
         ("1,2024_01,3\n", DecodeError, "row 1, column 2: '2024_01' is not a number"),
-        ("a,b,c\n", EmptyInputError, "no row beside the header"),
+        ("a,b,c\n", EmptyInputError, "no rows after the header"),
         (" \n", EmptyInputError, "white space"),
     ],
 )
@@ -238,12 +238,12 @@ def test_columns_of_csv_go_by_the_registrys_names_where_there_is_a_header(text: 
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("alcohol,ash,colour\n1,2,3\n", DecodeError, "the first row names the column 'malic acid' nowhere"),
-        ("a,b,c\n1,2,3\n", DecodeError, "names the column 'alcohol' nowhere"),
-        ("alcohol,malic acid\n1,2\n", DecodeError, "names the column 'ash' nowhere"),
-        ("alcohol,ash,malic acid,ash\n1,2,3,4\n", DecodeError, "names the column 'ash' twice"),
+        ("alcohol,ash,colour\n1,2,3\n", DecodeError, "the column 'malic acid' exactly once, but does not name it"),
+        ("a,b,c\n1,2,3\n", DecodeError, "the column 'alcohol' exactly once, but does not name it"),
+        ("alcohol,malic acid\n1,2\n", DecodeError, "the column 'ash' exactly once, but does not name it"),
+        ("alcohol,ash,malic acid,ash\n1,2,3,4\n", DecodeError, "the column 'ash' exactly once, but names it more"),
         ("1,2,3,4\n", ShapeError, "the rows have 4 columns; expected 3"),
-        ("alcohol,malic acid,ash\n", EmptyInputError, "no row beside the header"),
+        ("alcohol,malic acid,ash\n", EmptyInputError, "no rows after the header"),
     ],
 )
 def test_a_csv_without_the_registrys_columns_is_refused_with_the_missing_ones_name(

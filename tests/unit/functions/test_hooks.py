@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference import direct
+from inference import HOOKS_FILE, direct
 from inference.config import Config
 from inference.errors import ModelError
 from inference.limits import MAX_BYTES
-from inference.predictor import HOOKS_FILE, Predictor
+from inference.predictor import Predictor
 from modelctl import paths
 from modelctl.runtime_api import run_handler
 from unit.functions.artifacts import Artifacts

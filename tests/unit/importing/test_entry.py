@@ -120,7 +120,7 @@ def test_values_are_written_so_that_they_are_read_as_they_were() -> None:
         ("- models\n", "has no `models:`"),
         ("", "has no `models:`"),
         ("models: {a: {runtime: litert}}\n", "is written on one line"),
-        ("models:\n  - a\n", "every model as a block"),
+        ("models:\n  - a\n", "write it as a block"),
         ("models: [\n", "not valid YAML"),
         ("models:\n  b: |+\n   x", "write this below `models:` yourself\n  faces:\n"),
     ],

@@ -18,11 +18,11 @@ run "gives_the_normal_form" {
       && output.models["digits"].route.suffixes == tolist([".png", ".json"])
       && output.models["digits"].concurrency.maximum == 2
       && output.models["digits"].concurrency.reserved == 890
-      && jsondecode(output.models["digits"].environment.MODELYARD_MODEL).input.size == [8, 8]
-      && jsondecode(output.models["digits"].environment.MODELYARD_MODEL).input.scale == 0.0625
-      && jsondecode(output.models["digits"].environment.MODELYARD_MODEL).input.columns == ["a", "b c"]
-      && jsondecode(output.models["digits"].environment.MODELYARD_MODEL).output.threshold == 0.5
-      && jsondecode(output.models["digits"].environment.MODELYARD_MODEL).limits.bytes == 134217728
+      && jsondecode(output.models["digits"].variables.MODELYARD_MODEL).input.size == [8, 8]
+      && jsondecode(output.models["digits"].variables.MODELYARD_MODEL).input.scale == 0.0625
+      && jsondecode(output.models["digits"].variables.MODELYARD_MODEL).input.columns == ["a", "b c"]
+      && jsondecode(output.models["digits"].variables.MODELYARD_MODEL).output.threshold == 0.5
+      && jsondecode(output.models["digits"].variables.MODELYARD_MODEL).limits.bytes == 134217728
     )
     error_message = "A model's own values must come out as they are."
   }
@@ -30,10 +30,10 @@ run "gives_the_normal_form" {
   assert {
     condition = (
       output.models["inherits"].memory_mb == 512
-      && [for name in ["LOG_LEVEL", "REGION"] : output.models["inherits"].environment[name]] == ["INFO", "north"]
-      && [for name in ["LOG_LEVEL", "REGION"] : output.models["digits"].environment[name]] == ["DEBUG", "north"]
-      && jsondecode(output.models["digits"].environment.MODELYARD_MODEL).limits.records == 100
-      && !can(jsondecode(output.models["digits"].environment.MODELYARD_MODEL).limits.decompressed_bytes)
+      && [for name in ["LOG_LEVEL", "REGION"] : output.models["inherits"].variables[name]] == ["INFO", "north"]
+      && [for name in ["LOG_LEVEL", "REGION"] : output.models["digits"].variables[name]] == ["DEBUG", "north"]
+      && jsondecode(output.models["digits"].variables.MODELYARD_MODEL).limits.records == 100
+      && !can(jsondecode(output.models["digits"].variables.MODELYARD_MODEL).limits.decompressed_bytes)
     )
     error_message = "The registry's defaults must be merged key by key, and a null of the model's own takes one away."
   }
@@ -87,8 +87,8 @@ run "refuses_models_that_are_named_twice" {
   expect_failures = [output.models]
 
   assert {
-    condition     = { for problem in output.problems : problem.path => problem.times } == { "models.digits" = 3, version = 2 }
-    error_message = "A plan must find names of models and keys of the file that are given twice; fields are up to modelctl validate."
+    condition     = { for problem in output.problems : problem.path => problem.times } == { "defaults.retries" = 2, "models.digits" = 3, "models.letters.timeout_s" = 2, version = 2 }
+    error_message = "A plan must find names of models, keys of the file and fields that are given twice in block style: ${jsonencode(output.problems)}."
   }
 }
 

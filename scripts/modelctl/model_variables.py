@@ -1,4 +1,4 @@
-"""The variables by which the code that serves a model finds it, where that code runs on this machine for `modelctl`."""
+"""The environment variables that tell the serving code about its model when `modelctl` runs it on this machine."""
 
 import json
 from collections.abc import Mapping
@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 
-def environment(model: Mapping[str, Any], folder: Path, *, results: str = "", **changes: str) -> dict[str, str]:
+def of(model: Mapping[str, Any], folder: Path, *, results: str = "", **changes: str) -> dict[str, str]:
     """What Terraform would set for a function, with the weights in a folder of this machine.
 
     Args:
         model: the normal form of the model's entry, from `registry.load`.
         folder: of the artifact's files.
         results: name of the results bucket.
-        changes: fields that the model's document shall have instead, such as another runtime.
+        changes: fields of the model's document to replace, such as the runtime.
     """
     # On EFS the folder of the weights has the digest as its name.
     document = {**model["document"], **changes, "digest": folder.name}
     return {
-        **model["environment"],
+        **model["variables"],
         "MODELYARD_MODEL": json.dumps(document),
         "MODELYARD_WEIGHTS": str(folder.absolute().parent),
         "MODELYARD_RESULTS": results,
