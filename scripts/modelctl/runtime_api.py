@@ -12,13 +12,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from modelctl import paths
+from modelctl import interrupts, paths
 from modelctl.errors import UserError
 from modelctl.local import memory
 
@@ -136,20 +136,24 @@ def run_handler(
 
     initialisation: list[str] = []
     # A file and no pipe, which would stop whoever writes more than it holds.
-    with tempfile.TemporaryFile() as output, served(RuntimeApi) as address:
+    with tempfile.TemporaryFile() as output, served(RuntimeApi) as address, ExitStack() as ending:
 
         def written() -> str:
             return os.pread(output.fileno(), os.fstat(output.fileno()).st_size, 0).decode(errors="replace")
 
         started = time.perf_counter()
-        process = subprocess.Popen(
-            [*python, "-m", "awslambdaric", handler],
-            env={"AWS_LAMBDA_RUNTIME_API": address, "PYTHONPATH": str(paths.FUNCTIONS), **environment},
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        with interrupts.deferred():
+            process = subprocess.Popen(
+                [*python, "-m", "awslambdaric", handler],
+                env={"AWS_LAMBDA_RUNTIME_API": address, "PYTHONPATH": str(paths.FUNCTIONS), **environment},
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            # Killed, because it waits for a further event inside the client's native code.
+            ending.callback(process.wait)
+            ending.callback(process.kill)
 
         def watch() -> None:
             process.wait()
@@ -157,15 +161,11 @@ def run_handler(
 
         threading.Thread(target=watch, daemon=True).start()
         received: list[tuple[float, Any]] = []
-        try:
-            with suppress(queue.Empty):
-                while len(received) < len(events) and (answer := answers.get(timeout=timeout_s)) is not None:
-                    received.append(answer)
-            peak_memory_mb = memory.peak_mb(process.pid, isolated=False)
-        finally:
-            # It waits for a further event, inside the client's native code.
-            process.kill()
-            process.wait()
+        with suppress(queue.Empty):
+            while len(received) < len(events) and (answer := answers.get(timeout=timeout_s)) is not None:
+                received.append(answer)
+        peak_memory_mb = memory.peak_mb(process.pid, isolated=False)
+        ending.close()
         if len(received) < len(events):
             raise UserError(f"{handler} answered {len(received)} of {len(events)} events and wrote:\n{written()}")
         return Run(
