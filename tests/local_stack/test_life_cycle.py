@@ -349,6 +349,7 @@ def test_ctrl_c_as_the_server_becomes_ready_ends_it(own_stack: LocalStack, monke
         with pytest.raises(KeyboardInterrupt):
             own_stack.start()
     assert not own_stack.running()
+    assert not own_stack.broken()
     assert not processes_naming(own_stack.home)
 
 

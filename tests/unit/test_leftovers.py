@@ -57,14 +57,16 @@ def test_no_model_has_what_is_made_once() -> None:
     assert not of_a_model & ONCE
 
 
-def test_a_state_that_ends_in_the_middle_is_replaced_by_the_one_before(tmp_path: Path) -> None:
-    state, backup = tmp_path / "terraform.tfstate", tmp_path / "terraform.tfstate.backup"
-    backup.write_text('{"resources": []}')
+def test_a_state_that_ends_in_the_middle_is_replaced_by_the_last_whole_one(tmp_path: Path) -> None:
+    state, applied = tmp_path / "terraform.tfstate", tmp_path / "applied"
+    state.write_text('{"resour')
+    leftovers.restore(state, applied)
+    assert state.read_text() == '{"resour', "there is nothing to put in its place"
+    applied.write_text('{"resources": [], "serial": 1}')
     for text in ("", '{"resour'):
         state.write_text(text)
-        leftovers.restore(state)
-        assert json.loads(state.read_text()) == {"resources": []}
-        backup.write_text('{"resources": []}')
+        leftovers.restore(state, applied)
+        assert json.loads(state.read_text())["serial"] == 1
     state.write_text('{"resources": [], "serial": 2}')
-    leftovers.restore(state)
+    leftovers.restore(state, applied)
     assert json.loads(state.read_text())["serial"] == 2

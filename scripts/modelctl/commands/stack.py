@@ -30,7 +30,7 @@ STATE = paths.STACK / "state" / worlds.WORKSPACE / "terraform.tfstate"
 # Terraform's events since the last run that succeeded: there while Terraform runs, and after it was interrupted, killed
 # or failed. What it began last may be missing in its state.
 UNFINISHED = paths.STACK / "unfinished"
-# There once an apply has succeeded, until the first change of `modelctl down`; it goes with the state.
+# The state as of the last apply that succeeded, if one has, until the first change of `modelctl down`; it goes with the state.
 APPLIED = paths.STACK / "state" / "applied"
 
 
@@ -72,7 +72,7 @@ def _up(called: argparse.Namespace) -> int:
         stack.start()
     _forget_earlier_instance(stack.instance())
     world = worlds.local()
-    leftovers.restore(STATE)
+    leftovers.restore(STATE, APPLIED)
     with console.step("terraform init"):
         # The workspace is named by the environment and made by the first apply.
         world.root.init(f"workspace_dir={paths.STACK / 'state'}")
@@ -211,7 +211,7 @@ def _change(world: World, command: Literal["apply", "destroy"], *options: str) -
             ) from problem
         raise
     if command == "apply":
-        APPLIED.touch()
+        write_whole(APPLIED, STATE.read_text())
     UNFINISHED.unlink()
 
 

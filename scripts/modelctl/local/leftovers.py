@@ -14,18 +14,19 @@ from typing import Any
 
 import boto3
 
+from modelctl.local.layout import write_whole
+
 #: What Terraform's state calls a resource (its `id` or `arn`), and how to remove it.
 Found = Iterator[tuple[str, Callable[[], object]]]
 
 
-def restore(state: Path) -> None:
-    """Put the state before the last apply in the place of one that ends where Terraform was killed as it wrote it.
+def restore(state: Path, applied: Path) -> None:
+    """Put the copy `applied` in the place of a state that ends where Terraform was killed as it wrote it.
 
-    Terraform overwrites the file after every change; at the first it copies the previous one to `.backup`.
+    Terraform overwrites the file after every change, and not in one step.
     """
-    backup = state.with_name(f"{state.name}.backup")
-    if state.exists() and not _is_json(state) and backup.exists():
-        backup.replace(state)
+    if applied.exists() and not _is_json(state):
+        write_whole(state, applied.read_text())
 
 
 def remove(session: boto3.Session, state: Path, deployment: str) -> None:

@@ -197,6 +197,8 @@ class LocalStack:
                 server.wait()
                 # The processes that it has forked hold the lock with it, and die a moment later.
                 self._unlocked_within(_END_TIMEOUT_S)
+                # Else it would look as if a stack that was up had been ended by something else: see `broken`.
+                layout.address.unlink(missing_ok=True)
                 raise
             finally:
                 cast("IO[bytes]", server.stdin).close()
