@@ -30,7 +30,7 @@ STATE = paths.STACK / "state" / worlds.WORKSPACE / "terraform.tfstate"
 # Terraform's events since the last run that succeeded: there while Terraform runs, and after it was interrupted, killed
 # or failed. What it began last may be missing in its state.
 UNFINISHED = paths.STACK / "unfinished"
-# The state as of the last apply that succeeded, if one has, until the first change of `modelctl down`; it goes with the state.
+# The state as of the last apply that succeeded, if one has, until `modelctl down` begins; it goes with the state.
 APPLIED = paths.STACK / "state" / "applied"
 
 
