@@ -24,8 +24,8 @@ expected: setup ## Rewrite the files that tests compare with, and show the diffe
 bench: setup ## Measure cold starts, warm calls and memory against baselines
 	@$(BIN)/modelctl bench
 
-soak: setup ## Run the tests that make up their inputs for MINUTES=10, and a fuzzer that looks for new paths
-	@$(BIN)/python scripts/soak.py $(MINUTES)
+soak: setup ## Look for what tests have not found yet, for MINUTES=10 per part that takes any; PARTS="functions …" for some
+	@$(BIN)/python scripts/soak.py $(MINUTES) $(PARTS)
 
 lint: setup ## Check style, types, Terraform and security rules
 	@$(BIN)/python scripts/lint.py

@@ -1,8 +1,14 @@
-"""Looks for what the tests of the functions have not found yet, for a while (`make soak`).
+"""Looks for what the tests have not found yet (`make soak`), part by part.
 
-Half of the time hypothesis runs its tests with many more examples, with another seed each round. In the other half
-atheris changes objects and messages, and keeps those that reach new lines of code. What either finds stays in the
-checkout: hypothesis runs it first the next time, also in `make test`; atheris leaves it in build/soak.
+`functions` takes MINUTES. Half of the time hypothesis runs its tests with many more examples, with another seed each
+round. In the other half atheris changes objects and messages, and keeps those that reach new lines of code. What either
+finds stays in the checkout: hypothesis runs it first the next time, also in `make test`; atheris leaves it in
+build/soak.
+
+`interrupted` takes MINUTES, too: `modelctl up` is broken off at one point after the other, and the next one heals it.
+
+The others take what they take: `models` is one `modelctl up` of 100 models, and `repeated` runs the tests of the local
+stack twenty times beside two busy loops.
 """
 
 import os
@@ -12,8 +18,11 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
+import run_tests
 from modelctl import console, environments, paths
 
 FUZZ = paths.CHECKOUT / "scripts" / "requirements" / "fuzz.txt"
@@ -21,11 +30,30 @@ TESTS = paths.CHECKOUT / "tests"
 FOUND = paths.CHECKOUT / "build" / "soak"
 #: The targets of tests/unit/functions/fuzz.py, and their shares of its time.
 TARGETS = {"objects": 0.75, "messages": 0.25}
+#: How often the tests of the local stack run.
+TIMES = 20
+BUSY_LOOPS = 2
+# It ends with whoever started it, also with one that is killed.
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+
+
+#: What was looked at, how many inputs, rounds or tests, how many seconds, and what was found if anything.
+Row = tuple[str, str, str, str]
 
 
 def main() -> int:
-    """Exit status 1 if something was found."""
-    seconds = 60 * float(sys.argv[1])
+    """Take the minutes and the parts from the command line, none for all; exit status 1 if something was found."""
+    seconds, chosen = 60 * float(sys.argv[1]), sys.argv[2:] or list(PARTS)
+    if unknown := set(chosen) - PARTS.keys():
+        console.error(f"there is no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
+        return 2
+    rows = [row for part in chosen for row in PARTS[part](seconds)]
+    console.table(("looked at", "inputs", "seconds", "found"), rows, right=("inputs", "seconds"))
+    return 1 if any(found for *_, found in rows) else 0
+
+
+def functions(seconds: float) -> list[Row]:
+    """Inputs and messages that break a function."""
     # https://pypi.org/project/atheris/#files
     fuzzes = sys.platform == "linux" and platform.machine() == "x86_64"
     if not fuzzes:
@@ -35,11 +63,39 @@ def main() -> int:
         with console.step("preparing atheris"):
             python = environments.ensure("fuzz", FUZZ) / "bin" / "python"
         rows += [fuzz(python, target, seconds / 2 * share) for target, share in TARGETS.items()]
-    console.table(("looked at", "inputs", "seconds", "found"), rows, right=("inputs", "seconds"))
-    return 1 if any(found for *_, found in rows) else 0
+    return rows
 
 
-def hypothesis(seconds: float) -> tuple[str, str, str, str]:
+def interrupted(seconds: float) -> list[Row]:
+    """Points at which `modelctl up` is broken off, as many as there is time for."""
+    os.environ["MODELYARD_SOAK_S"] = str(seconds)
+    return [tests("up, broken off", "tests/endurance/test_broken_off.py")]
+
+
+def models(_: float) -> list[Row]:
+    """As many models as one bucket notifies of."""
+    return [tests("up of 100 models", "tests/endurance/test_hundred_models.py")]
+
+
+def repeated(_: float) -> list[Row]:
+    """The tests of the local stack, again and again on a machine that is busy."""
+    with ExitStack() as loops:
+        for _ in range(BUSY_LOOPS):
+            loops.callback(subprocess.Popen([sys.executable, "-c", BUSY]).kill)
+        return [tests(f"the local stack, {run} of {TIMES}", "tests/local_stack") for run in range(1, TIMES + 1)]
+
+
+def tests(what: str, path: str) -> Row:
+    """Run tests; their count is that of those that passed."""
+    started = time.monotonic()
+    with console.step(what):
+        counts, said = run_tests.pytest(path)
+    if counts.failed:
+        console.note(said)
+    return what, str(counts.passed), _since(started), f"{counts.failed} failed" if counts.failed else ""
+
+
+def hypothesis(seconds: float) -> Row:
     """Run the tests that make up their inputs, round after round; the last round may end later."""
     started, examples = time.monotonic(), 0
     while time.monotonic() - started < seconds:
@@ -64,7 +120,7 @@ def hypothesis(seconds: float) -> tuple[str, str, str, str]:
     return "properties, by hypothesis", str(examples), _since(started), ""
 
 
-def fuzz(python: Path, target: str, seconds: float) -> tuple[str, str, str, str]:
+def fuzz(python: Path, target: str, seconds: float) -> Row:
     """Run atheris on one target, beginning with what it kept the last time."""
     started = time.monotonic()
     corpus = FOUND / "corpus" / target
@@ -92,6 +148,14 @@ def fuzz(python: Path, target: str, seconds: float) -> tuple[str, str, str, str]
         console.note(done.stdout[-8_000:])
     kept = found[1] if found else f"status {done.returncode}" if done.returncode else ""
     return f"{target}, by atheris", tried[1] if tried else "?", _since(started), kept
+
+
+PARTS: dict[str, Callable[[float], list[Row]]] = {
+    "functions": functions,
+    "interrupted": interrupted,
+    "models": models,
+    "repeated": repeated,
+}
 
 
 def _since(started: float) -> str:

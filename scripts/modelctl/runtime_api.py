@@ -16,13 +16,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from modelctl import paths
+from modelctl import interrupts, paths
 from modelctl.errors import UserError
 from modelctl.local import memory
 from modelctl.local.layout import ACCOUNT, REGION
@@ -217,20 +217,28 @@ def run_handler(
         return True
 
     # A file, not a pipe: a full pipe would block the process that writes to it.
-    with tempfile.TemporaryFile() as output, served(runtime_api(next_event, accept)) as address:
+    with (
+        tempfile.TemporaryFile() as output,
+        served(runtime_api(next_event, accept)) as address,
+        ExitStack() as ending,
+    ):
 
         def written() -> str:
             return os.pread(output.fileno(), os.fstat(output.fileno()).st_size, 0).decode(errors="replace")
 
         started = time.perf_counter()
-        process = subprocess.Popen(
-            [*python, "-m", "awslambdaric", handler],
-            env={"AWS_LAMBDA_RUNTIME_API": address, "PYTHONPATH": str(paths.FUNCTIONS), **environment},
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        with interrupts.deferred():
+            process = subprocess.Popen(
+                [*python, "-m", "awslambdaric", handler],
+                env={"AWS_LAMBDA_RUNTIME_API": address, "PYTHONPATH": str(paths.FUNCTIONS), **environment},
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            # Killed, because it waits for a further event inside the client's native code.
+            ending.callback(process.wait)
+            ending.callback(process.kill)
 
         def watch() -> None:
             process.wait()
@@ -238,15 +246,11 @@ def run_handler(
 
         threading.Thread(target=watch, daemon=True).start()
         received: list[Answer] = []
-        try:
-            with suppress(queue.Empty):
-                while len(received) < len(events) and (answer := answers.get(timeout=timeout_s)) is not None:
-                    received.append(answer)
-            peak_memory_mb = memory.peak_mb(process.pid, isolated=False)
-        finally:
-            # It waits for a further event, inside the client's native code.
-            process.kill()
-            process.wait()
+        with suppress(queue.Empty):
+            while len(received) < len(events) and (answer := answers.get(timeout=timeout_s)) is not None:
+                received.append(answer)
+        peak_memory_mb = memory.peak_mb(process.pid, isolated=False)
+        ending.close()
         if len(received) < len(events):
             raise UserError(f"{handler} answered {len(received)} of {len(events)} events and wrote:\n{written()}")
         return Run(

@@ -1,18 +1,20 @@
 """Runs the Terraform binary that the set-up found or fetched."""
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import suppress
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
-from modelctl import console, paths
+from modelctl import console, interrupts, paths
 from modelctl.errors import UserError
 
 
@@ -36,6 +38,12 @@ QUIET = {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1", "G
 def providers() -> dict[str, str]:
     """Where providers come from, if the set-up found that it is not the registry."""
     return {"TF_CLI_CONFIG_FILE": str(paths.TERRAFORM_RC)} if paths.TERRAFORM_RC.exists() else {}
+
+
+# How long a look at a running Terraform waits.
+_TICK_S = 0.1
+
+_INTERRUPTED = "interrupted: Terraform finishes what is under way and saves its state (Ctrl-C again: it does not)"
 
 
 @dataclass
@@ -63,74 +71,143 @@ class Root:
         answer: dict[str, dict[str, Any]] = json.loads(self._run(["output", "-json"]))
         return {name: output["value"] for name, output in answer.items()}
 
-    def change(self, command: str, *options: str) -> Generator[Progress, None, None]:
+    def change(self, command: str, *options: str, journal: Path | None = None) -> Generator[Progress, None, None]:
         """Run `apply` or `destroy` without asking, and tell after every event how far it is.
+
+        Terraform itself appends its events to `journal`, and holds a lock on it until it ends: so it comes to its end,
+        and what it began is known, also where this process is killed. See `unfinished` and `wait_for_end`.
 
         Raises:
             UserError: Terraform failed; the message holds its errors.
         """
-        process = self._start([command, "-json", "-auto-approve", *options])
-        progress, problems = Progress(), []
-        output, errors = cast(IO[str], process.stdout), cast(IO[str], process.stderr)
-        try:
-            for line in output:
-                event = json.loads(line)
-                match event.get("type"):
-                    case "planned_change":
-                        # A replacement is two changes, and both are counted when they are complete.
-                        progress.planned += 2 if event["change"]["action"] == "replace" else 1
-                    case "apply_start" if event["hook"]["action"] != "read":
-                        progress.running.add(event["hook"]["resource"]["addr"])
-                    case "apply_complete" | "apply_errored" if event["hook"]["action"] != "read":
-                        progress.running.discard(event["hook"]["resource"]["addr"])
-                        progress.changes += event["type"] == "apply_complete"
-                    case "diagnostic" if event["diagnostic"]["severity"] == "error":
-                        problems.append(_sentence(event["diagnostic"]))
-                    case _:
-                        continue
-                yield progress
-            rest = errors.read()
-            process.wait()
-        except BaseException:
-            _interrupt(process)
-            raise
-        if process.returncode:
-            raise UserError(f"terraform {command} failed:\n" + ("\n".join(dict.fromkeys(problems)) or rest.strip()))
+        progress, problems, rest = Progress(), [], []
+        with ExitStack() as files:
+            if journal is None:
+                journal = Path(files.enter_context(tempfile.TemporaryDirectory()), "journal")
+            output = files.enter_context(journal.open("ab"))
+            fcntl.flock(output, fcntl.LOCK_EX)
+            written = files.enter_context(journal.open("rb"))
+            written.seek(0, os.SEEK_END)
+            ended = files.enter_context(
+                self._running([command, "-json", "-auto-approve", *options], output, subprocess.STDOUT)
+            )
+            status = None
+            while status is None:
+                status = ended()
+                for line in _complete_lines(written):
+                    event = _event(line)
+                    match event.get("type"):
+                        case "planned_change":
+                            # A replacement is two changes, and both are counted when they are complete.
+                            progress.planned += 2 if event["change"]["action"] == "replace" else 1
+                        case "apply_start" if event["hook"]["action"] != "read":
+                            progress.running.add(event["hook"]["resource"]["addr"])
+                        case "apply_complete" | "apply_errored" if event["hook"]["action"] != "read":
+                            progress.running.discard(event["hook"]["resource"]["addr"])
+                            progress.changes += event["type"] == "apply_complete"
+                        case "diagnostic" if event["diagnostic"]["severity"] == "error":
+                            problems.append(_sentence(event["diagnostic"]))
+                        case None:
+                            rest.append(line.decode(errors="replace").strip())
+                            continue
+                        case _:
+                            continue
+                    yield progress
+        if status:
+            if status < 0:
+                problems.append(f"it was ended by {signal.Signals(-status).name}")
+            raise UserError(f"terraform {command} failed:\n" + "\n".join(dict.fromkeys(problems or rest)))
 
     def _run(self, arguments: Sequence[str]) -> str:
-        process = self._start([arguments[0], "-no-color", *arguments[1:]])
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            with self._running([arguments[0], "-no-color", *arguments[1:]], output, errors) as ended:
+                while (status := ended()) is None:
+                    pass
+            output.seek(0)
+            errors.seek(0)
+            if status:
+                raise UserError(f"terraform {arguments[0]} failed:\n{errors.read().strip()}")
+            return output.read()
+
+    @contextmanager
+    def _running(
+        self, arguments: Sequence[str], output: IO[Any], errors: IO[Any] | int
+    ) -> Iterator[Callable[[], int | None]]:
+        """Run Terraform. Yields a function that waits for a moment, and returns the exit status once there is one.
+
+        However the block is left, Terraform is let finish what is under way and save its state; another Ctrl-C while it
+        does makes it end at once.
+        """
+        with interrupts.deferred() as pressed:
+            process = subprocess.Popen(
+                [binary(), f"-chdir={self.folder}", *arguments],
+                env=dict(self.env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                # A Ctrl-C of the terminal goes to a whole group: in one of its own Terraform gets those that are passed
+                # on, one by one. At the second it would end without saving its state.
+                process_group=0,
+            )
+            passed_on = 0
+
+            def ended() -> int | None:
+                nonlocal passed_on
+                if pressed() > passed_on:
+                    passed_on += 1
+                    process.send_signal(signal.SIGINT)
+                    if passed_on == 1:
+                        console.note(_INTERRUPTED)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_TICK_S)
+                return process.returncode
+
+            try:
+                yield ended
+            finally:
+                if process.poll() is None and not passed_on:
+                    process.send_signal(signal.SIGINT)
+                while ended() is None:
+                    pass
+
+
+def unfinished(journal: Path) -> set[str]:
+    """Addresses of the resources that the runs in `journal` began to change, and did not report as changed."""
+    begun: set[str] = set()
+    with journal.open("rb") as written:
+        for event in map(_event, written):
+            match event.get("type"):
+                case "apply_start":
+                    begun.add(event["hook"]["resource"]["addr"])
+                case "apply_complete":
+                    begun.discard(event["hook"]["resource"]["addr"])
+    return begun
+
+
+def wait_for_end(journal: Path) -> None:
+    """Wait until no Terraform writes to `journal` any more: one whose modelctl was killed goes on."""
+    with journal.open("rb") as written:
         try:
-            output, errors = process.communicate()
-        except BaseException:
-            _interrupt(process)
-            raise
-        if process.returncode:
-            raise UserError(f"terraform {arguments[0]} failed:\n{errors.strip()}")
-        return output
-
-    def _start(self, arguments: Sequence[str]) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [binary(), f"-chdir={self.folder}", *arguments],
-            env=dict(self.env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # A Ctrl-C of the terminal goes to a whole group: in one of its own Terraform gets those that we pass on,
-            # one by one. At the second it would end without saving its state.
-            process_group=0,
-        )
+            fcntl.flock(written, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.note("the Terraform of an earlier modelctl is still at work: waiting until it is done")
+            fcntl.flock(written, fcntl.LOCK_SH)
 
 
-def _interrupt(process: "subprocess.Popen[str]") -> None:
-    """Let Terraform finish what is under way and save its state; another Ctrl-C while it does makes it end at once."""
-    console.note("interrupted: Terraform finishes what is under way and saves its state (Ctrl-C again: it does not)")
-    while True:
-        process.send_signal(signal.SIGINT)
-        # Reads what it writes, too: a full pipe would stop it.
-        with suppress(KeyboardInterrupt):
-            process.communicate()
-            return
+def _complete_lines(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines that have been added to a file; the last one only once it is complete."""
+    while (line := file.readline()).endswith(b"\n"):
+        yield line
+    file.seek(-len(line), os.SEEK_CUR)
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    """One line of Terraform's output; nothing if it is another one, or ends where Terraform was killed."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}
 
 
 def _sentence(diagnostic: Mapping[str, Any]) -> str:

@@ -109,6 +109,27 @@ class Checkout:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
         return kept | exported
 
+    @property
+    def state(self) -> Path:
+        return self.home / "state" / "local" / "terraform.tfstate"
+
+    @property
+    def journal(self) -> Path:
+        return self.home / "unfinished"
+
+    def events(self, kind: str, since: int) -> list[dict[str, Any]]:
+        """What Terraform has written of this kind from this place of its journal on."""
+        said = self.journal.read_bytes()[since:] if self.journal.exists() else b""
+        # The first line may follow one that was broken off, and the last one may not be complete.
+        events = [json.loads(line) for line in said.splitlines(keepends=True)[1:] if line.endswith(b"\n")]
+        return [event for event in events if event["type"] == kind]
+
+    def terraform(self, modelctl: "subprocess.Popen[str]") -> int:
+        """The process id of the Terraform that this modelctl runs."""
+        children = Path(f"/proc/{modelctl.pid}/task/{modelctl.pid}/children").read_text().split()
+        (found,) = (pid for pid in children if b"terraform" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        return int(found)
+
     def has_queue(self, model: str) -> bool:
         """Whether Terraform has asked for the queue of this model; it then waits for 25 s until it is there."""
         # While the server is being ended or started it does not answer.
@@ -124,7 +145,7 @@ def ended(process: "subprocess.Popen[str]") -> Command:
 
 
 def wait_for(what: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not what():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -187,11 +208,15 @@ def deployed(checkout: Checkout) -> Checkout:
         reached(process, "terraform apply")
         wait_for(lambda: checkout.has_queue("seven"), process)
         if end == signal.SIGINT:
+            # The provider gets the answer, and then waits for 25 s until the queue is usable.
+            time.sleep(1)
             done = interrupted(process)
             assert_interrupted(done)
             assert "Terraform finishes what is under way and saves its state" in done.err
             assert "aws_sqs_queue" in (checkout.home / "state" / "local" / "terraform.tfstate").read_text()
         else:
+            # Terraform alone would go on, and the next one wait for it.
+            os.kill(checkout.terraform(process), signal.SIGKILL)
             process.kill()
             process.communicate()
 
@@ -257,6 +282,148 @@ def planned(root: terraform.Root) -> list[str]:
     assert done.returncode == 0, done.stderr
     lines = [line.strip() for line in done.stdout.splitlines()]
     return [line.split()[1] for line in lines if line.startswith("# ") and ("will be" in line or "must be" in line)]
+
+
+ADDED = 'module.model["added"]'
+ITS_QUEUES = 'module.routing.module.queue["added"]'
+
+
+def test_an_up_that_was_broken_off_is_healed_by_the_next_one(deployed: Checkout) -> None:
+    before = results(deployed.env)
+    assert before
+    deployed.names(seven=512, other=512, added=512)
+    broken_off(deployed, has_begun(f"{ADDED}.module.role.aws_iam_role.this"), kill_terraform)
+    # As if it had been killed while it wrote its state.
+    deployed.state.write_bytes(deployed.state.read_bytes()[:1000])
+    broken_off(deployed, has_changed(3), press_ctrl_c_twice)
+    # With nobody to look after it, Terraform goes on to its end.
+    broken_off(deployed, has_changed(1), kill_modelctl)
+
+    healed = deployed.up()
+
+    assert healed.status == 0, healed.err
+    assert "the Terraform of an earlier modelctl is still at work" in healed.err
+    assert results(deployed.env) == before
+    assert_serves(deployed, "seven", "added")
+
+
+def test_what_the_state_does_not_know_is_made_anew(deployed: Checkout) -> None:
+    forget(deployed, ADDED)
+    assert len(of_model(deployed, "added")) > 5
+    healed = deployed.up()
+    assert healed.status == 0, healed.err
+    assert_serves(deployed, "seven", "added")
+
+
+def test_what_the_state_does_not_know_goes_with_its_model(deployed: Checkout) -> None:
+    deployed.names(seven=512, other=512)
+    forget(deployed, ADDED, ITS_QUEUES)
+    healed = deployed.up()
+    assert healed.status == 0, healed.err
+    assert of_model(deployed, "added") == []
+    assert_serves(deployed, "seven")
+
+
+def test_a_function_whose_change_was_broken_off_gets_a_new_version(deployed: Checkout) -> None:
+    functions = client(deployed.env, "lambda")
+    deployed.names(seven=640, other=512)
+    # As far as the provider comes before it publishes a version.
+    functions.update_function_configuration(FunctionName="modelyard-seven", MemorySize=640)
+    address = 'module.model["seven"].aws_lambda_function.inference'
+    begun = {"type": "apply_start", "hook": {"resource": {"addr": address}, "action": "update"}}
+    deployed.journal.write_text(json.dumps(begun) + "\n")
+
+    healed = deployed.up()
+
+    assert healed.status == 0, healed.err
+    live = functions.get_function_configuration(FunctionName="modelyard-seven", Qualifier="live")
+    assert live["MemorySize"] == 640
+    assert_serves(deployed, "seven")
+    deployed.names(seven=512, other=512)
+    assert deployed.up().status == 0
+
+
+def forget(checkout: Checkout, *modules: str) -> None:
+    """Leave things as a killed Terraform does that has made all this, and stored none of it."""
+    state = json.loads(checkout.state.read_text())
+    kept = [resource for resource in state["resources"] if not resource.get("module", "").startswith(modules)]
+    assert len(kept) < len(state["resources"])
+    checkout.state.write_text(json.dumps({**state, "serial": state["serial"] + 1, "resources": kept}))
+    checkout.journal.touch()
+
+
+def broken_off(checkout: Checkout, when: Callable[[Checkout, int], bool], end: Callable[[int, int], None]) -> None:
+    """Run `up` until `when`, and then `end` the two processes: modelctl's and Terraform's."""
+    since = checkout.journal.stat().st_size if checkout.journal.exists() else 0
+    process = checkout.start_up()
+    reached(process, "terraform apply")
+    wait_for(lambda: when(checkout, since), process)
+    end(process.pid, checkout.terraform(process))
+    process.communicate(timeout=120)
+
+
+def has_begun(address: str) -> Callable[[Checkout, int], bool]:
+    return lambda checkout, since: any(
+        event["hook"]["resource"]["addr"] == address for event in checkout.events("apply_start", since)
+    )
+
+
+def has_changed(number: int) -> Callable[[Checkout, int], bool]:
+    """Whether so many resources were changed, and another one is under way."""
+    return lambda checkout, since: (
+        len(checkout.events("apply_start", since)) > number <= len(checkout.events("apply_complete", since))
+    )
+
+
+def kill_terraform(_: int, terraform: int) -> None:
+    os.kill(terraform, signal.SIGKILL)
+
+
+def press_ctrl_c(modelctl: int, _: int) -> None:
+    os.killpg(modelctl, signal.SIGINT)
+
+
+def press_ctrl_c_twice(modelctl: int, _: int) -> None:
+    os.killpg(modelctl, signal.SIGINT)
+    time.sleep(0.5)
+    os.killpg(modelctl, signal.SIGINT)
+
+
+def kill_modelctl(modelctl: int, _: int) -> None:
+    os.kill(modelctl, signal.SIGKILL)
+
+
+def of_model(checkout: Checkout, model: str) -> list[str]:
+    """The names of everything that a model has."""
+    env = checkout.env
+    names = [found["FunctionName"] for found in client(env, "lambda").list_functions()["Functions"]]
+    names += [found["RoleName"] for found in client(env, "iam").list_roles()["Roles"]]
+    names += [found["logGroupName"] for found in client(env, "logs").describe_log_groups()["logGroups"]]
+    names += [found["Name"] for found in client(env, "efs").describe_access_points()["AccessPoints"]]
+    names += [found["AlarmName"] for found in client(env, "cloudwatch").describe_alarms()["MetricAlarms"]]
+    names += client(env, "sqs").list_queues().get("QueueUrls", [])
+    return [name for name in names if f"modelyard-{model}" in name]
+
+
+def results(env: dict[str, str]) -> dict[str, str]:
+    """The ETags of all results by key."""
+    s3 = client(env, "s3")
+    bucket = next(found["Name"] for found in s3.list_buckets()["Buckets"] if "-results-" in found["Name"])
+    return {found["Key"]: found["ETag"] for found in s3.list_objects_v2(Bucket=bucket).get("Contents", [])}
+
+
+def assert_serves(checkout: Checkout, *models: str) -> None:
+    """One event source mapping and one access point each, and a prediction."""
+    functions, efs = client(checkout.env, "lambda"), client(checkout.env, "efs")
+    points = [found["Name"] for found in efs.describe_access_points()["AccessPoints"]]
+    for model in models:
+        name = f"modelyard-{model}"
+        assert len(functions.list_event_source_mappings(FunctionName=f"{name}:live")["EventSourceMappings"]) == 1
+        assert points.count(name) == 1
+        predicted = checkout.run("predict", model, SCAN, "--json")
+        assert predicted.status == 0, predicted.err
+    again = checkout.up()
+    assert "terraform apply: nothing to change" in again.err
 
 
 def test_a_model_is_not_removed_while_inputs_are_in_its_queue(deployed: Checkout) -> None:

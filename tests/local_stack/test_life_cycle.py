@@ -1,19 +1,25 @@
 """A local stack starts, is found again, recovers from a killed server, and leaves nothing."""
 
 import errno
+import http.client
 import json
 import os
 import pwd
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
+import h2.connection
+import h2.events
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
@@ -88,6 +94,45 @@ def test_it_listens_on_the_loopback_interface_and_one_port(local_stack: LocalSta
     assert f"0100007F:{port:04X}" in listening
     assert all(address.startswith("0100007F:") for address in listening)
     assert not any(address.endswith(f":{443:04X}") for address in listening)
+
+
+def test_a_connection_outlives_a_thousand_requests(local_stack: LocalStack) -> None:
+    with connected(local_stack, "http/1.1") as connection:
+        for _ in range(1_100):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            answer.read()
+            assert not answer.will_close
+
+
+def test_a_connection_of_http_2_outlives_a_thousand_requests(local_stack: LocalStack) -> None:
+    """As Terraform's provider has it: it would send further requests before it learns that they are in vain."""
+    http_2 = h2.connection.H2Connection()
+    http_2.initiate_connection()
+    headers = [(":method", "GET"), (":path", "/"), (":scheme", "https"), (":authority", "localhost")]
+    with connected(local_stack, "h2") as connection:
+        for _ in range(1_100):
+            stream = http_2.get_next_available_stream_id()
+            http_2.send_headers(stream, headers, end_stream=True)
+            connection.sendall(http_2.data_to_send())
+            events: list[h2.events.Event] = []
+            while not any(isinstance(event, h2.events.StreamEnded) for event in events):
+                for event in http_2.receive_data(connection.recv(2**16)):
+                    assert not isinstance(event, h2.events.ConnectionTerminated)
+                    if isinstance(event, h2.events.DataReceived):
+                        http_2.acknowledge_received_data(event.flow_controlled_length, stream)
+                    events.append(event)
+                connection.sendall(http_2.data_to_send())
+
+
+def connected(stack: LocalStack, protocol: str) -> ssl.SSLSocket:
+    env = stack.environment()
+    context = ssl.create_default_context(cafile=env["AWS_CA_BUNDLE"])
+    context.set_alpn_protocols([protocol])
+    port = int(env["AWS_ENDPOINT_URL"].rsplit(":", 1)[1])
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    return context.wrap_socket(connection, server_hostname="127.0.0.1")
 
 
 def test_users_work_as_an_iam_principal_that_denials_bind(cloud: Cloud) -> None:
@@ -268,6 +313,44 @@ def test_after_ctrl_c_while_it_starts_nothing_runs_and_it_can_be_started(own_sta
         assert not processes_naming(own_stack.home)
     own_stack.start()
     assert client(own_stack.environment(), "s3").list_buckets()["Buckets"] == []
+
+
+def test_ctrl_c_before_its_starter_knows_the_server_ends_the_server(
+    own_stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = subprocess.Popen
+
+    def interrupted(*arguments: Any, **settings: Any) -> "subprocess.Popen[bytes]":
+        process: subprocess.Popen[bytes] = started(*arguments, **settings)
+        # Twice, so that another one arrives while the first is seen to.
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        return process
+
+    with monkeypatch.context() as patch:
+        patch.setattr("modelctl.local.stack.subprocess.Popen", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            own_stack.start()
+    assert not own_stack.running()
+    assert not processes_naming(own_stack.home)
+    own_stack.start()
+    assert own_stack.running()
+
+
+def test_ctrl_c_as_the_server_becomes_ready_ends_it(own_stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = LocalStack._address
+
+    def interrupted(stack: LocalStack) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return address(stack)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStack, "_address", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            own_stack.start()
+    assert not own_stack.running()
+    assert not own_stack.broken()
+    assert not processes_naming(own_stack.home)
 
 
 def processes_naming(home: Path) -> str:

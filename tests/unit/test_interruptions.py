@@ -6,12 +6,13 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from local_stack.support import eventually
-from modelctl import paths
+from modelctl import interrupts, paths
 
 # What is imported on the way to the first command, from the first to the last.
 IMPORTED = ["argparse", "botocore.exceptions", "rich.console", "yaml", "boto3", "modelctl.commands.validate"]
@@ -31,6 +32,39 @@ def test_ctrl_c_while_python_imports_is_one_line(module: str) -> None:
     out, err = process.communicate(timeout=60)
     assert [line for line in err.splitlines() if not line.startswith("import time:")] == ["error: interrupted"]
     assert (process.returncode, out) == (130, "")
+
+
+def test_a_deferred_ctrl_c_is_raised_at_the_end() -> None:
+    steps = []
+
+    def work() -> None:
+        with interrupts.deferred() as pressed:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                steps.append(pressed())
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert steps == [1, 2]
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_another_thread_gets_no_ctrl_c_and_a_program_that_ignores_it_none_either() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(deferring).result() == 0
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert deferring() == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def deferring() -> int:
+    before = signal.getsignal(signal.SIGINT)
+    with interrupts.deferred() as pressed:
+        assert signal.getsignal(signal.SIGINT) is before
+        return pressed()
 
 
 BUILD = """

@@ -42,6 +42,38 @@ def test_a_failed_change_tells_terraforms_own_words(root: terraform.Root) -> Non
         list(root.change("apply"))
 
 
+HALF = """
+resource "terraform_data" "made" {}
+resource "terraform_data" "failed" {
+  depends_on = [terraform_data.made]
+  provisioner "local-exec" {
+    command = "false"
+  }
+}
+"""
+
+
+def test_the_journal_keeps_what_runs_began_and_did_not_complete(root: terraform.Root) -> None:
+    (root.folder / "main.tf").write_text(HALF)
+    root.init()
+    journal = root.folder / "journal"
+    with pytest.raises(UserError, match="local-exec provisioner error"):
+        list(root.change("apply", journal=journal))
+    with journal.open("a") as file:
+        file.write('{"type": "apply_st')
+    assert terraform.unfinished(journal) == {"terraform_data.failed"}
+    (root.folder / "main.tf").write_text(HALF.replace('"false"', '"true"'))
+    list(root.change("apply", journal=journal))
+    assert terraform.unfinished(journal) == set()
+
+
+def test_terraform_that_was_killed_is_told_by_the_signal(root: terraform.Root) -> None:
+    (root.folder / "main.tf").write_text(HALF.replace('"false"', '"kill -9 $PPID"'))
+    root.init()
+    with pytest.raises(UserError, match=r"(?s)terraform apply failed:.*ended by SIGKILL"):
+        list(root.change("apply"))
+
+
 def test_outputs_of_what_was_never_applied_are_empty(root: terraform.Root) -> None:
     (root.folder / "main.tf").write_text(THREE)
     root.init()

@@ -9,10 +9,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from modelctl import console, packages, paths, queues, registry, targets
+from modelctl import console, packages, paths, queues, registry, targets, terraform
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.deployment import Deployment
 from modelctl.errors import UserError
+from modelctl.local import leftovers
+from modelctl.local.layout import write_whole
 from modelctl.targets import Target
 from modelctl.terraform import Progress
 
@@ -21,9 +23,11 @@ PARALLEL = "-parallelism=50"
 
 BACKEND_OVERRIDE = paths.TERRAFORM / "backend_override.tf"
 
-# There while Terraform runs, and after it was interrupted or killed: what it made last may not stand in its state.
+STATE = paths.STACK / "state" / targets.WORKSPACE / "terraform.tfstate"
+# Terraform's events since the last run that succeeded: there while Terraform runs, and after it was interrupted, killed
+# or failed. What it began last may be missing in its state.
 UNFINISHED = paths.STACK / "unfinished"
-# There once an apply has succeeded; it goes with the state.
+# The state as of the last apply that succeeded, if one has, until `modelctl down` begins; it goes with the state.
 APPLIED = paths.STACK / "state" / "applied"
 
 
@@ -59,22 +63,24 @@ def _up(called: argparse.Namespace) -> int:
     packages.build()
     stack = targets.stack()
     if UNFINISHED.exists() and not APPLIED.exists():
-        console.note("the first `modelctl up` was not finished, and nobody has used the local stack: it starts anew")
+        console.note("what was begun was not finished, and nobody has used the local stack: it starts anew")
         stack.stop()
     with console.step("starting the local stack"):
         stack.start()
     _forget_earlier_instance(stack.instance())
     target = targets.local()
+    leftovers.restore(STATE, APPLIED)
     with console.step("terraform init"):
         # The workspace is named by the environment and made by the first apply.
         target.root.init(f"workspace_dir={paths.STACK / 'state'}")
     queues.refuse_to_lose_inputs(target, models)
     # Not before: a registry that was refused shall not be the one that the next command works with.
-    (paths.STACK / "registry").write_text(str(serves.resolve()))
+    write_whole(paths.STACK / "registry", str(serves.resolve()))
     target = targets.local()
-    again = [f'-replace=module.model["{called.resync}"].aws_lambda_invocation.weights'] if called.resync else []
-    _change(target, "apply", *again)
-    APPLIED.touch()
+    again = [f'module.model["{called.resync}"].aws_lambda_invocation.weights'] if called.resync else []
+    if UNFINISHED.exists() and APPLIED.exists():
+        again += _recover(target)
+    _change(target, "apply", *(f"-replace={address}" for address in again))
     deployment = Deployment(target)
     if called.json:
         print_json({"endpoint": target.env["AWS_ENDPOINT_URL"], "models": sorted(deployment.models)})
@@ -92,6 +98,7 @@ def down(called: argparse.Namespace) -> int:
         stack = targets.stack()
         # What an unfinished run has made Terraform does not know: it would fail of that, and all goes with the stack.
         if stack.running() and (paths.STACK / "state").exists() and not UNFINISHED.exists():
+            APPLIED.unlink(missing_ok=True)
             try:
                 _change(targets.local(), "destroy")
             except UserError as problem:
@@ -117,6 +124,8 @@ def _alone() -> Iterator[None]:
             except BlockingIOError:
                 console.note("another modelctl is changing this local stack: waiting until it is done")
                 fcntl.flock(held, fcntl.LOCK_EX)
+            if UNFINISHED.exists():
+                terraform.wait_for_end(UNFINISHED)
             yield
     except BrokenPipeError:
         raise
@@ -133,22 +142,36 @@ def _forget_earlier_instance(instance: str) -> None:
         marker.write_text(instance)
 
 
+def _recover(target: Target) -> list[str]:
+    """Remove what an apply that was broken off has made and the state does not know.
+
+    Returns:
+        Addresses of the functions to make anew. The provider changes a function and then publishes a version of it: if
+        it was broken off in between, the next apply would find nothing to change, and the old version would stay live.
+    """
+    console.note("the last run of Terraform was not finished: what it left half done is made anew")
+    deployed = target.root.outputs()["deployment"]
+    leftovers.remove(target.session(deployed["region"]), STATE, deployed["name"])
+    return sorted(address for address in terraform.unfinished(UNFINISHED) if ".aws_lambda_function." in address)
+
+
 def _change(target: Target, command: Literal["apply", "destroy"], *options: str) -> None:
-    """Run Terraform, and note it if it is not let finish."""
-    unfinished = UNFINISHED.exists()
-    UNFINISHED.touch()
+    """Run Terraform; its events stay in `UNFINISHED` unless it succeeds."""
     try:
-        _show(f"terraform {command}", target.root.change(command, PARALLEL, *options))
+        _show(f"terraform {command}", target.root.change(command, PARALLEL, *options, journal=UNFINISHED))
     except UserError as problem:
-        if not unfinished:
-            UNFINISHED.unlink()
-        elif re.search("already ?exist", str(problem), re.IGNORECASE):
-            # At Ctrl-C the provider gives up the calls that are under way, and does not know what they made.
+        if targets.stack().broken():
             raise UserError(
-                f"{problem}\nthis may come from an earlier run that was interrupted: `modelctl down`, which removes "
-                "all inputs and results too, and `modelctl up` mend it"
+                f"{problem}\nthe server of the local stack has ended: `modelctl up` starts it anew"
+            ) from problem
+        if re.search("already ?exist", str(problem), re.IGNORECASE):
+            raise UserError(
+                f"{problem}\nan interrupted run may have left it: run `modelctl up` again. If that does not help, "
+                "`modelctl down`, which removes all inputs and results too, and `modelctl up` do"
             ) from problem
         raise
+    if command == "apply":
+        write_whole(APPLIED, STATE.read_text())
     UNFINISHED.unlink()
 
 

@@ -78,8 +78,14 @@ class Process:
         )
         # Popen has made both, but its types do not say so.
         stdin, stdout = cast("IO[bytes]", started.stdin), cast("IO[bytes]", started.stdout)
-        with stdin:
-            stdin.write(self.stdin)
+        try:
+            with stdin:
+                stdin.write(self.stdin)
+        except BaseException:
+            # The caller does not have it yet, and could not end it.
+            started.kill()
+            started.wait()
+            raise
         return started, stdout
 
 

@@ -77,7 +77,12 @@ class Layout:
 
 def write_secret(path: Path, content: dict[str, Any]) -> None:
     """Write JSON that only its owner may read, in one step."""
-    partial = path.with_suffix(".partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(content, file)
+    write_whole(path, json.dumps(content), mode=0o600)
+
+
+def write_whole(path: Path, text: str, *, mode: int = 0o666) -> None:
+    """Write a text file in one step: whoever is killed meanwhile leaves the file as it was."""
+    partial = path.with_name(f"{path.name}.partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+        file.write(text)
     partial.rename(path)

@@ -7,6 +7,7 @@ the system has namespaces it runs in some of its own: whatever ends the server t
 import asyncio
 import fcntl
 import json
+import math
 import os
 import select
 import signal
@@ -103,7 +104,11 @@ def _serve(layout: Layout, environment: Path, *, isolated: bool) -> NoReturn:
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.certfile, config.keyfile = str(layout.certificate), str(layout.certificate_key)
-    config.keep_alive_timeout = 75
+    # A client whose connection the server ends may have sent requests whose answers it never gets: the provider repeats
+    # them, and finds that what they create already exists. So it is clients that end connections, whether after 1,000
+    # requests or after a pause.
+    config.keep_alive_max_requests = sys.maxsize
+    config.keep_alive_timeout = math.inf
     config.loglevel = "WARNING"
     # A certificate that is of no use shall end the server before anybody takes its address.
     config.create_ssl_context()

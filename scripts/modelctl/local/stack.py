@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-from modelctl import console, environments
+from modelctl import console, environments, interrupts
 from modelctl.errors import UserError
 from modelctl.local import certificate
 from modelctl.local.layout import REGION, Layout, write_secret
@@ -67,11 +67,6 @@ class LocalStack:
                     f"the local stack cannot be started in {self.home}: {error}; "
                     "see to it that there is room and that you may write there, then run the command again"
                 ) from error
-        if not self._address()["isolated"]:
-            console.note(
-                "This system gives functions no namespaces: here they see the files of this machine, "
-                "and model weights are not write-protected."
-            )
 
     def running(self) -> bool:
         """Whether the server lives and is ready."""
@@ -169,7 +164,9 @@ class LocalStack:
 
     def _launch(self, environment: Path) -> None:
         layout = self._layout
-        with layout.log.open("wb") as log:
+        # The server is in a session of its own and does not get Ctrl-C. An exception could come before `server` is
+        # assigned, or again while this waits for the server's end.
+        with interrupts.deferred() as pressed, layout.log.open("wb") as log:
             server = subprocess.Popen(
                 # -P: a file of the user's folder must not take the place of a module that is named like it.
                 [sys.executable, "-P", "-m", "modelctl.local.server", layout.home, environment],
@@ -180,42 +177,62 @@ class LocalStack:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + _READY_TIMEOUT_S
-        try:
-            while not layout.address.is_file():
-                if server.poll() is not None:
-                    raise self._not_ready(f"its server ended with status {server.returncode}")
-                if time.monotonic() > deadline:
-                    raise self._not_ready(f"its server did not listen within {_READY_TIMEOUT_S:.0f} s")
-                time.sleep(0.02)
-        except BaseException:
-            # Also at Ctrl-C, which the server in its own session does not get.
-            server.kill()
-            server.wait()
-            raise
-        finally:
-            cast("IO[bytes]", server.stdin).close()
+            deadline = time.monotonic() + _READY_TIMEOUT_S
+            try:
+                while not layout.address.is_file() and not pressed():
+                    if server.poll() is not None:
+                        raise self._not_ready(f"its server ended with status {server.returncode}")
+                    if time.monotonic() > deadline:
+                        raise self._not_ready(f"its server did not listen within {_READY_TIMEOUT_S:.0f} s")
+                    time.sleep(0.02)
+                if not pressed() and not self._address()["isolated"]:
+                    console.note(
+                        "This system gives functions no namespaces: here they see the files of this machine, "
+                        "and model weights are not write-protected."
+                    )
+                if pressed():
+                    raise KeyboardInterrupt
+            except BaseException:
+                server.kill()
+                server.wait()
+                # The processes that it has forked hold the lock with it, and die a moment later.
+                self._unlocked_within(_END_TIMEOUT_S)
+                # Else it would look as if a stack that was up had been ended by something else: see `broken`.
+                layout.address.unlink(missing_ok=True)
+                raise
+            finally:
+                cast("IO[bytes]", server.stdin).close()
 
     def _end_server(self) -> None:
         """End the server that holds the lock on `home`, and with it all functions."""
-        if not self._locked():
-            return
-        pid = int(self._layout.pid.read_text())
+        # A server that has just taken the lock has not written its process id yet.
+        while (pid := self._pid()) is None:
+            if self._unlocked_within(0.01):
+                return
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
                 return
-            deadline = time.monotonic() + _END_TIMEOUT_S
-            while self._locked() and time.monotonic() < deadline:
-                _reap(pid)
-                time.sleep(0.01)
-            if not self._locked():
+            if self._unlocked_within(_END_TIMEOUT_S):
                 _reap(pid)
                 return
         raise UserError(
             f"the local stack's server (process {pid}) does not end; end it by hand and run the command again"
         )
+
+    def _pid(self) -> int | None:
+        written = self._layout.pid.read_text() if self._layout.pid.exists() else ""
+        return int(written) if written else None
+
+    def _unlocked_within(self, timeout_s: float) -> bool:
+        """Wait until no process of a server holds the lock on `home`; False if one still does after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while self._locked():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
 
     def _not_ready(self, why: str) -> UserError:
         lines = self._layout.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
@@ -223,9 +240,9 @@ class LocalStack:
 
 
 def _reap(pid: int) -> None:
-    """Collect the server's exit status where this process is the one that started it."""
+    """Collect the exit status of a server that has ended, where this process is the one that started it."""
     with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+        os.waitpid(pid, 0)
 
 
 def _access_key_id() -> str:

@@ -1,0 +1,162 @@
+"""What an apply that was broken off made on the local stack, and Terraform's state does not know.
+
+A provider creates a resource before Terraform stores its id. Where Terraform is killed, or gives up a call, in between,
+the next apply would create the resource again: AWS refuses a second function of the same name, and a second event
+source mapping would serve every input twice. So what the state does not know is removed before the next apply makes it
+anew. Inputs and results are kept: buckets are in the state since the first apply, and queues with messages stay.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from modelctl.local.layout import write_whole
+
+#: What Terraform's state calls a resource (its `id` or `arn`), and how to remove it.
+Found = Iterator[tuple[str, Callable[[], object]]]
+
+
+def restore(state: Path, applied: Path) -> None:
+    """Put the copy `applied` in the place of a state that ends where Terraform was killed as it wrote it.
+
+    Terraform overwrites the file after every change, and not in one step.
+    """
+    if applied.exists() and not _is_json(state):
+        write_whole(state, applied.read_text())
+
+
+def remove(session: boto3.Session, state: Path, deployment: str) -> None:
+    """Remove what is named like a part of `deployment` and is not in `state`.
+
+    Args:
+        session: speaks to the local stack.
+        state: Terraform's state file.
+        deployment: name of the deployment, with which the names of its resources begin.
+    """
+    known = _ids(state)
+    for kind, found in KINDS.items():
+        for name, delete in list(found(session, f"{deployment}-")):
+            if name not in known.get(kind, ()):
+                delete()
+
+
+def _ids(state: Path) -> dict[str, set[str]]:
+    """By type, the ids and ARNs of what the state has, also of what is about to be replaced."""
+    known: dict[str, set[str]] = {}
+    for resource in json.loads(state.read_text())["resources"]:
+        for instance in resource["instances"]:
+            found = (instance["attributes"].get(name) for name in ("id", "arn"))
+            known.setdefault(resource["type"], set()).update(filter(None, found))
+    return known
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_bytes())
+    except ValueError:
+        return False
+    return True
+
+
+def _pages(client: Any, call: str, key: str, **arguments: Any) -> Iterator[Any]:
+    for page in client.get_paginator(call).paginate(**arguments):
+        yield from page.get(key, [])
+
+
+def _mappings(session: boto3.Session, prefix: str) -> Found:
+    functions = session.client("lambda")
+    for found in _pages(functions, "list_event_source_mappings", "EventSourceMappings"):
+        if f":function:{prefix}" in found["FunctionArn"]:
+            yield found["UUID"], partial(functions.delete_event_source_mapping, UUID=found["UUID"])
+
+
+def _aliases(session: boto3.Session, prefix: str) -> Found:
+    functions = session.client("lambda")
+    for name in _function_names(functions, prefix):
+        for found in _pages(functions, "list_aliases", "Aliases", FunctionName=name):
+            yield found["AliasArn"], partial(functions.delete_alias, FunctionName=name, Name=found["Name"])
+
+
+def _functions(session: boto3.Session, prefix: str) -> Found:
+    functions = session.client("lambda")
+    for name in _function_names(functions, prefix):
+        yield name, partial(functions.delete_function, FunctionName=name)
+
+
+def _function_names(functions: Any, prefix: str) -> Iterator[str]:
+    for found in _pages(functions, "list_functions", "Functions"):
+        if found["FunctionName"].startswith(prefix):
+            yield found["FunctionName"]
+
+
+def _layers(session: boto3.Session, prefix: str) -> Found:
+    functions = session.client("lambda")
+    for layer in _pages(functions, "list_layers", "Layers"):
+        name = layer["LayerName"]
+        if name.startswith(prefix):
+            for found in _pages(functions, "list_layer_versions", "LayerVersions", LayerName=name):
+                delete = partial(functions.delete_layer_version, LayerName=name, VersionNumber=found["Version"])
+                yield found["LayerVersionArn"], delete
+
+
+def _log_groups(session: boto3.Session, prefix: str) -> Found:
+    logs = session.client("logs")
+    for found in _pages(logs, "describe_log_groups", "logGroups", logGroupNamePrefix=f"/aws/lambda/{prefix}"):
+        yield found["logGroupName"], partial(logs.delete_log_group, logGroupName=found["logGroupName"])
+
+
+def _roles(session: boto3.Session, prefix: str) -> Found:
+    iam = session.client("iam")
+
+    def delete(name: str) -> None:
+        for policy in _pages(iam, "list_role_policies", "PolicyNames", RoleName=name):
+            iam.delete_role_policy(RoleName=name, PolicyName=policy)
+        iam.delete_role(RoleName=name)
+
+    for found in _pages(iam, "list_roles", "Roles"):
+        if found["RoleName"].startswith(prefix):
+            yield found["RoleName"], partial(delete, found["RoleName"])
+
+
+def _access_points(session: boto3.Session, prefix: str) -> Found:
+    efs = session.client("efs")
+    for found in _pages(efs, "describe_access_points", "AccessPoints"):
+        if found.get("Name", "").startswith(prefix):
+            identity = found["AccessPointId"]
+            yield identity, partial(efs.delete_access_point, AccessPointId=identity)
+
+
+def _alarms(session: boto3.Session, prefix: str) -> Found:
+    cloudwatch = session.client("cloudwatch")
+    for found in _pages(cloudwatch, "describe_alarms", "MetricAlarms", AlarmNamePrefix=prefix):
+        yield found["AlarmName"], partial(cloudwatch.delete_alarms, AlarmNames=[found["AlarmName"]])
+
+
+def _queues(session: boto3.Session, prefix: str) -> Found:
+    """Queues without messages: one that has any stays, and SQS gives it to Terraform when that creates it again."""
+    sqs = session.client("sqs")
+    for url in _pages(sqs, "list_queues", "QueueUrls", QueueNamePrefix=prefix):
+        depths = sqs.get_queue_attributes(
+            QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        )["Attributes"]
+        if not any(map(int, depths.values())):
+            yield url, partial(sqs.delete_queue, QueueUrl=url)
+
+
+#: By type, in the order in which they are removed. The types that are missing here are made by the first apply only,
+#: which starts anew where it was broken off, or are overwritten when they are made again.
+KINDS: Mapping[str, Callable[[boto3.Session, str], Found]] = {
+    "aws_lambda_event_source_mapping": _mappings,
+    "aws_lambda_alias": _aliases,
+    "aws_lambda_function": _functions,
+    "aws_lambda_layer_version": _layers,
+    "aws_cloudwatch_log_group": _log_groups,
+    "aws_iam_role": _roles,
+    "aws_efs_access_point": _access_points,
+    "aws_cloudwatch_metric_alarm": _alarms,
+    "aws_sqs_queue": _queues,
+}
