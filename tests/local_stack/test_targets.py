@@ -37,7 +37,7 @@ def test_after_its_server_was_killed_a_command_says_so_and_not_that_nothing_is_d
     done = modelctl(own_stack.home, *command)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert "the server of the local stack was ended" in done.stderr
+    assert "the local stack's server was stopped" in done.stderr
     assert "`modelctl up`" in done.stderr
     own_stack.stop()
     assert "nothing is deployed" in modelctl(own_stack.home, *command).stderr

@@ -444,7 +444,7 @@ def test_a_registry_entry_that_does_not_fit_the_signature_is_not_the_inputs_faul
     [
         (SCAN, {"mode": "RGB"}, r"input\.mode is RGB, but the model's input scan takes 1 channels"),
         (FLAT, {"mode": "RGB"}, r"input\.mode is RGB, but the model's input x takes 1 channels"),
-        (BYTES, {"scale": 1 / 255}, r"as input\.scale, mean and std make them: scan: expected integers \(uint8\)"),
+        (BYTES, {"scale": 1 / 255}, r"once input\.scale, mean and std are applied: scan: expected integers \(uint8\)"),
         (SCAN, {"size": (8, 9)}, r"input\.size is \[8, 9\], but the model's input scan takes \[8, 8\]"),
         (ROW, {}, "the model's input x has 1 dimensions"),
         (TWO, {}, "one input and a batch"),
