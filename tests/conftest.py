@@ -1,6 +1,11 @@
-"""What `make expected` needs of the tests: files that say what is expected can be rewritten instead of compared."""
+"""What all tests share: Ctrl-C works, and with `make expected` files that say what is expected are rewritten."""
+
+import signal
 
 import pytest
+
+# A shell starts what runs in the background with Ctrl-C ignored, and tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 OPTION = "--rewrite-expected"
 
