@@ -8,7 +8,7 @@ from typing import Any
 from modelctl import console, packages, paths, runtimes
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.errors import UserError
-from modelctl.importing import importer
+from modelctl.importing import importer, source
 from modelctl.importing.entry import Layout, render
 
 _EXAMPLE = "modelctl import faces.keras --name faces --runtime litert --labels faces.txt"
@@ -19,7 +19,10 @@ def add_to(commands: Commands) -> None:
     does = "check a model file, convert it where asked, and add it to the registry"
     parser = command(commands, "import", run, does, _EXAMPLE)
     parser.add_argument(
-        "path", type=Path, metavar="PATH", help="a SavedModel's folder, or a .keras, .h5, .tflite or .onnx file"
+        "path",
+        type=Path,
+        metavar="PATH",
+        help=f"{source.EXPECTED}; or a folder with one of these and what belongs to it",
     )
     parser.add_argument("--name", required=True, metavar="N", help="of the model in the registry")
     parser.add_argument(

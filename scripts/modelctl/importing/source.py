@@ -18,7 +18,7 @@ _RUNTIMES: dict[str, tuple[str, ...]] = {
     for kind in runtime.files
 }
 _SUFFIXES = [kind for kind in _RUNTIMES if kind != SAVED_MODEL]
-_EXPECTED = f"a SavedModel (its folder), or a {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]} file"
+EXPECTED = f"a SavedModel (its folder), or a {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]} file"
 
 _README = '"Import a model" in README.md'
 #: Files that are read by running what is in them: not even opened here.
@@ -99,7 +99,7 @@ def read(path: Path, labels: Path | None, labels_name: str) -> Source:
         kind = _kind_of_file(path)
         beside = path.parent / labels_name
     else:
-        raise UserError(f"there is no file and no folder {path}: expected {_EXPECTED}")
+        raise UserError(f"there is no file and no folder {path}: expected {EXPECTED}")
     return Source(path, kind, labels or (beside if beside.is_file() else None))
 
 
@@ -141,7 +141,7 @@ def _kind_of_folder(folder: Path) -> str:
         raise UserError(f"{folder} is no SavedModel, but {nested} is one: give that folder")
     for file in files:
         _refuse_pickle(file)
-    raise UserError(f"{folder} holds no model: expected {_EXPECTED}; found {_names(files) or 'nothing'}")
+    raise UserError(f"{folder} holds no model: expected {EXPECTED}; found {_names(files) or 'nothing'}")
 
 
 def _kind_of_file(file: Path) -> str:
@@ -149,7 +149,7 @@ def _kind_of_file(file: Path) -> str:
     if file.name == SAVED_MODEL:
         raise UserError(f"{file} is a part of a SavedModel: give its folder, {file.parent}")
     if file.suffix not in _RUNTIMES:
-        raise UserError(f"{file} is no model that can be imported: expected {_EXPECTED}")
+        raise UserError(f"{file} is no model that can be imported: expected {EXPECTED}")
     return file.suffix
 
 
