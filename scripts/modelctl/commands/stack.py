@@ -162,7 +162,8 @@ def _change(target: Target, command: Literal["apply", "destroy"], *options: str)
     except UserError as problem:
         if targets.stack().broken():
             raise UserError(
-                f"{problem}\nthe server of the local stack has ended: `modelctl up` starts it anew"
+                "the local stack's server was stopped and its contents are lost: run `modelctl up` to start over. "
+                f"Terraform's own words:\n{problem}"
             ) from problem
         if re.search("already ?exist", str(problem), re.IGNORECASE):
             raise UserError(
