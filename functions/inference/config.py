@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: The version of what the fields of a model's document mean. Raise it here and in Terraform's module `registry` for a
 #: change that older code would misread although it knows every field.
-CONTRACT = 1
+CONTRACT = 2
 
 #: The variant that results and metrics name; a model has no other.
 VARIANT = "stable"
@@ -29,8 +29,17 @@ _Section = TypeVar("_Section", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
+class BatchConfig:
+    """What the function reads of `batch` of the registry entry."""
+
+    #: Rows that one call takes at most, which are independent of each other; 0: the first dimension is not a batch;
+    #: None: as the signature says.
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
 class InputConfig:
-    """How an input becomes an array: `input` and `limits` of the registry entry."""
+    """How an input becomes an array: `input`, `limits` and `batch` of the registry entry."""
 
     format: str
     #: Height and width in pixels; None: as the model's signature says.
@@ -47,6 +56,7 @@ class InputConfig:
     #: Names of the columns of CSV in the model's order; empty: they count as they stand.
     columns: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    batch: BatchConfig = field(default_factory=BatchConfig)
 
 
 @dataclass(frozen=True)
@@ -110,10 +120,11 @@ def read(environment: Mapping[str, str]) -> Config:
             f"the model's document names the runtime {document['runtime']}, which this code does not know: {_WAY_OUT}"
         )
     limits = _made(Limits, document.pop("limits", {}), "limits.")
+    batch = _made(BatchConfig, document.pop("batch", {}), "batch.")
     return _made(
         Config,
         document,
-        input=_made(InputConfig, document.pop("input"), "input.", limits=limits),
+        input=_made(InputConfig, document.pop("input"), "input.", limits=limits, batch=batch),
         output=_made(OutputConfig, document.pop("output", {}), "output."),
         route=_made(Route, document.pop("route"), "route."),
         artifact=Path(environment["MODELYARD_WEIGHTS"]) / document["digest"],

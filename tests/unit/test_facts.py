@@ -55,7 +55,7 @@ def test_every_field_for_the_function_is_in_the_document_and_read_from_it(docume
     assert config.artifact == Path("/mnt/model") / documented["digest"]
     taken_away = [("limits", "decompressed_bytes")]
     for name, inner in told().items():
-        section = config.input.limits if name == "limits" else getattr(config, name)
+        section = getattr(config.input if name in ("limits", "batch") else config, name)
         for field in inner:
             value = getattr(section, field)
             given = list(value) if isinstance(value, tuple) else value
@@ -67,16 +67,17 @@ def test_every_field_for_the_function_is_in_the_document_and_read_from_it(docume
 def test_a_field_without_a_value_is_not_in_the_document() -> None:
     document = registry.load(EVERYTHING.with_name("minimal.yaml"))["digits"]["document"]
     assert document["input"] == {"format": "json"}
-    assert document["output"] == document["limits"] == {}
+    assert document["output"] == document["limits"] == document["batch"] == {}
     assert read(document).output == configuration.OutputConfig()
 
 
 def test_the_function_knows_no_field_that_the_registry_lacks() -> None:
     sections = {name: set(inner) for name, inner in told().items() if inner}
     known = {
-        "input": {field.name for field in fields(configuration.InputConfig)} - {"limits"},
+        "input": {field.name for field in fields(configuration.InputConfig)} - {"limits", "batch"},
         "output": {field.name for field in fields(configuration.OutputConfig)},
         "limits": {field.name for field in fields(limits.Limits)},
+        "batch": {field.name for field in fields(configuration.BatchConfig)},
         "route": {field.name for field in fields(configuration.Route)},
     }
     assert known == sections
@@ -85,8 +86,8 @@ def test_the_function_knows_no_field_that_the_registry_lacks() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"contract": configuration.CONTRACT + 1}, "has contract 2, but this code reads 1"),
-        ({"contract": None}, "has contract None, but this code reads 1"),
+        ({"contract": configuration.CONTRACT + 1}, "has contract 3, but this code reads 2"),
+        ({"contract": None}, "has contract None, but this code reads 2"),
         ({"runtime": "jax"}, "names the runtime jax, which this code does not know"),
         ({"smoke": []}, "has the field smoke, which this code does not know"),
         ({"artifact": "elsewhere"}, "has the field artifact, which this code does not know"),

@@ -74,7 +74,7 @@ locals {
       {
         fails = local._environment_bytes[name] > local._limits.environment_bytes
         field = ".env"
-        says  = "the environment would have ${local._environment_bytes[name]} bytes with the platform's own variables, which hold route, input, output and limits; Lambda allows ${local._limits.environment_bytes}"
+        says  = "the environment would have ${local._environment_bytes[name]} bytes with the platform's own variables, which hold route, input, output, limits and batch.rows; Lambda allows ${local._limits.environment_bytes}"
       },
       {
         # The deployment's own tags are Modelyard, Model and Name.

@@ -4,7 +4,7 @@
 locals {
   # The version of what the fields mean (CONTRACT in config.py). A function refuses a document of another version, or with
   # a field that it does not know.
-  contract = 1
+  contract = 2
 
   # What the schema marks with `x-function`: under "" the fields of the entry itself, and under each section's name the
   # fields in it. Marking a section marks all its fields.
