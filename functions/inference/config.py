@@ -1,6 +1,7 @@
 """What this function serves: the environment that Terraform set, read once."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -57,6 +58,11 @@ class InputConfig:
     columns: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     batch: BatchConfig = field(default_factory=BatchConfig)
+
+    @property
+    def max_records(self) -> float:
+        """Rows of one input at most; without limit where the first dimension is not a batch."""
+        return math.inf if self.batch.rows == 0 else self.limits.records
 
 
 @dataclass(frozen=True)

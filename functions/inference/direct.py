@@ -27,19 +27,20 @@ def serve(event: Any, config: Config, predictor: Predictor, *, cold_start: bool)
     Raises:
         ServiceError: not the caller's fault; Lambda reports it as the function's error.
     """
-    answered, predict_ms = 0, 0.0
+    answered, refused, predict_ms = 0, 0, 0.0
     try:
         instances = _read(event, config, predictor)
         started = time.perf_counter()
         answer = _predict(instances, predictor, by_row="instances" in event)
-        answered, predict_ms = instances.count, (time.perf_counter() - started) * 1000
+        answered = len(answer["predictions"]) if "predictions" in answer else 1
+        predict_ms = (time.perf_counter() - started) * 1000
     except InputError as error:
         logger.warning("direct call refused: %s", error, extra={"error_type": type(error).__name__})
-        answer = {"error": str(error)}
+        refused, answer = 1, {"error": str(error)}
     metrics.emit(
         config,
         predictions=answered,
-        input_errors=0 if answered else 1,
+        input_errors=refused,
         failures=0,
         predict_ms=predict_ms,
         cold_start=cold_start,
@@ -52,14 +53,14 @@ def _read(event: Any, config: Config, predictor: Predictor) -> Instances:
     signature = event.get("signature_name") if isinstance(event, dict) else None
     if signature not in (None, "", config.signature):
         raise DecodeError(f"this function serves the signature {config.signature!r}, not {str(signature)[:64]!r}")
-    return tensors.from_request(event, predictor.inputs, config.input.limits)
+    return tensors.from_request(event, predictor.inputs, config.input)
 
 
 def _predict(instances: Instances, predictor: Predictor, *, by_row: bool) -> dict[str, Any]:
     if by_row:
         rows = predictor.rows(instances)
-        _check_size(len(rows) * sum(array.size for array in rows[0].values()))
-        return {"predictions": [predictions.raw(row) for row in rows]}
+        _check_size(sum(array.size for row in rows for array in row.values()))
+        return {"predictions": [predictions.raw(row, bare=instances.bare) for row in rows]}
     outputs = predictor.outputs(instances)
     _check_size(sum(array.size for array in outputs.values()))
     return {"outputs": predictions.raw(outputs)}

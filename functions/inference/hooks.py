@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 
 from inference import tensors
-from inference.config import Config
+from inference.config import Config, InputConfig
 from inference.errors import DecodeError, InputError, ModelError, ShapeError
-from inference.limits import Limits
-from inference.runtimes import Array, TensorSpec
-from inference.tensors import Instances, Specs
+from inference.runtimes import Array, Specs, TensorSpec
+from inference.tensors import Instances
 
 #: Below this package, so that a logger that the file makes by its name has the level of ours.
 _MODULE = "inference.hooks.file"
@@ -52,7 +51,7 @@ def load(file: Path, config: Config, inputs: Specs) -> Hooks:
     if postprocess is not None and replaced:
         raise ModelError(f"hooks: postprocess takes the place of {replaced}: leave that or the function out")
     return Hooks(
-        preprocess and partial(_instances, partial(_call, "preprocess", preprocess), inputs, config.input.limits),
+        preprocess and partial(_instances, partial(_call, "preprocess", preprocess), inputs, config.input),
         postprocess and partial(_prediction, partial(_call, "postprocess", postprocess)),
     )
 
@@ -86,12 +85,12 @@ def _call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _instances(
-    preprocess: Callable[[bytes, str], Any], inputs: Specs, limits: Limits, body: bytes, key: str
+    preprocess: Callable[[bytes, str], Any], inputs: Specs, config: InputConfig, body: bytes, key: str
 ) -> Instances:
     """What `preprocess` makes of an object.
 
     Raises:
-        InputError: it says so; or what it gave has no row, or more than an input may have.
+        InputError: it says so; or what it gave has more rows than an input may have.
         ModelError: it failed, or gave something else than the signature's tensors.
     """
     given = preprocess(body, key)
@@ -101,7 +100,7 @@ def _instances(
     if found != expected:
         raise ModelError(f"hooks: preprocess gave {found}; expected {expected}")
     try:
-        return tensors.stack({spec.name: _strings(arrays[spec.name], spec) for spec in inputs}, inputs, limits)
+        return tensors.stack({spec.name: _strings(arrays[spec.name], spec) for spec in inputs}, inputs, config)
     except (DecodeError, ShapeError) as error:
         raise ModelError(f"hooks: preprocess gave tensors that do not fit: {error}") from error
 

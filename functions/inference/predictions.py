@@ -10,6 +10,7 @@ import numpy as np
 from inference.config import OutputConfig
 from inference.errors import ModelError, PredictionError, TooLargeError
 from inference.limits import max_result_bytes, max_values
+from inference.rows import Rows
 from inference.runtimes import Array, TensorSpec
 
 
@@ -65,10 +66,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return labels
 
 
-def check_labels(
-    labels: tuple[str, ...], outputs: tuple[TensorSpec, ...], config: OutputConfig, *, batched: bool
-) -> None:
-    """Refuse labels that cannot belong to the outputs, as far as the signature tells; `batched`: it takes batches.
+def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...], config: OutputConfig, rows: Rows) -> None:
+    """Refuse labels that cannot belong to the outputs, as far as the signature tells.
 
     Raises:
         ModelError: there are several outputs, or the one has no scores or another number of them.
@@ -78,8 +77,9 @@ def check_labels(
         raise ModelError(f"output.labels needs a signature with one output; this one has {names}")
     if outputs[0].dtype.kind not in "fiu":
         raise ModelError(f"output.labels needs an output of numbers; {outputs[0].name} is {outputs[0].dtype.name}")
-    # Without a batch all of the output is one instance's, which is counted when it is there.
-    if batched and outputs[0].instance_size is not None:
+    # Where the output is not in rows, all of it is one prediction's, which is counted when it is there.
+    in_rows = rows not in (Rows.NONE, Rows.FIXED) and (outputs[0].shape or (None,))[0] in (None, 1)
+    if in_rows and outputs[0].instance_size is not None:
         _check_count(labels, outputs[0].instance_size, config)
 
 
@@ -127,12 +127,16 @@ def _activated(scores: Array, activation: str | None) -> Array:
     return probabilities
 
 
-def raw(outputs: dict[str, Array]) -> Any:
+def raw(outputs: dict[str, Array], *, bare: bool = False) -> Any:
     """The outputs as TensorFlow Serving's REST API writes them: the values of one output, or an object by output name.
+
+    `bare`: outputs of one element are written without brackets.
 
     Raises:
         PredictionError: a value is NaN or infinite, for which JSON has no number.
     """
+    if bare:
+        outputs = {name: array.reshape(()) if array.size == 1 else array for name, array in outputs.items()}
     values = {name: _values(name, array) for name, array in outputs.items()}
     return values if len(values) != 1 else next(iter(values.values()))
 

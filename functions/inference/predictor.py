@@ -1,8 +1,9 @@
 """The model as this function serves it: loaded once, called with instances, answering with predictions."""
 
 import contextlib
+import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from inference.config import Config
 from inference.errors import ModelError, PredictionError, TooLargeError
 from inference.limits import max_result_bytes, max_tensor_bytes
 from inference.predictions import Predictions
-from inference.runtimes import Array, Model, TensorSpec
-from inference.tensors import Instances, Specs
+from inference.rows import Rows, check_rows, fixed_rows, rows_of
+from inference.runtimes import Array, Model, Specs, TensorSpec
+from inference.tensors import Instances
 
 if TYPE_CHECKING:
     from inference.hooks import Hooks
@@ -37,10 +39,12 @@ class Predictor:
         if self._model is None:
             config = self._config
             model = runtimes.load(config.runtime, config.artifact, config.signature)
+            check_rows(model.inputs, config.input.batch.rows)
             if config.output.labels:
                 self._labels = predictions.read_labels(config.artifact / config.output.labels)
-                batched = runtimes.takes_batches(model.inputs)
-                predictions.check_labels(self._labels, model.outputs, config.output, batched=batched)
+                predictions.check_labels(
+                    self._labels, model.outputs, config.output, rows_of(model.inputs, config.input.batch.rows)
+                )
             _check_columns(config.input.columns, model.inputs)
             if (config.artifact / HOOKS_FILE).is_file():
                 from inference import hooks
@@ -49,6 +53,18 @@ class Predictor:
             _warm(model)
             self._model = model
         return self._model
+
+    @functools.cached_property
+    def _kind(self) -> Rows:
+        return rows_of(self.load().inputs, self._config.input.batch.rows)
+
+    @functools.cached_property
+    def _batched_outputs(self) -> frozenset[str]:
+        """The outputs with a batch of one: as the signature says, or open as that of an input beside it."""
+        model = self.load()
+        is_open = any(spec.shape and spec.shape[0] is None for spec in model.inputs)
+        lengths = (1, None) if is_open else (1,)
+        return frozenset(spec.name for spec in model.outputs if spec.shape and spec.shape[0] in lengths)
 
     @property
     def inputs(self) -> Specs:
@@ -64,16 +80,22 @@ class Predictor:
     @property
     def gains_from_batches(self) -> bool:
         """Whether several inputs in one call cost less than one by one."""
-        return self.load().rows_per_call > 1
+        model = self.load()
+        if self._kind is not Rows.INDEPENDENT:
+            return False
+        return self._rows_per_call(sum(map(_row_bytes, model.inputs))) > 1
 
     def predict(self, instances: Instances) -> Predictions:
         """The predictions for one input's instances: by the model's own hook, labelled, or raw.
 
         Raises:
             PredictionError: the model has no valid answer to these values.
-            TooLargeError: the predictions take more memory than a result may.
+            TooLargeError: the call, or the predictions, take more memory than they may.
+            ModelError: rows are not what the registry entry says (`batch.rows`).
         """
-        (answer,) = self._answers([instances])
+        answer = Predictions()
+        for row in self._rows(instances):
+            answer.add(self._meaning(row, bare=instances.bare))
         return answer
 
     def predict_together(self, inputs: Sequence[Instances]) -> list[Predictions] | None:
@@ -82,95 +104,153 @@ class Predictor:
         None if the runtime does not gain from that, the inputs cannot share calls, or one of them makes a call fail;
         predicting each alone then shows which one, and why.
         """
-        if self.gains_from_batches and len(inputs) > 1 and _same_shapes(inputs):
+        if self.gains_from_batches and len(inputs) > 1 and _can_share(inputs):
             # It can stumble over one input's values, or over the size of all together.
             with contextlib.suppress(Exception):
                 return list(self._answers(inputs))
         return None
 
     def rows(self, instances: Instances) -> list[dict[str, Array]]:
-        """The raw outputs by name, for each instance.
-
-        Raises:
-            PredictionError: the model refused the values, or does not answer with a row per instance.
-            TooLargeError: the outputs take more memory than they may.
-        """
-        return self._rows(self.outputs(instances), instances.count)
-
-    def outputs(self, instances: Instances) -> dict[str, Array]:
-        """The raw output tensors by name; more rows than one call takes are run in parts.
+        """The raw outputs by name, for each prediction.
 
         Raises:
             PredictionError: the model refused the values.
-            TooLargeError: the outputs take more memory than they may.
+            TooLargeError: the call, or the outputs, take more memory than they may.
+            ModelError: rows are not what the registry entry says (`batch.rows`).
         """
-        parts: list[dict[str, Array]] = []
-        size = 0
-        for outputs, _ in self._calls(instances.tensors, instances.count):
-            size += sum(array.nbytes for array in outputs.values())
-            if parts and size > max_tensor_bytes():
-                raise TooLargeError(
-                    f"the outputs of {instances.count} instances take more than {max_tensor_bytes()} bytes, a quarter "
-                    "of the memory (memory_mb); send fewer of them at once"
-                )
-            parts.append(outputs)
+        return _kept(self._rows(instances), instances)
+
+    def outputs(self, instances: Instances) -> dict[str, Array]:
+        """The raw output tensors by name; more independent rows than one call takes are run in parts.
+
+        Raises:
+            PredictionError: the model refused the values.
+            TooLargeError: the call, or the outputs, take more memory than they may.
+            ModelError: rows are not what the registry entry says (`batch.rows`).
+        """
+        parts = _kept((outputs for outputs, _ in self._calls(instances)), instances)
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _calls(self, tensors: dict[str, Array], count: int) -> Iterator[tuple[dict[str, Array], int]]:
-        """The raw outputs of the model's calls for so many rows, and the number of rows of each call."""
+    def _calls(self, instances: Instances) -> Iterator[tuple[dict[str, Array], int | None]]:
+        """The raw outputs of the model's calls for an input, and the number of rows of each; None: not rows."""
         model = self.load()
-        row = Instances(tensors, count).size // count
-        step = min(model.rows_per_call, max(1, model.bytes_per_call // max(1, row)))
-        if count <= step:
+        tensors, count = instances.tensors, instances.count
+        if not count or self._kind not in (Rows.SINGLE, Rows.INDEPENDENT):
+            self._check_call(instances)
             yield model(tensors), count
             return
+        step = 1 if self._kind is Rows.SINGLE else self._rows_per_call(instances.size // count)
         for start in range(0, count, step):
-            outputs = model({name: array[start : start + step] for name, array in tensors.items()})
-            yield outputs, min(step, count - start)
+            part = {name: array[start : start + step] for name, array in tensors.items()} if count > step else tensors
+            rows = min(step, count - start)
+            yield self._call(part, rows), rows
 
-    def _rows(self, outputs: dict[str, Array], count: int) -> list[dict[str, Array]]:
-        if not runtimes.takes_batches(self.inputs):
-            return [outputs]
+    def _call(self, part: dict[str, Array], rows: int) -> dict[str, Array]:
+        """The outputs for some rows; a batch of fixed length is filled with copies of the last."""
+        fixed = fixed_rows(self.inputs)
+        missing = 0 if fixed is None or self._kind is Rows.SINGLE else fixed - rows
+        if missing:
+            part = {name: np.concatenate([array, np.repeat(array[-1:], missing, 0)]) for name, array in part.items()}
+        outputs = self.load()(part)
+        if self._kind is Rows.SINGLE:
+            return outputs
         for name, array in outputs.items():
-            if array.shape[:1] != (count,):
-                raise PredictionError(
-                    f"the output {name} has the shape {list(array.shape)} for {count} instances: "
-                    "it has no row for each of them"
+            if array.shape[:1] != (rows + missing,):
+                raise ModelError(
+                    f"batch.rows says that rows are independent, but the output {name} has the shape "
+                    f"{list(array.shape)} for {rows + missing} rows: leave batch.rows out, or set it to 0"
                 )
-        # With the ellipsis a row stays an array, also where it is a single value.
-        return [{name: array[row, ...] for name, array in outputs.items()} for row in range(count)]
+        return {name: array[:rows] for name, array in outputs.items()} if missing else outputs
+
+    def _rows_per_call(self, size: int) -> int:
+        """How many independent rows of so many bytes share a call: up to `batch.rows`, as far as the runtime gains."""
+        model, most = self.load(), self._config.input.batch.rows or 1
+        if (fixed := fixed_rows(model.inputs)) is not None:
+            return min(most, fixed)
+        row = size + sum(map(_row_bytes, model.outputs))
+        return min(most, max(1, model.bytes_per_call // max(1, row)))
+
+    def _check_call(self, instances: Instances) -> None:
+        """Refuse a call that cannot be split and whose outputs, as the signature tells them, are too large."""
+        count, outputs = instances.count or 0, self.load().outputs
+        size = count * sum(_row_bytes(spec) for spec in outputs if spec.shape and spec.shape[0] is None)
+        if size > max_tensor_bytes():
+            raise TooLargeError(
+                f"the outputs of {count} instances take {size} bytes in one call; they may take {max_tensor_bytes()}, "
+                "a quarter of the memory (memory_mb): send fewer instances at once, or set batch.rows if the rows are "
+                "independent, so that they are split"
+            )
+
+    def _rows(self, instances: Instances) -> Iterator[dict[str, Array]]:
+        """The raw outputs by name, for each prediction; of the outputs, one call's are in memory."""
+        for outputs, count in self._calls(instances) if instances.count != 0 else ():
+            if self._kind is Rows.SINGLE and count is not None:
+                yield {name: self._without_batch(name, array) for name, array in outputs.items()}
+            elif count is None or any(array.shape[:1] != (count,) for array in outputs.values()):
+                yield outputs
+            else:
+                for row in range(count):
+                    # With the ellipsis a row stays an array, also where it is a single value.
+                    yield {name: array[row, ...] for name, array in outputs.items()}
+
+    def _without_batch(self, name: str, array: Array) -> Array:
+        """An output of a single row without its leading 1, if the signature says that it has one."""
+        return array[0, ...] if name in self._batched_outputs and array.shape[:1] == (1,) else array
 
     def _answers(self, inputs: Sequence[Instances]) -> Iterator[Predictions]:
-        """The predictions of inputs that share calls of the model; of the outputs, one call's are in memory."""
-        tensors = inputs[0].tensors
-        if len(inputs) > 1:
-            tensors = {name: np.concatenate([instances.tensors[name] for instances in inputs]) for name in tensors}
-        total = sum(instances.count for instances in inputs)
-        rows = (row for outputs, count in self._calls(tensors, total) for row in self._rows(outputs, count))
+        """The predictions of inputs that share calls of the model."""
+        names = inputs[0].tensors
+        tensors = {name: np.concatenate([instances.tensors[name] for instances in inputs]) for name in names}
+        rows = self._rows(Instances(tensors, sum(instances.count or 0 for instances in inputs)))
         size = 0
         for instances in inputs:
             answer = Predictions()
             for row in itertools.islice(rows, instances.count):
-                answer.add(self._meaning(row))
+                answer.add(self._meaning(row, bare=instances.bare))
             size += answer.size
-            if len(inputs) > 1 and size > max_result_bytes():
+            if size > max_result_bytes():
                 raise TooLargeError("their results are too large to be in memory together")
             yield answer
 
-    def _meaning(self, row: dict[str, Array]) -> Any:
+    def _meaning(self, row: dict[str, Array], *, bare: bool) -> Any:
         if self._hooks is not None and self._hooks.postprocess is not None:
             return self._hooks.postprocess(row)
         if self._labels is None:
             predictions.check_size(sum(array.size for array in row.values()))
-            return predictions.raw(row)
+            return predictions.raw(row, bare=bare)
         return predictions.labelled(next(iter(row.values())), self._labels, self._config.output)
 
 
-def _same_shapes(inputs: Sequence[Instances]) -> bool:
+def _row_bytes(spec: TensorSpec) -> int:
+    """Bytes of one row, as far as the signature tells."""
+    return (spec.instance_size or 0) * spec.dtype.itemsize
+
+
+def _can_share(inputs: Sequence[Instances]) -> bool:
+    """Whether inputs fit into one call: all have rows, and these have the same shapes."""
     shapes = [{name: array.shape[1:] for name, array in instances.tensors.items()} for instances in inputs]
-    return all(shape == shapes[0] for shape in shapes)
+    return all(instances.count for instances in inputs) and all(shape == shapes[0] for shape in shapes)
+
+
+def _kept(parts: Iterable[dict[str, Array]], instances: Instances) -> list[dict[str, Array]]:
+    """Outputs that are in memory together.
+
+    Raises:
+        TooLargeError: they take more than they may.
+    """
+    kept: list[dict[str, Array]] = []
+    size = 0
+    for part in parts:
+        size += sum(array.nbytes for array in part.values())
+        if kept and size > max_tensor_bytes():
+            raise TooLargeError(
+                f"the outputs of {instances.count} instances take more than {max_tensor_bytes()} bytes, a quarter of "
+                "the memory (memory_mb); send fewer of them at once"
+            )
+        kept.append(part)
+    return kept
 
 
 def _check_columns(columns: tuple[str, ...], inputs: Specs) -> None:

@@ -1,13 +1,14 @@
 """JSON values to arrays, in the forms of TensorFlow Serving's REST API.
 
-`{"instances": [...]}` is a list of rows, one prediction each; `{"inputs": ...}` gives whole tensors. A model with one
-input takes bare values, one with several takes objects by input name. Strings are text or `{"b64": "..."}`, and the
-bytes of one instance of a uint8 input may be given so, too.
+`{"instances": [...]}` is a list of rows; `{"inputs": ...}` gives whole tensors, which are passed as they are. A model
+with one input takes bare values, one with several takes objects by input name. Strings are text or `{"b64": "..."}`,
+and the bytes of one instance of a uint8 input may be given so, too.
 https://www.tensorflow.org/tfx/serving/api_rest#predict_api
 """
 
 import base64
 import binascii
+import dataclasses
 import itertools
 import json
 from collections import Counter
@@ -17,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from inference.errors import DecodeError, EmptyInputError, ShapeError, TooLargeError
-from inference.limits import Limits, max_tensor_bytes
-from inference.runtimes import Array, TensorSpec, takes_batches
-
-Specs = tuple[TensorSpec, ...]
+from inference.config import InputConfig
+from inference.errors import DecodeError, ShapeError, TooLargeError
+from inference.limits import max_tensor_bytes
+from inference.rows import Rows, are_stacked, rows_of
+from inference.runtimes import Array, Specs, TensorSpec
 
 #: How messages name the kinds of array elements.
 _KINDS = {"f": "numbers", "i": "integers", "u": "integers", "b": "booleans", "O": "strings"}
@@ -48,13 +49,13 @@ _MAX_DEPTH = 32
 
 @dataclass(frozen=True)
 class Instances:
-    """What one input asks: an array per input of the signature, with one row for each of `count` predictions.
-
-    Where the signature takes no batch the arrays are whole tensors, and `count` is 1.
-    """
+    """What one input asks: an array per input of the signature."""
 
     tensors: dict[str, Array]
-    count: int
+    #: How many rows each array has, each of which can have a prediction; None: they are whole tensors.
+    count: int | None
+    #: Whether an instance of one element was given bare; its prediction is then bare as well.
+    bare: bool = False
 
     @property
     def size(self) -> int:
@@ -63,20 +64,20 @@ class Instances:
         return sum(array.nbytes for array in self.tensors.values()) + sum(len(text) for a in texts for text in a.flat)
 
 
-def from_request(body: Any, specs: Specs, limits: Limits) -> Instances:
+def from_request(body: Any, specs: Specs, config: InputConfig) -> Instances:
     """The tensors of `{"instances": [...]}` or `{"inputs": ...}`.
 
     Raises:
-        DecodeError, ShapeError, EmptyInputError, TooLargeError: what is wrong, and where in the body.
+        DecodeError, ShapeError, TooLargeError: what is wrong, and where in the body.
     """
     if not isinstance(body, dict) or ("instances" in body) == ("inputs" in body):
         raise DecodeError('expected a JSON object with either "instances" or "inputs"')
     if "instances" in body:
-        return from_rows(body["instances"], specs, "instances", limits)
-    return _from_columns(body["inputs"], specs, limits)
+        return from_rows(body["instances"], specs, "instances", config)
+    return _from_columns(body["inputs"], specs, config)
 
 
-def from_document(document: Any, specs: Specs, limits: Limits) -> Instances:
+def from_document(document: Any, specs: Specs, config: InputConfig) -> Instances:
     """The tensors of an uploaded JSON document.
 
     Beside the forms of `from_request` it may be bare: a value for a model with one input, an object by input name for
@@ -84,31 +85,35 @@ def from_document(document: Any, specs: Specs, limits: Limits) -> Instances:
     """
     if isinstance(document, dict) and set(document) != {"b64"}:
         if "instances" in document or "inputs" in document:
-            return from_request(document, specs, limits)
-        if set(document) == {spec.name for spec in specs} and takes_batches(specs):
-            return from_rows([document], specs, "the document", limits)
+            return from_request(document, specs, config)
+        if set(document) == {spec.name for spec in specs}:
+            return stack(
+                {spec.name: _array(document[spec.name], spec, spec.name, config) for spec in specs}, specs, config
+            )
         found = _short(sorted(document))
         raise DecodeError(f'expected "instances", "inputs" or an object with {_names(specs)}; found {found}')
     if isinstance(document, list) and document and _is_named(document[0], specs):
-        return from_rows(document, specs, "the document", limits)
+        return from_rows(document, specs, "the document", config)
     spec = _only(specs, "a bare value")
-    return stack({spec.name: _array(document, spec, "the document")}, specs, limits)
+    return stack({spec.name: _array(document, spec, "the document", config)}, specs, config)
 
 
-def from_rows(rows: Any, specs: Specs, where: str, limits: Limits) -> Instances:
+def from_rows(instances: Any, specs: Specs, where: str, config: InputConfig) -> Instances:
     """The tensors of a list of instances."""
-    if not isinstance(rows, list):
+    if not isinstance(instances, list):
         raise DecodeError(f'"{where}" has to be a list')
-    if not takes_batches(specs):
+    if not are_stacked(specs):
         raise DecodeError('the signature takes no batch: send whole tensors as {"inputs": ...}')
-    check_records(len(rows), limits)
-    if not rows:
-        raise EmptyInputError(f'"{where}" is an empty list')
-    if len(specs) > 1 or _is_named(rows[0], specs):
-        columns = {spec.name: _column(rows, spec, specs, where) for spec in specs}
+    check_records(len(instances), config)
+    if not instances:
+        return Instances({}, 0)
+    if len(specs) > 1 or _is_named(instances[0], specs):
+        columns = {spec.name: _column(instances, spec, specs, where) for spec in specs}
     else:
-        columns = {specs[0].name: rows}
-    return _checked({spec.name: _row_array(columns[spec.name], spec, where) for spec in specs}, specs, limits)
+        columns = {specs[0].name: instances}
+    arrays = {spec.name: _row_array(columns[spec.name], spec, where) for spec in specs}
+    bare = all(_is_bare(columns[spec.name], spec) for spec in specs)
+    return dataclasses.replace(_checked(arrays, specs, config, in_rows=True), bare=bare)
 
 
 def _is_named(row: Any, specs: Specs) -> bool:
@@ -116,25 +121,35 @@ def _is_named(row: Any, specs: Specs) -> bool:
     return isinstance(row, dict) and (set(row) != {"b64"} or specs[0].name == "b64")
 
 
-def _from_columns(inputs: Any, specs: Specs, limits: Limits) -> Instances:
+def _is_bare(column: list[Any], spec: TensorSpec) -> bool:
+    """Whether instances of one element, `[1]` or `[[1]]`, were given as what is in them."""
+    brackets = dict if spec.dtype.kind != "O" else ()
+    return bool(spec.instance) and set(spec.instance or ()) == {1} and not isinstance(column[0], (list, brackets))
+
+
+def _from_columns(inputs: Any, specs: Specs, config: InputConfig) -> Instances:
     if len(specs) == 1 and not (isinstance(inputs, dict) and set(inputs) == {specs[0].name}):
         inputs = {specs[0].name: inputs}
     names = {spec.name for spec in specs}
     if not isinstance(inputs, dict) or set(inputs) != names:
         found = _short(sorted(inputs)) if isinstance(inputs, dict) else "no object"
         raise DecodeError(f'"inputs" needs {_names(specs)}; found {found}')
-    arrays = {spec.name: _array(inputs[spec.name], spec, f"inputs.{spec.name}") for spec in specs}
-    return _checked(arrays, specs, limits)
+    arrays = {spec.name: _array(inputs[spec.name], spec, f"inputs.{spec.name}", config) for spec in specs}
+    return _checked(arrays, specs, config, as_is=True)
 
 
-def stack(arrays: dict[str, Array], specs: Specs, limits: Limits) -> Instances:
-    """Instances from one array per input, each of one instance's rank or, for several instances, one more."""
-    if takes_batches(specs) and all(
+def stack(arrays: dict[str, Array], specs: Specs, config: InputConfig, *, in_rows: bool = False) -> Instances:
+    """Instances from one array per input, each of one instance's rank or, for several instances, one more.
+
+    `in_rows`: they come from a format of rows.
+    """
+    if are_stacked(specs) and all(
         spec.instance is not None and arrays[spec.name].ndim == len(spec.instance) for spec in specs
     ):
         arrays = {name: array[np.newaxis] for name, array in arrays.items()}
     check_size(sum(arrays[spec.name].size * spec.dtype.itemsize for spec in specs))
-    return _checked({spec.name: cast(arrays[spec.name], spec, spec.name) for spec in specs}, specs, limits)
+    cast_arrays = {spec.name: cast(arrays[spec.name], spec, spec.name) for spec in specs}
+    return _checked(cast_arrays, specs, config, in_rows=in_rows)
 
 
 def check_size(size: int) -> None:
@@ -150,25 +165,28 @@ def check_size(size: int) -> None:
         )
 
 
-def check_records(count: int, limits: Limits) -> None:
+def check_records(count: int, config: InputConfig, way_out: str = "") -> None:
     """Refuse an input with this many instances, before they are made, if they are too many.
 
     Raises:
         TooLargeError: they are.
     """
-    if count > limits.records:
-        raise TooLargeError(f"{count} instances; an input may have {limits.records} (limits.records)")
+    most = config.max_records
+    if count > most:
+        raise TooLargeError(f"{count} instances; an input may have {most} (limits.records){way_out}")
 
 
-def filled(elements: Array, spec: TensorSpec) -> Array:
-    """Elements in a row in the shape of one instance; where one dimension is open, it is as long as they are many.
+def unstacked_shape(spec: TensorSpec, config: InputConfig) -> tuple[int | None, ...] | None:
+    """The shape of a single value: an instance's or, where the first dimension is not a batch, the whole tensor's."""
+    return spec.shape if rows_of((spec,), config.batch.rows) in (Rows.NONE, Rows.FIXED) else spec.instance
 
-    Where the signature takes no batch, one instance is the whole tensor.
+
+def filled(elements: Array, spec: TensorSpec, shape: tuple[int | None, ...] | None) -> Array:
+    """Elements in a row in this shape; where one dimension is open, it is as long as they are many.
 
     Raises:
         ShapeError: they do not fill it.
     """
-    shape = spec.instance if takes_batches((spec,)) else spec.shape
     if shape is None:
         return elements
     known = int(np.prod([length for length in shape if length is not None]))
@@ -246,27 +264,32 @@ def _column(rows: Sequence[Any], spec: TensorSpec, specs: Specs, where: str) -> 
 
 def _row_array(rows: list[Any], spec: TensorSpec, where: str) -> Array:
     """One array of all rows; if they do not make one, the error names the first row that differs."""
+    bare = _is_bare(rows, spec)
     try:
         array = _array(rows, spec, where)
-        if _fits(array.shape, spec):
+        if bare:
+            array = array.reshape(-1, *(spec.instance or ()))
+        if _fits(array.shape, spec, any_rows=True):
             return array
     except (DecodeError, ShapeError):
         array = None
     for index, row in enumerate(rows):
-        shape = _array(row, spec, f"{where}[{index}]").shape
-        if not _fits((1, *shape), spec):
+        shape = _array([row], spec, f"{where}[{index}]").shape[1:]
+        if not _fits((1, *shape), spec, any_rows=True) and not (bare and not shape):
             raise ShapeError(f"{where}[{index}] has the shape {_text(shape)}; expected {_text(spec.instance)}")
     if array is None:
         raise ShapeError(f"{where}: the instances differ in shape; one call takes instances of one shape")
     return array
 
 
-def _array(value: Any, spec: TensorSpec, where: str) -> Array:
+def _array(value: Any, spec: TensorSpec, where: str, config: InputConfig | None = None) -> Array:
+    """The array of a JSON value; with `config`, `{"b64": ...}` alone may be a whole tensor."""
     kinds = _types(value, where)
     if spec.dtype.kind == "O":
         value = _each(value, lambda element: _bytes(element, where))
     elif spec.dtype == np.uint8 and kinds == {dict}:
-        value = _each(value, lambda element: filled(np.frombuffer(_bytes(element, where), np.uint8), spec))
+        shape = unstacked_shape(spec, config) if config and isinstance(value, dict) else spec.instance
+        value = _each(value, lambda element: filled(np.frombuffer(_bytes(element, where), np.uint8), spec, shape))
     elif not kinds <= _ACCEPTED_TYPES.get(spec.dtype.kind, set()):
         # Before numpy sees them: it would make an array of texts that are all as long as the longest of them.
         (wrong, *_) = kinds - _ACCEPTED_TYPES.get(spec.dtype.kind, set())
@@ -331,29 +354,48 @@ def _bytes(value: Any, where: str) -> bytes:
     raise DecodeError(f'{where}: expected strings or {{"b64": "..."}}')
 
 
-def _checked(tensors: dict[str, Array], specs: Specs, limits: Limits) -> Instances:
-    """Instances whose tensors all have the signature's shapes and equally many rows."""
+def _checked(
+    tensors: dict[str, Array], specs: Specs, config: InputConfig, *, in_rows: bool = False, as_is: bool = False
+) -> Instances:
+    """Instances whose tensors all have the signature's shapes, and how many rows they have.
+
+    Args:
+        tensors: an array per input.
+        specs: the signature's inputs.
+        config: says whether the first dimension is a batch.
+        in_rows: the input is a list of rows.
+        as_is: the input is whole tensors, which are passed as they are.
+    """
+    kind = rows_of(specs, config.batch.rows)
+    any_rows = kind is Rows.INDEPENDENT or (kind is Rows.SINGLE and not as_is)
     for spec in specs:
         shape = tensors[spec.name].shape
-        if not _fits(shape, spec):
-            raise ShapeError(f"{spec.name} has the shape {_text(shape)}; expected {_text(spec.shape)}")
-    if not takes_batches(specs):
-        return Instances(tensors, 1)
+        if not _fits(shape, spec, any_rows=any_rows):
+            way_out = ""
+            if _fits(shape, spec, any_rows=True):
+                way_out = (
+                    '; send rows as {"instances": [...]}, and each is a call of its own'
+                    if kind is Rows.SINGLE
+                    else "; with batch.rows, which says that rows are independent, it may have any number of them"
+                )
+            raise ShapeError(f"{spec.name} has the shape {_text(shape)}; expected {_text(spec.shape)}{way_out}")
+    if kind is Rows.NONE or (kind is Rows.FIXED and not in_rows) or any(not array.shape for array in tensors.values()):
+        return Instances(tensors, None)
     counts = {spec.name: len(tensors[spec.name]) for spec in specs}
-    count = min(counts.values())
-    if count != max(counts.values()):
+    no_batch = "; if the first dimension is not a batch of instances, set batch.rows to 0" if kind is Rows.OPEN else ""
+    check_records(max(counts.values()), config, no_batch)
+    if len(set(counts.values())) == 1:
+        return Instances(tensors, counts[specs[0].name])
+    if not all(_fits(tensors[spec.name].shape, spec) for spec in specs):
         raise ShapeError(f"the inputs differ in their number of rows: {counts}")
-    if count == 0:
-        raise EmptyInputError("it holds no instance")
-    check_records(count, limits)
-    return Instances(tensors, count)
+    return Instances(tensors, None)
 
 
-def _fits(shape: tuple[int, ...], spec: TensorSpec) -> bool:
-    """Whether a tensor has the signature's shape; the batch may have any length, since the model is called in parts."""
+def _fits(shape: tuple[int, ...], spec: TensorSpec, *, any_rows: bool = False) -> bool:
+    """Whether a tensor has the signature's shape; `any_rows`: the first dimension may have any length."""
     if spec.shape is None:
-        return len(shape) > 0
-    expected = (None, *spec.shape[1:]) if spec.shape[:1] == (1,) else spec.shape
+        return True
+    expected = (None, *spec.shape[1:]) if any_rows and spec.shape else spec.shape
     return len(shape) == len(expected) and all(
         length is None or length == found for length, found in zip(expected, shape, strict=True)
     )

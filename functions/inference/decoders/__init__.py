@@ -11,7 +11,8 @@ from typing import cast
 from inference.config import InputConfig
 from inference.errors import DecodeError, EmptyInputError, InputError, ServiceError, UnsupportedInputError
 from inference.limits import Limits
-from inference.tensors import Instances, Specs
+from inference.runtimes import Specs
+from inference.tensors import Instances
 
 Decoder = Callable[[bytes, InputConfig, Specs], Instances]
 

@@ -10,8 +10,9 @@ from inference import tensors
 from inference.config import InputConfig
 from inference.decoders import text
 from inference.errors import DecodeError, EmptyInputError, ShapeError, UnsupportedInputError
-from inference.runtimes import Array, TensorSpec, takes_batches
-from inference.tensors import Instances, Specs
+from inference.rows import are_stacked
+from inference.runtimes import Array, Specs, TensorSpec
+from inference.tensors import Instances
 
 #: Booleans of CSV, in small letters.
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
@@ -23,14 +24,14 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     A model with several inputs has one column per input. A model with one input gets the columns in the file's order
     or, if its registry entry names them, in that order; a header may then list them in any order, among other columns.
     """
-    if not takes_batches(specs):
+    if not are_stacked(specs):
         raise UnsupportedInputError('rows of CSV fit a signature with a batch; send this one {"inputs": ...} as JSON')
     reader = (row for row in csv.reader(io.StringIO(text.parsable(body), newline=""), strict=True) if row)
     first = next(reader)
     header = _header(first, config, specs)
     rows = [] if header is not None else [first]
     for row in reader:
-        text.check_next_row(rows, config.limits)
+        text.check_next_row(rows, config)
         rows.append(row)
     if not rows:
         raise EmptyInputError("it has no rows after the header")
@@ -53,7 +54,7 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
             spec.name: _cells([[row[column]] for row in rows], spec).reshape(_row_shape(1, spec))
             for column, spec in enumerate(specs)
         }
-    return tensors.stack(cells, specs, config.limits)
+    return tensors.stack(cells, specs, config, in_rows=True)
 
 
 def _header(first: list[str], config: InputConfig, specs: Specs) -> list[str] | None:

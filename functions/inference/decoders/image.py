@@ -10,8 +10,9 @@ from inference import tensors
 from inference.config import InputConfig
 from inference.errors import DecodeError, ModelError, TooLargeError, UnsupportedInputError
 from inference.limits import Limits
-from inference.runtimes import Array, TensorSpec, takes_batches
-from inference.tensors import Instances, Specs
+from inference.rows import Rows, are_stacked, fixed_rows, rows_of
+from inference.runtimes import Array, Specs, TensorSpec
+from inference.tensors import Instances
 
 #: Passes over all pixels of a JPEG, each of which takes its time; cameras and programs write about ten.
 _MAX_SCANS = 100
@@ -40,7 +41,7 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
         pixels = pixels.reshape(*pixels.shape[:2], len(mode))
         pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1)) if config.layout == "NCHW" else pixels
     try:
-        return tensors.stack({spec.name: _normalized(pixels, config)}, specs, config.limits)
+        return tensors.stack({spec.name: _normalized(pixels, config)}, specs, config)
     except DecodeError as error:
         raise ModelError(f"pixels do not fit once input.scale, mean and std are applied: {error}") from error
 
@@ -52,8 +53,9 @@ def _mode_and_size(config: InputConfig, specs: Specs) -> tuple[str, tuple[int, i
         ModelError: the registry entry and the signature contradict each other.
     """
     spec = specs[0]
-    if len(specs) > 1 or not takes_batches(specs):
-        raise ModelError("input.format image fits a signature with one input and a batch")
+    independent = rows_of(specs, config.batch.rows) is Rows.INDEPENDENT
+    if len(specs) > 1 or not are_stacked(specs) or not (independent or fixed_rows(specs) in (None, 1)):
+        raise ModelError("input.format image fits a signature with one input that takes one image per call")
     height, width, channels = _dimensions(spec, config)
     mode = config.mode or {1: "L", 4: "RGBA"}.get(channels or 3, "RGB")
     takes = f"but the model's input {spec.name} takes"

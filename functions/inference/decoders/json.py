@@ -7,12 +7,13 @@ from inference import tensors
 from inference.config import InputConfig
 from inference.decoders import text
 from inference.errors import DecodeError
-from inference.tensors import Instances, Specs
+from inference.runtimes import Specs
+from inference.tensors import Instances
 
 
 def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """One document, in the forms of `tensors.from_document`."""
-    return tensors.from_document(tensors.parse(text.parsable(body)), specs, config.limits)
+    return tensors.from_document(tensors.parse(text.parsable(body)), specs, config)
 
 
 def decode_lines(body: bytes, config: InputConfig, specs: Specs) -> Instances:
@@ -22,9 +23,9 @@ def decode_lines(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     for number, line in enumerate(io.StringIO(text.parsable(body), newline="\n"), start=1):
         if not line.strip():
             continue
-        text.check_next_row(rows, config.limits)
+        text.check_next_row(rows, config)
         try:
             rows.append(tensors.parse(line))
         except DecodeError as error:
             raise DecodeError(f"line {number}: {error}") from error
-    return tensors.from_rows(rows, specs, "lines", config.limits)
+    return tensors.from_rows(rows, specs, "lines", config)

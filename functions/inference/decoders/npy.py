@@ -8,8 +8,8 @@ import numpy as np
 from inference import tensors
 from inference.config import InputConfig
 from inference.errors import DecodeError, TooLargeError
-from inference.runtimes import Array
-from inference.tensors import Instances, Specs
+from inference.runtimes import Array, Specs
+from inference.tensors import Instances
 
 #: The most bytes of a zip's directory, which has 46 and a name per file; parsed, it takes many times as much memory.
 _MAX_ZIP_DIRECTORY = 2**20
@@ -24,7 +24,7 @@ def decode_npy(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """One array for a model with one input."""
     if len(specs) > 1:
         raise DecodeError("an .npy file holds one array and the model has several inputs: use .npz")
-    return tensors.stack({specs[0].name: _read_npy(body)}, specs, config.limits)
+    return tensors.stack({specs[0].name: _read_npy(body)}, specs, config)
 
 
 def decode_npz(body: bytes, config: InputConfig, specs: Specs) -> Instances:
@@ -43,7 +43,7 @@ def decode_npz(body: bytes, config: InputConfig, specs: Specs) -> Instances:
         if sum(members[spec.name].file_size for spec in specs) > most:
             raise TooLargeError(f"its arrays take more than {most} bytes (limits.decompressed_bytes)")
         arrays = {spec.name: _read_npy(_read_member(archive, members[spec.name])) for spec in specs}
-    return tensors.stack(arrays, specs, config.limits)
+    return tensors.stack(arrays, specs, config)
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:

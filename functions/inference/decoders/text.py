@@ -8,8 +8,9 @@ import numpy as np
 from inference import tensors
 from inference.config import InputConfig
 from inference.errors import DecodeError, EmptyInputError, ModelError, TooLargeError
-from inference.limits import Limits, max_text_bytes
-from inference.tensors import Instances, Specs
+from inference.limits import max_text_bytes
+from inference.runtimes import Specs
+from inference.tensors import Instances
 
 
 def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
@@ -25,8 +26,8 @@ def decode_raw(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """
     if len(specs) == 1 and specs[0].dtype == np.uint8:
         tensors.check_size(len(body))
-        array = tensors.filled(np.frombuffer(body, np.uint8), specs[0])
-        return tensors.stack({specs[0].name: array}, specs, config.limits)
+        array = tensors.filled(np.frombuffer(body, np.uint8), specs[0], tensors.unstacked_shape(specs[0], config))
+        return tensors.stack({specs[0].name: array}, specs, config)
     return _single(body, config, specs, "raw")
 
 
@@ -37,8 +38,8 @@ def _single(value: bytes, config: InputConfig, specs: Specs, what: str) -> Insta
         found = ", ".join(f"{spec.name} ({spec.dtype.name})" for spec in specs)
         raise ModelError(f"input.format {what} fits a model with one input of {kinds}; this one has {found}")
     tensors.check_size(len(value))
-    array = tensors.filled(np.array([value], dtype=object), specs[0])
-    return tensors.stack({specs[0].name: array}, specs, config.limits)
+    array = tensors.filled(np.array([value], dtype=object), specs[0], tensors.unstacked_shape(specs[0], config))
+    return tensors.stack({specs[0].name: array}, specs, config)
 
 
 def parsable(body: bytes) -> str:
@@ -54,14 +55,14 @@ def parsable(body: bytes) -> str:
     return _decoded(body)
 
 
-def check_next_row(rows: Sequence[Any], limits: Limits) -> None:
+def check_next_row(rows: Sequence[Any], config: InputConfig) -> None:
     """Refuse the next row, before it is read, if there are already as many as an input may have.
 
     Raises:
         TooLargeError: there are.
     """
-    if len(rows) >= limits.records:
-        raise TooLargeError(f"it has more than {limits.records} rows (limits.records)")
+    if len(rows) >= config.max_records:
+        raise TooLargeError(f"it has more than {config.max_records} rows (limits.records)")
 
 
 def _decoded(body: bytes) -> str:

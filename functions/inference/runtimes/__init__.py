@@ -60,14 +60,16 @@ class TensorSpec:
         return None if None in lengths else math.prod(length or 0 for length in lengths)
 
 
+#: The inputs, or the outputs, of a signature.
+Specs = tuple[TensorSpec, ...]
+
+
 class Model(Protocol):
     """A loaded model's signature, ready to be called."""
 
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    #: How many rows one call takes at most; above 1 where a larger call costs less per row.
-    rows_per_call: int
-    #: How many bytes of inputs such a larger call takes: the signature may leave open how large a row is.
+    inputs: Specs
+    outputs: Specs
+    #: Bytes of inputs and outputs that independent rows may have which share a call; 0: a larger call gains nothing.
     bytes_per_call: int
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
@@ -117,25 +119,6 @@ def _model_file(runtime: str, artifact: Path) -> Path:
 def _is_one_of(file: Path, kinds: Collection[str]) -> bool:
     """Whether a file is of one of these kinds: its suffix, or its name, is among them."""
     return file.suffix in kinds or file.name in kinds
-
-
-def takes_batches(inputs: tuple[TensorSpec, ...]) -> bool:
-    """Whether a signature's first dimension is a batch: of any length, or of one, for every input.
-
-    A first dimension of another fixed length may as well be a vector's: such a signature is called with whole tensors.
-    """
-    return all(spec.shape is None or spec.shape[:1] in ((None,), (1,)) for spec in inputs)
-
-
-def rows_per_call(specs: tuple[TensorSpec, ...], rows: int, size: int) -> int:
-    """How many rows one call takes: so many at most, and so many bytes, as far as the signature tells their size.
-
-    One where the batch of an input or output is fixed.
-    """
-    if any(spec.shape is not None and spec.shape[:1] != (None,) for spec in specs):
-        return 1
-    row = sum((spec.instance_size or 0) * spec.dtype.itemsize for spec in specs)
-    return min(rows, max(1, size // max(1, row)))
 
 
 def check_default_signature(file: Path, signature: str) -> None:

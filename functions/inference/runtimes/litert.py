@@ -21,7 +21,6 @@ Details = Mapping[str, Any]
 class LiteRtModel:
     """One signature of a `.tflite` file; a quantized tensor is given and taken as the real numbers it stands for."""
 
-    rows_per_call = 1
     bytes_per_call = 0
 
     def __init__(

@@ -16,9 +16,8 @@ from inference import runtimes
 from inference.errors import ModelError, PredictionError
 from inference.runtimes import Array, TensorSpec
 
-#: One call takes at most so many rows, and so many bytes of inputs and outputs: what lies between them, for which ONNX
-#: Runtime takes memory by the row as well, stays small.
-ROWS_PER_CALL = 16
+#: Bytes of inputs and outputs of a shared call: what is between them, for which ONNX Runtime takes memory by the row as
+#: well, stays small.
 BYTES_PER_CALL = 16 * 1024
 
 #: The types of tensors that numpy has too, by ONNX Runtime's names for them.
@@ -42,14 +41,12 @@ _ENCODE = np.frompyfunc(str.encode, 1, 1)
 class OnnxModel:
     """The graph of an `.onnx` file."""
 
+    bytes_per_call = BYTES_PER_CALL
+
     def __init__(self, session: Any, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
         self._session = session
         self.inputs = inputs
         self.outputs = outputs
-        self.bytes_per_call = BYTES_PER_CALL
-        specs = (*inputs, *outputs)
-        tells = all(spec.instance_size is not None for spec in specs)
-        self.rows_per_call = runtimes.rows_per_call(specs, ROWS_PER_CALL, BYTES_PER_CALL) if tells else 1
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph once."""

@@ -22,9 +22,8 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(runtimes.threads()))
 
 import tensorflow as tf
 
-#: One call takes at most so many rows, and so many bytes of inputs and outputs: from there on its own cost no longer
-#: counts, and a convolution's activations, some twenty times as large, stay within the memory.
-ROWS_PER_CALL = 64
+#: Bytes of inputs and outputs: from there on a call's own cost no longer counts, and a convolution's activations, some
+#: twenty times as large, stay within the memory.
 BYTES_PER_CALL = 8 * 2**20
 
 #: What is raised for values that fit the signature and that an op refuses. Whatever else an op raises (out of memory,
@@ -35,6 +34,8 @@ _REFUSED = (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError, ValueErro
 class TensorFlowModel:
     """One function of a model, traced once."""
 
+    bytes_per_call = BYTES_PER_CALL
+
     def __init__(
         self,
         function: Callable[..., Mapping[str, Any]],
@@ -44,8 +45,6 @@ class TensorFlowModel:
         self._function = function
         self.inputs = inputs
         self.outputs = outputs
-        self.bytes_per_call = BYTES_PER_CALL
-        self.rows_per_call = runtimes.rows_per_call((*inputs, *outputs), ROWS_PER_CALL, BYTES_PER_CALL)
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """Run the signature once."""

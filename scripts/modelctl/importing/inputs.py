@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from inference.runtimes import Array, TensorSpec, takes_batches
-from inference.tensors import Instances, Specs
+from inference.rows import Rows, rows_of
+from inference.runtimes import Array, Specs, TensorSpec
+from inference.tensors import Instances
 from modelctl.errors import UserError
 
 Generator = np.random.Generator
@@ -80,7 +81,7 @@ def _shape(spec: TensorSpec) -> tuple[int, ...]:
 
 def rows(instances: Instances, specs: Specs) -> list[Instances]:
     """Each row of an input as an input of its own."""
-    if not takes_batches(specs):
+    if instances.count is None:
         return [instances]
     return [
         Instances({name: array[row : row + 1] for name, array in instances.tensors.items()}, 1)
@@ -93,7 +94,7 @@ def image_fields(specs: Specs) -> dict[str, Any] | None:
 
     Only what is certain: how pixels become the numbers that the model was trained on, no signature says.
     """
-    if len(specs) != 1 or not takes_batches(specs) or specs[0].dtype.kind not in "fiu":
+    if len(specs) != 1 or rows_of(specs, None) not in (Rows.SINGLE, Rows.OPEN) or specs[0].dtype.kind not in "fiu":
         return None
     instance = specs[0].instance
     if instance is None or len(instance) != 3:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from inference.limits import Limits
+from inference.config import InputConfig
 from inference.predictor import Predictor
 from inference.tensors import from_request
 from unit.functions.onnx_artifacts import build_onnx
@@ -35,7 +35,7 @@ def runtime_of(artifact: str) -> str:
 
 def answer(predictor: Predictor, **inputs: Any) -> dict[str, Any]:
     """What a predictor answers to a request that gives whole tensors."""
-    outputs = predictor.outputs(from_request({"inputs": inputs}, predictor.inputs, Limits()))
+    outputs = predictor.outputs(from_request({"inputs": inputs}, predictor.inputs, InputConfig("json")))
     return {name: array.tolist() for name, array in outputs.items()}
 
 

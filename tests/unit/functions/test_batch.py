@@ -440,7 +440,7 @@ def test_a_batch_is_one_call_of_the_model_where_that_costs_less(
     class CountedModel:
         def __init__(self, model: Model) -> None:
             self.inputs, self.outputs = model.inputs, model.outputs
-            self.rows_per_call, self.bytes_per_call = model.rows_per_call, model.bytes_per_call
+            self.bytes_per_call = model.bytes_per_call
             self._model = model
 
         def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
@@ -452,7 +452,7 @@ def test_a_batch_is_one_call_of_the_model_where_that_costs_less(
             return CountedModel(super().load())
 
     messages = [announce(f"digits/{index}.json", b"[0, 0, 0]") for index in range(10)]
-    assert serve(messages, artifact, predictor=Counted) == []
+    assert serve(messages, artifact, predictor=Counted, batch={"rows": 64}) == []
     assert rows == calls
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from inference import decoders
-from inference.config import InputConfig
+from inference.config import BatchConfig, InputConfig
 from inference.errors import (
     DecodeError,
     EmptyInputError,
@@ -123,9 +123,19 @@ def test_names_that_python_would_read_as_numbers_are_a_header(header: str) -> No
     assert decode("wine/a.csv", f"{header}\n1,2,3\n".encode(), ROW).tensors["x"].tolist() == [[1, 2, 3]]
 
 
-def test_a_signature_without_a_batch_takes_no_rows() -> None:
+def test_a_single_value_takes_no_rows() -> None:
     with pytest.raises(UnsupportedInputError, match='"inputs"'):
-        decode("a.csv", b"1,2,3\n", (TensorSpec("x", (3,), np.dtype(np.float32)),))
+        decode("a.csv", b"1,2,3\n", (TensorSpec("x", (), np.dtype(np.float32)),))
+
+
+def test_a_batch_of_fixed_length_takes_as_many_rows() -> None:
+    specs = (TensorSpec("x", (2, 3), np.dtype(np.float32)),)
+    assert decode("a.csv", b"1,2,3\n4,5,6\n", specs).count == 2
+    assert decode("a.jsonl", b"[1,2,3]\n[4,5,6]\n", specs).count == 2
+    for key, body in {"a.csv": b"1,2,3\n", "a.jsonl": b"[1,2,3]\n"}.items():
+        with pytest.raises(ShapeError, match=r"x has the shape \[1, 3\]; expected \[2, 3\]; with batch.rows"):
+            decode(key, body, specs)
+        assert decode(key, body, specs, batch=BatchConfig(rows=2)).count == 1
 
 
 @pytest.mark.parametrize("header", ["", "alcohol,malic acid,ash\n", "\ufeffalcohol,malic acid,ash\r\n"])
@@ -288,7 +298,7 @@ def test_a_text_is_one_string_whatever_lies_around_it_in_the_signature(shape: tu
     specs = (TensorSpec("text", shape, np.dtype(object)),)
     for key in ("reviews/a.txt", "reviews/a"):
         instances = decode(key, "\ufeffgrüß\nGott\n".encode(), specs, "text")
-        assert instances.count == 1
+        assert instances.count == (1 if shape else None)
         assert instances.tensors["text"].ravel().tolist() == ["grüß\nGott\n".encode()]
         assert instances.tensors["text"].ndim == len(shape)
     assert decode("a.txt.gz", gzip.compress(b"good"), specs, "text").tensors["text"].ravel().tolist() == [b"good"]
@@ -447,8 +457,8 @@ def test_a_registry_entry_that_does_not_fit_the_signature_is_not_the_inputs_faul
         (BYTES, {"scale": 1 / 255}, r"once input\.scale, mean and std are applied: scan: expected integers \(uint8\)"),
         (SCAN, {"size": (8, 9)}, r"input\.size is \[8, 9\], but the model's input scan takes \[8, 8\]"),
         (ROW, {}, "the model's input x has 1 dimensions"),
-        (TWO, {}, "one input and a batch"),
-        ((TensorSpec("scan", (8, 8, 1), np.dtype(np.float32)),), {}, "one input and a batch"),
+        (TWO, {}, "one input that takes one image per call"),
+        ((TensorSpec("scan", (8, 8, 1), np.dtype(np.float32)),), {}, "one input that takes one image per call"),
     ],
 )
 def test_neither_is_a_format_image_that_the_signature_cannot_take(

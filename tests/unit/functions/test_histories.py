@@ -48,7 +48,6 @@ class Sum:
 
     inputs: tuple[TensorSpec, ...] = (TensorSpec("x", (None, 3), np.dtype(np.float32)),)
     outputs: tuple[TensorSpec, ...] = (TensorSpec("sum", (None,), np.dtype(np.float32)),)
-    rows_per_call = 64
     bytes_per_call = 2**20
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from inference import tensors
-from inference.errors import DecodeError, EmptyInputError, ShapeError, TooLargeError
+from inference.config import InputConfig
+from inference.errors import DecodeError, ShapeError, TooLargeError
 from inference.limits import MAX_RECORDS, Limits
 from inference.runtimes import TensorSpec
 
@@ -33,39 +34,49 @@ def nested(depth: int) -> Any:
 
 
 def test_instances_are_rows() -> None:
-    instances = tensors.from_request({"instances": [[1, 2, 3], [4, 5, 6.5]]}, ROW, Limits())
+    instances = tensors.from_request({"instances": [[1, 2, 3], [4, 5, 6.5]]}, ROW, InputConfig("json"))
     assert instances.count == 2
     assert instances.tensors["x"].dtype == np.float32
     np.testing.assert_array_equal(instances.tensors["x"], [[1, 2, 3], [4, 5, 6.5]])
 
 
 def test_an_instance_may_name_the_single_input() -> None:
-    named = tensors.from_request({"instances": [{"x": [1, 2, 3]}]}, ROW, Limits())
+    named = tensors.from_request({"instances": [{"x": [1, 2, 3]}]}, ROW, InputConfig("json"))
     np.testing.assert_array_equal(named.tensors["x"], [[1, 2, 3]])
 
 
 def test_instances_of_several_inputs_are_objects() -> None:
-    instances = tensors.from_request({"instances": [{"a": [1, 2], "b": 3}, {"a": [4, 5], "b": 6}]}, TWO, Limits())
+    instances = tensors.from_request(
+        {"instances": [{"a": [1, 2], "b": 3}, {"a": [4, 5], "b": 6}]}, TWO, InputConfig("json")
+    )
     np.testing.assert_array_equal(instances.tensors["a"], [[1, 2], [4, 5]])
     np.testing.assert_array_equal(instances.tensors["b"], [3, 6])
     assert instances.tensors["b"].dtype == np.int32
 
 
 def test_inputs_are_whole_tensors() -> None:
-    assert tensors.from_request({"inputs": [[1, 2, 3]]}, ROW, Limits()).count == 1
-    assert tensors.from_request({"inputs": {"x": [[1, 2, 3], [4, 5, 6]]}}, ROW, Limits()).count == 2
-    assert tensors.from_request({"inputs": {"a": [[1, 2]], "b": [3]}}, TWO, Limits()).count == 1
+    assert tensors.from_request({"inputs": [[1, 2, 3]]}, ROW, InputConfig("json")).count == 1
+    assert tensors.from_request({"inputs": {"x": [[1, 2, 3], [4, 5, 6]]}}, ROW, InputConfig("json")).count == 2
+    assert tensors.from_request({"inputs": {"a": [[1, 2]], "b": [3]}}, TWO, InputConfig("json")).count == 1
 
 
-def test_a_signature_without_a_batch_takes_whole_tensors_only() -> None:
-    assert tensors.from_request({"inputs": [1, 2, 3, 4]}, WHOLE, Limits()).count == 1
+def test_a_first_dimension_of_another_length_is_a_whole_tensors_or_as_many_instances() -> None:
+    assert tensors.from_request({"inputs": [1, 2, 3, 4]}, WHOLE, InputConfig("json")).count is None
+    assert tensors.from_request({"instances": [1, 2, 3, 4]}, WHOLE, InputConfig("json")).count == 4
+    with pytest.raises(ShapeError, match=r"x has the shape \[3\]; expected \[4\]; with batch.rows, which says that"):
+        tensors.from_request({"instances": [1, 2, 3]}, WHOLE, InputConfig("json"))
+
+
+def test_a_single_value_takes_no_instances() -> None:
+    single = (spec("x", (), np.float32),)
+    assert tensors.from_request({"inputs": 3}, single, InputConfig("json")).count is None
     with pytest.raises(DecodeError, match="takes no batch"):
-        tensors.from_request({"instances": [[1, 2, 3, 4]]}, WHOLE, Limits())
+        tensors.from_request({"instances": [3]}, single, InputConfig("json"))
 
 
 def test_strings_are_text_or_base64() -> None:
     encoded = base64.b64encode(b"\xff\x00").decode()
-    instances = tensors.from_request({"instances": ["grüß", {"b64": encoded}]}, TEXT, Limits())
+    instances = tensors.from_request({"instances": ["grüß", {"b64": encoded}]}, TEXT, InputConfig("json"))
     assert instances.tensors["text"].tolist() == ["grüß".encode(), b"\xff\x00"]
 
 
@@ -76,7 +87,7 @@ def test_strings_are_text_or_base64() -> None:
 def test_what_is_no_string_is_refused(text: Any, message: str) -> None:
     for body in ({"instances": [text]}, {"inputs": [text]}):
         with pytest.raises(DecodeError, match=message):
-            tensors.from_request(body, TEXT, Limits())
+            tensors.from_request(body, TEXT, InputConfig("json"))
 
 
 def test_base64_gives_the_bytes_of_an_instance_of_uint8() -> None:
@@ -89,12 +100,12 @@ def test_base64_gives_the_bytes_of_an_instance_of_uint8() -> None:
         {"inputs": scans},
         {"inputs": {"scan": scans}},
     ):
-        assert tensors.from_request(body, specs, Limits()).tensors["scan"].tolist() == expected
-    assert tensors.from_document(scans[1], specs, Limits()).tensors["scan"].tolist() == expected[1:]
+        assert tensors.from_request(body, specs, InputConfig("json")).tensors["scan"].tolist() == expected
+    assert tensors.from_document(scans[1], specs, InputConfig("json")).tensors["scan"].tolist() == expected[1:]
     with pytest.raises(ShapeError, match=r"3 elements do not fill scan, whose shape is \[2, 2, 1\]"):
-        tensors.from_request({"instances": [scans[0], {"b64": "AAAA"}]}, specs, Limits())
+        tensors.from_request({"instances": [scans[0], {"b64": "AAAA"}]}, specs, InputConfig("json"))
     with pytest.raises(DecodeError, match=r"x: expected numbers \(float32\), found an object"):
-        tensors.from_request({"inputs": {"x": scans}}, ROW, Limits())
+        tensors.from_request({"inputs": {"x": scans}}, ROW, InputConfig("json"))
 
 
 @pytest.mark.parametrize(
@@ -109,16 +120,16 @@ def test_base64_gives_the_bytes_of_an_instance_of_uint8() -> None:
     ids=["one instance", "several instances", "an object by input name", "several of them", "a request"],
 )
 def test_an_uploaded_document_may_be_bare(document: Any, count: int) -> None:
-    assert tensors.from_document(document, ROW, Limits()).count == count
+    assert tensors.from_document(document, ROW, InputConfig("json")).count == count
 
 
 def test_a_bare_list_of_objects_has_the_columns_of_several_inputs() -> None:
     """As pandas writes them: `to_json(orient="records")`."""
     records = [{"a": [1, 2], "b": 3}, {"a": [4, 5], "b": 6}]
-    instances = tensors.from_document(records, TWO, Limits())
+    instances = tensors.from_document(records, TWO, InputConfig("json"))
     assert {name: array.tolist() for name, array in instances.tensors.items()} == {"a": [[1, 2], [4, 5]], "b": [3, 6]}
     with pytest.raises(DecodeError, match=r'the document\[1\]: expected an object with "a", "b"; found \'a\''):
-        tensors.from_document([records[0], {"a": [1, 2]}], TWO, Limits())
+        tensors.from_document([records[0], {"a": [1, 2]}], TWO, InputConfig("json"))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +139,6 @@ def test_a_bare_list_of_objects_has_the_columns_of_several_inputs() -> None:
         ({}, DecodeError, 'either "instances" or "inputs"'),
         ({"instances": [[1, 2, 3]], "inputs": [[1, 2, 3]]}, DecodeError, 'either "instances" or "inputs"'),
         ({"instances": {"x": 1}}, DecodeError, "has to be a list"),
-        ({"instances": []}, EmptyInputError, "empty list"),
         ({"inputs": []}, ShapeError, r"shape \[0\]; expected \[any, 3\]"),
         ({"instances": [[1, 2, 3], [4, 5]]}, ShapeError, r"instances\[1\] has the shape \[2\]; expected \[3\]"),
         ({"instances": [[1, 2, 3], [4, [5], 6]]}, ShapeError, r"instances\[1\].*differ in length or depth"),
@@ -153,7 +163,7 @@ def test_what_does_not_fit_the_signature_is_refused_with_its_place(
     body: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        tensors.from_request(body, ROW, Limits())
+        tensors.from_request(body, ROW, InputConfig("json"))
 
 
 @pytest.mark.parametrize(
@@ -167,13 +177,13 @@ def test_what_does_not_fit_the_signature_is_refused_with_its_place(
 )
 def test_integers_of_64_bits_keep_all_of_them(dtype: Any, values: list[float]) -> None:
     specs = (spec("n", (None, 2), dtype),)
-    assert tensors.from_request({"instances": [values]}, specs, Limits()).tensors["n"].tolist() == [values]
+    assert tensors.from_request({"instances": [values]}, specs, InputConfig("json")).tensors["n"].tolist() == [values]
 
 
 @pytest.mark.parametrize("number", [-1, 2**64])
 def test_an_integer_beyond_those_of_64_bits_is_refused(number: int) -> None:
     with pytest.raises(DecodeError, match=r"expected integers \(uint64\), found one beyond its range"):
-        tensors.from_request({"inputs": [number, 1]}, (spec("n", (2,), np.uint64),), Limits())
+        tensors.from_request({"inputs": [number, 1]}, (spec("n", (2,), np.uint64),), InputConfig("json"))
 
 
 @pytest.mark.parametrize(
@@ -182,11 +192,11 @@ def test_an_integer_beyond_those_of_64_bits_is_refused(number: int) -> None:
 )
 def test_integers_are_exact(value: Any, message: str) -> None:
     with pytest.raises(DecodeError, match=message):
-        tensors.from_request({"instances": [{"a": [1, 2], "b": value}]}, TWO, Limits())
+        tensors.from_request({"instances": [{"a": [1, 2], "b": value}]}, TWO, InputConfig("json"))
 
 
 def test_an_integer_of_any_length_is_a_number() -> None:
-    instances = tensors.from_request({"instances": [[2**70, -(2**80), 3]]}, ROW, Limits())
+    instances = tensors.from_request({"instances": [[2**70, -(2**80), 3]]}, ROW, InputConfig("json"))
     assert instances.tensors["x"].tolist() == [[2.0**70, -(2.0**80), 3]]
 
 
@@ -194,7 +204,7 @@ def test_one_long_text_among_numbers_takes_no_memory() -> None:
     """GIVEN numpy, which makes all elements as long as the longest WHEN one is a text THEN it is refused before."""
     tracemalloc.start()
     with pytest.raises(DecodeError, match="found a string"):
-        tensors.from_request({"instances": [[1, 2, 3]] * 5_000 + [[1, 2, "x" * 10_000]]}, ROW, Limits())
+        tensors.from_request({"instances": [[1, 2, 3]] * 5_000 + [[1, 2, "x" * 10_000]]}, ROW, InputConfig("json"))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2**20
@@ -202,36 +212,47 @@ def test_one_long_text_among_numbers_takes_no_memory() -> None:
 
 def test_a_float_beyond_the_largest_integer_does_not_wrap_around() -> None:
     with pytest.raises(DecodeError, match="beyond the range of int64"):
-        tensors.from_request({"instances": [2.0**63]}, (spec("n", (None,), np.int64),), Limits())
+        tensors.from_request({"instances": [2.0**63]}, (spec("n", (None,), np.int64),), InputConfig("json"))
 
 
-def test_inputs_must_have_equally_many_rows() -> None:
-    with pytest.raises(ShapeError, match="differ in their number of rows"):
-        tensors.from_request({"inputs": {"a": [[1, 2], [3, 4]], "b": [1]}}, TWO, Limits())
+def test_inputs_need_not_have_equally_many_rows() -> None:
+    instances = tensors.from_request({"inputs": {"a": [[1, 2], [3, 4]], "b": [1]}}, TWO, InputConfig("json"))
+    assert instances.count is None
+    assert {name: array.shape for name, array in instances.tensors.items()} == {"a": (2, 2), "b": (1,)}
+
+
+def test_a_batch_of_one_takes_arrays_with_equally_many_rows() -> None:
+    single = (spec("a", (1, 2), np.float32), spec("b", (1,), np.float32))
+    arrays = {"a": np.zeros((3, 2), np.float32), "b": np.zeros(3, np.float32)}
+    assert tensors.stack(arrays, single, InputConfig("npy")).count == 3
+    with pytest.raises(ShapeError, match=r"differ in their number of rows: \{'a': 3, 'b': 2\}"):
+        tensors.stack(arrays | {"b": np.zeros(2, np.float32)}, single, InputConfig("npy"))
 
 
 def test_a_missing_input_is_named() -> None:
     with pytest.raises(DecodeError, match=r'instances\[0\]: expected an object with "a", "b"; found \'a\''):
-        tensors.from_request({"instances": [{"a": [1, 2]}]}, TWO, Limits())
+        tensors.from_request({"instances": [{"a": [1, 2]}]}, TWO, InputConfig("json"))
 
 
 def test_the_number_of_records_is_bounded() -> None:
     with pytest.raises(TooLargeError, match=rf"an input may have {MAX_RECORDS} \(limits\.records\)"):
-        tensors.from_request({"instances": [[1, 2, 3]] * (MAX_RECORDS + 1)}, ROW, Limits())
+        tensors.from_request({"instances": [[1, 2, 3]] * (MAX_RECORDS + 1)}, ROW, InputConfig("json"))
     for body in ({"instances": [[1, 2, 3]] * 3}, {"inputs": [[1, 2, 3]] * 3}):
-        assert tensors.from_request(body, ROW, Limits(records=3)).count == 3
+        assert tensors.from_request(body, ROW, InputConfig("json", limits=Limits(records=3))).count == 3
         with pytest.raises(TooLargeError, match=r"3 instances; an input may have 2 \(limits\.records\)"):
-            tensors.from_request(body, ROW, Limits(records=2))
+            tensors.from_request(body, ROW, InputConfig("json", limits=Limits(records=2)))
 
 
 def test_a_tensor_too_large_for_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     body = {"instances": [[1, 2, 3]] * 10_000}
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1")
-    assert tensors.from_request(body, ROW, Limits()).size == 120_000
+    assert tensors.from_request(body, ROW, InputConfig("json")).size == 120_000
     wide = (spec("x", (None, 3), np.float64),)
     message = r"its tensors take 300000 bytes; an input's may take 262144, a quarter of the memory \(memory_mb\)"
     with pytest.raises(TooLargeError, match=message):
-        tensors.from_request({"instances": [[1, 2, 3]] * 12_500}, wide, Limits(records=20_000))
+        tensors.from_request(
+            {"instances": [[1, 2, 3]] * 12_500}, wide, InputConfig("json", limits=Limits(records=20_000))
+        )
 
 
 @pytest.mark.parametrize(
@@ -261,4 +282,4 @@ def test_what_only_python_takes_for_json_is_refused_with_its_reason(text: str, m
 def test_a_number_beyond_a_floats_range_is_refused() -> None:
     for document in ("[1e400, 2, 3]", '{"inputs": [[1, 2, -1e400]]}'):
         with pytest.raises(DecodeError, match="NaN, infinity or a number beyond the range"):
-            tensors.from_document(tensors.parse(document), ROW, Limits())
+            tensors.from_document(tensors.parse(document), ROW, InputConfig("json"))

@@ -14,6 +14,7 @@ from inference.config import OutputConfig
 from inference.errors import ModelError, PredictionError, TooLargeError
 from inference.predictions import Predictions
 from inference.predictor import Predictor
+from inference.rows import Rows
 from inference.runtimes import TensorSpec
 from inference.tensors import Instances
 
@@ -157,7 +158,7 @@ def test_an_activation_and_labels_that_cannot_belong_to_the_output_are_refused_w
 
 
 def test_a_model_without_a_batch_is_labelled_too(make_predictor: Callable[..., Predictor]) -> None:
-    whole = Instances({"x": np.array([1, 2, 3], np.float32)}, 1)
+    whole = Instances({"x": np.array([1, 2, 3], np.float32)}, None)
     predictor = make_predictor("signatures.saved_model", signature="thrice", labels=list(LABELS))
     assert values(predictor.predict(whole))[0] == {
         "label": "owl",
@@ -170,9 +171,7 @@ def test_a_model_without_a_batch_is_labelled_too(make_predictor: Callable[..., P
 
 def test_labels_need_an_output_of_numbers() -> None:
     with pytest.raises(ModelError, match="needs an output of numbers; loud is object"):
-        predictions.check_labels(
-            LABELS, (TensorSpec("loud", (None, 3), np.dtype(object)),), OutputConfig(), batched=True
-        )
+        predictions.check_labels(LABELS, (TensorSpec("loud", (None, 3), np.dtype(object)),), OutputConfig(), Rows.OPEN)
 
 
 @pytest.mark.parametrize(
@@ -204,9 +203,7 @@ def test_a_missing_or_empty_labels_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_output_of_unknown_length_is_compared_when_it_is_there() -> None:
-    predictions.check_labels(
-        LABELS, (TensorSpec("y", (None, None), np.dtype(np.float32)),), OutputConfig(), batched=True
-    )
+    predictions.check_labels(LABELS, (TensorSpec("y", (None, None), np.dtype(np.float32)),), OutputConfig(), Rows.OPEN)
     with pytest.raises(ModelError, match="names 3 labels, but the model gives 2 scores"):
         predictions.labelled(scores(0.5, 0.5), LABELS, OutputConfig())
 
@@ -237,7 +234,7 @@ def test_one_bad_input_of_a_shared_call_does_not_touch_the_others(
 def test_a_call_that_is_shared_answers_each_input_and_one_that_fails_answers_none(
     make_predictor: Callable[..., Predictor],
 ) -> None:
-    predictor = make_predictor("signatures.saved_model", signature="look_up")
+    predictor = make_predictor("signatures.saved_model", signature="look_up", batch={"rows": 64})
     good, bad, two = (Instances({"index": np.array(rows, np.int32)}, len(rows)) for rows in ([0], [3], [1, 2]))
     answers = predictor.predict_together([good, two])
     assert answers is not None
@@ -278,7 +275,7 @@ def test_a_prediction_of_more_values_than_the_memory_has_room_for_is_refused(
 def test_answers_too_large_to_be_in_memory_together_come_one_by_one(
     make_predictor: Callable[..., Predictor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor = make_predictor("odds.saved_model")
+    predictor = make_predictor("odds.saved_model", batch={"rows": 64})
     inputs = [Instances({"x": np.zeros((count, 3), np.float32)}, count) for count in (5_000, 20_000, 6_000, 3_000)]
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1")
     assert predictor.predict_together([inputs[0], inputs[2]]) is None

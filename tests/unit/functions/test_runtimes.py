@@ -93,7 +93,7 @@ def test_a_keras_file_may_fix_its_batch_and_take_integers(make_predictor: Callab
     assert (spec.name, spec.shape) == ("pixels", (1, 2, 2, 1))
     assert spec.dtype == np.uint8
     scans = [[[[0], [51]], [[102], [255]]], [[[255], [0]], [[0], [0]]]]
-    shares = answer(predictor, pixels=scans)["output_0"]
+    shares = [answer(predictor, pixels=[scan])["output_0"][0] for scan in scans]
     np.testing.assert_allclose(shares, [[0.0, 0.2, 0.4, 1.0], [1.0, 0.0, 0.0, 0.0]], atol=1e-6)
 
 
@@ -143,7 +143,7 @@ def test_a_model_with_a_fixed_batch_of_one_serves_many(artifact: str, make_predi
 def test_more_rows_than_one_call_takes_are_run_in_parts(
     artifact: str, count: int, artifacts: Artifacts, make_predictor: Callable[..., Predictor]
 ) -> None:
-    predictor = make_predictor(artifact)
+    predictor = make_predictor(artifact, batch={"rows": 64})
     (spec,) = predictor.inputs
     scans = np.random.default_rng(count).random((count, 8, 8, 1), dtype=np.float32)
     rows = predictor.rows(Instances({spec.name: scans}, count))
@@ -156,8 +156,7 @@ def test_the_signature_is_chosen_by_name(make_predictor: Callable[..., Predictor
     outputs = shout.outputs(Instances({"text": np.array([b"seven", b"eight"], object)}, 2))
     assert outputs["loud"].tolist() == [b"SEVEN", b"EIGHT"]
     total = make_predictor("signatures.saved_model", signature="total")
-    assert not runtimes.takes_batches(total.inputs)
-    assert total.outputs(Instances({"x": np.array([1, 2, 3], np.float32)}, 1))["sum"] == 6
+    assert total.outputs(Instances({"x": np.array([1, 2, 3], np.float32)}, None))["sum"] == 6
 
 
 @pytest.mark.parametrize("artifact", ["scans.tflite", "scans.saved_model"])
@@ -294,19 +293,8 @@ def test_types_that_no_input_has_are_refused_when_the_model_loads(dtype: str, tm
         runtimes.load("tensorflow", tmp_path, "serving_default")
 
 
-def test_a_call_takes_fewer_of_larger_rows() -> None:
-    def rows(*shapes: tuple[int | None, ...] | None) -> int:
-        specs = tuple(runtimes.TensorSpec("x", shape, np.dtype(np.float32)) for shape in shapes)
-        return runtimes.rows_per_call(specs, 64, 1000)
-
-    assert rows((None, 1)) == 64
-    assert rows((None, 5), (None, 20)) == 10
-    assert rows((None, 1000)) == rows((None, 5), (1, 20)) == rows((3, 5)) == 1
-    assert rows((None, None), None) == 64, "how large a row is, is not said"
-
-
 def test_rows_that_turn_out_large_are_run_in_parts(make_config: Callable[..., Config], tmp_path: Path) -> None:
-    """GIVEN a signature that leaves their length open WHEN they are long THEN a call takes no more bytes than else."""
+    """GIVEN independent rows of any length WHEN they are long THEN a call takes no more bytes than else."""
     import tensorflow as tf
 
     def together(x: Any) -> dict[str, Any]:
@@ -315,7 +303,7 @@ def test_rows_that_turn_out_large_are_run_in_parts(make_config: Callable[..., Co
 
     signature = tf.function(together, [tf.TensorSpec((None, None), tf.uint8, "x")])
     tf.saved_model.save(tf.Module(), str(tmp_path), signatures=signature)
-    predictor = Predictor(replace(make_config("odds.saved_model"), artifact=tmp_path))
+    predictor = Predictor(replace(make_config("odds.saved_model", batch={"rows": 64}), artifact=tmp_path))
     for length, rows in ((1, [5] * 5), (3 * 2**20, [2, 2, 2, 2, 1]), (9 * 2**20, [1] * 5)):
         outputs = predictor.outputs(Instances({"x": np.zeros((5, length), np.uint8)}, 5))
         assert outputs["rows"].tolist() == rows
