@@ -6,7 +6,6 @@ bytes of one instance of a uint8 input may be given so, too.
 https://www.tensorflow.org/tfx/serving/api_rest#predict_api
 """
 
-import base64
 import binascii
 import itertools
 import json
@@ -44,6 +43,10 @@ _TYPES = {
 
 #: Dimensions of an array whose elements numpy goes through one by one; it can have 64.
 _MAX_DEPTH = 32
+
+
+#: The two letters in which the URL-safe alphabet of base64 differs: https://www.rfc-editor.org/rfc/rfc4648#section-5
+_STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
 
 
 @dataclass(frozen=True)
@@ -323,12 +326,28 @@ def _bytes(value: Any, where: str) -> bytes:
         if isinstance(value, str):
             return value.encode()
         if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
-            return base64.b64decode(value["b64"], validate=True)
+            return _from_base64(value["b64"])
     except UnicodeEncodeError as error:
         raise DecodeError(f"{where}: a string holds half a surrogate pair, which UTF-8 has no bytes for") from error
     except (binascii.Error, ValueError) as error:
         raise DecodeError(f"{where}: not valid base64: {error}") from error
     raise DecodeError(f'{where}: expected strings or {{"b64": "..."}}')
+
+
+def _from_base64(text: str) -> bytes:
+    """The bytes of base64 with or without padding and white space, in the standard or the URL-safe alphabet.
+
+    TensorFlow Serving takes the same (absl::Base64Unescape), but for the URL-safe alphabet.
+
+    Raises:
+        ValueError: it is not base64.
+    """
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        plain = text.encode().translate(_STANDARD_ALPHABET, b" \t\n\v\f\r")
+        padding = b"" if plain.endswith(b"=") else b"=" * (-len(plain) % 4)
+        return binascii.a2b_base64(plain + padding, strict_mode=True)
 
 
 def _checked(tensors: dict[str, Array], specs: Specs, limits: Limits) -> Instances:

@@ -70,6 +70,32 @@ def test_strings_are_text_or_base64() -> None:
 
 
 @pytest.mark.parametrize(
+    ("encoded", "content"),
+    [
+        ("", b""),
+        ("YQ==", b"a"),
+        ("YQ", b"a"),
+        ("YWI", b"ab"),
+        ("YWFh\nYWFh", b"aaaaaa"),
+        ("YWFh\r\nYWE=\r\n", b"aaaaa"),
+        (" Y\tQ = = ", b"a"),
+        ("+/8=", b"\xfb\xff"),
+        ("-_8=", b"\xfb\xff"),
+        ("_w", b"\xff"),
+    ],
+)
+def test_base64_may_lack_padding_have_line_breaks_and_be_url_safe(encoded: str, content: bytes) -> None:
+    instances = tensors.from_request({"instances": [{"b64": encoded}]}, TEXT, Limits())
+    assert instances.tensors["text"].tolist() == [content]
+
+
+@pytest.mark.parametrize("encoded", ["Y", "YQ=", "Y=Q=", "=", "YQ==YQ==", "YQ.", "YQ\0=", "Y\u00a0Q", "Yé==", "\ud800"])
+def test_what_is_not_base64_is_refused_with_its_place(encoded: str) -> None:
+    with pytest.raises(DecodeError, match=r"instances\[1\]: not valid base64: "):
+        tensors.from_request({"instances": ["text", {"b64": encoded}]}, TEXT, Limits())
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [({"b64": "!"}, "not valid base64"), ({"b64": 1}, "expected strings"), ("\ud800", "half a surrogate pair")],
 )
