@@ -119,7 +119,7 @@ def test_base64_gives_the_bytes_of_an_instance_of_uint8() -> None:
     assert tensors.from_document(scans[1], specs, Limits()).tensors["scan"].tolist() == expected[1:]
     with pytest.raises(ShapeError, match=r"3 elements do not fill scan, whose shape is \[2, 2, 1\]"):
         tensors.from_request({"instances": [scans[0], {"b64": "AAAA"}]}, specs, Limits())
-    with pytest.raises(DecodeError, match=r"x: expected numbers \(float32\), found an object"):
+    with pytest.raises(DecodeError, match=r"inputs\.x\[0\]: expected numbers \(float32\), found an object"):
         tensors.from_request({"inputs": {"x": scans}}, ROW, Limits())
 
 
@@ -180,6 +180,84 @@ def test_what_does_not_fit_the_signature_is_refused_with_its_place(
 ) -> None:
     with pytest.raises(error, match=message):
         tensors.from_request(body, ROW, Limits())
+
+
+#: What a row can be instead of three numbers, and what its error says.
+BAD_ROWS: dict[str, tuple[Any, str]] = {
+    "another type": ("abc", "expected integers .uint8., found a string"),
+    "a string among numbers": ([1, "2", 3], "expected integers .uint8., found a string"),
+    "a boolean": ([1, True, 3], "expected integers .uint8., found true or false"),
+    "null": (None, "expected integers .uint8., found null"),
+    "null among numbers": ([1, None, 3], "expected integers .uint8., found null"),
+    "too short": ([1, 2], r"has the shape \[2\]; expected \[3\]"),
+    "deeper": ([1, [2], 3], "the lists in it differ in length or depth"),
+    "no whole number": ([1, 2.5, 3], r"expected integers .uint8., found 2\.5 at \[1\]"),
+    "out of range": ([1, 2, 256], r"beyond the range of uint8, 0 to 255: 256 at \[2\]"),
+    "negative": ([-1, 2, 3], r"beyond the range of uint8, 0 to 255: -1 at \[0\]"),
+    "not finite": ([1, float("inf"), 3], "NaN, infinity or a number beyond the range"),
+}
+
+
+@pytest.mark.parametrize("bad", range(0, 1001, 500))
+@pytest.mark.parametrize(("row", "message"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_one_bad_row_of_many_is_named_in_every_form(row: Any, message: str, bad: int) -> None:
+    specs = (spec("x", (None, 3), np.uint8),)
+    rows: list[Any] = [[1, 2, 3]] * 1001
+    rows[bad] = row
+    for body, place in (
+        ({"instances": rows}, "instances"),
+        ({"instances": [{"x": row} for row in rows]}, "instances"),
+        ({"inputs": rows}, r"inputs\.x"),
+        ({"inputs": {"x": rows}}, r"inputs\.x"),
+        (rows, "the document"),
+        ([{"x": row} for row in rows], "the document"),
+    ):
+        with pytest.raises((DecodeError, ShapeError), match=rf"{place}\[{bad}\]:? {message}"):
+            tensors.from_document(body, specs, Limits())
+
+
+def test_rows_of_any_length_have_to_be_equally_long() -> None:
+    for shape in ((None, None), None):
+        specs = (TensorSpec("x", shape, np.dtype(np.float32)),)
+        rows = [[1, 2, 3]] * 1000 + [[1, 2]] + [[1, 2, 3]] * 1000
+        for form, place in (("instances", "instances"), ("inputs", r"inputs\.x")):
+            with pytest.raises(ShapeError, match=rf"{place}\[1000\] has the shape \[2\], but {place}\[0\] has \[3\]"):
+                tensors.from_request({form: rows}, specs, Limits())
+
+
+def test_a_bad_row_of_one_of_several_inputs_is_named() -> None:
+    rows = [{"a": [1, 2], "b": 3}] * 1000
+    for row, message in (
+        ({"a": [1, 2]}, 'expected an object with "a", "b"; found \'a\''),
+        ([1, 2, 3], "found no object"),
+        ({"a": [1, 2], "b": "3"}, "expected integers .int32., found a string"),
+    ):
+        with pytest.raises(DecodeError, match=rf"instances\[1000\]: .*{message}"):
+            tensors.from_request({"instances": [*rows, row]}, TWO, Limits())
+
+
+def test_bytes_that_do_not_fill_an_instance_are_named_by_their_row() -> None:
+    specs = (spec("scan", (None, 2, 2), np.uint8),)
+    with pytest.raises(ShapeError, match=r"instances\[1000\]: 3 elements do not fill scan"):
+        tensors.from_request({"instances": [{"b64": "AAAAAA=="}] * 1000 + [{"b64": "AAAA"}]}, specs, Limits())
+
+
+def test_the_bad_one_of_a_million_values_is_found_as_fast_as_they_are_read() -> None:
+    """GIVEN values whose search one by one takes seconds WHEN the last one is bad THEN it is found by halving."""
+    specs = (spec("x", (None,)),)
+    converted = []
+
+    def counted(value: Any, *arguments: Any) -> Any:
+        converted.append(len(value) if isinstance(value, list) else 1)
+        return convert(value, *arguments)
+
+    convert = tensors._converted
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tensors, "_converted", counted)
+        with pytest.raises(DecodeError, match=r"inputs\.x\[99999\]: .*found a string"):
+            tensors.from_request({"inputs": [*range(99_999), "x"]}, specs, Limits())
+    assert sum(converted) <= 2 * 100_000 + 10
+    assert len(converted) < 25
 
 
 @pytest.mark.parametrize(
@@ -273,6 +351,7 @@ def test_what_is_not_json_is_refused(text: str) -> None:
     [
         ("[NaN]", "NaN is no JSON number"),
         ("[-Infinity]", "-Infinity is no JSON number"),
+        ('["NaN", "\\"NaN", 1,\n NaN, Infinity]', r"NaN is no JSON number: line 2 column 2 \(char 21\)"),
         ("[" * 100_000, "nested too deeply"),
         ("[" + "9" * 5000 + "]", "an integer of thousands of digits"),
         ('{"instances": [1], "instances": [2]}', "an object has 'instances' twice"),
