@@ -200,6 +200,23 @@ def test_what_is_no_integer_in_csv_is_refused(cell: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"[1, 2]", r"lines\[1000\] has the shape \[2\]; expected \[3\]"),
+        (b'[1, "2", 3]', r"lines\[1000\]: expected numbers \(float32\), found a string"),
+        (b"null", r"lines\[1000\]: expected numbers \(float32\), found null"),
+        (b"[1, 2, 1e39]", r"lines\[1000\]: beyond the range of float32: 1e\+39 at \[2\]"),
+        (b"[1, 2, 1e999]", r"lines\[1000\]: NaN, infinity or a number beyond the range"),
+        (b"[1, 2, NaN]", r"line 1001: not valid JSON: NaN is no JSON number"),
+        (b"[1, 2", r"line 1001: not valid JSON"),
+    ],
+)
+def test_one_bad_line_of_many_is_named_by_its_number(line: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        decode("a.jsonl", b"[1, 2, 3]\n" * 1000 + line, ROW)
+
+
+@pytest.mark.parametrize(
     ("cell", "dtype", "message"),
     [
         ("x", np.float32, "row 1001, column 'ash': 'x' is not a number"),
