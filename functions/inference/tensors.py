@@ -2,7 +2,8 @@
 
 `{"instances": [...]}` is a list of rows, one prediction each; `{"inputs": ...}` gives whole tensors. A model with one
 input takes bare values, one with several takes objects by input name. Strings are text or `{"b64": "..."}`, and the
-bytes of one instance of a uint8 input may be given so, too.
+bytes of one instance of a uint8 input may be given so, too. One row that does not fit refuses the whole input, since an
+input has one result.
 https://www.tensorflow.org/tfx/serving/api_rest#predict_api
 """
 
@@ -45,13 +46,11 @@ _TYPES = {
 #: Dimensions of an array whose elements numpy goes through one by one; it can have 64.
 _MAX_DEPTH = 32
 
-
 #: The two letters in which the URL-safe alphabet of base64 differs: https://www.rfc-editor.org/rfc/rfc4648#section-5
 _STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
 
-
 #: A string of JSON or, as its group, what only Python takes for a number.
-_CONSTANTS = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)', re.DOTALL)
+_CONSTANTS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(NaN|-?Infinity)')
 
 
 @dataclass(frozen=True)
