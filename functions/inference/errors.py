@@ -42,6 +42,10 @@ class NotFoundError(InputError):
     """That version of the object was deleted or replaced before it was read."""
 
 
+class UnreadableError(InputError):
+    """S3 gives the object to nobody as it is: it is archived, or encrypted with a key that the function cannot have."""
+
+
 class PredictionError(InputError):
     """It fits the signature, and the model still has no valid answer to its values.
 

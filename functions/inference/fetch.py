@@ -5,7 +5,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from inference import s3
-from inference.errors import NotFoundError, StorageError, TooLargeError
+from inference.errors import NotFoundError, StorageError, TooLargeError, UnreadableError
 from inference.events import UploadedObject, version_id
 
 if TYPE_CHECKING:
@@ -15,6 +15,19 @@ if TYPE_CHECKING:
 #: Reads of one object's body that are begun; the client retries the request by itself, but not a body that breaks off.
 _ATTEMPTS = 3
 
+#: Why S3 gives an object to no reader, and what helps: a new version, which has an event and a result of its own.
+_UNREADABLE = {
+    s3.Refusal.ARCHIVED: (
+        "its storage class or access tier is an archive, from which S3 does not read: upload it again with the storage "
+        "class STANDARD, or restore it and copy it onto itself with that class"
+    ),
+    s3.Refusal.CUSTOMER_KEY: (
+        "it is encrypted with a customer-provided key (SSE-C), which the function does not have: upload it again "
+        "without one, and S3 encrypts it as the bucket says"
+    ),
+    s3.Refusal.KEY_DELETED: "the KMS key that it is encrypted with was deleted: upload it again under another key",
+}
+
 
 def fetch(client: "S3Client", uploaded: UploadedObject, max_bytes: int) -> tuple[UploadedObject, bytes]:
     """Read an object; what its event did not say about it is filled in from the answer.
@@ -22,6 +35,7 @@ def fetch(client: "S3Client", uploaded: UploadedObject, max_bytes: int) -> tuple
     Raises:
         TooLargeError: it has more than `max_bytes`; it is then not read.
         NotFoundError: that version is gone.
+        UnreadableError: S3 has it, but cannot give it to this function, now or later.
         StorageError: S3 refused or did not answer.
     """
     from botocore.exceptions import BotoCoreError, ClientError
@@ -69,7 +83,12 @@ def _meaning(error: "ClientError", uploaded: UploadedObject) -> Exception:
     Access denied without a reason counts as a missing permission: it may be a missing version, but taking it for one
     would end the inputs of a function whose permissions are wrong, where the queue keeps them until they are mended.
     """
-    if s3.refusal(error) in (s3.Refusal.MISSING, s3.Refusal.CHANGED):
+    refusal = s3.refusal(error)
+    if refusal in (s3.Refusal.MISSING, s3.Refusal.CHANGED):
         code = error.response["Error"]["Code"]
         return NotFoundError(f"this version was deleted or replaced before it was read (S3: {code})")
+    if refusal in _UNREADABLE:
+        details: dict[str, Any] = {**error.response["Error"]}
+        said = (details[name] for name in ("Message", "StorageClass", "AccessTier") if name in details)
+        return UnreadableError(f"{_UNREADABLE[refusal]} (S3: {', '.join(said)})")
     return StorageError(f"s3://{uploaded.bucket}/{uploaded.key} could not be read: {error}")

@@ -1,7 +1,9 @@
 """What the numbers of a model mean: raw values, or a label with its score."""
 
 import base64
+import functools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,12 @@ from inference.errors import ModelError, PredictionError, TooLargeError
 from inference.limits import max_result_bytes, max_values
 from inference.rows import Rows
 from inference.runtimes import Array, TensorSpec
+
+#: Numbers up to which each is written by itself; more of them are faster calculated together.
+_FEW = 16
+
+#: 10**22 is the last power of ten that is a float64: a whole number divided by one gives the float64 of that decimal.
+_MOST_PLACES = 22
 
 
 class Predictions:
@@ -98,8 +106,7 @@ def labelled(output: Array, labels: tuple[str, ...], config: OutputConfig) -> di
     _check_finite(output)
     scores = _activated(output.ravel(), config.activation)
     if len(labels) == 1:
-        # In the type's own digits: 0.1 and not 0.10000000149011612.
-        score = float(str(scores[0]))
+        score = _numbers(scores)[0]
         reached = config.threshold is None or score >= config.threshold
         return {"label": labels[0], "score": score} if reached else {"label": None, "score": None}
     if scores.size == 1:
@@ -156,7 +163,50 @@ def _values(name: str, array: Array) -> Any:
     if array.dtype.kind in "OSU":
         return _strings(array.tolist(), as_bytes=name.endswith("_bytes"))
     _check_finite(array)
-    return array.tolist()
+    return _numbers(array)
+
+
+def _numbers(array: Array) -> Any:
+    """Numbers or booleans as JSON has them, floats in the shortest digits that their type needs.
+
+    The float32 next to 0.1 becomes 0.1 and not 0.10000000149011612: what reads it as a float32 gets the same number.
+    """
+    if array.dtype.kind != "f" or array.dtype.itemsize >= 8:
+        return array.tolist()
+    if array.ndim == 1 and array.size <= _FEW:
+        return [float(str(number)) for number in array]
+    return _shortest(array).tolist()
+
+
+def _shortest(array: Array) -> Array:
+    """Finite numbers of a shorter type as those float64 numbers that Python writes as their shortest decimals.
+
+    A decimal reads back as a number if it is less than half a step away, where a step is the distance to the type's
+    next number. The last place of the shortest one is either just above a step, which may be near enough, or just below
+    it, which always is. Exceptions are powers of two, which have a nearer neighbour, and numbers that need more places
+    than `_MOST_PLACES`: numpy writes those, one by one.
+    """
+    exact = array.astype(np.float64)
+    powers, lowest = _powers(array.dtype)
+    powers = powers[np.frexp(array)[1] - lowest]
+    short: Array = np.rint(exact * powers) / powers
+    wrong = short.astype(array.dtype) != array
+    if wrong.any():
+        powers = 10 * powers[wrong]
+        short[wrong] = np.rint(exact[wrong] * powers) / powers
+        wrong = short.astype(array.dtype) != array
+        short[wrong] = [float(str(number)) for number in array[wrong]]
+    return short
+
+
+@functools.cache
+def _powers(dtype: np.dtype[Any]) -> tuple[Array, int]:
+    """By exponent of two, the power of ten whose inverse is just above a step, or NaN; and the lowest exponent."""
+    info = np.finfo(dtype)
+    lowest = info.minexp - info.nmant
+    steps = [2.0 ** max(exponent - 1 - info.nmant, lowest) for exponent in range(lowest, info.maxexp + 1)]
+    places = [math.floor(-math.log10(step)) for step in steps]
+    return np.array([10.0**place if 0 <= place < _MOST_PLACES else math.nan for place in places]), lowest
 
 
 def _strings(value: Any, *, as_bytes: bool) -> Any:

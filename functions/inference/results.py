@@ -120,7 +120,7 @@ class ResultStore:
         """The result that stands for an input's key; None if there is none.
 
         Raises:
-            StorageError: S3 did not answer.
+            StorageError: S3 did not answer, or cannot give it to any reader.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -129,10 +129,13 @@ class ResultStore:
             with contextlib.closing(response["Body"]) as stream:
                 head = stream.read(_HEAD_BYTES)
         except ClientError as error:
+            refusal = s3.refusal(error)
             # Where S3 does not say why, the write's condition decides whether there is none.
-            if s3.refusal(error) in (s3.Refusal.MISSING, s3.Refusal.UNEXPLAINED):
+            if refusal in (s3.Refusal.MISSING, s3.Refusal.UNEXPLAINED):
                 return None
-            raise StorageError(f"the result of {key} could not be read: {error}") from error
+            # One that nobody can read may be a newer input's, so it is not written over either.
+            way_out = "; restore or delete the result, then redrive the message" if refusal in s3.UNREADABLE else ""
+            raise StorageError(f"the result of {key} could not be read: {error}{way_out}") from error
         except (BotoCoreError, OSError) as error:
             raise StorageError(f"the result of {key} could not be read: {error}") from error
         return CurrentResult(response["ETag"], *_origin(head))

@@ -43,8 +43,18 @@ class Refusal(enum.Enum):
     CHANGED = enum.auto()
     #: Access denied, for no action that it names: a missing permission, or a missing object.
     UNEXPLAINED = enum.auto()
+    #: Its storage class is an archive, which is not read before the object is restored.
+    ARCHIVED = enum.auto()
+    #: It is encrypted with a key that only its uploader has (SSE-C).
+    CUSTOMER_KEY = enum.auto()
+    #: It is encrypted with a KMS key that was deleted.
+    KEY_DELETED = enum.auto()
     #: Anything else: throttled, broken, not allowed.
     FAILED = enum.auto()
+
+
+#: An object that is there and that nobody can read as it is, whatever permissions change.
+UNREADABLE = (Refusal.ARCHIVED, Refusal.CUSTOMER_KEY, Refusal.KEY_DELETED)
 
 
 def refusal(error: "ClientError") -> Refusal:
@@ -54,6 +64,11 @@ def refusal(error: "ClientError") -> Refusal:
     action by which S3 would have told: "... is not authorized to perform: s3:ListBucket on resource: ...", for a
     version s3:ListBucketVersions. A 403 that names another action (s3:GetObject, kms:Decrypt) is a missing permission.
     405 is a delete marker. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+
+    What KMS refuses comes as a 400 with KMS's own code. A key that is disabled or about to be deleted
+    (DisabledException, KMSInvalidStateException) can be put back into use, and throttling passes; a deleted one
+    (NotFoundException) never comes back.
+    https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
     """
     details = error.response.get("Error", {})
     message = details.get("Message", "")
@@ -66,5 +81,11 @@ def refusal(error: "ClientError") -> Refusal:
             if "perform: s3:ListBucket" in message:
                 return Refusal.MISSING
             return Refusal.FAILED if "perform: " in message else Refusal.UNEXPLAINED
+        case 403 if details.get("Code") == "InvalidObjectState":
+            return Refusal.ARCHIVED
+        case 400 if details.get("Code") == "InvalidRequest" and "form of Server Side Encryption" in message:
+            return Refusal.CUSTOMER_KEY
+        case 400 if details.get("Code") == "KMS.NotFoundException":
+            return Refusal.KEY_DELETED
         case _:
             return Refusal.FAILED

@@ -2,15 +2,16 @@
 
 `{"instances": [...]}` is a list of rows; `{"inputs": ...}` gives whole tensors, which are passed as they are. A model
 with one input takes bare values, one with several takes objects by input name. Strings are text or `{"b64": "..."}`,
-and the bytes of one instance of a uint8 input may be given so, too.
+and the bytes of one instance of a uint8 input may be given so, too. One row that does not fit refuses the whole input,
+since an input has one result.
 https://www.tensorflow.org/tfx/serving/api_rest#predict_api
 """
 
-import base64
 import binascii
 import dataclasses
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,12 @@ _TYPES = {
 
 #: Dimensions of an array whose elements numpy goes through one by one; it can have 64.
 _MAX_DEPTH = 32
+
+#: The two letters in which the URL-safe alphabet of base64 differs: https://www.rfc-editor.org/rfc/rfc4648#section-5
+_STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
+
+#: A string of JSON or, as its group, what only Python takes for a number.
+_CONSTANTS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(NaN|-?Infinity)')
 
 
 @dataclass(frozen=True)
@@ -196,27 +203,49 @@ def filled(elements: Array, spec: TensorSpec, shape: tuple[int | None, ...] | No
     return elements.reshape([rest if length is None else length for length in shape])
 
 
-def cast(array: Array, spec: TensorSpec, where: str) -> Array:
+def _at(place: tuple[int, ...]) -> str:
+    return "at " + "".join(f"[{index}]" for index in place)
+
+
+def cast(array: Array, spec: TensorSpec, where: str, name: Callable[[tuple[int, ...]], str] = _at) -> Array:
     """The array in the signature's type, where that loses nothing but precision.
+
+    `name` is how messages name an element's place.
 
     Raises:
         DecodeError: the elements are of another kind, or beyond the type's range.
     """
     kind, target = array.dtype.kind, spec.dtype.kind
-    if kind == "f" and target in "iu" and np.isfinite(array).all() and np.array_equal(array, np.rint(array)):
-        kind = "i"
-    if array.size and kind not in _ACCEPTED.get(target, ""):
+    if kind == "f" and target in "iu":
+        whole = np.isfinite(array) & (array == np.rint(array))
+        if not whole.all():
+            raise DecodeError(f"{where}: expected {_kind(spec)}, found {_first(array, ~whole, name)}")
+    elif array.size and kind not in _ACCEPTED.get(target, ""):
         raise DecodeError(f"{where}: expected {_kind(spec)}")
     if target in "iu" and array.size:
         limits = np.iinfo(spec.dtype)
         # As Python's integers: 2.0**63 compares equal to the largest int64.
-        if int(array.min()) < limits.min or int(array.max()) > limits.max:
-            raise DecodeError(f"{where}: beyond the range of {spec.dtype.name}, {limits.min} to {limits.max}")
+        extremes = (int(array.min()), int(array.max()))
+        if extremes[0] < limits.min or extremes[1] > limits.max:
+            extreme = array.min() if extremes[0] < limits.min else array.max()
+            wrong = (array == extreme) | (array < limits.min) | (array > limits.max)
+            raise DecodeError(
+                f"{where}: beyond the range of {spec.dtype.name}, {limits.min} to {limits.max}: "
+                f"{_first(array, wrong, name)}"
+            )
     with np.errstate(over="ignore"):
         result = array.astype(spec.dtype, copy=False)
-    if target == "f" and not np.isfinite(result).all() and np.isfinite(array).all():
-        raise DecodeError(f"{where}: beyond the range of {spec.dtype.name}")
+    if target == "f" and not np.isfinite(result).all():
+        overflown = np.isfinite(array) & ~np.isfinite(result)
+        if overflown.any():
+            raise DecodeError(f"{where}: beyond the range of {spec.dtype.name}: {_first(array, overflown, name)}")
     return result
+
+
+def _first(array: Array, wrong: Array, name: Callable[[tuple[int, ...]], str]) -> str:
+    """The first of an array's wrong elements, and where it is."""
+    place = tuple(int(index) for index in np.unravel_index(int(wrong.argmax()), wrong.shape))
+    return f"{array[place]} {name(place)}" if place else str(array[place])
 
 
 def parse(text: str) -> Any:
@@ -227,6 +256,11 @@ def parse(text: str) -> Any:
     """
     try:
         return _DECODER.decode(text)
+    except _ConstantError as error:
+        place = next(found for found in _CONSTANTS.finditer(text) if found[1]).start()
+        raise DecodeError(
+            f"not valid JSON: {json.JSONDecodeError(f'{error} is no JSON number', text, place)}"
+        ) from error
     except RecursionError as error:
         raise DecodeError("not valid JSON for a model: nested too deeply") from error
     except json.JSONDecodeError as error:
@@ -236,8 +270,12 @@ def parse(text: str) -> Any:
         raise DecodeError("not valid JSON for a model: an integer of thousands of digits") from error
 
 
+class _ConstantError(Exception):
+    """What JSON has no number for, by its name."""
+
+
 def _refuse_constant(name: str) -> Any:
-    raise DecodeError(f"not valid JSON: {name} is no JSON number")
+    raise _ConstantError(name)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -265,31 +303,69 @@ def _column(rows: Sequence[Any], spec: TensorSpec, specs: Specs, where: str) -> 
 def _row_array(rows: list[Any], spec: TensorSpec, where: str) -> Array:
     """One array of all rows; if they do not make one, the error names the first row that differs."""
     bare = _is_bare(rows, spec)
-    try:
-        array = _array(rows, spec, where)
-        if bare:
-            array = array.reshape(-1, *(spec.instance or ()))
-        if _fits(array.shape, spec, any_rows=True):
-            return array
-    except (DecodeError, ShapeError):
-        array = None
-    for index, row in enumerate(rows):
-        shape = _array([row], spec, f"{where}[{index}]").shape[1:]
-        if not _fits((1, *shape), spec, any_rows=True) and not (bare and not shape):
-            raise ShapeError(f"{where}[{index}] has the shape {_text(shape)}; expected {_text(spec.instance)}")
-    if array is None:
-        raise ShapeError(f"{where}: the instances differ in shape; one call takes instances of one shape")
+    array = _array(rows, spec, where, instances=not bare)
+    if bare:
+        array = array.reshape(-1, *(spec.instance or ()))
+    if not _fits(array.shape, spec, any_rows=True):
+        raise ShapeError(f"{where}[0] has the shape {_text(array.shape[1:])}; expected {_text(spec.instance)}")
     return array
 
 
-def _array(value: Any, spec: TensorSpec, where: str, config: InputConfig | None = None) -> Array:
-    """The array of a JSON value; with `config`, `{"b64": ...}` alone may be a whole tensor."""
+def _array(
+    value: Any, spec: TensorSpec, where: str, config: InputConfig | None = None, *, instances: bool = False
+) -> Array:
+    """One array of a value; if it does not make one, the error names the first of its elements that is wrong.
+
+    With `config`, `{"b64": ...}` alone may be a whole tensor. With `instances` each element has to have an instance's
+    shape.
+    """
+    shape = unstacked_shape(spec, config) if config and isinstance(value, dict) else spec.instance
+    try:
+        return _converted(value, spec, where, shape)
+    except (DecodeError, ShapeError):
+        if isinstance(value, list):
+            _refuse_first_wrong(value, spec, where, instances=instances)
+        raise
+
+
+def _refuse_first_wrong(rows: list[Any], spec: TensorSpec, where: str, *, instances: bool) -> None:
+    """Raise the error of the first wrong one of some rows that make no array together, if one is wrong by itself."""
+
+    def shape_of(index: int) -> tuple[int, ...]:
+        name = f"{where}[{index}]"
+        shape: tuple[int, ...] = _converted(rows[index], spec, name, spec.instance).shape
+        # Elements of an input that is not a batch of instances may be rows all the same, which their rank tells.
+        if (instances or len(shape) == len(spec.instance or ())) and not _matches(shape, spec.instance):
+            raise ShapeError(f"{name} has the shape {_text(shape)}; expected {_text(spec.instance)}")
+        return shape
+
+    def are_right(part: list[Any]) -> bool:
+        try:
+            return bool(_converted(part, spec, where, spec.instance).shape[1:] == first)
+        except (DecodeError, ShapeError):
+            return False
+
+    first = shape_of(0)
+    # All before `right` are right, and one before `end` is wrong. Halving takes no longer than converting all of them.
+    right, end = 0, len(rows)
+    while end - right > 1:
+        middle = (right + end) // 2
+        if are_right(rows[right:middle]):
+            right = middle
+        else:
+            end = middle
+    shape = shape_of(right)
+    if shape != first:
+        raise ShapeError(f"{where}[{right}] has the shape {_text(shape)}, but {where}[0] has {_text(first)}")
+
+
+def _converted(value: Any, spec: TensorSpec, where: str, encoded: tuple[int | None, ...] | None) -> Array:
+    """One array of a value, in which the bytes of `{"b64": ...}` have the shape `encoded`."""
     kinds = _types(value, where)
     if spec.dtype.kind == "O":
         value = _each(value, lambda element: _bytes(element, where))
     elif spec.dtype == np.uint8 and kinds == {dict}:
-        shape = unstacked_shape(spec, config) if config and isinstance(value, dict) else spec.instance
-        value = _each(value, lambda element: filled(np.frombuffer(_bytes(element, where), np.uint8), spec, shape))
+        value = _each(value, lambda element: _filled_bytes(element, spec, where, encoded))
     elif not kinds <= _ACCEPTED_TYPES.get(spec.dtype.kind, set()):
         # Before numpy sees them: it would make an array of texts that are all as long as the longest of them.
         (wrong, *_) = kinds - _ACCEPTED_TYPES.get(spec.dtype.kind, set())
@@ -346,12 +422,35 @@ def _bytes(value: Any, where: str) -> bytes:
         if isinstance(value, str):
             return value.encode()
         if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
-            return base64.b64decode(value["b64"], validate=True)
+            return _from_base64(value["b64"])
     except UnicodeEncodeError as error:
         raise DecodeError(f"{where}: a string holds half a surrogate pair, which UTF-8 has no bytes for") from error
     except (binascii.Error, ValueError) as error:
         raise DecodeError(f"{where}: not valid base64: {error}") from error
     raise DecodeError(f'{where}: expected strings or {{"b64": "..."}}')
+
+
+def _filled_bytes(value: Any, spec: TensorSpec, where: str, shape: tuple[int | None, ...] | None) -> Array:
+    try:
+        return filled(np.frombuffer(_bytes(value, where), np.uint8), spec, shape)
+    except ShapeError as error:
+        raise ShapeError(f"{where}: {error}") from error
+
+
+def _from_base64(text: str) -> bytes:
+    """The bytes of base64 with or without padding and white space, in the standard or the URL-safe alphabet.
+
+    TensorFlow Serving takes the same (absl::Base64Unescape), but for the URL-safe alphabet.
+
+    Raises:
+        ValueError: it is not base64.
+    """
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        plain = text.encode().translate(_STANDARD_ALPHABET, b" \t\n\v\f\r")
+        padding = b"" if plain.endswith(b"=") else b"=" * (-len(plain) % 4)
+        return binascii.a2b_base64(plain + padding, strict_mode=True)
 
 
 def _checked(
@@ -395,9 +494,14 @@ def _fits(shape: tuple[int, ...], spec: TensorSpec, *, any_rows: bool = False) -
     """Whether a tensor has the signature's shape; `any_rows`: the first dimension may have any length."""
     if spec.shape is None:
         return True
-    expected = (None, *spec.shape[1:]) if any_rows and spec.shape else spec.shape
-    return len(shape) == len(expected) and all(
-        length is None or length == found for length, found in zip(expected, shape, strict=True)
+    return _matches(shape, (None, *spec.shape[1:]) if any_rows and spec.shape else spec.shape)
+
+
+def _matches(shape: tuple[int, ...], expected: tuple[int | None, ...] | None) -> bool:
+    """Whether a shape is the expected one, of which None is any length or, in place of all, any shape."""
+    return expected is None or (
+        len(shape) == len(expected)
+        and all(length is None or length == found for length, found in zip(expected, shape, strict=True))
     )
 
 

@@ -24,6 +24,9 @@ def predict(deployed: Deployment, model: Model, files: Sequence[Path], timeout_s
     keys = [uploads.key_of(model, file) for file in files]
     if len(set(keys)) < len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
+        one, other, *_ = (file for file, key in zip(files, keys, strict=True) if key == twice)
+        if one.samefile(other):
+            raise UserError(f"{other} is named twice: name every file once")
         raise UserError(f"two of the files would both be uploaded as {twice}: give them different names")
     deadline = time.monotonic() + timeout_s
     work = f"predicting {len(files)} input{'s' if len(files) > 1 else ''} with {model.name}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -53,13 +54,12 @@ def client(platform: Platform) -> Any:
 
 @pytest.fixture(scope="module")
 def upload(platform: Platform, client: Any) -> Callable[..., str]:
-    """Uploads an input and returns its version."""
+    """Uploads an input, with further parameters of S3, and returns its version."""
 
-    def put(key: str, body: bytes | None = None) -> str:
+    def put(key: str, body: bytes | None = None, **how: Any) -> str:
         body = SCAN.read_bytes() if body is None else body
-        version: str = client.put_object(Bucket=platform.deployment["buckets"]["inputs"], Key=key, Body=body)[
-            "VersionId"
-        ]
+        bucket = platform.deployment["buckets"]["inputs"]
+        version: str = client.put_object(Bucket=bucket, Key=key, Body=body, **how)["VersionId"]
         return version
 
     return put
@@ -178,6 +178,32 @@ def test_what_happens_to_an_object_before_it_is_read_decides_its_result_and_no_o
     assert error["type"] == "NotFoundError"
     assert "deleted or replaced before it was read" in error["message"]
     assert result("digits/digits/replaced.png.json", replacement)["predictions"]
+    wait_until_empty(platform.client("sqs"), platform.queues("digits"))
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "message"),
+    [
+        ("archived", {"StorageClass": "DEEP_ARCHIVE"}, "is an archive, from which S3 does not read: .* DEEP_ARCHIVE"),
+        (
+            "customer-key",
+            {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": bytes(32)},
+            "encrypted with a customer-provided key",
+        ),
+    ],
+)
+def test_an_object_that_nobody_can_read_gets_a_result_that_says_why(
+    name: str,
+    how: dict[str, Any],
+    message: str,
+    platform: Platform,
+    upload: Callable[..., str],
+    result: Callable[[str, str], Any],
+) -> None:
+    version = upload(f"digits/{name}.png", **how)
+    error = result(f"digits/digits/{name}.png.json", version)["error"]
+    assert error["type"] == "UnreadableError"
+    assert re.search(message, error["message"])
     wait_until_empty(platform.client("sqs"), platform.queues("digits"))
 
 

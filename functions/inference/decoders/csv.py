@@ -1,8 +1,10 @@
 """CSV: rows of cells, with or without a header."""
 
+import contextlib
 import csv
 import io
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -40,18 +42,20 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
         if len(row) != width:
             raise ShapeError(f"row {index + 1} has {len(row)} columns, the first one {width}")
     names = config.columns if len(specs) == 1 else tuple(spec.name for spec in specs)
+    titles = [f"column {number}" for number in range(1, width + 1)]
     if header is not None and names:
         columns = [_column(header, name) for name in names]
         rows = [[row[column] for column in columns] for row in rows]
+        titles = [f"column {name!r}" for name in names]
     elif len(specs) > 1:
         raise DecodeError(f"the model has several inputs: the first row has to name their columns, {', '.join(names)}")
     elif names and width != len(names):
         raise ShapeError(f"the rows have {width} columns; expected {len(names)}")
     if len(specs) == 1:
-        cells = {specs[0].name: _cells(rows, specs[0]).reshape(_row_shape(len(rows[0]), specs[0]))}
+        cells = {specs[0].name: _cells(rows, specs[0], titles).reshape(_row_shape(len(rows[0]), specs[0]))}
     else:
         cells = {
-            spec.name: _cells([[row[column]] for row in rows], spec).reshape(_row_shape(1, spec))
+            spec.name: _cells([[row[column]] for row in rows], spec, [titles[column]]).reshape(_row_shape(1, spec))
             for column, spec in enumerate(specs)
         }
     return tensors.stack(cells, specs, config, in_rows=True)
@@ -81,11 +85,14 @@ def _column(header: list[str], name: str) -> int:
     return header.index(name)
 
 
-def _cells(rows: list[list[str]], spec: TensorSpec) -> Array:
-    """Rows of text as a two-dimensional array of the kind of elements that the input has.
+def _cells(rows: list[list[str]], spec: TensorSpec, titles: Sequence[str]) -> Array:
+    """Rows of text as a two-dimensional array of the input's type; `titles` is what messages call the columns.
 
     Integers are read as such, since a float has no more than 53 bits for them; `1.0` is one as well. NaN and infinity
     are refused, as they are in JSON.
+
+    Raises:
+        DecodeError: a cell is no value for the input; the message names its row and column.
     """
     if spec.dtype.kind == "O":
         return np.array([[cell.encode() for cell in row] for row in rows], dtype=object)
@@ -93,27 +100,23 @@ def _cells(rows: list[list[str]], spec: TensorSpec) -> Array:
         return np.array([[_boolean(cell, index) for cell in row] for index, row in enumerate(rows)])
     # Python reads 2024_01 as a number.
     if any("_" in cell for row in rows for cell in row):
-        raise _refused_cell(rows)
+        raise _refused_cell(rows, titles)
     try:
-        if spec.dtype.kind in "iu":
-            array = _integers([[_integer(cell) for cell in row] for row in rows], spec)
-        else:
-            array = np.array(rows, dtype=np.float64)
-    except ValueError as error:
-        raise _refused_cell(rows) from error
+        array = _integers(rows, spec) if spec.dtype.kind in "iu" else np.array(rows, dtype=np.float64)
+    except (ValueError, OverflowError) as error:
+        raise _refused_cell(rows, titles) from error
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise _refused_cell(rows)
-    return array
+        raise _refused_cell(rows, titles)
+    return tensors.cast(array, spec, spec.name, lambda place: f"in row {place[0] + 1}, {titles[place[1]]}")
 
 
-def _integers(rows: list[list[int | float]], spec: TensorSpec) -> Array:
-    if not all(isinstance(number, int) for row in rows for number in row):
-        # The cast to the signature's type says what it expects.
-        return np.array(rows, dtype=np.float64)
-    try:
-        return np.array(rows, dtype=np.uint64 if spec.dtype.kind == "u" else np.int64)
-    except OverflowError as error:
-        raise DecodeError(f"a number beyond the range of {spec.dtype.name}") from error
+def _integers(rows: list[list[str]], spec: TensorSpec) -> Array:
+    numbers = [[_integer(cell) for cell in row] for row in rows]
+    if all(isinstance(number, int) for row in numbers for number in row):
+        with contextlib.suppress(OverflowError):
+            return np.array(numbers, dtype=np.uint64 if spec.dtype.kind == "u" else np.int64)
+    # The cast to the signature's type says which one it does not take.
+    return np.array(numbers, dtype=np.float64)
 
 
 def _integer(cell: str) -> int | float:
@@ -131,13 +134,13 @@ def _boolean(cell: str, row: int) -> bool:
     return value
 
 
-def _refused_cell(rows: list[list[str]]) -> DecodeError:
+def _refused_cell(rows: list[list[str]], titles: Sequence[str]) -> DecodeError:
     """The error that names the first cell that is not a finite number."""
     for index, row in enumerate(rows):
-        for column, cell in enumerate(row):
+        for title, cell in zip(titles, row, strict=True):
             if not _is_number(cell) or not math.isfinite(float(cell)):
                 kind = "finite number" if _is_number(cell) else "number"
-                return DecodeError(f"row {index + 1}, column {column + 1}: {cell[:40]!r} is not a {kind}")
+                return DecodeError(f"row {index + 1}, {title}: {cell[:40]!r} is not a {kind}")
     return DecodeError("its rows are not all finite numbers")
 
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 
+from inference.errors import DecodeError
 from modelctl import console, direct
 from modelctl.commands.arguments import Commands, add_target, command, deployment
 from modelctl.errors import UserError
@@ -19,13 +20,15 @@ def add_to(commands: Commands) -> None:
 
 def run(called: argparse.Namespace) -> int:
     """Print the function's answer; exit status 1 if it is an error."""
+    # Not above: it imports numpy, for which the other commands would wait as well.
+    from inference import tensors
+
     try:
-        json.loads(called.data, parse_constant=_no_number)
         payload = called.data.encode()
-    except (ValueError, RecursionError) as problem:
-        raise UserError(
-            f'--data is not JSON ({problem}); expected {{"instances": […]}} or {{"inputs": {{…}}}}'
-        ) from None
+        # As an upload is read; Lambda itself takes the last of two equal keys.
+        tensors.parse(called.data)
+    except (DecodeError, UnicodeEncodeError) as problem:
+        raise UserError(f'--data: {problem}; expected {{"instances": […]}} or {{"inputs": {{…}}}}') from None
     if len(payload) > direct.LARGEST_CALL:
         raise UserError(
             f"--data holds {len(payload)} bytes, and a direct call takes {direct.LARGEST_CALL}: use `modelctl predict`"
@@ -36,7 +39,3 @@ def run(called: argparse.Namespace) -> int:
         response = direct.call(deployed, model, payload)
     console.out(json.dumps(response, indent=2 if called.json else None, ensure_ascii=False))
     return 1 if "error" in response else 0
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")

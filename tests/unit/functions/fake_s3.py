@@ -13,9 +13,10 @@ from botocore.response import StreamingBody
 INPUTS, RESULTS = "inputs", "results"
 
 
-def refusal(status: int, code: str, message: str = "refused") -> ClientError:
-    """What the client raises when S3 refuses."""
-    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+def refusal(status: int, code: str, message: str = "refused", **details: str) -> ClientError:
+    """What the client raises when S3 refuses; `details` are what else its answer says."""
+    error = {"Code": code, "Message": message, **details}
+    response: Any = {"Error": error, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(response, "Operation")
 
 

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import logging
+import re
 import threading
 import time
 import tracemalloc
@@ -188,6 +189,90 @@ def test_an_object_that_is_gone_gets_a_result_that_says_so(
     assert result("digits/gone.json")["error"]["type"] == "NotFoundError"
 
 
+#: S3's answers for objects that it gives to no reader, and what the result then names.
+UNREADABLE = {
+    "archived": (
+        refusal(
+            403,
+            "InvalidObjectState",
+            "The operation is not valid for the object's storage class",
+            StorageClass="DEEP_ARCHIVE",
+        ),
+        "an archive, from which S3 does not read: upload it again .* restore it and copy .*storage class, DEEP_ARCHIVE",
+    ),
+    "archived by Intelligent-Tiering": (
+        refusal(
+            403,
+            "InvalidObjectState",
+            "The operation is not valid for the object's access tier",
+            StorageClass="INTELLIGENT_TIERING",
+            AccessTier="ARCHIVE_ACCESS",
+        ),
+        "access tier is an archive, .* access tier, INTELLIGENT_TIERING, ARCHIVE_ACCESS",
+    ),
+    "the uploader's key": (
+        refusal(
+            400,
+            "InvalidRequest",
+            "The object was stored using a form of Server Side Encryption. "
+            "The correct parameters must be provided to retrieve the object.",
+        ),
+        r"customer-provided key \(SSE-C\), which the function does not have: upload it again without one",
+    ),
+    "a deleted key": (
+        refusal(400, "KMS.NotFoundException", "Key 'arn:aws:kms:us-east-1:000000000000:key/1' does not exist"),
+        "the KMS key that it is encrypted with was deleted: upload it again .* Key 'arn:aws:kms:.*' does not exist",
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "message"), UNREADABLE.values(), ids=UNREADABLE)
+def test_an_object_that_nobody_can_read_gets_a_result_that_says_why_and_what_helps(
+    answer: Exception,
+    message: str,
+    announce: Announce,
+    serve: Serve,
+    fake_s3: FakeS3,
+    result: Callable[[str], Any],
+) -> None:
+    messages = [announce(f"digits/{name}.json", b"[0, 0, 0]") for name in "ab"]
+
+    def refuse(bucket: str, key: str) -> None:
+        if (bucket, key) == (INPUTS, "digits/b.json"):
+            raise answer
+
+    fake_s3.before_get = refuse
+    assert serve(messages) == []
+    assert result("digits/a.json")["predictions"]
+    error = result("digits/b.json")["error"]
+    assert error["type"] == "UnreadableError"
+    assert re.search(message, error["message"])
+
+
+@pytest.mark.parametrize("answer", [answer for answer, _ in UNREADABLE.values()], ids=UNREADABLE)
+def test_an_input_whose_result_nobody_can_read_goes_back_and_the_result_stays(
+    answer: Exception,
+    announce: Announce,
+    serve: Serve,
+    fake_s3: FakeS3,
+    result: Callable[[str], Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A newer input's result may have been archived: written over unread, it would be lost."""
+    serve([announce("digits/a.json", b"[0, 0, 0]")])
+    before = result("digits/a.json")
+    message = announce("digits/a.json", b"no JSON")
+
+    def refuse(bucket: str, _key: str) -> None:
+        if bucket == RESULTS:
+            raise answer
+
+    fake_s3.before_get = refuse
+    assert serve([message]) == [message["messageId"]]
+    assert result("digits/a.json") == before
+    assert "restore or delete the result, then redrive the message" in caplog.text
+
+
 def test_an_object_replaced_in_an_unversioned_bucket_is_not_mistaken_for_the_announced_one(
     announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
 ) -> None:
@@ -252,12 +337,17 @@ def test_a_message_that_is_no_s3_event_goes_back_alone(
         refusal(403, "AccessDenied", denied("s3:GetObjectVersion")),
         refusal(403, "AccessDenied", denied("kms:Decrypt")),
         refusal(403, "AccessDenied", "Access Denied"),
+        refusal(400, "KMS.DisabledException", "arn:aws:kms:us-east-1:000000000000:key/1 is disabled."),
+        refusal(400, "KMS.KMSInvalidStateException", "arn:aws:kms:us-east-1:000000000000:key/1 is pending deletion."),
+        refusal(400, "KMS.ThrottlingException", "Rate exceeded"),
+        refusal(400, "InvalidRequest", "The request is invalid"),
         refusal(403, "InvalidAccessKeyId"),
         refusal(404, "NoSuchBucket"),
         ReadTimeoutError(endpoint_url="https://s3"),
     ],
     ids=[
-        *("throttled", "server error", "missing permission", "no key to decrypt", "no reason", "wrong credentials"),
+        *("throttled", "server error", "missing permission", "no key to decrypt", "no reason"),
+        *("key disabled", "key about to be deleted", "KMS throttled", "another bad request", "wrong credentials"),
         *("no bucket", "timeout"),
     ],
 )

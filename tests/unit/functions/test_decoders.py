@@ -195,9 +195,10 @@ def test_integers_in_csv_are_exact(cell: str, dtype: Any, value: int) -> None:
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("1.5", "expected integers"),
-        ("2147483648", "beyond the range of int32"),
-        ("9" * 30, "beyond the range of int32"),
+        ("1.5", r"expected integers \(int32\), found 1\.5 in row 1, column 1"),
+        ("2147483648", "beyond the range of int32, .*: 2147483648 in row 1, column 1"),
+        ("9" * 30, r"beyond the range of int32, .*: 1e\+30 in row 1, column 1"),
+        ("9" * 400, "row 1, column 1: '9+' is not a finite number"),
         ("nan", "row 1, column 1: 'nan' is not a finite number"),
         ("x", "row 1, column 1: 'x' is not a number"),
         ("1_0", "row 1, column 1: '1_0' is not a number"),
@@ -206,6 +207,59 @@ def test_integers_in_csv_are_exact(cell: str, dtype: Any, value: int) -> None:
 def test_what_is_no_integer_in_csv_is_refused(cell: str, message: str) -> None:
     with pytest.raises(DecodeError, match=message):
         decode("a.csv", f"{cell},5\n".encode(), (TensorSpec("n", (None, 2), np.dtype(np.int32)),))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"[1, 2]", r"lines\[1000\] has the shape \[2\]; expected \[3\]"),
+        (b'[1, "2", 3]', r"lines\[1000\]: expected numbers \(float32\), found a string"),
+        (b"null", r"lines\[1000\]: expected numbers \(float32\), found null"),
+        (b"[1, 2, 1e39]", r"lines\[1000\]: beyond the range of float32: 1e\+39 at \[2\]"),
+        (b"[1, 2, 1e999]", r"lines\[1000\]: NaN, infinity or a number beyond the range"),
+        (b"[1, 2, NaN]", r"line 1001: not valid JSON: NaN is no JSON number"),
+        (b"[1, 2", r"line 1001: not valid JSON"),
+    ],
+)
+def test_one_bad_line_of_many_is_named_by_its_number(line: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        decode("a.jsonl", b"[1, 2, 3]\n" * 1000 + line, ROW)
+
+
+@pytest.mark.parametrize(
+    ("cell", "dtype", "message"),
+    [
+        ("x", np.float32, "row 1001, column 'ash': 'x' is not a number"),
+        ("", np.int8, "row 1001, column 'ash': '' is not a number"),
+        ("nan", np.float32, "row 1001, column 'ash': 'nan' is not a finite number"),
+        ("1e39", np.float32, r"beyond the range of float32: 1e\+39 in row 1001, column 'ash'"),
+        ("128", np.int8, "beyond the range of int8, -128 to 127: 128 in row 1001, column 'ash'"),
+        ("1.5", np.int8, r"expected integers \(int8\), found 1\.5 in row 1001, column 'ash'"),
+    ],
+)
+def test_one_bad_cell_of_csv_is_named_by_its_row_and_column(cell: str, dtype: Any, message: str) -> None:
+    """GIVEN columns in another order than the model's THEN the name is the header's."""
+    body = ("ash,alcohol\n" + "1,2\n" * 1000 + f"{cell},2\n").encode()
+    with pytest.raises(DecodeError, match=message):
+        decode("a.csv", body, (TensorSpec("x", (None, 2), np.dtype(dtype)),), "csv", columns=("alcohol", "ash"))
+    several = (TensorSpec("alcohol", (None,), np.dtype(np.int8)), TensorSpec("ash", (None,), np.dtype(dtype)))
+    with pytest.raises(DecodeError, match=message):
+        decode("a.csv", body, several)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "message"),
+    [
+        (1.5, np.int8, r"x: expected integers \(int8\), found 1\.5 at \[1000\]\[1\]"),
+        (128, np.int8, r"x: beyond the range of int8, -128 to 127: 128\.0 at \[1000\]\[1\]"),
+        (1e39, np.float32, r"x: beyond the range of float32: 1e\+39 at \[1000\]\[1\]"),
+    ],
+)
+def test_one_bad_element_of_an_array_is_named_by_its_place(value: float, dtype: Any, message: str) -> None:
+    array = np.zeros((1001, 3))
+    array[1000, 1] = value
+    with pytest.raises(DecodeError, match=message):
+        decode("a.npy", npy(array), (TensorSpec("x", (None, 3), np.dtype(dtype)),))
 
 
 @pytest.mark.parametrize("header", ["", "open,full\n"])

@@ -81,6 +81,32 @@ def test_strings_are_text_or_base64() -> None:
 
 
 @pytest.mark.parametrize(
+    ("encoded", "content"),
+    [
+        ("", b""),
+        ("YQ==", b"a"),
+        ("YQ", b"a"),
+        ("YWI", b"ab"),
+        ("YWFh\nYWFh", b"aaaaaa"),
+        ("YWFh\r\nYWE=\r\n", b"aaaaa"),
+        (" Y\tQ = = ", b"a"),
+        ("+/8=", b"\xfb\xff"),
+        ("-_8=", b"\xfb\xff"),
+        ("_w", b"\xff"),
+    ],
+)
+def test_base64_may_lack_padding_have_line_breaks_and_be_url_safe(encoded: str, content: bytes) -> None:
+    instances = tensors.from_request({"instances": [{"b64": encoded}]}, TEXT, InputConfig("json"))
+    assert instances.tensors["text"].tolist() == [content]
+
+
+@pytest.mark.parametrize("encoded", ["Y", "YQ=", "Y=Q=", "=", "YQ==YQ==", "YQ.", "YQ\0=", "Y\u00a0Q", "Yé==", "\ud800"])
+def test_what_is_not_base64_is_refused_with_its_place(encoded: str) -> None:
+    with pytest.raises(DecodeError, match=r"instances\[1\]: not valid base64: "):
+        tensors.from_request({"instances": ["text", {"b64": encoded}]}, TEXT, InputConfig("json"))
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [({"b64": "!"}, "not valid base64"), ({"b64": 1}, "expected strings"), ("\ud800", "half a surrogate pair")],
 )
@@ -104,7 +130,7 @@ def test_base64_gives_the_bytes_of_an_instance_of_uint8() -> None:
     assert tensors.from_document(scans[1], specs, InputConfig("json")).tensors["scan"].tolist() == expected[1:]
     with pytest.raises(ShapeError, match=r"3 elements do not fill scan, whose shape is \[2, 2, 1\]"):
         tensors.from_request({"instances": [scans[0], {"b64": "AAAA"}]}, specs, InputConfig("json"))
-    with pytest.raises(DecodeError, match=r"x: expected numbers \(float32\), found an object"):
+    with pytest.raises(DecodeError, match=r"inputs\.x\[0\]: expected numbers \(float32\), found an object"):
         tensors.from_request({"inputs": {"x": scans}}, ROW, InputConfig("json"))
 
 
@@ -164,6 +190,86 @@ def test_what_does_not_fit_the_signature_is_refused_with_its_place(
 ) -> None:
     with pytest.raises(error, match=message):
         tensors.from_request(body, ROW, InputConfig("json"))
+
+
+#: What a row can be instead of three numbers, and what its error says.
+BAD_ROWS: dict[str, tuple[Any, str]] = {
+    "another type": ("abc", "expected integers .uint8., found a string"),
+    "a string among numbers": ([1, "2", 3], "expected integers .uint8., found a string"),
+    "a boolean": ([1, True, 3], "expected integers .uint8., found true or false"),
+    "null": (None, "expected integers .uint8., found null"),
+    "null among numbers": ([1, None, 3], "expected integers .uint8., found null"),
+    "too short": ([1, 2], r"has the shape \[2\]; expected \[3\]"),
+    "deeper": ([1, [2], 3], "the lists in it differ in length or depth"),
+    "no whole number": ([1, 2.5, 3], r"expected integers .uint8., found 2\.5 at \[1\]"),
+    "out of range": ([1, 2, 256], r"beyond the range of uint8, 0 to 255: 256 at \[2\]"),
+    "negative": ([-1, 2, 3], r"beyond the range of uint8, 0 to 255: -1 at \[0\]"),
+    "not finite": ([1, float("inf"), 3], "NaN, infinity or a number beyond the range"),
+}
+
+
+@pytest.mark.parametrize("bad", range(0, 1001, 500))
+@pytest.mark.parametrize(("row", "message"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_one_bad_row_of_many_is_named_in_every_form(row: Any, message: str, bad: int) -> None:
+    specs = (spec("x", (None, 3), np.uint8),)
+    rows: list[Any] = [[1, 2, 3]] * 1001
+    rows[bad] = row
+    for body, place in (
+        ({"instances": rows}, "instances"),
+        ({"instances": [{"x": row} for row in rows]}, "instances"),
+        ({"inputs": rows}, r"inputs\.x"),
+        ({"inputs": {"x": rows}}, r"inputs\.x"),
+        (rows, "the document"),
+        ([{"x": row} for row in rows], "the document"),
+    ):
+        with pytest.raises((DecodeError, ShapeError), match=rf"{place}\[{bad}\]:? {message}"):
+            tensors.from_document(body, specs, InputConfig("json"))
+
+
+def test_rows_of_any_length_have_to_be_equally_long() -> None:
+    for shape in ((None, None), None):
+        specs = (TensorSpec("x", shape, np.dtype(np.float32)),)
+        rows = [[1, 2, 3]] * 1000 + [[1, 2]] + [[1, 2, 3]] * 1000
+        for form, place in (("instances", "instances"), ("inputs", r"inputs\.x")):
+            with pytest.raises(ShapeError, match=rf"{place}\[1000\] has the shape \[2\], but {place}\[0\] has \[3\]"):
+                tensors.from_request({form: rows}, specs, InputConfig("json"))
+
+
+def test_a_bad_row_of_one_of_several_inputs_is_named() -> None:
+    rows = [{"a": [1, 2], "b": 3}] * 1000
+    for row, message in (
+        ({"a": [1, 2]}, 'expected an object with "a", "b"; found \'a\''),
+        ([1, 2, 3], "found no object"),
+        ({"a": [1, 2], "b": "3"}, "expected integers .int32., found a string"),
+    ):
+        with pytest.raises(DecodeError, match=rf"instances\[1000\]: .*{message}"):
+            tensors.from_request({"instances": [*rows, row]}, TWO, InputConfig("json"))
+
+
+def test_bytes_that_do_not_fill_an_instance_are_named_by_their_row() -> None:
+    specs = (spec("scan", (None, 2, 2), np.uint8),)
+    with pytest.raises(ShapeError, match=r"instances\[1000\]: 3 elements do not fill scan"):
+        tensors.from_request(
+            {"instances": [{"b64": "AAAAAA=="}] * 1000 + [{"b64": "AAAA"}]}, specs, InputConfig("json")
+        )
+
+
+def test_the_bad_one_of_a_million_values_is_found_as_fast_as_they_are_read() -> None:
+    """GIVEN values whose search one by one takes seconds WHEN the last one is bad THEN it is found by halving."""
+    specs = (spec("x", (None,)),)
+    converted = []
+
+    def counted(value: Any, *arguments: Any) -> Any:
+        converted.append(len(value) if isinstance(value, list) else 1)
+        return convert(value, *arguments)
+
+    convert = tensors._converted
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tensors, "_converted", counted)
+        with pytest.raises(DecodeError, match=r"inputs\.x\[99999\]: .*found a string"):
+            tensors.from_request({"inputs": [*range(99_999), "x"]}, specs, InputConfig("json"))
+    assert sum(converted) <= 2 * 100_000 + 10
+    assert len(converted) < 25
 
 
 @pytest.mark.parametrize(
@@ -268,6 +374,7 @@ def test_what_is_not_json_is_refused(text: str) -> None:
     [
         ("[NaN]", "NaN is no JSON number"),
         ("[-Infinity]", "-Infinity is no JSON number"),
+        ('["NaN", "\\"NaN", 1,\n NaN, Infinity]', r"NaN is no JSON number: line 2 column 2 \(char 21\)"),
         ("[" * 100_000, "nested too deeply"),
         ("[" + "9" * 5000 + "]", "an integer of thousands of digits"),
         ('{"instances": [1], "instances": [2]}', "an object has 'instances' twice"),

@@ -134,6 +134,59 @@ def test_raw_predictions_are_json() -> None:
     assert json.loads(json.dumps(predictions.raw(outputs))) == {"f": [0.5], "h": [1.0], "b": [True], "u": [7]}
 
 
+#: Numbers of which each comes to its shortest decimal in another way, among them the ends of float32's range.
+FLOATS = {
+    "0.1": 0.1,
+    "-0.0": -0.0,
+    "0.3333333333333333": 1 / 3,
+    "1": 1.0,
+    "8388609": 8388609.0,
+    "16777216": 16777216.0,
+    "2097152.25": 2097152.25,
+    "a power of two": 2.0**-40,
+    "1e22": 1e22,
+    "1e-20": 1e-20,
+    "the largest": 3.4028234663852886e38,
+    "the smallest normal": 1.1754943508222875e-38,
+    "the smallest": 1.401298464324817e-45,
+}
+
+
+@pytest.mark.parametrize("length", [1, 100], ids=["one by one", "together"])
+@pytest.mark.parametrize("value", FLOATS.values(), ids=FLOATS)
+def test_a_float32_is_written_in_the_shortest_digits_that_read_back_as_it(value: float, length: int) -> None:
+    number = np.float32(value)
+    (written, *_) = predictions.raw({"y": np.full(length, number)})
+    assert np.float32(written) == number
+    # numpy's algorithm is another one (Dragon4).
+    assert repr(written) == repr(float(np.format_float_scientific(number, unique=True)))
+    assert math.copysign(1, written) == math.copysign(1, value)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_floats_of_all_sizes_are_written_shortest(dtype: type[np.floating[Any]]) -> None:
+    size = np.dtype(dtype).itemsize
+    bits = np.random.default_rng(0).integers(0, 256, 20_000 * size, np.uint8)
+    usual = np.random.default_rng(1).standard_normal(20_000).astype(dtype)
+    numbers = np.concatenate([bits.view(dtype), usual, np.exp2(np.arange(-149, 128)).astype(dtype)])
+    numbers = numbers[np.isfinite(numbers)]
+    written = predictions.raw({"y": numbers.reshape(1, -1)})[0]
+    np.testing.assert_array_equal(np.array(written, dtype), numbers)
+    assert written == [float(np.format_float_scientific(number, unique=True)) for number in numbers]
+
+
+def test_float64_numbers_keep_all_their_digits() -> None:
+    assert predictions.raw({"y": np.array([0.1, 1 / 3])}) == [0.1, 1 / 3]
+
+
+def test_the_scores_of_a_softmax_take_15_bytes_each() -> None:
+    powers = np.exp(np.random.default_rng(0).standard_normal(1_000).astype(np.float32))
+    answer = Predictions()
+    answer.add(predictions.raw({"y": powers / powers.sum()}))
+    assert answer.size < 15_000
+    assert len(json.dumps((powers / powers.sum()).tolist())) > 22_000, "as float64 numbers"
+
+
 def test_labels_that_do_not_match_the_output_are_refused_when_the_model_loads(
     make_predictor: Callable[..., Predictor],
 ) -> None:
