@@ -36,9 +36,12 @@ _LACKING = re.compile(
 #: How a kernel says that it cannot compute with tensors of the model's types or form, whatever values they have.
 _UNSUPPORTED = re.compile(
     r"unsupported|not implemented|n[o']t (currently |yet )?support(ed| (data )?type)|supported currently"
-    r"|only (currently )?supports? (?!value)",
+    r"|only (currently )?supports? (?!value)|\btype [!=]= ",
     re.IGNORECASE,
 )
+
+#: What an error without a text means: there was no memory for a tensor whose shape an op calculated.
+_NO_REASON = "out of memory, as far as can be told: LiteRT gave no reason"
 
 
 class LiteRtModel:
@@ -77,7 +80,7 @@ class LiteRtModel:
         except ModelError:
             raise
         except (RuntimeError, ValueError) as error:
-            text = self._news(error)
+            text = self._news(error) or _NO_REASON
             if why := _models_fault(text):
                 raise ModelError(why) from error
             raise PredictionError(f"the model failed on these values: {text}") from error
@@ -143,9 +146,9 @@ class _Graph:
             else:
                 self._interpreter.allocate_tensors()
         except RuntimeError as error:
-            return self.news(error)
+            return self.news(error) or _NO_REASON
         except MemoryError:
-            return "out of memory"
+            return _NO_REASON
         return ""
 
     def reset(self) -> bool:
@@ -167,7 +170,7 @@ class _Graph:
         if not isinstance(error, RuntimeError):
             return str(error)
         said, self._said = self._said, str(error)
-        return self._said.removeprefix(said) or self._said
+        return self._said.removeprefix(said)
 
     def _call_without_signature(self, **tensors: Array) -> dict[str, Array]:
         interpreter = self._interpreter

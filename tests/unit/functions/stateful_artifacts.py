@@ -1,10 +1,13 @@
 """Models that remember what they are given, in every form that keeps a state."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from unit.functions.tflite_files import changed, without_signature
 
 #: Steps and features of the LSTM's inputs, and its units.
 STEPS, FEATURES, UNITS = 6, 4, 5
@@ -60,9 +63,8 @@ def build_stateful(root: Path) -> Any:
     write(root / "lstm.tflite", tf.lite.TFLiteConverter.from_saved_model(str(saved), first))
     write(root / "lstm_of_two.tflite", tf.lite.TFLiteConverter.from_saved_model(str(saved), [*first, "second"]))
     for name in ("sum", "lstm"):
-        (root / f"{name}_without_signature.tflite").mkdir()
-        content = without_signature((root / f"{name}.tflite" / "model.tflite").read_bytes())
-        (root / f"{name}_without_signature.tflite" / "model.tflite").write_bytes(content)
+        bare = root / f"{name}_without_signature.tflite"
+        changed(Path(shutil.copytree(root / f"{name}.tflite", bare)), without_signature)
     stateful = tf.keras.Sequential([layers[0], tf.keras.layers.LSTM(UNITS, stateful=True)])
     stateful.set_weights([*lstm.get_weights(), *stateful.get_weights()[3:]])
     (root / "lstm.keras").mkdir()
@@ -99,18 +101,6 @@ def write(folder: Path, converter: Any) -> None:
     """Convert a model to the `.tflite` file of an artifact."""
     folder.mkdir(parents=True)
     (folder / "model.tflite").write_bytes(converter.convert())
-
-
-def without_signature(content: bytes) -> bytes:
-    """A `.tflite` file without the names of its signatures, as older converters write it."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(content)
-    model.signatureDefs = None
-    builder = flatbuffers.Builder()
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def sequences(count: int) -> Any:

@@ -202,8 +202,9 @@ def interpreters(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     done: list[str] = []
     for name, method in {"new": "__init__", "reset": "reset_all_variables"}.items():
+        do = getattr(Interpreter, method)
 
-        def noted(*arguments: Any, name: str = name, do: Any = getattr(Interpreter, method), **options: Any) -> Any:
+        def noted(*arguments: Any, name: str = name, do: Any = do, **options: Any) -> Any:
             done.append(name)
             return do(*arguments, **options)
 
