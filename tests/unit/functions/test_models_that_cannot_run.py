@@ -337,6 +337,18 @@ def test_an_op_that_tensorflow_cannot_run_here_is_the_models_fault(name: str, tm
         load(tmp_path, TENSORFLOW)
 
 
+def test_python_code_that_a_saved_model_only_names_is_the_models_fault(tmp_path: Path, load: Load) -> None:
+    import tensorflow as tf
+
+    call = function(lambda x: {"y": tf.py_function(lambda numbers: numbers, [x], tf.float32)}, 4)
+    tf.saved_model.save(tf.Module(), str(tmp_path), signatures=call)
+    file = tmp_path / "saved_model.pb"
+    # In another process the code would not be there either.
+    file.write_bytes(file.read_bytes().replace(b"pyfunc_", b"absent_"))
+    with pytest.raises(ModelError, match="Could not find callback"):
+        load(tmp_path, TENSORFLOW)
+
+
 def test_an_op_that_tensorflow_does_not_know_is_named_when_the_model_loads(tmp_path: Path, load: Load) -> None:
     import tensorflow as tf
 
