@@ -38,8 +38,8 @@ _REFUSED = (
     *(ValueError, TypeError),
 )
 
-#: How an InvalidArgumentError says that TensorFlow cannot run an op here, whatever the values: it has no kernel, belongs
-#: on a device that is not here, or is Python code (`tf.py_function`), which no file holds.
+#: How an InvalidArgumentError says that TensorFlow cannot run an op here, whatever the values: it has no kernel, is for
+#: another device, or is Python code (`tf.py_function`), which no file holds.
 _LACKING = re.compile(r"No OpKernel was registered|Cannot assign a device|Could not find callback")
 
 #: Ops that change a variable.
