@@ -40,8 +40,8 @@ _UNSUPPORTED = re.compile(
     re.IGNORECASE,
 )
 
-#: What an error without a text means: there was no memory for a tensor whose shape an op calculated.
-_NO_REASON = "out of memory, as far as can be told: LiteRT gave no reason"
+#: What an error without a text means: there is no memory for a tensor whose shape an op calculates.
+_NO_REASON = "it gave no reason, as it does when it is out of memory"
 
 
 class LiteRtModel:
@@ -207,23 +207,26 @@ def _op_codes(file: Path) -> set[int]:
     def number(form: str, place: int) -> int:
         return int(struct.unpack_from(form, data, place)[0])
 
+    def target(place: int) -> int:
+        return place + number("<I", place)
+
     def field(table: int, index: int) -> int:
         """The place of a table's field; 0 if it is left out."""
         fields = table - number("<i", table)
         offset = number("<H", fields + 4 + 2 * index) if 4 + 2 * index < number("<H", fields) else 0
         return table + offset if offset else 0
 
-    def target(place: int) -> int:
-        return place + number("<I", place)
+    def code(op: int, index: int, form: str) -> int:
+        place = field(op, index)
+        return number(form, place) if place else 0
 
     with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         vector = field(target(0), 1)
-        first, count = (target(vector) + 4, number("<I", target(vector))) if vector else (0, 0)
-        ops = [target(first + 4 * index) for index in range(count)]
-        return {
-            number("<i", field(op, 3)) if field(op, 3) else number("<b", field(op, 0)) if field(op, 0) else 0
-            for op in ops
-        }
+        if not vector:
+            return set()
+        first = target(vector) + 4
+        ops = [target(first + 4 * index) for index in range(number("<I", target(vector)))]
+        return {code(op, 3, "<i") or code(op, 0, "<b") for op in ops}
 
 
 def _spec(name: str, details: Details) -> TensorSpec:
