@@ -43,50 +43,44 @@ _UNSUPPORTED = re.compile(
 #: What an error without a text means: there is no memory for a tensor whose shape an op calculates.
 _NO_REASON = "it gave no reason, as it does when it is out of memory"
 
+#: Characters of errors that an interpreter may repeat; it keeps them as long as it is there.
+_MOST_SAID = 2**16
+
 
 class LiteRtModel:
     """One signature of a `.tflite` file; a quantized tensor is given and taken as the real numbers it stands for.
 
     Args:
-        call: runs the signature on arrays by input name.
-        inputs: LiteRT's details of each input.
-        outputs: LiteRT's details of each output.
-        news: what an error of `call` says.
+        graph: the signature in an interpreter.
+        start: brings it into the state in which every call starts.
     """
 
     bytes_per_call = 0
 
-    def __init__(
-        self,
-        call: Callable[..., dict[str, Array]],
-        inputs: Mapping[str, Details],
-        outputs: Mapping[str, Details],
-        news: Callable[[Exception], str] = str,
-    ) -> None:
-        self._call = call
-        self._inputs = inputs
-        self._outputs = outputs
-        self._news = news
-        self.inputs = tuple(_spec(name, details) for name, details in inputs.items())
+    def __init__(self, graph: "_Graph", start: Callable[[], Any] | None = None) -> None:
+        self._graph = graph
+        self._start = start
+        self.inputs = tuple(_spec(name, details) for name, details in graph.inputs.items())
         # Without dimensions an output is a single value or has any shape, and LiteRT does not tell which.
-        specs = (_spec(name, details) for name, details in outputs.items())
+        specs = (_spec(name, details) for name, details in graph.outputs.items())
         self.outputs = tuple(TensorSpec(spec.name, spec.shape or None, spec.dtype) for spec in specs)
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """Run the signature once, on tensors of the shapes of `inputs`."""
-        quantized = {name: _quantize(tensors[name], details) for name, details in self._inputs.items()}
+        graph = self._graph
+        quantized = {name: _quantize(tensors[name], details) for name, details in graph.inputs.items()}
+        if self._start:
+            self._start()
         try:
-            outputs = self._call(**quantized)
-        except ModelError:
-            raise
+            outputs = graph.call(**quantized)
         except (RuntimeError, ValueError) as error:
-            text = self._news(error) or _NO_REASON
+            text = graph.news(error) or _NO_REASON
             if why := _models_fault(text):
                 raise ModelError(why) from error
             raise PredictionError(f"the model failed on these values: {text}") from error
         except Exception as error:
             raise ModelError(f"LiteRT cannot run the model: {type(error).__name__}: {error}") from error
-        return {name: _dequantize(outputs[name], details) for name, details in self._outputs.items()}
+        return {name: _dequantize(outputs[name], details) for name, details in graph.outputs.items()}
 
 
 def load(file: Path, signature: str) -> LiteRtModel:
@@ -103,38 +97,47 @@ def load(file: Path, signature: str) -> LiteRtModel:
     if problem and not any(-1 in details["shape_signature"] for details in graph.inputs.values()):
         raise ModelError(f"LiteRT cannot run {file.name}: {problem}")
     if _ASSIGN_VARIABLE in _op_codes(file) or not graph.reset():
-        return LiteRtModel(lambda **tensors: _Graph(file, signature).call(**tensors), graph.inputs, graph.outputs)
-    return LiteRtModel(graph.call_anew if has_variables else graph.call, graph.inputs, graph.outputs, graph.news)
+        return LiteRtModel(graph, start=graph.open)
+    return LiteRtModel(graph, start=graph.reset if has_variables else None)
 
 
 class _Graph:
     """A signature of a `.tflite` file, or the graph of one that names none, in an interpreter of its own.
 
-    Raises (the constructor):
+    Raises (the constructor and `open`):
         ModelError: there is no such signature, or LiteRT cannot load the file.
     """
 
+    #: LiteRT's details, by name.
+    inputs: Mapping[str, Details]
+    outputs: Mapping[str, Details]
+    #: Runs the graph on arrays by input name.
+    call: Callable[..., dict[str, Array]]
+
     def __init__(self, file: Path, signature: str) -> None:
+        self._file = file
+        self._signature = signature
+        self.open()
+
+    def open(self) -> None:
+        """Make a new interpreter of the file."""
+        file, signature = self._file, self._signature
         try:
             self._interpreter: Any = Interpreter(model_path=str(file), num_threads=runtimes.threads())
             signatures = self._interpreter.get_signature_list()
             self._runner: Any = self._interpreter.get_signature_runner(signature) if signature in signatures else None
             of = self._runner or self._interpreter
             inputs, outputs = of.get_input_details(), of.get_output_details()
-        except (RuntimeError, ValueError) as error:
+        except (MemoryError, RuntimeError, ValueError) as error:
             raise ModelError(f"LiteRT cannot load {file.name}: {error}") from error
         if signatures and not self._runner:
             raise ModelError(f"{file.name} has no signature {signature!r}; it has {', '.join(sorted(signatures))}")
         if not signatures:
             runtimes.check_default_signature(file, signature)
             inputs, outputs = ({details["name"]: details for details in found} for found in (inputs, outputs))
-        self._signature = signature
         self._said = ""
-        #: LiteRT's details, by name.
-        self.inputs: dict[str, Details] = inputs
-        self.outputs: dict[str, Details] = outputs
-        #: Runs the graph on arrays by input name.
-        self.call: Callable[..., dict[str, Array]] = self._runner or self._call_without_signature
+        self.inputs, self.outputs = inputs, outputs
+        self.call = self._runner or self._call_without_signature
 
     def prepare(self) -> str:
         """Prepare the ops for the shapes in the file, where 1 stands for an open length; gives what prevents it."""
@@ -152,7 +155,7 @@ class _Graph:
         return ""
 
     def reset(self) -> bool:
-        """Set the variables of fused ops to zero; False if one of them has no memory yet."""
+        """Set the variables of fused ops to zero; False if one has no memory yet: it is zero once it gets some."""
         try:
             self._interpreter.reset_all_variables()
         except RuntimeError as error:
@@ -160,17 +163,15 @@ class _Graph:
             return False
         return True
 
-    def call_anew(self, **tensors: Array) -> dict[str, Array]:
-        """Run the graph as the first call does; a variable that has no memory yet is zero once it gets some."""
-        self.reset()
-        return self.call(**tensors)
-
     def news(self, error: Exception) -> str:
         """What an error says, without what LiteRT repeats in it: the errors of all earlier calls, with other inputs."""
         if not isinstance(error, RuntimeError):
             return str(error)
         said, self._said = self._said, str(error)
-        return self._said.removeprefix(said)
+        news = self._said.removeprefix(said)
+        if len(self._said) > _MOST_SAID:
+            self.open()
+        return news
 
     def _call_without_signature(self, **tensors: Array) -> dict[str, Array]:
         interpreter = self._interpreter

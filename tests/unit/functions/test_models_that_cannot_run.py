@@ -177,6 +177,28 @@ def test_an_error_says_nothing_of_earlier_inputs(tmp_path: Path, load: Load) -> 
         errors.append(str(raised.value))
     assert errors[0] == errors[2]
     assert all(error.count("failed to invoke") == 1 for error in errors)
+    assert model({"x": np.array([2], np.int32)})["y"].tolist() == [3]
+
+
+def test_errors_do_not_pile_up(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GIVEN an interpreter that repeats much already WHEN it is at its limit THEN a new one takes its place."""
+    import tensorflow as tf
+
+    from inference.runtimes import litert
+
+    def look_up(x: Any) -> dict[str, Any]:
+        return {"y": tf.gather([1.0, 2.0, 3.0], x)}
+
+    monkeypatch.setattr(litert, "_MOST_SAID", 200)
+    model = load(converted(tmp_path, serving_default=function(look_up, None, dtype="int32")), LITERT)
+    lengths = []
+    for _ in range(20):
+        with pytest.raises(PredictionError) as raised:
+            model({"x": np.array([7], np.int32)})
+        lengths.append(len(str(raised.value.__cause__)))
+        assert str(raised.value).count("failed to invoke") == 1
+    assert 2 * lengths[0] <= max(lengths) <= 200 + lengths[0]
+    assert model({"x": np.array([2], np.int32)})["y"].tolist() == [3]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -221,7 +222,7 @@ def test_litert_out_of_memory_is_not_the_inputs_fault(error: Exception, expected
         raise error
 
     with pytest.raises(expected, match=re.escape(str(error))):
-        LiteRtModel(fail, {}, {})({})
+        LiteRtModel(cast(Any, SimpleNamespace(call=fail, news=str, inputs={}, outputs={})))({})
 
 
 def test_values_that_an_op_refuses_are_the_inputs_fault(make_predictor: Callable[..., Predictor]) -> None:
