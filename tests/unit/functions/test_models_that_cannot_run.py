@@ -13,7 +13,7 @@ from inference import runtimes
 from inference.config import Config
 from inference.errors import ModelError, PredictionError
 from inference.predictor import Predictor
-from unit.functions.artifacts import runtime_of
+from unit.functions.artifacts import Artifacts, runtime_of
 from unit.functions.onnx_artifacts import graph
 from unit.functions.tflite_files import all_of_type, by_channel, changed, converted, input_shape, of_type
 
@@ -66,6 +66,22 @@ def test_an_op_that_litert_lacks_is_named_when_the_model_loads(
     converted(tmp_path, serving_default=function(call, *shape), **{kind: True})
     with pytest.raises(ModelError, match=rf"LiteRT cannot do the op MatrixInverse: .*--runtime tensorflow.*{message}"):
         load(tmp_path, LITERT)
+
+
+def test_uploads_for_such_a_model_stay_in_the_queue(
+    artifacts: Artifacts,
+    announce: Callable[..., dict[str, Any]],
+    serve: Callable[..., list[str]],
+    result: Callable[[str], Any],
+) -> None:
+    """The invocation fails, so the queue keeps them all."""
+    folder = artifacts.folder("lacking.tflite")
+    folder.mkdir()
+    converted(folder, flex=True, serving_default=function(invert, 1, 2, 2))
+    messages = [announce(f"digits/{number}.json", b"[[1, 0], [0, 1]]") for number in range(2)]
+    with pytest.raises(ModelError, match="cannot do the op MatrixInverse"):
+        serve(messages, "lacking.tflite")
+    assert [result(f"digits/{number}.json") for number in range(2)] == [None, None]
 
 
 def test_only_the_signature_that_is_served_has_to_run(tmp_path: Path, load: Load) -> None:
@@ -153,7 +169,7 @@ def test_a_type_that_an_op_cannot_compute_with_is_the_models_fault(
 def test_a_model_for_which_there_is_no_memory_does_not_load(runtime: str, tmp_path: Path, load: Load) -> None:
     import tensorflow as tf
 
-    call = function(lambda x: {"y": tf.reduce_sum(tf.tile(x, (2_000_000, 2_000_000)))}, 1, 1)
+    call = function(lambda x: {"y": tf.reduce_sum(tf.tile(x, (20_000_000, 20_000_000)))}, 1, 1)
     if runtime == LITERT:
         converted(tmp_path, serving_default=call)
     else:
