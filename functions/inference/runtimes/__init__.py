@@ -95,6 +95,8 @@ def load(runtime: str, artifact: Path, signature: str) -> Model:
     if not _is_one_of(file, TABLE[runtime]["signatures"]):
         check_default_signature(file, signature)
     model = cast(Model, importlib.import_module(f"inference.runtimes.{runtime}").load(file, signature))
+    if not model.outputs:
+        raise ModelError(f"{file.name} has no outputs, so there is nothing to serve")
     for spec in (*model.inputs, *model.outputs):
         if spec.dtype.kind not in "biufO":
             raise ModelError(f"{spec.name!r} is {spec.dtype.name}, which cannot be served: export it as float32")
@@ -131,9 +133,9 @@ def check_default_signature(file: Path, signature: str) -> None:
         raise ModelError(f"{file.name} names no signatures, so {signature!r} is not in it; leave the field out")
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a library's error says that memory ran out, which is not the fault of the values."""
-    return isinstance(error, MemoryError) or bool(_OUT_OF_MEMORY.search(str(error)))
+def says_out_of_memory(text: str) -> bool:
+    """Whether a library says that memory ran out, which is not the fault of the values."""
+    return bool(_OUT_OF_MEMORY.search(text))
 
 
 def memory_mb() -> int:

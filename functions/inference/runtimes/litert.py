@@ -2,8 +2,16 @@
 
 Rows are run one at a time: on the few threads of a function a larger call costs LiteRT as much per row, and a shape
 that never changes is never planned anew.
+
+Every call starts from the state that the file describes. What fused ops keep (the state of an RNN, LSTM or SVDF) is
+reset before the call; what `tf.Variable`s keep cannot be, so a file that assigns to one gets a new interpreter for each
+call. Tables (HASHTABLE) are filled once and never change. Random ops draw anew at every call; what they draw depends on
+no input.
 """
 
+import mmap
+import re
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,34 +25,62 @@ from inference.runtimes import Array, TensorSpec
 
 Details = Mapping[str, Any]
 
+#: The op that changes a `tf.Variable`: https://github.com/google-ai-edge/LiteRT, schema.fbs, BuiltinOperator.
+_ASSIGN_VARIABLE = 144
+
+#: How LiteRT names an op for which it has no kernel: one of the model's own, or one of TensorFlow's (Flex).
+_LACKING = re.compile(
+    r"unresolved custom op: (?:Flex)?(\w+)|Select TensorFlow op.*?\(Flex(\w+)\) failed to prepare", re.DOTALL
+)
+
+#: How a kernel says that it cannot compute with tensors of the model's types or form, whatever values they have.
+_UNSUPPORTED = re.compile(
+    r"unsupported|not implemented|n[o']t (currently |yet )?support(ed| (data )?type)|supported currently"
+    r"|only (currently )?supports? (?!value)|\btype [!=]= ",
+    re.IGNORECASE,
+)
+
+#: What an error without a text means: there is no memory for a tensor whose shape an op calculates.
+_NO_REASON = "it gave no reason, as it does when it is out of memory"
+
+#: Characters of errors that an interpreter may repeat; it keeps them as long as it is there.
+_MOST_SAID = 2**16
+
 
 class LiteRtModel:
-    """One signature of a `.tflite` file; a quantized tensor is given and taken as the real numbers it stands for."""
+    """One signature of a `.tflite` file; a quantized tensor is given and taken as the real numbers it stands for.
+
+    Args:
+        graph: the signature in an interpreter.
+        start: brings it into the state in which every call starts.
+    """
 
     bytes_per_call = 0
 
-    def __init__(
-        self,
-        call: Callable[..., dict[str, Array]],
-        inputs: Mapping[str, Details],
-        outputs: Mapping[str, Details],
-    ) -> None:
-        self._call = call
-        self._inputs = inputs
-        self._outputs = outputs
-        self.inputs = tuple(_spec(name, details) for name, details in inputs.items())
-        self.outputs = tuple(_spec(name, details) for name, details in outputs.items())
+    def __init__(self, graph: "_Graph", start: Callable[[], Any] | None = None) -> None:
+        self._graph = graph
+        self._start = start
+        self.inputs = tuple(_spec(name, details) for name, details in graph.inputs.items())
+        # Without dimensions an output is a single value or has any shape, and LiteRT does not tell which.
+        specs = (_spec(name, details) for name, details in graph.outputs.items())
+        self.outputs = tuple(TensorSpec(spec.name, spec.shape or None, spec.dtype) for spec in specs)
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """Run the signature once, on tensors of the shapes of `inputs`."""
-        quantized = {name: _quantize(tensors[name], details) for name, details in self._inputs.items()}
+        graph = self._graph
+        quantized = {name: _quantize(tensors[name], details) for name, details in graph.inputs.items()}
+        if self._start:
+            self._start()
         try:
-            outputs = self._call(**quantized)
-        except (MemoryError, RuntimeError, ValueError) as error:
-            if runtimes.is_out_of_memory(error):
-                raise ModelError(f"LiteRT ran out of memory: {error}") from error
-            raise PredictionError(f"the model failed on these values: {error}") from error
-        return {name: _dequantize(outputs[name], details) for name, details in self._outputs.items()}
+            outputs = graph.call(**quantized)
+        except (RuntimeError, ValueError) as error:
+            text = graph.news(error) or _NO_REASON
+            if why := _models_fault(text):
+                raise ModelError(why) from error
+            raise PredictionError(f"the model failed on these values: {text}") from error
+        except Exception as error:
+            raise ModelError(f"LiteRT cannot run the model: {type(error).__name__}: {error}") from error
+        return {name: _dequantize(outputs[name], details) for name, details in graph.outputs.items()}
 
 
 def load(file: Path, signature: str) -> LiteRtModel:
@@ -53,41 +89,156 @@ def load(file: Path, signature: str) -> LiteRtModel:
     Raises:
         ModelError: there is no such signature, or LiteRT cannot run it.
     """
-    try:
-        interpreter = Interpreter(model_path=str(file), num_threads=runtimes.threads())
-    except (RuntimeError, ValueError) as error:
-        raise ModelError(f"LiteRT cannot load {file.name}: {error}") from error
-    signatures = interpreter.get_signature_list()
-    if signature in signatures:
-        runner = interpreter.get_signature_runner(signature)
-        return LiteRtModel(runner, runner.get_input_details(), runner.get_output_details())
-    if signatures:
-        raise ModelError(f"{file.name} has no signature {signature!r}; it has {', '.join(sorted(signatures))}")
-    runtimes.check_default_signature(file, signature)
-    return _without_signature(interpreter)
+    graph = _Graph(file, signature)
+    has_variables = not graph.reset()
+    problem = graph.prepare()
+    if why := _models_fault(problem):
+        raise ModelError(why)
+    if problem and not any(-1 in details["shape_signature"] for details in graph.inputs.values()):
+        raise ModelError(f"LiteRT cannot run {file.name}: {problem}")
+    if _ASSIGN_VARIABLE in _op_codes(file) or not graph.reset():
+        return LiteRtModel(graph, start=graph.open)
+    return LiteRtModel(graph, start=graph.reset if has_variables else None)
 
 
-def _without_signature(interpreter: Any) -> LiteRtModel:
-    inputs = {details["name"]: details for details in interpreter.get_input_details()}
-    outputs = {details["name"]: details for details in interpreter.get_output_details()}
+class _Graph:
+    """A signature of a `.tflite` file, or the graph of one that names none, in an interpreter of its own.
 
-    def call(**tensors: Array) -> dict[str, Array]:
+    Raises (the constructor and `open`):
+        ModelError: there is no such signature, or LiteRT cannot load the file.
+    """
+
+    #: LiteRT's details, by name.
+    inputs: Mapping[str, Details]
+    outputs: Mapping[str, Details]
+    #: Runs the graph on arrays by input name.
+    call: Callable[..., dict[str, Array]]
+
+    def __init__(self, file: Path, signature: str) -> None:
+        self._file = file
+        self._signature = signature
+        self.open()
+
+    def open(self) -> None:
+        """Make a new interpreter of the file."""
+        file, signature = self._file, self._signature
+        try:
+            self._interpreter: Any = Interpreter(model_path=str(file), num_threads=runtimes.threads())
+            signatures = self._interpreter.get_signature_list()
+            self._runner: Any = self._interpreter.get_signature_runner(signature) if signature in signatures else None
+            of = self._runner or self._interpreter
+            inputs, outputs = of.get_input_details(), of.get_output_details()
+        except (MemoryError, RuntimeError, ValueError) as error:
+            raise ModelError(f"LiteRT cannot load {file.name}: {error}") from error
+        if signatures and not self._runner:
+            raise ModelError(f"{file.name} has no signature {signature!r}; it has {', '.join(sorted(signatures))}")
+        if not signatures:
+            runtimes.check_default_signature(file, signature)
+            inputs, outputs = ({details["name"]: details for details in found} for found in (inputs, outputs))
+        self._said = ""
+        self.inputs, self.outputs = inputs, outputs
+        self.call = self._runner or self._call_without_signature
+
+    def prepare(self) -> str:
+        """Prepare the ops for the shapes in the file, where 1 stands for an open length; gives what prevents it."""
+        try:
+            if self._runner:
+                # The interpreter's own method prepares the first signature only.
+                wrapper = self._interpreter._interpreter
+                wrapper.AllocateTensors(wrapper.GetSubgraphIndexFromSignature(self._signature))
+            else:
+                self._interpreter.allocate_tensors()
+        except RuntimeError as error:
+            return self.news(error) or _NO_REASON
+        except MemoryError:
+            return _NO_REASON
+        return ""
+
+    def reset(self) -> bool:
+        """Set the variables of fused ops to zero; False if one has no memory yet: it is zero once it gets some."""
+        try:
+            self._interpreter.reset_all_variables()
+        except RuntimeError as error:
+            self.news(error)
+            return False
+        return True
+
+    def news(self, error: Exception) -> str:
+        """What an error says, without what LiteRT repeats in it: the errors of all earlier calls, with other inputs."""
+        if not isinstance(error, RuntimeError):
+            return str(error)
+        said, self._said = self._said, str(error)
+        news = self._said.removeprefix(said)
+        if len(self._said) > _MOST_SAID:
+            self.open()
+        return news
+
+    def _call_without_signature(self, **tensors: Array) -> dict[str, Array]:
+        interpreter = self._interpreter
         for name, tensor in tensors.items():
-            interpreter.resize_tensor_input(inputs[name]["index"], tensor.shape)
+            interpreter.resize_tensor_input(self.inputs[name]["index"], tensor.shape)
         interpreter.allocate_tensors()
         for name, tensor in tensors.items():
-            interpreter.set_tensor(inputs[name]["index"], tensor)
+            interpreter.set_tensor(self.inputs[name]["index"], tensor)
         interpreter.invoke()
-        return {name: interpreter.get_tensor(details["index"]) for name, details in outputs.items()}
+        return {name: interpreter.get_tensor(details["index"]) for name, details in self.outputs.items()}
 
-    return LiteRtModel(call, inputs, outputs)
+
+def _models_fault(text: str) -> str:
+    """What to say of an error that other values would meet too; nothing if these values may be the reason."""
+    if found := _LACKING.search(text):
+        return (
+            f"LiteRT cannot do the op {found[1] or found[2]}: import the Keras model or SavedModel that it was made "
+            f"from with `--runtime tensorflow`, which runs every op ({text})"
+        )
+    if runtimes.says_out_of_memory(text):
+        return f"LiteRT ran out of memory: {text}"
+    return f"LiteRT cannot run the model: {text}" if _UNSUPPORTED.search(text) else ""
+
+
+def _op_codes(file: Path) -> set[int]:
+    """The builtin ops that a `.tflite` file has.
+
+    They are read from the file because LiteRT tells only those of the first signature, and not those in its loops and
+    branches. In a FlatBuffer a table begins with the distance back to its list of fields, which gives the place of each
+    within the table. The root's field 1 is the vector of the ops; an op's field 3 is its code, which in older files is
+    field 0. https://flatbuffers.dev/internals/
+    """
+
+    def number(form: str, place: int) -> int:
+        return int(struct.unpack_from(form, data, place)[0])
+
+    def target(place: int) -> int:
+        return place + number("<I", place)
+
+    def field(table: int, index: int) -> int:
+        """The place of a table's field; 0 if it is left out."""
+        fields = table - number("<i", table)
+        offset = number("<H", fields + 4 + 2 * index) if 4 + 2 * index < number("<H", fields) else 0
+        return table + offset if offset else 0
+
+    def code(op: int, index: int, form: str) -> int:
+        place = field(op, index)
+        return number(form, place) if place else 0
+
+    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        vector = field(target(0), 1)
+        if not vector:
+            return set()
+        first = target(vector) + 4
+        ops = [target(first + 4 * index) for index in range(number("<I", target(vector)))]
+        return {code(op, 3, "<i") or code(op, 0, "<b") for op in ops}
 
 
 def _spec(name: str, details: Details) -> TensorSpec:
     shape = tuple(None if length < 0 else int(length) for length in details["shape_signature"])
+    if len(details["quantization_parameters"]["scales"]) > 1:
+        raise ModelError(f"{name!r} is quantized by channel, which cannot be served: quantize it as a whole")
     if _quantization(details):
         return TensorSpec(name, shape, np.dtype(np.float32))
     dtype = np.dtype(details["dtype"])
+    if dtype.kind == "O":
+        raise ModelError(f"{name!r} is a handle of a resource, and only tensors can be served")
     return TensorSpec(name, shape, np.dtype(object) if dtype.kind in "SU" else dtype)
 
 

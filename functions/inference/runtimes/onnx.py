@@ -53,13 +53,13 @@ class OnnxModel:
         names = [spec.name for spec in self.outputs]
         try:
             outputs = self._session.run(names, {spec.name: _given(tensors[spec.name]) for spec in self.inputs})
+            return dict(zip(names, map(_taken, outputs), strict=True))
         except _REFUSED as error:
-            if runtimes.is_out_of_memory(error):
+            if runtimes.says_out_of_memory(str(error)):
                 raise ModelError(f"ONNX Runtime ran out of memory: {error}") from error
             raise PredictionError(f"the model failed on these values: {error}") from error
         except Exception as error:
             raise ModelError(f"ONNX Runtime cannot run the model: {type(error).__name__}: {error}") from error
-        return dict(zip(names, map(_taken, outputs), strict=True))
 
 
 def load(file: Path, signature: str) -> OnnxModel:

@@ -1,13 +1,18 @@
 """TensorFlow: SavedModels, `.keras` and HDF5 files, every op exactly as trained.
 
 A larger call costs TensorFlow less per row, so rows are run together.
+
+Every call starts from the state that the file describes: variables that a signature assigns to (a stateful RNN, a
+counter, a `tf.random.Generator`) are restored before the call. What cannot be restored is refused when the model loads.
+Other random ops draw anew at every call; what they draw depends on no input.
 """
 
 import os
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -26,13 +31,39 @@ import tensorflow as tf
 #: twenty times as large, stay within the memory.
 BYTES_PER_CALL = 8 * 2**20
 
-#: What is raised for values that fit the signature and that an op refuses. Whatever else an op raises (out of memory,
-#: no kernel for it, an internal error) would be raised for other values too.
-_REFUSED = (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError, ValueError, TypeError)
+#: What is raised for values that fit the signature and that an op refuses (a parser, with DataLossError). Whatever else
+#: an op raises (out of memory, an internal error) would be raised for other values too.
+_REFUSED = (
+    *(tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError, tf.errors.DataLossError),
+    *(ValueError, TypeError),
+)
+
+#: How an InvalidArgumentError says that TensorFlow cannot run an op here, whatever the values: it has no kernel, is for
+#: another device, or is Python code (`tf.py_function`), which no file holds.
+_LACKING = re.compile(r"No OpKernel was registered|Cannot assign a device|Could not find callback")
+
+#: Ops that change a variable.
+_ASSIGNS = re.compile(
+    r".*Assign|Resource(Apply|CountUpTo|Scatter|SparseApply)|Rng(ReadAnd)?Skip"
+    r"|Stateful(RandomBinomial|StandardNormal|TruncatedNormal|Uniform)"
+)
+
+#: Ops that change what cannot be restored: a table, or a variable of TensorFlow 1, which the function does not name.
+_REMEMBERS = re.compile(
+    r"LookupTable(Import|Insert|Remove)(V2)?|Assign(Add|Sub)?|(Sparse)?Apply[A-Z]\w*|CountUpTo|StridedSliceAssign"
+    r"|Scatter(Nd)?(Add|Div|Max|Min|Mul|Sub|Update)"
+)
 
 
 class TensorFlowModel:
-    """One function of a model, traced once."""
+    """One function of a model, traced once.
+
+    Args:
+        function: takes and gives tensors by name.
+        inputs: what it takes.
+        outputs: what it gives.
+        start: restores the state in which every call starts.
+    """
 
     bytes_per_call = BYTES_PER_CALL
 
@@ -41,21 +72,25 @@ class TensorFlowModel:
         function: Callable[..., Mapping[str, Any]],
         inputs: tuple[TensorSpec, ...],
         outputs: tuple[TensorSpec, ...],
+        start: Callable[[], Any] | None = None,
     ) -> None:
         self._function = function
+        self._start = start
         self.inputs = inputs
         self.outputs = outputs
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """Run the signature once."""
         try:
+            if self._start:
+                self._start()
             arguments = {spec.name: tf.constant(tensors[spec.name], tf.as_dtype(spec.dtype)) for spec in self.inputs}
             outputs = self._function(**arguments)
-        except _REFUSED as error:
-            raise PredictionError(f"the model failed on these values: {error}") from error
-        except (tf.errors.OpError, MemoryError) as error:
+            return {name: np.asarray(tensor) for name, tensor in outputs.items()}
+        except Exception as error:
+            if isinstance(error, _REFUSED) and not _LACKING.search(str(error)):
+                raise PredictionError(f"the model failed on these values: {error}") from error
             raise ModelError(f"TensorFlow cannot run the model: {type(error).__name__}: {error}") from error
-        return {name: np.asarray(tensor) for name, tensor in outputs.items()}
 
 
 def load(file: Path, signature: str) -> TensorFlowModel:
@@ -84,7 +119,7 @@ def _load_saved_model(artifact: Path, signature: str) -> TensorFlowModel:
         outputs: Mapping[str, Any] = function(**tensors)
         return outputs
 
-    return TensorFlowModel(call, _specs(inputs), _specs(function.structured_outputs))
+    return TensorFlowModel(call, _specs(inputs), _specs(function.structured_outputs), _start(function))
 
 
 def _load_keras(path: Path) -> TensorFlowModel:
@@ -115,11 +150,48 @@ def _load_keras(path: Path) -> TensorFlowModel:
             return outputs
         return {f"output_{index}": tensor for index, tensor in enumerate(tf.nest.flatten(outputs))}
 
-    function = tf.function(call, autograph=False).get_concrete_function(**signature)
-    return TensorFlowModel(function, _specs(signature), _specs(function.structured_outputs))
+    try:
+        function = tf.function(call, autograph=False).get_concrete_function(**signature)
+    except Exception as error:
+        raise ModelError(f"Keras cannot run {path.name}: {error}") from error
+    return TensorFlowModel(function, _specs(signature), _specs(function.structured_outputs), _start(function))
+
+
+def _start(function: Any) -> Callable[[], Any] | None:
+    """What restores the variables that a function may assign to, or None if it assigns to none.
+
+    Raises:
+        ModelError: it changes something that cannot be restored.
+    """
+    ops = {op.type for op in function.graph.get_operations()}
+    if any(tensor.dtype == tf.resource for tensor in function.captured_inputs):
+        # Only what has a state pays for the copy of the graph, in which the functions are that it calls.
+        ops |= {node.op for called in function.graph.as_graph_def().library.function for node in called.node_def}
+    for op in sorted(ops):
+        if _REMEMBERS.fullmatch(op):
+            raise ModelError(
+                f"the model keeps what it is given for later calls (op {op}), so its predictions would depend on other "
+                "inputs, and that cannot be undone: export it without"
+            )
+    if not any(map(_ASSIGNS.match, ops)):
+        return None
+    # These share the memory of the variables: an op that changes a variable copies it first.
+    states = [(variable, variable.read_value()) for variable in function.variables]
+
+    def restore() -> None:
+        for variable, value in states:
+            variable.assign(value)
+
+    return cast(Callable[[], Any], tf.function(restore, autograph=False).get_concrete_function())
 
 
 def _specs(signature: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+    for name, spec in signature.items():
+        # Signatures of TensorFlow 1 have symbolic tensors in place of specs.
+        dense = isinstance(spec, (tf.TensorSpec, tf.Tensor))
+        if not dense or spec.dtype in (tf.resource, tf.variant):
+            kind = spec.dtype.name if dense else type(spec).__name__
+            raise ModelError(f"{name!r} is {kind}, and only dense tensors can be served: convert it in the signature")
     return tuple(
         TensorSpec(
             name,

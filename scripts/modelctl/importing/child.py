@@ -30,8 +30,6 @@ _WARM_MS = 2000
 #: Of an error.
 _MOST_CHARACTERS = 600
 
-#: How LiteRT names an op of a file for which it has no kernel.
-_LACKING = r"custom op: (?:Flex)?(\w+)"
 #: The way out of what libraries say of a file.
 _WAYS_OUT = {
     r"(?:Could not locate (?:class|function)|Unknown layer:) '(?:Custom>)?(\w+)'": "it needs the code of {0}, which is "
@@ -39,8 +37,6 @@ _WAYS_OUT = {
     r"No model config found": "it holds weights alone: save the whole model (`model.save(file)`) and import that",
     r"External data path does not exist: \".*?([^/\"]+)\"": "its weights lie in another file, {0}: "
     "give the folder of both",
-    _LACKING: "LiteRT cannot do the op {0}: import the Keras model or SavedModel that it was made from with "
-    "`--runtime tensorflow`, which runs every op",
 }
 
 Request = dict[str, Any]
@@ -193,8 +189,6 @@ def _answer_made_up(
         try:
             outputs = predictor.outputs(found)
         except PredictionError as problem:
-            if re.search(_LACKING, str(problem)):
-                raise ModelError(str(problem)) from problem
             refusal = problem
             continue
         if all(proof.is_finite(array) for array in outputs.values()):

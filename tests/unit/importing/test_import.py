@@ -21,6 +21,8 @@ from modelctl import registry as registries
 from modelctl.errors import UserError
 from modelctl.importing import children, importer
 from unit.functions.artifacts import Artifacts
+from unit.functions.stateful_artifacts import FEATURES, STEPS, UNITS, fused_lstm, sequences
+from unit.functions.tflite_files import converted
 
 README = paths.CHECKOUT / "README.md"
 
@@ -159,15 +161,34 @@ def test_an_op_that_litert_lacks_is_named_with_the_way_out(
     assert files_below(registry.parent) == before
 
 
-def test_a_tflite_file_with_such_an_op_is_refused_too(tmp_path: Path, import_model: Import) -> None:
-    module = tf.Module()
-    module.solve = tf.function(lambda x: {"y": tf.linalg.expm(x)}, input_signature=[tf.TensorSpec([1, 2, 2], name="x")])
-    tf.saved_model.save(module, str(tmp_path / "saved"), signatures=module.solve)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved"))
-    converter.allow_custom_ops = True
-    (tmp_path / "model.tflite").write_bytes(converter.convert())
-    with pytest.raises(UserError, match=r"LiteRT cannot do the op MatrixSolve: .*`--runtime tensorflow`"):
+@pytest.mark.parametrize(
+    ("kind", "call", "op"), [("custom", tf.linalg.expm, "MatrixSolve"), ("flex", tf.linalg.inv, "MatrixInverse")]
+)
+def test_a_tflite_file_with_such_an_op_is_refused_too(
+    kind: str, call: Any, op: str, tmp_path: Path, import_model: Import
+) -> None:
+    signature = tf.function(lambda x: {"y": call(x)}, input_signature=[tf.TensorSpec([1, 2, 2], name="x")])
+    converted(tmp_path, serving_default=signature, **{kind: True})
+    with pytest.raises(UserError, match=rf"LiteRT cannot do the op {op}: .*`--runtime tensorflow`"):
         import_model(tmp_path / "model.tflite")
+
+
+def test_an_lstm_whose_state_litert_keeps_is_proved_alike(tmp_path: Path, import_model: Import) -> None:
+    """Of an LSTM marked as Keras 2 marks it the converter makes one op, whose state is in the file's variables."""
+    tf.keras.utils.set_random_seed(3)
+    steps = tf.keras.Input((STEPS, FEATURES), batch_size=1, name="steps")
+    model = tf.keras.Model(steps, tf.keras.layers.LSTM(UNITS)(steps))
+    tf.saved_model.save(tf.Module(), str(tmp_path / "saved"), signatures=fused_lstm(model.get_weights()))
+    done = import_model(tmp_path / "saved", runtime="litert")
+    (proof,) = done["parity"]
+    assert proof["inputs"] == 32
+    assert proof["largest_error"] <= proof["allowed"]
+    inputs = sequences(3)
+    for order in ([0, 1, 2], [2, 0, 0]):
+        answers = served(done, {"steps": np.concatenate(inputs[order])})["hidden"]
+        np.testing.assert_allclose(
+            answers, np.concatenate([model(inputs[index], training=False) for index in order]), atol=1e-5
+        )
 
 
 def test_a_model_that_answers_everything_alike_proves_nothing(tmp_path: Path, import_model: Import) -> None:
