@@ -327,7 +327,9 @@ def test_half_plus_two(serve: Serve) -> None:
     assert served.call({"instances": [1.0, 2.0, 5.0]}) == {"predictions": [2.5, 3.0, 4.5]}
     assert served.call({"instances": [[1.0], [2.0], [5.0]]}) == {"predictions": [[2.5], [3.0], [4.5]]}
     assert served.call({"instances": [{"x": 1.0}, {"x": 2.0}]}) == {"predictions": [2.5, 3.0]}
-    assert "instances[1] has the shape [1], but instances[0] has []" in served.call({"instances": [1.0, [2.0]]})["error"]
+    assert (
+        "instances[1] has the shape [1], but instances[0] has []" in served.call({"instances": [1.0, [2.0]]})["error"]
+    )
 
 
 @pytest.mark.parametrize("rows", [None, 0, 16])
