@@ -19,8 +19,9 @@ from inference import decoders
 from inference.errors import InputError, ModelError, PredictionError, ServiceError, TooLargeError
 from inference.predictor import Predictor
 from inference.tensors import Instances
+from modelctl import runtimes
 from modelctl.errors import UserError
-from modelctl.importing import inputs, proof
+from modelctl.importing import inputs, measurement, proof
 
 #: Rows of samples that are compared at most.
 _MOST_ROWS = 200
@@ -116,6 +117,28 @@ def answer(request: Request) -> dict[str, Any]:
         predictor.outputs(Instances(tensors[0], 1))
         warm.append((time.perf_counter() - before) * 1000)
     return {"cold_ms": cold_ms, "warm_ms": statistics.median(warm)}
+
+
+def measure(request: Request) -> dict[str, Any]:
+    """Measure whether the model's rows are independent of each other, and what memory they take.
+
+    Request: `environment`; `inputs`, the file of the inputs that `prepare` kept, or null; then `samples` are the files
+    to take the inputs from, if there are any.
+    Answer: the fields of `measurement.Measured`.
+    """
+    config = configuration.read(request["environment"])
+    predictor = Predictor(config)
+    if request["inputs"]:
+        given = inputs.load(Path(request["inputs"]))
+    else:
+        instances, _ = _decoded([Path(sample) for sample in request["samples"]], config, predictor)
+        given = [found.tensors for found in instances]
+    function = measurement.Function(
+        batch_rows=runtimes.TABLE[config.runtime].batch_rows,
+        memory_mb=int(request["environment"]["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]),
+        records=config.input.limits.records,
+    )
+    return vars(measurement.measure(predictor.load(), given, function))
 
 
 def convert(request: Request) -> dict[str, Any]:
@@ -218,6 +241,7 @@ def _predict(predictor: Predictor, tensors: inputs.Tensors, origin: str) -> None
 _DOES: dict[str, Callable[[Request], dict[str, Any]]] = {
     "prepare": prepare,
     "answer": answer,
+    "measure": measure,
     "convert": convert,
     "compare": compare,
 }
