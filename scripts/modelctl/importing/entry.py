@@ -50,7 +50,7 @@ def change(text: str, name: str, sections: Mapping[str, Mapping[str, Any]]) -> s
             changed = _set(changed, name, section, field, _value(value))
         if registry.parse(changed) == {**document, "models": {**document["models"], name: entry}}:
             return changed
-    except (yaml.YAMLError, UserError):
+    except (yaml.YAMLError, KeyError, UserError):
         pass  # told below, with what to write
     lines = "\n".join(f"  {section}.{field}: {_value(value)}" for section, field, value in fields)
     raise UserError(f"the registry's text is too unusual to be changed: set this in models.{name} yourself\n{lines}")
