@@ -134,6 +134,7 @@ def says(measured: Measured, kept: int | None, *, writes: bool = True) -> Iterat
         yield (
             f"memory: {size} per row, {packages.for_people(memory['base_bytes'])} without any: memory_mb: "
             f"{memory['memory_mb']} has room for {fitting:,} row{'' if fitting == 1 else 's'} in one call{follows}"
+            + ("; raise it" if fitting == 0 else "")
         )
 
 
