@@ -82,13 +82,10 @@ def _shape(spec: TensorSpec) -> tuple[int, ...]:
 
 
 def rows(instances: Instances, specs: Specs) -> list[Instances]:
-    """Each row of an input as an input of its own."""
-    if instances.count is None:
+    """Each row of an input as an input of its own, where the signature leaves open how many there are, or has one."""
+    if rows_of(specs, None) not in (Rows.SINGLE, Rows.OPEN):
         return [instances]
-    return [
-        Instances({name: array[row : row + 1] for name, array in instances.tensors.items()}, 1)
-        for row in range(instances.count)
-    ]
+    return [Instances(row, 1) for row in split([instances.tensors])] or [instances]
 
 
 def split(given: Sequence[Tensors]) -> list[Tensors]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from inference.errors import ModelError
+from inference.errors import ModelError, PredictionError
 from inference.runtimes import Model
 from modelctl.errors import UserError
 from modelctl.importing import cost, inputs, rows
@@ -21,6 +21,8 @@ _COPIES = 3
 #: What `limits.records` may be at most.
 _MOST_RECORDS = 1_000_000
 
+#: Given rows that are used at most.
+_MOST_GIVEN = 200
 #: Rows that are made of given ones, and that are made up, for each that is needed: the model may refuse some.
 _CROSSED, _MADE_UP = 1, 3
 
@@ -61,24 +63,50 @@ class Measured:
 
 def measure(model: Model, given: Sequence[Tensors], function: Function) -> Measured:
     """Measure a model with given inputs, and with made-up ones where they do not suffice."""
-    size = max(rows.SIZES)
+    try:
+        any_number = rows.takes_any_number(model.inputs)
+        if any_number and (whole := _taken_whole(model, given)):
+            finding = Finding(False, f"the model takes the {whole} rows of an input at once, and refuses one alone")
+            return decide(finding, None, function)
+        return _measure_rows(model, inputs.split(given)[:_MOST_GIVEN], function, any_number=any_number)
+    except (ModelError, UserError) as error:
+        return decide(Finding(None, str(error)), None, function)
+
+
+def _measure_rows(model: Model, given: Sequence[Tensors], function: Function, *, any_number: bool) -> Measured:
+    size = most = max(rows.SIZES)
 
     def candidates() -> Iterator[Tensors]:
-        return inputs.different_rows(
-            inputs.split(given), model.inputs, crossed=_CROSSED * size, made_up=_MADE_UP * size
-        )
+        return inputs.different_rows(given, model.inputs, crossed=_CROSSED * size, made_up=_MADE_UP * size)
 
-    found, most = None, size
+    found = cost.measure(model, candidates()) if any_number else None
+    if found:
+        most = min(size, found.most_rows(copies=_COPIES, seconds=_SECONDS / _CALLS_PER_ROW))
+    if most < rows.SIZES[0]:
+        why = "calls of several rows would take too long, or more memory than this machine has"
+        return decide(Finding(None, why), found, function)
     try:
-        if rows.takes_any_number(model.inputs) and (found := cost.measure(model, candidates())):
-            most = min(size, found.most_rows(copies=_COPIES, seconds=_SECONDS / _CALLS_PER_ROW))
-        if most < rows.SIZES[0]:
-            finding = Finding(None, "calls of several rows would take too long, or more memory than this machine has")
-        else:
-            finding = rows.measure(model, candidates(), most)
-    except (ModelError, UserError) as error:
+        finding = rows.measure(model, candidates(), most)
+    except ModelError as error:
         finding = Finding(None, str(error))
     return decide(finding, found, function)
+
+
+def _taken_whole(model: Model, given: Sequence[Tensors]) -> int | None:
+    """How many rows an input has that the model takes, although it refuses the first of them alone."""
+    for tensors in given:
+        split = inputs.split([tensors])
+        if len(split) > 1 and not _takes(model, split[0]) and _takes(model, tensors):
+            return len(split)
+    return None
+
+
+def _takes(model: Model, tensors: Tensors) -> bool:
+    try:
+        model(tensors)
+    except PredictionError:
+        return False
+    return True
 
 
 def decide(finding: Finding, found: Cost | None, function: Function) -> Measured:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.errors import PredictionError
-from inference.runtimes import Array, Model
-from inference.tensors import Specs
+from inference.runtimes import Array, Model, Specs
 from modelctl.importing import proof
 from modelctl.importing.inputs import Tensors
 

@@ -149,6 +149,31 @@ def test_an_import_writes_what_it_found(tmp_path: Path, registry: Path, import_m
         assert f"    batch: {{rows: {rows}}}\n" in registry.read_text()
 
 
+def test_a_sound_is_no_batch_of_its_samples(tmp_path: Path, registry: Path, import_model: Import) -> None:
+    """A window of 400 steps is moved over it; one alone is refused, and 16,000 are more than an input's instances."""
+    window = np.random.default_rng(1).standard_normal((1, 1, 400)).astype(np.float32)
+    text = """
+        (float[T] x) => (float[F] y) {
+            sound = Reshape (x, one_channel)
+            windows = Conv <strides = [160]> (sound, window)
+            y = Reshape (windows, flat)
+        }
+    """
+    weights = {"window": window, "one_channel": np.array([1, 1, -1]), "flat": np.array([-1])}
+    onnx.save_model(graph(text, weights), tmp_path / "frames.onnx")
+    sounds = [tmp_path / f"{number}.npy" for number in range(2)]
+    for number, file in enumerate(sounds):
+        np.save(file, np.random.default_rng(number).standard_normal(16_000).astype(np.float32))
+
+    done = import_model(tmp_path / "frames.onnx", samples=sounds)
+
+    assert done["entry"]["batch"] == {"rows": 0}
+    assert "the model takes the 16000 rows of an input at once, and refuses one alone" in done["says"][0]
+    assert done["inputs"]["count"] == 2
+    registry.write_text(registry.read_text().replace("    batch: {rows: 0}\n", ""))
+    assert measuring.run("faces", sounds, registry)["written"] == {"batch": {"rows": 0}}
+
+
 def test_a_kept_entry_that_says_otherwise_is_told(tmp_path: Path, registry: Path, import_model: Import) -> None:
     onnx.save_model(graph(DOUBLE), tmp_path / "doubles.onnx")
     onnx.save_model(graph(CUMULATIVE), tmp_path / "sums.onnx")

@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from inference import runtimes
 from inference.errors import ModelError, PredictionError
-from inference.runtimes import Array, Model, TensorSpec
-from inference.tensors import Specs
+from inference.runtimes import Array, Model, Specs, TensorSpec
 from modelctl.importing import inputs, rows
 from modelctl.importing.rows import Finding
 from unit.functions.artifacts import Artifacts, runtime_of
@@ -49,7 +48,6 @@ def litert_model(folder: Path, call: Callable[[Any], Any], shape: tuple[int | No
 class Rowwise:
     """A model of one input and one output that is a function of NumPy."""
 
-    rows_per_call = 1
     bytes_per_call = 0
 
     def __init__(self, call: Callable[[Array], Array], shape: tuple[int | None, ...] = (None, 3)) -> None:
