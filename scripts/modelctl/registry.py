@@ -54,7 +54,21 @@ def validate(registry: Path) -> list[Problem]:
     Raises:
         UserError: Terraform is missing or does not run.
     """
-    return _problems(registry, ask(registry, "local.problems"))
+    return examine(registry)[0]
+
+
+def examine(registry: Path) -> tuple[list[Problem], dict[str, Any]]:
+    """All problems of a registry, and its models as `load` gives them; no models where there are problems.
+
+    Raises:
+        UserError: Terraform is missing or does not run.
+    """
+    answer = ask(registry, "{ problems = local.problems, models = local.models }")
+    problems = _problems(registry, answer["problems"])
+    models: dict[str, Any] = {} if problems else answer["models"]
+    for model in models.values():
+        model["document"] = json.loads(model["variables"]["MODELYARD_MODEL"])
+    return problems, models
 
 
 def duplicates(registry: Path) -> list[Problem]:
@@ -69,13 +83,9 @@ def load(registry: Path) -> dict[str, Any]:
     Raises:
         UserError: the registry has problems, which the message lists; or Terraform is missing or does not run.
     """
-    answer = ask(registry, "{ problems = local.problems, models = local.models }")
-    problems = _problems(registry, answer["problems"])
+    problems, models = examine(registry)
     if problems:
         raise UserError("\n".join(format_problem(registry, problem) for problem in problems))
-    models: dict[str, Any] = answer["models"]
-    for model in models.values():
-        model["document"] = json.loads(model["variables"]["MODELYARD_MODEL"])
     return models
 
 

@@ -24,6 +24,8 @@ class Runtime:
         package: how its library is shipped: a Lambda layer, or an image if it is too large for one.
         imports: the modules that must be importable from its layer with nothing but Python installed.
         memory_mb: the default of `memory_mb`.
+        batch_rows: the `batch.rows` that `modelctl import` gives a model whose rows are independent: in a call of that
+            many, the call's own cost no longer counts. 1 where a larger call costs as much per row.
         slow_import: whether importing takes so long that Lambda's initialization might not suffice to load a model.
     """
 
@@ -34,6 +36,7 @@ class Runtime:
     package: Literal["layer", "image"]
     imports: tuple[str, ...]
     memory_mb: int
+    batch_rows: int
     slow_import: bool
 
 

@@ -1,4 +1,7 @@
-"""`modelctl import`: checks a model file, copies or converts it, and writes its entry in the registry."""
+"""`modelctl import`: checks a model file, copies or converts it, and writes its entry in the registry.
+
+With `--measure` it measures a model that has an entry.
+"""
 
 import argparse
 from collections.abc import Iterator, Mapping
@@ -8,23 +11,27 @@ from typing import Any
 from modelctl import console, packages, paths, runtimes
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.errors import UserError
-from modelctl.importing import importer, source
+from modelctl.importing import importer, measuring, source
 from modelctl.importing.entry import Layout, render
 
-_EXAMPLE = "modelctl import faces.keras --name faces --runtime litert --labels faces.txt"
+_EXAMPLE = """\
+modelctl import faces.keras --name faces --runtime litert --labels faces.txt
+  modelctl import --measure faces --samples faces/*.jpg"""
 
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
     does = "check a model file, convert it where asked, and add it to the registry"
     parser = command(commands, "import", run, does, _EXAMPLE)
+    parser.set_defaults(parser=parser)
     parser.add_argument(
         "path",
+        nargs="?",
         type=Path,
         metavar="PATH",
         help=f"{source.EXPECTED}; or a folder with one of these and what belongs to it",
     )
-    parser.add_argument("--name", required=True, metavar="N", help="of the model in the registry")
+    parser.add_argument("--name", metavar="N", help="of the model in the registry")
     parser.add_argument(
         "--runtime",
         choices=tuple(runtimes.TABLE),
@@ -51,11 +58,20 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--replace", action="store_true", help="give a model of that name this artifact; its entry stays as it is"
     )
+    parser.add_argument(
+        "--measure",
+        metavar="NAME",
+        help="in place of an import: measure a model of the registry, whether its rows are independent of each other "
+        "and how much memory they take, and write batch.rows and limits.records into its entry",
+    )
     parser.add_argument("--registry", type=Path, default=paths.REGISTRY, metavar="FILE", help="default: the checkout's")
 
 
 def run(called: argparse.Namespace) -> int:
     """Show what was proved and written."""
+    _check(called)
+    if called.measure is not None:
+        return _measure(called)
     wanted = importer.Wanted(
         path=called.path,
         name=called.name,
@@ -81,6 +97,40 @@ def run(called: argparse.Namespace) -> int:
     return 0
 
 
+def _check(called: argparse.Namespace) -> None:
+    """Refuse arguments that do not go together, as argparse does."""
+    importing = {
+        "PATH": called.path,
+        "--name": called.name,
+        "--runtime": called.runtime,
+        "--quantize": called.quantize != "none",
+        "--labels": called.labels,
+        "--signature": called.signature,
+        "--replace": called.replace,
+    }
+    if called.measure is None:
+        if missing := [argument for argument in ("PATH", "--name") if importing[argument] is None]:
+            called.parser.error(
+                f"an import needs {' and '.join(missing)}; a model of the registry takes --measure NAME"
+            )
+    elif given := [argument for argument, value in importing.items() if value]:
+        called.parser.error(f"--measure takes a model of the registry as its entry says: leave out {', '.join(given)}")
+
+
+def _measure(called: argparse.Namespace) -> int:
+    """Show what was measured and written."""
+    done = measuring.run(called.measure, called.samples, called.registry)
+    if called.json:
+        print_json(done)
+        return 0
+    for line in done["says"]:
+        console.out(line)
+    fields = [f"{section}.{field}" for section, inner in done["written"].items() for field in inner]
+    changed = f"has {' and '.join(fields)} now" if fields else "stays as it is"
+    console.out(f"entry: models.{done['model']} of {done['registry']} {changed}")
+    return 0
+
+
 def _says(done: Mapping[str, Any]) -> Iterator[str]:
     """What was done, in lines."""
     inputs = f"{done['inputs']['count']} inputs ({done['inputs']['from']})"
@@ -98,6 +148,7 @@ def _says(done: Mapping[str, Any]) -> Iterator[str]:
             f"{name}: {_number(times['original'])} ms before, {_number(times['converted'])} ms converted: "
             f"{_number(times['ratio'])} times as fast"
         )
+    yield from done["says"]
     size = packages.for_people(done["bytes"])
     yield f"artifact: {done['artifact']} ({', '.join(done['files'])}; {size}), digest {done['digest']}"
     if done["replaced"]:

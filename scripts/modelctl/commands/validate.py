@@ -1,11 +1,16 @@
-"""`modelctl validate`: all problems of a registry, with their lines."""
+"""`modelctl validate`: all problems of a registry, with their lines, and what is better changed."""
 
 import argparse
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from modelctl import console, paths, registry
+from modelctl import console, paths, registry, runtimes
 from modelctl.commands.arguments import Commands, command, print_json
+
+#: Models that a note names.
+_MOST_NAMES = 5
 
 
 def add_to(commands: Commands) -> None:
@@ -18,11 +23,31 @@ def add_to(commands: Commands) -> None:
 
 def run(called: argparse.Namespace) -> int:
     """Exit status 0 for a registry without problems, else 1."""
-    problems = registry.validate(called.registry)
+    problems, models = registry.examine(called.registry)
+    notes = list(_notes(models))
     if called.json:
-        print_json({"registry": str(called.registry), "problems": [asdict(problem) for problem in problems]})
+        found = [asdict(problem) for problem in problems]
+        print_json({"registry": str(called.registry), "problems": found, "notes": notes})
     else:
         for problem in problems:
             console.out(registry.format_problem(called.registry, problem))
+        for note in notes:
+            console.note(f"note: {note}")
         console.note(f"{called.registry}: {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}")
     return 1 if problems else 0
+
+
+def _notes(models: Mapping[str, Any]) -> Iterator[str]:
+    """What is no problem, and yet better changed."""
+    unknown = [
+        name
+        for name, model in models.items()
+        if runtimes.TABLE[model["document"]["runtime"]].batch_rows > 1 and "rows" not in model["document"]["batch"]
+    ]
+    if unknown:
+        some = ", ".join(unknown[:_MOST_NAMES])
+        more = f" and {len(unknown) - _MOST_NAMES} more" if len(unknown) > _MOST_NAMES else ""
+        yield (
+            f"batch.rows is not given for {some}{more}, so each of their inputs has calls of the model of its own; "
+            f"`modelctl import --measure {unknown[0]}` finds out whether rows may share calls, and writes it"
+        )

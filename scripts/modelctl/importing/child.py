@@ -10,7 +10,8 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from inference import config as configuration
 from inference import decoders
 from inference.errors import InputError, ModelError, PredictionError, ServiceError, TooLargeError
 from inference.predictor import Predictor
+from inference.rows import Rows, rows_of
 from inference.tensors import Instances
+from modelctl import runtimes
 from modelctl.errors import UserError
-from modelctl.importing import inputs, proof
+from modelctl.importing import inputs, measurement, proof
 
 #: Rows of samples that are compared at most.
 _MOST_ROWS = 200
@@ -78,11 +81,12 @@ def prepare(request: Request) -> dict[str, Any]:
         model = json.loads(request["environment"]["MODELYARD_MODEL"])
         model["input"] |= chosen
         config = configuration.read({**request["environment"], "MODELYARD_MODEL": json.dumps(model)})
-    samples = [Path(sample) for sample in request["samples"]]
-    instances, origins = _decoded(samples, config, predictor) if samples else (inputs.made_up(specs), [])
-    pairs = _answer_samples(predictor, instances, origins) if samples else _answer_made_up(predictor, instances)
+    if request["samples"]:
+        pairs, origins = _answer_samples(predictor, _decoded(request["samples"], config, predictor))
+    else:
+        pairs = _answer_made_up(predictor, inputs.made_up(specs))
+        origins = ["a made-up input"] * len(pairs)
     answers = [outputs for _, outputs in pairs]
-    origins = origins or ["a made-up input"] * len(answers)
     proof.check_answers(answers, origins)
     _predict(predictor, pairs[0][0], origins[0])
     inputs.save(Path(request["inputs"]), [tensors for tensors, _ in pairs])
@@ -114,6 +118,29 @@ def answer(request: Request) -> dict[str, Any]:
     return {"cold_ms": cold_ms, "warm_ms": statistics.median(warm)}
 
 
+def measure(request: Request) -> dict[str, Any]:
+    """Measure whether the model's rows are independent of each other, and what memory they take.
+
+    Request: `environment`; `inputs`, the file of the inputs that `prepare` kept, or null; then `samples` are the files
+    to take the inputs from, if there are any.
+    Answer: the fields of `measurement.Measured`.
+    """
+    config = configuration.read(request["environment"])
+    # What the entry says of rows is what is to be found out.
+    config = replace(config, input=replace(config.input, batch=configuration.BatchConfig()))
+    predictor = Predictor(config)
+    if request["inputs"]:
+        given = inputs.load(Path(request["inputs"]))
+    else:
+        given = [found.tensors for found in _decoded(request["samples"], config, predictor).values()]
+    function = measurement.Function(
+        batch_rows=runtimes.TABLE[config.runtime].batch_rows,
+        memory_mb=int(request["environment"]["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]),
+        records=config.input.limits.records,
+    )
+    return vars(measurement.measure(predictor.load(), given, function))
+
+
 def convert(request: Request) -> dict[str, Any]:
     """Convert a model to LiteRT; the request holds the arguments of `convert.convert`."""
     from modelctl.importing.convert import convert as to_litert
@@ -143,40 +170,52 @@ def _explain(problem: str) -> str:
     return problem
 
 
-def _decoded(
-    samples: Sequence[Path], config: configuration.Config, predictor: Predictor
-) -> tuple[list[Instances], list[str]]:
-    """The rows of sample files, as the function would decode them, and where each comes from."""
-    instances: list[Instances] = []
-    origins: list[str] = []
+def _decoded(samples: Sequence[str], config: configuration.Config, predictor: Predictor) -> dict[str, Instances]:
+    """The sample files, by name, as the function would decode them."""
+    settings = config.input
+    if rows_of(predictor.inputs, None) is Rows.OPEN:
+        # It may be no batch, but a sequence that has more steps than an input may have instances.
+        settings = replace(settings, batch=configuration.BatchConfig(rows=0))
+    decoded = {}
     preprocess = predictor.preprocess
-    for sample in samples:
+    for sample in map(Path, samples):
         try:
             body = sample.read_bytes()
             if preprocess:
                 found = preprocess(decoders.content(sample.name, body, config.input.limits), sample.name)
             else:
-                found = decoders.decode(sample.name, body, config.input, predictor.inputs)
+                found = decoders.decode(sample.name, body, settings, predictor.inputs)
         except OSError as problem:
             raise UserError(f"the sample {sample} cannot be read: {problem.strerror}") from problem
         except InputError as problem:
             raise UserError(f"the sample {sample} is no input of this model: {problem}") from problem
-        rows = inputs.rows(found, predictor.inputs)
-        instances += rows
-        origins += [f"{sample}, row {row}" if len(rows) > 1 else str(sample) for row in range(1, len(rows) + 1)]
-    return instances[:_MOST_ROWS], origins[:_MOST_ROWS]
+        decoded[str(sample)] = found
+    return decoded
 
 
 def _answer_samples(
-    predictor: Predictor, instances: Sequence[Instances], origins: Sequence[str]
-) -> list[tuple[inputs.Tensors, inputs.Tensors]]:
-    pairs = []
-    for found, origin in zip(instances, origins, strict=True):
+    predictor: Predictor, samples: Mapping[str, Instances]
+) -> tuple[list[tuple[inputs.Tensors, inputs.Tensors]], list[str]]:
+    """The answers to the rows of samples, and where each is from; to a whole sample if the model refuses its rows."""
+    pairs: list[tuple[inputs.Tensors, inputs.Tensors]] = []
+    origins: list[str] = []
+    for sample, whole in samples.items():
+        rows = inputs.rows(whole, predictor.inputs)[: _MOST_ROWS - len(pairs)]
         try:
-            pairs.append((found.tensors, predictor.outputs(found)))
+            for number, row in enumerate(rows, 1):
+                origin = f"{sample}, row {number}" if len(rows) > 1 else sample
+                pairs.append((row.tensors, predictor.outputs(row)))
+                origins.append(origin)
         except PredictionError as problem:
-            raise UserError(f"the model refuses the sample {origin}: {problem}") from problem
-    return pairs
+            refusal = UserError(f"the model refuses the sample {origin}: {problem}")
+            if number > 1 or len(rows) == 1:
+                raise refusal from problem
+            try:
+                pairs.append((whole.tensors, predictor.outputs(whole)))
+                origins.append(sample)
+            except PredictionError:
+                raise refusal from problem
+    return pairs, origins
 
 
 def _answer_made_up(
@@ -212,6 +251,7 @@ def _predict(predictor: Predictor, tensors: inputs.Tensors, origin: str) -> None
 _DOES: dict[str, Callable[[Request], dict[str, Any]]] = {
     "prepare": prepare,
     "answer": answer,
+    "measure": measure,
     "convert": convert,
     "compare": compare,
 }

@@ -1,4 +1,4 @@
-"""A new entry in the text of a registry: every byte that stands there stays, comments included."""
+"""A new entry, or a field of one, in the text of a registry: every other byte stays, comments included."""
 
 import json
 import re
@@ -31,6 +31,29 @@ def insert(text: str, name: str, fields: Mapping[str, Any]) -> str:
     except yaml.YAMLError:
         raise UserError("the registry is not valid YAML: `modelctl validate` shows the line") from None
     raise UserError(f"the registry's text is too unusual to be added to: write this below `models:` yourself\n{entry}")
+
+
+def change(text: str, name: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
+    """The text with fields of a model's entry set, by section: {"batch": {"rows": 16}}.
+
+    Raises:
+        UserError: the text is no registry whose entry can be changed; the message has the lines to write.
+    """
+    fields = [(section, field, value) for section, inner in sections.items() for field, value in inner.items()]
+    try:
+        document = registry.parse(text)
+        entry = dict(document["models"][name])
+        for section, inner in sections.items():
+            entry[section] = {**(entry.get(section) or {}), **inner}
+        changed = text
+        for section, field, value in fields:
+            changed = _set(changed, name, section, field, _value(value))
+        if registry.parse(changed) == {**document, "models": {**document["models"], name: entry}}:
+            return changed
+    except (yaml.YAMLError, KeyError, UserError):
+        pass  # told below, with what to write
+    lines = "\n".join(f"  {section}.{field}: {_value(value)}" for section, field, value in fields)
+    raise UserError(f"the registry's text is too unusual to be changed: set this in models.{name} yourself\n{lines}")
 
 
 @dataclass(frozen=True)
@@ -89,6 +112,50 @@ def _split(text: str) -> tuple[str, str, Layout]:
     if not before.endswith("\n"):
         before += newline
     return before, after, layout
+
+
+def _set(text: str, name: str, section: str, field: str, value: str) -> str:
+    """The text with one field of an entry set."""
+    newline = "\r\n" if "\r\n" in text else "\n"
+    _, models = _models(text)
+    entry = _of(models, name)
+    inside = _of(entry, section)
+    if not inside:
+        return _added(text, entry, f"{section}: {{{field}: {value}}}", newline)
+    if _is_empty(inside):
+        return _replaced(text, inside, f"{{{field}: {value}}}")
+    if found := _of(inside, field):
+        return _replaced(text, found, value)
+    return _added(text, inside, f"{field}: {value}", newline)
+
+
+def _of(mapping: list[Event], name: str) -> list[Event]:
+    """The events of a key's value; none if the mapping lacks it.
+
+    Raises:
+        UserError: it is not a mapping of its own.
+    """
+    if not isinstance(mapping[0], yaml.MappingStartEvent):
+        raise UserError(f"the mapping that holds {name} is written elsewhere")
+    values = (value for key, value in _entries(mapping) if isinstance(key, yaml.ScalarEvent) and key.value == name)
+    return next(values, [])
+
+
+def _added(text: str, mapping: list[Event], line: str, newline: str) -> str:
+    """The text with one more key at the end of a mapping that has some."""
+    end = max(event.end_mark.index for event in mapping[:-1] if _is_content(event))
+    if mapping[0].flow_style:
+        return f"{text[:end]}, {line}{text[end:]}"
+    column = mapping[1].start_mark.column
+    before, after = _after_line(text, end, column)
+    ended = "" if before.endswith("\n") else newline
+    return f"{before}{ended}{' ' * column}{line}{newline}{after}"
+
+
+def _replaced(text: str, value: list[Event], new: str) -> str:
+    """The text with another value of a key."""
+    start, end = value[0].start_mark.index, value[-1].end_mark.index
+    return text[:start] + ("" if text[start - 1].isspace() else " ") + new + text[end:]
 
 
 def _models(text: str) -> tuple[Event, list[Event]]:

@@ -5,7 +5,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from inference import HOOKS_FILE
-from modelctl import console, lambda_variables, model_variables, registry, runtimes
+from modelctl import console, registry, runtimes
 from modelctl.errors import UserError
-from modelctl.importing import children, entry, source
+from modelctl.importing import children, entry, measuring, registry_file, source
 from modelctl.importing.source import LABELS
 
 #: Cold starts of each of both models; the medians are compared.
@@ -59,9 +59,7 @@ def run(wanted: Wanted) -> dict[str, Any]:
     Raises:
         UserError: why not; then neither the artifact nor the registry has changed.
     """
-    for sample in wanted.samples:
-        if not sample.is_file():
-            raise UserError(f"there is no file {sample}: --samples takes inputs of the model")
+    measuring.check_samples(wanted.samples)
     artifact = wanted.registry.parent / "models" / wanted.name / "artifact"
     existing = _existing(wanted, artifact)
     named_labels = existing["document"]["output"].get("labels") if existing else None
@@ -89,8 +87,9 @@ def run(wanted: Wanted) -> dict[str, Any]:
         converts = runtime != given.runtime
         proofs = trial.convert() if converts else None
         speedup = trial.speedup() if converts else None
+        measured = trial.measure("converted" if converts else "original")
         (original / HOOKS_FILE).unlink(missing_ok=True)
-        fields = _fields(wanted, original, runtime=runtime, input_fields=found["input"])
+        fields = _fields(wanted, original, runtime=runtime, input_fields=found["input"]) | measuring.fields(measured)
         with _in_place(scratch / ("converted" if converts else "original"), artifact, scratch / "before"):
             final = registry.load(wanted.registry)[wanted.name] if existing else _write_entry(wanted, fields)
     files = [file for file in artifact.rglob("*") if file.is_file()]
@@ -106,14 +105,20 @@ def run(wanted: Wanted) -> dict[str, Any]:
         "inputs": {"count": found["inputs"], "from": "samples" if wanted.samples else "made up"},
         "parity": proofs,
         "speedup": speedup,
+        "measured": measured,
+        "says": list(measuring.says(measured, None, writes=existing is None)),
         "entry": None if existing else fields,
         "replaced": existing is not None,
-        "next": _next(wanted, existing, found, fields),
+        "next": _next(wanted, existing, found, fields, measured),
     }
 
 
 def _next(
-    wanted: Wanted, existing: Mapping[str, Any] | None, found: Mapping[str, Any], fields: Mapping[str, Any]
+    wanted: Wanted,
+    existing: Mapping[str, Any] | None,
+    found: Mapping[str, Any],
+    fields: Mapping[str, Any],
+    measured: Mapping[str, Any],
 ) -> list[str]:
     """What the user still has to do."""
     steps = []
@@ -133,6 +138,8 @@ def _next(
         )
     if existing and "output" in fields and "labels" not in existing["document"]["output"]:
         steps.append(f"models.{wanted.name}.output names no labels: add `output: {{labels: {LABELS}}}` to use them")
+    if existing:
+        steps += measuring.contradictions(wanted.name, existing["document"], measured)
     steps.append("`modelctl up` serves it on the local stack, `terraform apply` on AWS")
     return steps
 
@@ -144,7 +151,7 @@ def _existing(wanted: Wanted, artifact: Path) -> dict[str, Any] | None:
         UserError: there is no registry, the artifact's place is taken by something else, or it is not to be replaced.
     """
     try:
-        models = (registry.parse(_read(wanted.registry)) or {}).get("models") or {}
+        models = (registry.parse(registry_file.read(wanted.registry)) or {}).get("models") or {}
     except (yaml.YAMLError, AttributeError):
         models = {}
     if wanted.name in models:
@@ -269,6 +276,14 @@ class _Trial:
             speedup[measure] = {**medians, "ratio": medians["original"] / medians["converted"]}
         return speedup
 
+    def measure(self, name: str) -> dict[str, Any]:
+        """Measure how the rows of the model that will be served may be called."""
+        try:
+            return measuring.ask(str(self._wanted.path), self._environment(name), inputs=self._inputs)
+        except UserError as problem:
+            # The model answers one input at a time, as it is served without the field.
+            return measuring.failed(str(problem))
+
     def _answer(self, name: str, answers: str | None) -> dict[str, Any]:
         return children.ask(
             f"running the {name} model",
@@ -283,11 +298,8 @@ class _Trial:
         return self._scratch / f"{name}.npz"
 
     def _environment(self, name: str) -> dict[str, str]:
-        """The function's environment, as Terraform's module `model` and Lambda would set it."""
-        return {
-            **lambda_variables.settings(self._wanted.name, self._served["memory_mb"]),
-            **model_variables.of(self._served, self._scratch / name, runtime=self._runtimes[name]),
-        }
+        runtime = self._runtimes[name]
+        return measuring.environment(self._wanted.name, self._served, self._scratch / name, runtime=runtime)
 
 
 @contextmanager
@@ -334,56 +346,26 @@ def _served(wanted: Wanted, fields: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: with it, the registry has problems.
     """
-    with _written_beside(wanted.registry, entry.insert(_read(wanted.registry), wanted.name, fields)) as file:
-        return _load(file, wanted)
+    text = entry.insert(registry_file.read(wanted.registry), wanted.name, fields)
+    model: dict[str, Any] = registry_file.check(wanted.registry, text, _explain(wanted))[wanted.name]
+    return model
 
 
 def _write_entry(wanted: Wanted, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Add a new entry to the registry, if it is then one that Terraform takes; returns the entry's normal form."""
-    while True:
-        # Read anew: an import may take a minute, in which somebody, or another import, changed it.
-        text = _read(wanted.registry)
-        with _written_beside(wanted.registry, entry.insert(text, wanted.name, fields)) as file:
-            normal = _load(file, wanted)
-            shutil.copymode(wanted.registry, file)
-            if _read(wanted.registry) == text:
-                file.replace(wanted.registry.resolve())
-                return normal
 
+    def add(text: str) -> str:
+        return entry.insert(text, wanted.name, fields)
 
-def _load(file: Path, wanted: Wanted) -> dict[str, Any]:
-    try:
-        model: dict[str, Any] = registry.load(file)[wanted.name]
-    except UserError as problem:
-        # The new entry has no lines yet.
-        says = re.sub(rf"(?m)^.*?(?=models\.{re.escape(wanted.name)}\b)", "  ", str(problem))
-        says = says.replace(str(file), f"  {wanted.registry}")
-        raise UserError(
-            f"nothing was imported, since with the model the registry would have problems:\n{says}"
-        ) from None
+    model: dict[str, Any] = registry_file.write(wanted.registry, add, _explain(wanted))[wanted.name]
     return model
 
 
-@contextmanager
-def _written_beside(file: Path, text: str) -> Iterator[Path]:
-    """A hidden file beside another, from which the same relative paths lead; removed unless it was renamed."""
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=file.parent, prefix=".import-", suffix=file.suffix, delete=False
-        ) as stream:
-            stream.write(text.encode())
-    except OSError as problem:
-        raise UserError(f"{file} cannot be written: {problem.strerror}") from problem
-    try:
-        yield Path(stream.name)
-    finally:
-        Path(stream.name).unlink(missing_ok=True)
+def _explain(wanted: Wanted) -> Callable[[str], str]:
+    """How the problems that a registry has with the new entry, which has no lines yet, are told."""
 
+    def explain(problems: str) -> str:
+        says = re.sub(rf"(?m)^.*?(?=models\.{re.escape(wanted.name)}\b)|^", "  ", problems)
+        return f"nothing was imported, since with the model the registry would have problems:\n{says}"
 
-def _read(file: Path) -> str:
-    try:
-        return file.read_bytes().decode()
-    except OSError as problem:
-        raise UserError(f"the registry {file} cannot be read: {problem.strerror}") from problem
-    except UnicodeDecodeError:
-        raise UserError(f"the registry {file} is not text in UTF-8") from None
+    return explain

@@ -1,6 +1,8 @@
 """Inputs for a model that is imported: made up from its signature, and kept in a file for several processes."""
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +43,11 @@ def made_up(specs: Specs) -> list[Instances]:
         UserError: the signature does not say what shape they have.
     """
     random = np.random.default_rng(_SEED)
-    return [
-        Instances({spec.name: _tensor(spec, kind, random).astype(spec.dtype) for spec in specs}, 1)
-        for kind in range(len(_REALS))
-        for _ in range(_EACH)
-    ]
+    return [Instances(_tensors(specs, kind, random), 1) for kind in range(len(_REALS)) for _ in range(_EACH)]
+
+
+def _tensors(specs: Specs, kind: int, random: Generator) -> Tensors:
+    return {spec.name: _tensor(spec, kind, random).astype(spec.dtype) for spec in specs}
 
 
 def _tensor(spec: TensorSpec, kind: int, random: Generator) -> Array:
@@ -80,13 +82,71 @@ def _shape(spec: TensorSpec) -> tuple[int, ...]:
 
 
 def rows(instances: Instances, specs: Specs) -> list[Instances]:
-    """Each row of an input as an input of its own."""
-    if instances.count is None:
+    """Each row of an input as an input of its own, where the signature leaves open how many there are, or has one."""
+    if rows_of(specs, None) not in (Rows.SINGLE, Rows.OPEN):
         return [instances]
-    return [
-        Instances({name: array[row : row + 1] for name, array in instances.tensors.items()}, 1)
-        for row in range(instances.count)
-    ]
+    return [Instances(row, 1) for row in split([instances.tensors])] or [instances]
+
+
+def split(given: Sequence[Tensors]) -> list[Tensors]:
+    """The rows of tensors that have equally many in every input, each row as tensors of one row."""
+    rows = []
+    for tensors in given:
+        lengths = {array.shape[:1] for array in tensors.values()}
+        if len(lengths) == 1 and (length := lengths.pop()):
+            rows += [{name: array[row : row + 1] for name, array in tensors.items()} for row in range(*length)]
+    return rows
+
+
+def different_rows(given: Sequence[Tensors], specs: Specs, crossed: int, made_up: int) -> Iterator[Tensors]:
+    """Rows of one shape that all differ: the given ones, then others in case these are too few.
+
+    Args:
+        given: rows, which may differ in shape; those of the most usual one are used.
+        specs: the signature's inputs.
+        crossed: how many to make of the elements of two given rows each: the model knows such values.
+        made_up: how many to make up from the signature, which has to tell their shape unless rows are given.
+
+    Raises:
+        UserError: it does not.
+    """
+    random = np.random.default_rng(_SEED)
+    shapes = [_shapes(row) for row in given]
+    usual = max(shapes, key=shapes.count, default=None)
+    alike = [row for row, shape in zip(given, shapes, strict=True) if shape == usual]
+    kinds = itertools.islice(itertools.cycle(range(len(_REALS))), made_up)
+    others = itertools.chain.from_iterable(split([_tensors(specs, kind, random)]) for kind in kinds)
+    seen: set[bytes] = set()
+    try:
+        for row in itertools.chain(alike, _crossed(alike, crossed, random), others):
+            usual = usual or _shapes(row)
+            identity = _identity(row)
+            if _shapes(row) == usual and identity not in seen:
+                seen.add(identity)
+                yield row
+    except UserError:
+        if not given:
+            raise
+
+
+def _crossed(given: Sequence[Tensors], count: int, random: Generator) -> Iterator[Tensors]:
+    """Rows whose elements come from two given rows, or from anywhere in one that is alone."""
+    for _ in range(count if given else 0):
+        one, other = (given[index] for index in random.integers(0, len(given), 2))
+        if len(given) == 1:
+            other = {name: random.permutation(array.reshape(-1)).reshape(array.shape) for name, array in one.items()}
+        yield {name: np.where(random.random(one[name].shape) < 0.5, one[name], other[name]) for name in one}
+
+
+def _shapes(row: Tensors) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in row.items()}
+
+
+def _identity(row: Tensors) -> bytes:
+    digest = hashlib.sha256()
+    for array in row.values():
+        digest.update(repr(array.tolist()).encode() if array.dtype.kind == "O" else array.tobytes())
+    return digest.digest()
 
 
 def image_fields(specs: Specs) -> dict[str, Any] | None:

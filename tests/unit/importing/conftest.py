@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modelctl.errors import UserError
-from modelctl.importing import child, children, importer
+from modelctl.importing import child, children, cost, importer
 from unit.functions.artifacts import Artifacts, build
 
 
@@ -37,6 +38,9 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
             raise UserError(answer["error"])
         return answer
 
+    # This process, with TensorFlow and the models of all tests, is larger than any function.
+    fitting = cost.Cost.fitting
+    monkeypatch.setattr(cost.Cost, "fitting", lambda found, memory_mb: fitting(replace(found, base=0), memory_mb))
     monkeypatch.setattr(children, "ask", ask)
     monkeypatch.setattr(importer, "RUNS", 1)
 

@@ -1,4 +1,4 @@
-"""What `modelctl import` writes into a registry: one entry, and every other byte stays."""
+"""What `modelctl import` writes into a registry: one entry, or fields of one, and every other byte stays."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelctl.errors import UserError
-from modelctl.importing.entry import insert
+from modelctl.importing.entry import change, insert
 
 FIELDS: dict[str, Any] = {"artifact": "models/faces/artifact", "version": "1", "runtime": "litert"}
 
@@ -175,3 +175,126 @@ def test_whatever_the_file_looks_like_only_the_entry_is_added(text: str) -> None
         changed[at : at + added].strip().startswith("faces:") and changed[:at] + changed[at + added :] == text
         for at in range(len(text) + 1)
     )
+
+
+# --- fields of an entry -----------------------------------------------------------------------------------------------
+
+ROWS: dict[str, dict[str, Any]] = {"batch": {"rows": 64}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(
+            "models:\n  a:\n    runtime: onnx  # why\n    # of a\n\n  # of b\n  b:\n    runtime: onnx\n",
+            "models:\n  a:\n    runtime: onnx  # why\n    # of a\n    batch: {rows: 64}\n\n  # of b\n  b:\n"
+            "    runtime: onnx\n",
+            id="no section",
+        ),
+        pytest.param(
+            "models:\n    b: {}\n    a:\n          runtime: onnx",
+            "models:\n    b: {}\n    a:\n          runtime: onnx\n          batch: {rows: 64}\n",
+            id="another indentation and no newline at the end",
+        ),
+        pytest.param(
+            "models:\r\n  a:\r\n    runtime: onnx\r\n",
+            "models:\r\n  a:\r\n    runtime: onnx\r\n    batch: {rows: 64}\r\n",
+            id="lines of Windows",
+        ),
+        pytest.param(
+            "models:\n  a: {runtime: onnx}  # c\n",
+            "models:\n  a: {runtime: onnx, batch: {rows: 64}}  # c\n",
+            id="an entry on one line",
+        ),
+        pytest.param(
+            "models: {a: {runtime: onnx}, b: {}}\n",
+            "models: {a: {runtime: onnx, batch: {rows: 64}}, b: {}}\n",
+            id="all models on one line",
+        ),
+        pytest.param(
+            "models:\n  a:\n    batch: {window_s: 1}  # w\n    runtime: onnx\n",
+            "models:\n  a:\n    batch: {window_s: 1, rows: 64}  # w\n    runtime: onnx\n",
+            id="a section on one line",
+        ),
+        pytest.param(
+            "models:\n  a:\n    batch: {window_s: 1,  # w\n      size: 3, }\n",
+            "models:\n  a:\n    batch: {window_s: 1,  # w\n      size: 3, rows: 64, }\n",
+            id="a section in braces on several lines",
+        ),
+        pytest.param(
+            "models:\n  a:\n    batch:  # w\n      window_s: 1  # b\n      # more\n    runtime: onnx\n",
+            "models:\n  a:\n    batch:  # w\n      window_s: 1  # b\n      # more\n      rows: 64\n    runtime: onnx\n",
+            id="a section as a block",
+        ),
+        pytest.param(
+            "models:\n  a:\n    batch: {rows: 0, window_s: 1}\n",
+            "models:\n  a:\n    batch: {rows: 64, window_s: 1}\n",
+            id="the field, on one line",
+        ),
+        pytest.param(
+            "models:\n  a:\n    batch:\n      rows: null  # old\n      window_s: 1\n",
+            "models:\n  a:\n    batch:\n      rows: 64  # old\n      window_s: 1\n",
+            id="the field, in a block",
+        ),
+        pytest.param(
+            "models:\n  a:\n    batch:\n      rows:\n    runtime: onnx\n",
+            "models:\n  a:\n    batch:\n      rows: 64\n    runtime: onnx\n",
+            id="the field without a value",
+        ),
+        pytest.param(
+            "models:\n  a:\n    batch:  # none\n    runtime: onnx\n",
+            "models:\n  a:\n    batch: {rows: 64}  # none\n    runtime: onnx\n",
+            id="the section without a value",
+        ),
+        pytest.param("models:\n  a:\n    batch: {}\n", "models:\n  a:\n    batch: {rows: 64}\n", id="an empty section"),
+        pytest.param(
+            "models:\n  a: &a\n    batch: {rows: &n 1}\n  b:\n    batch: {rows: 2}\n",
+            "models:\n  a: &a\n    batch: {rows: 64}\n  b:\n    batch: {rows: 2}\n",
+            id="an anchor that nothing names",
+        ),
+    ],
+)
+def test_a_field_is_set_where_it_belongs_and_nothing_else_changes(before: str, after: str) -> None:
+    assert change(before, "a", ROWS) == after
+    assert yaml.safe_load(after)["models"]["a"]["batch"]["rows"] == 64
+    assert change(after, "a", ROWS) == after
+
+
+def test_several_fields_are_set_at_once() -> None:
+    sections = {"batch": {"rows": 0}, "limits": {"records": 500}}
+    text = change("models:\n  a:\n    limits: {bytes: 9}\n", "a", sections)
+    assert text == "models:\n  a:\n    limits: {bytes: 9, records: 500}\n    batch: {rows: 0}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "models:\n  a:\n    batch: &b {size: 3}\n  b:\n    batch: *b\n",
+        "models:\n  b:\n    batch: &b {size: 3}\n  a:\n    batch: *b\n",
+        "models:\n  b: &b {batch: {size: 1}}\n  a: *b\n",
+        "models:\n  a:\n    <<: {batch: {size: 1}}\n    runtime: onnx\n",
+        "models:\n  a:\n    batch: {rows: &n 1}\n  b:\n    batch: {rows: *n}\n",
+        "models:\n  b: {}\n",
+    ],
+)
+def test_an_entry_that_cannot_be_changed_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(
+        UserError, match=r"too unusual to be changed: set this in models\.a yourself\n  batch\.rows: 64$"
+    ):
+        change(text, "a", ROWS)
+
+
+@given(registries(), st.sampled_from([1, 0, 10_000]))
+@settings(deadline=None, max_examples=300)
+def test_whatever_the_file_looks_like_only_the_field_is_set(text: str, rows: int) -> None:
+    read = yaml.safe_load(text)
+    for name, entry in (read["models"] or {}).items():
+        changed = change(text, name, {"batch": {"rows": rows}})
+        expected = {**read, "models": {**read["models"], name: {**entry, "batch": {"rows": rows}}}}
+        assert yaml.safe_load(changed) == expected
+        assert [
+            line for line in changed.splitlines() if line.strip() != f"batch: {{rows: {rows}}}"
+        ] == text.splitlines()
+        assert change(changed, name, {"batch": {"rows": rows + 1}}) == changed.replace(
+            f"rows: {rows}}}", f"rows: {rows + 1}}}"
+        )

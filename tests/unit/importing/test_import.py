@@ -57,23 +57,24 @@ def served(done: dict[str, Any], tensors: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("given", "file", "runtime"),
+    ("given", "file", "runtime", "rows"),
     [
-        ("scans.keras/model.keras", "model.keras", "tensorflow"),
-        ("scans.h5/model.h5", "model.h5", "tensorflow"),
-        ("scans.saved_model", "saved_model.pb", "tensorflow"),
-        ("scans.tflite/model.tflite", "model.tflite", "litert"),
-        ("scans.onnx", "model.onnx", "onnx"),
+        ("scans.keras/model.keras", "model.keras", "tensorflow", 64),
+        ("scans.h5/model.h5", "model.h5", "tensorflow", 64),
+        ("scans.saved_model", "saved_model.pb", "tensorflow", 64),
+        ("scans.tflite/model.tflite", "model.tflite", "litert", 1),
+        ("scans.onnx", "model.onnx", "onnx", 16),
     ],
 )
 def test_a_model_is_copied_and_named_in_the_registry(
-    given: str, file: str, runtime: str, artifacts: Artifacts, registry: Path, import_model: Import
+    given: str, file: str, runtime: str, rows: int, artifacts: Artifacts, registry: Path, import_model: Import
 ) -> None:
     done = import_model(artifacts.root / given)
 
     assert registry.read_text() == (
         "# All of them.\nversion: 1\nmodels:\n  faces:\n    artifact: models/faces/artifact\n    version: \"1\"\n"
-        f"    runtime: {runtime}\n    input: {{format: image, size: [8, 8], mode: L}}\n# The end.\n"
+        f"    runtime: {runtime}\n    input: {{format: image, size: [8, 8], mode: L}}\n    batch: {{rows: {rows}}}\n"
+        "# The end.\n"
     )  # fmt: skip
     assert file in done["files"]
     assert done["parity"] is None
@@ -283,11 +284,8 @@ def test_what_a_signature_leaves_open_of_its_outputs_is_checked_on_an_answer(
     before = files_below(registry.parent)
     with pytest.raises(UserError, match=r"few\.txt: output\.labels names 2 labels, but the model gives 16 scores"):
         import_model(tmp_path / "scores", labels=tmp_path / "few.txt")
-    with pytest.raises(
-        UserError, match=r"a made-up input makes no prediction: the output y .* no row for each of them"
-    ):
-        import_model(tmp_path / "sum")
     assert files_below(registry.parent) == before
+    assert import_model(tmp_path / "sum")["entry"]["batch"] == {"rows": 0}, "its prediction is the whole output"
 
 
 def test_a_new_version_takes_the_place_of_the_old_one_and_the_entry_stays(

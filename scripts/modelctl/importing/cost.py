@@ -1,0 +1,147 @@
+"""What a row of a model's call costs: memory, from the largest that the process has had, and time."""
+
+import contextlib
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inference.errors import PredictionError
+from inference.runtimes import Model
+from modelctl.importing.inputs import Tensors
+
+#: Calls grow by this factor until one of them says enough of a row's memory, or the next would take too much.
+_GROWTH = 4
+_ENOUGH_BYTES = 64 * 2**20
+_MOST_ROWS = 8192
+_MOST_SECONDS = 1.0
+
+#: Of the machine's memory, what a measurement may take: half of what is free, and no more than this.
+_MOST_BYTES = 2 * 2**30
+
+_STATUS = Path("/proc/self/status")
+_MEMORY = Path("/proc/meminfo")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What calls of several rows have cost.
+
+    Args:
+        base: bytes of the process with the model, after it was called with one row.
+        row: bytes by which a call's peak grows per row.
+        tensors: bytes of a row's inputs and outputs, which are a part of that.
+        seconds: of a call of one row.
+    """
+
+    base: int
+    row: float
+    tensors: int
+    seconds: float
+
+    def most_rows(self, *, copies: int, seconds: float) -> int:
+        """How many rows a call may have on this machine.
+
+        Args:
+            copies: how often the tensors of as many rows are in memory beside those of the call.
+            seconds: what as many calls of one row may take.
+        """
+        by_memory = _budget() / max(1.0, self.row + copies * self.tensors)
+        by_time = seconds / max(1e-6, self.seconds)
+        return int(min(_MOST_ROWS, by_memory, by_time))
+
+    def fitting(self, memory_mb: int) -> int:
+        """How many rows of one call fit into a function's memory, of which a quarter is for what is made of them."""
+        left = memory_mb * 2**20 * 3 / 4 - self.base
+        return max(0, int(left / max(1.0, self.row)))
+
+
+def measure(model: Model, candidates: Iterable[Tensors]) -> Cost | None:
+    """Call the model with more and more rows, each a copy of one; None if it takes no such call.
+
+    Args:
+        model: which is called; it takes any number of rows, as far as its signature tells.
+        candidates: rows, of which the first that the model has an answer to is used.
+
+    Raises:
+        ModelError: it cannot run, or runs out of memory.
+        UserError: a candidate cannot be made up.
+    """
+    before = _now()
+    for row in candidates:
+        with contextlib.suppress(PredictionError):
+            # The first call takes memory that it keeps, and time.
+            first = _call(model, row, 1)
+            return _grow(model, row, max(0, first.peak - before))
+    return None
+
+
+def _grow(model: Model, row: Tensors, guess: float) -> Cost:
+    last = first = _call(model, row, 1)
+    base, count = _now(), 1
+    per_row = guess
+    while last.peak - first.peak < _ENOUGH_BYTES and count < _MOST_ROWS:
+        following = min(count * _GROWTH, _MOST_ROWS)
+        if following * per_row > _budget() or following / count * last.seconds > _MOST_SECONDS:
+            break
+        larger = _call(model, row, following)
+        per_row = max(0.0, (larger.peak - last.peak) / (following - count))
+        last, count = larger, following
+    return Cost(base, per_row, first.tensors, first.seconds)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What one call took: the most bytes that the process had, those of its tensors, and seconds."""
+
+    peak: int
+    tensors: int
+    seconds: float
+
+
+def _budget() -> int:
+    """Bytes that a measurement may take on this machine."""
+    try:
+        fields = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines())
+        free = int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(_MOST_BYTES, free // 2)
+
+
+def _call(model: Model, row: Tensors, count: int) -> _Call:
+    """Call the model with so many copies of a row."""
+    _forget_peak()
+    before = time.perf_counter()
+    tensors = {name: np.repeat(array, count, axis=0) for name, array in row.items()}
+    outputs = model(tensors)
+    seconds = time.perf_counter() - before
+    return _Call(_peak(), sum(array.nbytes for array in (*tensors.values(), *outputs.values())), seconds)
+
+
+def _forget_peak() -> None:
+    """Let the peak be what is in memory now, where the system can do that: loading a model takes more than a call."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> int:
+    """Bytes: https://man7.org/linux/man-pages/man5/proc_pid_status.5.html."""
+    if _STATUS.exists():
+        return _status("VmHWM")
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
+
+
+def _now() -> int:
+    return _status("VmRSS") if _STATUS.exists() else _peak()
+
+
+def _status(field: str) -> int:
+    (line,) = (line for line in _STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
+    return int(line.split()[1]) * 1024

@@ -1,0 +1,171 @@
+"""Has a model's rows measured, in a process of its own, and writes into its entry what was found."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from modelctl import console, lambda_variables, model_variables, packages, registry
+from modelctl.errors import UserError
+from modelctl.importing import children, entry, registry_file
+
+#: The fields of `measurement.Measured`.
+Measured = Mapping[str, Any]
+
+
+def run(name: str, samples: Sequence[Path], file: Path) -> dict[str, Any]:
+    """Measure a model that has an entry, and write `batch.rows` and `limits.records` into that; returns what was done.
+
+    Raises:
+        UserError: why not; then the registry has not changed.
+    """
+    check_samples(samples)
+    models = registry.load(file)
+    if name not in models:
+        raise UserError(f"{file} has no model {name}; it has {', '.join(models) or 'none'}")
+    model = models[name]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "artifact"
+        _stage(model["files"], folder)
+        measured = ask(f"models.{name}", environment(name, model, folder), samples=samples)
+    kept = model["document"]["batch"].get("rows")
+    found = {} if measured["rows"] is None and kept is not None else fields(measured)
+    if found:
+
+        def change(text: str) -> str:
+            return entry.change(text, name, found)
+
+        registry_file.write(file, change, "the entry would then have problems:\n{}".format)
+    return {
+        "model": name,
+        "registry": str(file),
+        "runtime": model["document"]["runtime"],
+        "measured": measured,
+        "written": found,
+        "says": list(says(measured, kept)),
+    }
+
+
+def ask(
+    what: str, variables: Mapping[str, str], *, inputs: Path | None = None, samples: Sequence[Path] = ()
+) -> dict[str, Any]:
+    """Measure a model.
+
+    Args:
+        what: the model, for the message if its process ends.
+        variables: the function's environment.
+        inputs: a file of inputs that `inputs.save` wrote.
+        samples: where there is none, files with inputs; without any, inputs are made up.
+
+    Raises:
+        UserError: the model cannot be loaded, a sample is no input of it, or the process ended.
+    """
+    with console.step("measuring whether its rows are independent"):
+        return children.ask(
+            f"measuring {what}",
+            "measure",
+            environment=dict(variables),
+            inputs=str(inputs) if inputs else None,
+            samples=[str(sample) for sample in samples],
+        )
+
+
+def failed(why: str) -> dict[str, Any]:
+    """What a measurement gives that ended early."""
+    return {"independent": None, "why": why, "rows": None, "records": None, "memory": None}
+
+
+def environment(name: str, model: Mapping[str, Any], folder: Path, **changes: str) -> dict[str, str]:
+    """The function's environment, as Terraform's module `model` and Lambda would set it.
+
+    Args:
+        name: of the model.
+        model: its entry in normal form.
+        folder: of the artifact's files.
+        changes: fields of the model's document to replace.
+    """
+    return {
+        **lambda_variables.settings(name, model["memory_mb"]),
+        **model_variables.of(model, folder, **changes),
+    }
+
+
+def check_samples(samples: Sequence[Path]) -> None:
+    """Refuse samples that are not there.
+
+    Raises:
+        UserError: one is not.
+    """
+    for sample in samples:
+        if not sample.is_file():
+            raise UserError(f"there is no file {sample}: --samples takes inputs of the model")
+
+
+def fields(measured: Measured) -> dict[str, dict[str, int]]:
+    """What an entry should say, by section."""
+    found = {"batch": {"rows": measured["rows"]}, "limits": {"records": measured["records"]}}
+    return {section: inner for section, inner in found.items() if None not in inner.values()}
+
+
+def says(measured: Measured, kept: int | None, *, writes: bool = True) -> Iterator[str]:
+    """What was found and what follows, in lines.
+
+    Args:
+        measured: what was found.
+        kept: `batch.rows` of the entry as it was.
+        writes: whether what was found is written into the entry.
+    """
+    rows, records, memory = measured["rows"], measured["records"], measured["memory"]
+    found = {True: "independent", False: "not independent", None: "not measured"}[measured["independent"]]
+    if rows is None:
+        follows = "; batch.rows is left out, so every input has calls of its own"
+        if kept is not None:
+            follows = f"; batch.rows stays {kept}"
+    else:
+        whole = "" if rows else ", so an input is one call of the model and gets one prediction, the whole output"
+        follows = f" → batch.rows: {rows}{whole}"
+    yield f"rows: {found}: {measured['why']}{follows if writes else ''}"
+    if memory:
+        row, fitting = memory["row_bytes"], memory["fitting_rows"]
+        size = packages.for_people(row) if row >= 2**10 else "less than 1 KB"
+        follows = f" → limits.records: {records}" if records and kept is None and writes else ""
+        yield (
+            f"memory: {size} per row, {packages.for_people(memory['base_bytes'])} without any: memory_mb: "
+            f"{memory['memory_mb']} has room for {fitting:,} row{'' if fitting == 1 else 's'} in one call{follows}"
+            + ("; raise it" if fitting == 0 else "")
+        )
+
+
+def contradictions(name: str, document: Mapping[str, Any], measured: Measured) -> Iterator[str]:
+    """What an entry that is kept says otherwise than its model was found to be.
+
+    Args:
+        name: of the model.
+        document: of its entry.
+        measured: what was found.
+    """
+    kept, rows, records = document["batch"].get("rows"), measured["rows"], measured["records"]
+    way_out = f"`modelctl import --measure {name}` writes {rows}"
+    if kept is None and records:
+        yield f"models.{name}.limits.records: no more than {records} rows of this model fit into the memory in one call"
+    elif kept is None and rows is not None:
+        yield f"models.{name}.batch.rows is not given: {way_out}"
+    elif kept and rows == 0:
+        yield f"models.{name}.batch.rows is {kept}, but this model's rows are not independent: {way_out}"
+    elif kept == 0 and rows:
+        yield f"models.{name}.batch.rows is 0, but this model's rows are independent: {way_out}"
+    elif kept and rows and measured["memory"] and measured["memory"]["fitting_rows"] < kept:
+        yield f"models.{name}.batch.rows is {kept}, but so many rows do not fit into the memory: {way_out}"
+
+
+def _stage(files: Mapping[str, Mapping[str, str]], folder: Path) -> None:
+    """Put the files of a model, its hooks among them, where its function would see them."""
+    for name, file in files.items():
+        copy = folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(os.path.realpath(file["source"]), copy)
+        except OSError:  # another file system
+            shutil.copyfile(file["source"], copy)

@@ -1,0 +1,57 @@
+"""`modelctl validate`: what it says of a registry without problems that is better changed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from modelctl import cli, paths
+
+MODELS = paths.CHECKOUT / "models"
+
+
+def write(file: Path, entries: list[str], defaults: str = "{}") -> Path:
+    file.write_text(f"version: 1\ndefaults: {defaults}\nmodels:\n" + "".join(f"  {entry}\n" for entry in entries))
+    return file
+
+
+def entry(name: str, runtime: str, more: str = "") -> str:
+    artifact = MODELS / ("digits" if runtime == "litert" else "wine") / "artifact"
+    return f"{name}: {{artifact: {artifact}, version: '1', runtime: {runtime}{more}}}"
+
+
+def test_models_whose_rows_are_not_known_are_named_in_one_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = [entry("seen", "tensorflow", ", batch: {rows: 0}"), entry("small", "litert")]
+    entries += [entry(f"unseen-{number}", "tensorflow") for number in range(7)]
+    registry = write(tmp_path / "registry.yaml", entries)
+
+    assert cli.main(["validate", str(registry)]) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (
+        "note: batch.rows is not given for unseen-0, unseen-1, unseen-2, unseen-3, unseen-4 and 2 more, so each of "
+        "their inputs has calls of the model of its own; `modelctl import --measure unseen-0` finds out whether rows "
+        f"may share calls, and writes it\n{registry}: no problems\n"
+    )
+    assert cli.main(["validate", "--json", str(registry)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["problems"] == []
+    assert len(document["notes"]) == 1
+
+
+def test_a_registry_that_says_it_of_all_models_is_passed_in_silence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = write(tmp_path / "registry.yaml", [entry("wine", "tensorflow")], "{batch: {rows: 8}}")
+    assert cli.main(["validate", str(registry)]) == 0
+    assert capsys.readouterr().err == f"{registry}: no problems\n"
+
+
+def test_a_registry_with_problems_gets_these_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    registry = write(tmp_path / "registry.yaml", [entry("wine", "tensorflow", ", retries: 0")])
+    assert cli.main(["validate", "--json", str(registry)]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert [problem["path"] for problem in document["problems"]] == ["models.wine.retries"]
+    assert document["notes"] == []
