@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelctl import lambda_variables, model_variables, packages, paths, programs, registry
+from modelctl import lambda_variables, model_variables, packages, paths, programs, registry, runtimes
 from modelctl.errors import UserError
 from modelctl.importing import children
 from modelctl.local.stack import ensure_lambda_environment
@@ -150,9 +150,10 @@ class Workshop:
         return Model("digits-onnx", "onnx", path)
 
     def _normal(self, model: Model) -> Any:
-        """The normal form of an entry that says no more than has to be said of the model."""
+        """The normal form of the shortest entry of the model, whose rows are independent."""
         if model not in self._normals:
-            entry = {"artifact": str(model.path), "version": "1", "runtime": model.runtime}
+            batch = {"rows": runtimes.TABLE[model.runtime].batch_rows}
+            entry = {"artifact": str(model.path), "version": "1", "runtime": model.runtime, "batch": batch}
             file = self._folder / "registry.json"  # JSON is YAML
             file.write_text(json.dumps({"version": 1, "models": {model.name: entry}}, indent=1))
             self._normals[model] = registry.load(file)[model.name]
