@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from inference import tensors
 from inference.config import OutputConfig
 from inference.errors import ModelError, PredictionError, TooLargeError
 from inference.limits import max_result_bytes, max_values
@@ -174,7 +175,7 @@ def _numbers(array: Array) -> Any:
     if array.dtype.kind != "f" or array.dtype.itemsize >= 8:
         return array.tolist()
     if array.ndim == 1 and array.size <= _FEW:
-        return [float(str(number)) for number in array]
+        return list(map(float, map(str, array)))
     return _shortest(array).tolist()
 
 
@@ -231,7 +232,7 @@ def _check_count(labels: tuple[str, ...], scores: int, config: OutputConfig) -> 
 
 
 def _check_finite(array: Array) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not (tensors.is_surely_within(array, array.dtype) or np.isfinite(array).all()):
         raise PredictionError("the model's output has NaN or infinite values, for which JSON has no number")
 
 

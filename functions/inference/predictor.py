@@ -141,21 +141,24 @@ class Predictor:
             self._check_call(instances)
             yield model(tensors), count
             return
+        if count == 1:
+            yield self._call(tensors, 1), 1
+            return
         step = 1 if self._kind is Rows.SINGLE else self._rows_per_call(instances.size // count)
         for start in range(0, count, step):
-            part = {name: array[start : start + step] for name, array in tensors.items()} if count > step else tensors
+            part = {name: array[start : start + step] for name, array in tensors.items()}
             rows = min(step, count - start)
             yield self._call(part, rows), rows
 
     def _call(self, part: dict[str, Array], rows: int) -> dict[str, Array]:
         """The outputs for some rows; a batch of fixed length is filled with copies of the last."""
+        if self._kind is Rows.SINGLE:
+            return self.load()(part)
         fixed = fixed_rows(self.inputs)
-        missing = 0 if fixed is None or self._kind is Rows.SINGLE else fixed - rows
+        missing = 0 if fixed is None else fixed - rows
         if missing:
             part = {name: np.concatenate([array, np.repeat(array[-1:], missing, 0)]) for name, array in part.items()}
         outputs = self.load()(part)
-        if self._kind is Rows.SINGLE:
-            return outputs
         for name, array in outputs.items():
             if array.shape[:1] != (rows + missing,):
                 raise ModelError(

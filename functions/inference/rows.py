@@ -30,8 +30,11 @@ class Rows(enum.Enum):
 
 def rows_of(specs: Specs, rows: int | None) -> Rows:
     """What the first dimension of these inputs is, with this `batch.rows`."""
-    lengths = {spec.shape[0] for spec in specs if spec.shape} - {None}
-    if rows == 0 or not are_stacked(specs) or len(lengths) > 1:
+    if rows == 0 or not are_stacked(specs):
+        return Rows.NONE
+    lengths = {spec.shape[0] for spec in specs if spec.shape is not None}
+    lengths.discard(None)
+    if len(lengths) > 1:
         return Rows.NONE
     if rows is not None:
         return Rows.INDEPENDENT
@@ -42,7 +45,7 @@ def rows_of(specs: Specs, rows: int | None) -> Rows:
 
 def are_stacked(specs: Specs) -> bool:
     """Whether instances can be put together along a first dimension: every input has one, as far as is known."""
-    return bool(specs) and all(spec.shape is None or len(spec.shape) > 0 for spec in specs)
+    return bool(specs) and () not in [spec.shape for spec in specs]
 
 
 def fixed_rows(specs: Specs) -> int | None:

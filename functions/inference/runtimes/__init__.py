@@ -4,6 +4,7 @@ Only the chosen runtime is imported: loading another's library would cost most o
 said in `runtimes.json`, which Terraform and modelctl read as well; `modelctl/runtimes.py` explains its fields.
 """
 
+import functools
 import importlib
 import json
 import math
@@ -48,12 +49,12 @@ class TensorSpec:
     #: Strings are `object`: an array of bytes.
     dtype: np.dtype[Any]
 
-    @property
+    @functools.cached_property
     def instance(self) -> tuple[int | None, ...] | None:
         """The shape of one instance of a batch."""
         return None if self.shape is None else self.shape[1:]
 
-    @property
+    @functools.cached_property
     def instance_size(self) -> int | None:
         """How many elements one instance has; None: any number."""
         lengths = (None,) if self.instance is None else self.instance
