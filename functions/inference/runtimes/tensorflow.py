@@ -65,8 +65,6 @@ class TensorFlowModel:
         start: restores the state in which every call starts.
     """
 
-    bytes_per_call = BYTES_PER_CALL
-
     def __init__(
         self,
         function: Callable[..., Mapping[str, Any]],
@@ -76,6 +74,8 @@ class TensorFlowModel:
     ) -> None:
         self._function = function
         self._start = start
+        # Rows of several inputs in one call would share what the model remembers.
+        self.bytes_per_call = 0 if start else BYTES_PER_CALL
         self.inputs = inputs
         self.outputs = outputs
 

@@ -43,6 +43,19 @@ def build_stateful(root: Path) -> Any:
 
         return module, tf.function(add, row)
 
+    def sum_of_rows() -> tuple[Any, Any]:
+        """One that adds up all rows of a call, and gives each the sum."""
+        module = tf.Module()
+        module.sum = tf.Variable(0.0)
+
+        def add(x: Any) -> dict[str, Any]:
+            module.sum.assign_add(tf.reduce_sum(x))
+            return {"y": tf.fill(tf.shape(x), module.sum.read_value())}
+
+        return module, tf.function(add, [tf.TensorSpec((None, 1), tf.float32, "x")])
+
+    module, function = sum_of_rows()
+    tf.saved_model.save(module, str(root / "sum_of_rows.saved_model"), signatures=function)
     for name, (module, function) in {
         "sum": sum_from(0.0),
         "sum_from_7": sum_from(7.0),

@@ -163,6 +163,11 @@ def test_a_float32_is_written_in_the_shortest_digits_that_read_back_as_it(value:
     assert math.copysign(1, written) == math.copysign(1, value)
 
 
+def test_a_single_value_is_written_shortest_too() -> None:
+    for value in np.random.default_rng(3).normal(0, 1, 1000).astype(np.float32):
+        assert predictions.raw({"y": np.array(value)}) == float(str(value))
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_floats_of_all_sizes_are_written_shortest(dtype: type[np.floating[Any]]) -> None:
     size = np.dtype(dtype).itemsize

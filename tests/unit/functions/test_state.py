@@ -13,6 +13,7 @@ from inference import direct, runtimes
 from inference.config import Config
 from inference.errors import ModelError, PredictionError
 from inference.predictor import Predictor
+from inference.tensors import Instances
 from unit.functions.artifacts import Artifacts
 from unit.functions.stateful_artifacts import build_stateful, sequences
 
@@ -74,6 +75,22 @@ def test_uploads_of_strangers_do_not_add_up(
     assert serve(messages, artifact) == []
     answers = [result(f"digits/{index}.json")["predictions"] for index in range(len(numbers))]
     assert np.ravel(answers).tolist() == numbers
+
+
+def test_rows_of_a_model_with_state_share_no_call(
+    lstm: Any,
+    make_predictor: Callable[..., Predictor],
+    announce: Callable[..., dict[str, Any]],
+    serve: Callable[..., list[str]],
+    result: Callable[[str], Any],
+) -> None:
+    """GIVEN rows that are said to be independent WHEN the model's state binds them THEN each starts anew."""
+    artifact, batch = "sum_of_rows.saved_model", {"rows": 16}
+    rows = make_predictor(artifact, batch=batch).rows(Instances({"x": np.array([[1], [2], [3]], np.float32)}, 3))
+    assert [row["y"].item() for row in rows] == [1, 2, 3]
+    messages = [announce(f"digits/{number}.json", f"[[{number}]]".encode()) for number in (4, 5)]
+    assert serve(messages, artifact, batch=batch) == []
+    assert [result(f"digits/{number}.json")["predictions"] for number in (4, 5)] == [[[4]], [[5]]]
 
 
 @pytest.mark.parametrize("artifact", LSTMS)
