@@ -89,8 +89,8 @@ def prepare(request: Request) -> dict[str, Any]:
         pairs = _answer_made_up(predictor, inputs.made_up(specs))
         origins = ["a made-up input"] * len(pairs)
     if rows_of(specs, None) is Rows.OPEN and not proof.any_differ([outputs for _, outputs in pairs]):
-        pairs = _answer_together(predictor, pairs) or pairs
-        origins = ["rows together"] * len(pairs)
+        together = _answer_together(predictor, pairs)
+        pairs, origins = (together, ["rows together"] * len(together)) if together else (pairs, origins)
     answers = [outputs for _, outputs in pairs]
     proof.check_answers(answers, origins)
     _predict(predictor, pairs[0][0], origins[0])
@@ -258,7 +258,9 @@ def _answer_together(
             together.append((tensors, predictor.outputs(Instances(tensors, len(half)))))
         except (PredictionError, ValueError):  # it refuses them, or they differ in shape
             return []
-    return together if proof.any_differ([outputs for _, outputs in together]) else []
+    answers = [outputs for _, outputs in together]
+    finite = all(proof.is_finite(array) for outputs in answers for array in outputs.values())
+    return together if finite and proof.any_differ(answers) else []
 
 
 def _predict(predictor: Predictor, tensors: inputs.Tensors, origin: str) -> None:
