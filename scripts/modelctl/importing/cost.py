@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.errors import PredictionError
+from inference.errors import ModelError, PredictionError
 from inference.runtimes import Model
 from modelctl.importing.inputs import Tensors
 
@@ -74,10 +74,15 @@ def measure(model: Model, candidates: Iterable[Tensors]) -> Cost | None:
     """
     before = _now()
     for row in candidates:
-        with contextlib.suppress(PredictionError):
+        try:
             # The first call takes memory that it keeps, and time.
             first = _call(model, row, 1)
+        except PredictionError:
+            continue
+        try:
             return _grow(model, row, max(0, first.peak - before))
+        except PredictionError:
+            return None
     return None
 
 
@@ -89,8 +94,14 @@ def _grow(model: Model, row: Tensors, guess: float) -> Cost:
         following = min(count * _GROWTH, _MOST_ROWS)
         if following * per_row > _budget() or following / count * last.seconds > _MOST_SECONDS:
             break
-        larger = _call(model, row, following)
-        per_row = max(0.0, (larger.peak - last.peak) / (following - count))
+        try:
+            larger = _call(model, row, following)
+        except (ModelError, PredictionError):
+            if count == 1:
+                raise
+            break
+        # What a call frees may stay with the process, and the next one then takes it again; its tensors are certain.
+        per_row = max(first.tensors, (larger.peak - last.peak) / (following - count))
         last, count = larger, following
     return Cost(base, per_row, first.tensors, first.seconds)
 

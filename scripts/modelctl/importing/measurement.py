@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from inference.errors import ModelError, PredictionError
+from inference.rows import Rows, rows_of
 from inference.runtimes import Model
 from modelctl.errors import UserError
 from modelctl.importing import cost, inputs, rows
@@ -64,7 +65,7 @@ class Measured:
 def measure(model: Model, given: Sequence[Tensors], function: Function) -> Measured:
     """Measure a model with given inputs, and with made-up ones where they do not suffice."""
     try:
-        any_number = rows.takes_any_number(model.inputs)
+        any_number = rows_of(model.inputs, None) is Rows.OPEN
         if any_number and (whole := _taken_whole(model, given)):
             finding = Finding(False, f"the model takes the {whole} rows of an input at once, and refuses one alone")
             return decide(finding, None, function)

@@ -73,11 +73,16 @@ def check_answers(answers: Answers, origins: Sequence[str]) -> None:
                 raise UserError(
                     f"the model answers {origin} with NaN or infinity in {name}: such an input gets no prediction"
                 )
-    if len(answers) < 2 or not any(differ([answer[name] for answer in answers]) for name in answers[0]):
+    if not any_differ(answers):
         raise UserError(
             f"the model gives the same answer to all {len(answers)} inputs, which proves nothing of it: give inputs "
             "that it answers differently with --samples. If it has not been trained yet, there are none"
         )
+
+
+def any_differ(answers: Answers) -> bool:
+    """Whether an output is not the same for all inputs."""
+    return len(answers) > 1 and any(_differ([answer[name] for answer in answers]) for name in answers[0])
 
 
 def is_finite(array: Array) -> bool:
@@ -153,8 +158,7 @@ def _agreement(pairs: Sequence[tuple[Array, Array]]) -> float | None:
     return sum(same) / len(same)
 
 
-def differ(arrays: Sequence[Array]) -> bool:
-    """Whether an output is not the same for all inputs."""
+def _differ(arrays: Sequence[Array]) -> bool:
     first = arrays[0]
     if any(array.shape != first.shape for array in arrays):
         return True

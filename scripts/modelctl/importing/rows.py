@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.errors import PredictionError
-from inference.runtimes import Array, Model, Specs
+from inference.rows import Rows, fixed_rows, rows_of
+from inference.runtimes import Array, Model
 from modelctl.importing import proof
 from modelctl.importing.inputs import Tensors
 
@@ -58,11 +59,6 @@ class _NotMeasurableError(Exception):
     """The model's answers show nothing; the message says why."""
 
 
-def takes_any_number(specs: Specs) -> bool:
-    """Whether one call takes any number of rows, as far as the signature tells."""
-    return bool(specs) and all(spec.shape is None or spec.shape[:1] == (None,) for spec in specs)
-
-
 def measure(model: Model, candidates: Iterable[Tensors], most: int) -> Finding:
     """Compare calls of several rows with calls of one.
 
@@ -75,15 +71,14 @@ def measure(model: Model, candidates: Iterable[Tensors], most: int) -> Finding:
         ModelError: the model ran out of memory.
         UserError: a candidate cannot be made up.
     """
-    firsts = {spec.shape[:1] for spec in model.inputs if spec.shape is not None}
     try:
-        if firsts <= {(None,)}:
-            return _of_any_number(model, candidates, most)
-        if firsts <= {(None,), (1,)}:
-            return _of_one(model, candidates)
-        if len(firsts) == 1 and () not in firsts:
-            ((length,),) = firsts
-            return _of_fixed_number(model, candidates, length or 1)
+        match rows_of(model.inputs, None):
+            case Rows.OPEN:
+                return _of_any_number(model, candidates, most)
+            case Rows.SINGLE:
+                return _of_one(model, candidates)
+            case Rows.FIXED:
+                return _of_fixed_number(model, candidates, fixed_rows(model.inputs) or 1)
         raise _MixedRowsError("the inputs have no first dimension in common")
     except _MixedRowsError as shows:
         return Finding(False, str(shows))
@@ -202,11 +197,11 @@ class _Calls:
                     f"{list(expected.shape[1:])}"
                 )
             wrong = _wrong(array, expected, self._scales[name][which], _OTHER_CALL)
-            ties = set() if array.dtype.kind == "f" else {*which[wrong].tolist()}
-            if wrong.any() and not 0 < len(ties) <= size // _ROWS_PER_TIE:
+            others = {*which[wrong].tolist()}
+            if len(others) > (0 if array.dtype.kind == "f" else size // _ROWS_PER_TIE):
                 row, by = _worst(array, expected, wrong)
                 raise _MixedRowsError(f"row {row} of a call of {size} differs {by}from the same row {self._elsewhere}")
-            self._ties |= ties
+            self._ties |= others
             if array.dtype.kind == "f":
                 self._largest = max(self._largest, float(_off(array, expected).max()))
         return outputs
@@ -266,7 +261,7 @@ def _joined(answers: Sequence[Tensors]) -> dict[str, Array]:
 
 
 def _check_that_answers_differ(answers: Sequence[Tensors]) -> None:
-    if not any(proof.differ([answer[name] for answer in answers]) for name in answers[0]):
+    if not proof.any_differ(answers):
         raise _NotMeasurableError(
             f"the model gives the same answer to all {len(answers)} rows; give others with --samples, which it answers "
             "differently"

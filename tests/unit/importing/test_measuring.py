@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import tensorflow as tf
 
+from inference.errors import ModelError, PredictionError
+from inference.runtimes import Specs, TensorSpec
 from modelctl import cli
 from modelctl.errors import UserError
 from modelctl.importing import measurement, measuring
 from modelctl.importing.cost import Cost
+from modelctl.importing.cost import measure as measure_cost
 from modelctl.importing.measurement import Function, decide
 from modelctl.importing.rows import Finding
 from unit.functions.onnx_artifacts import graph
@@ -174,6 +178,18 @@ def test_a_sound_is_no_batch_of_its_samples(tmp_path: Path, registry: Path, impo
     assert measuring.run("faces", sounds, registry)["written"] == {"batch": {"rows": 0}}
 
 
+def test_a_model_that_says_nothing_of_a_row_alone_is_checked_with_several(tmp_path: Path, import_model: Import) -> None:
+    def standardize(x: Any) -> Any:
+        return {"y": (x - tf.reduce_mean(x, 0)) / (tf.math.reduce_std(x, 0) + 1e-6)}
+
+    signature = tf.function(standardize, [tf.TensorSpec((None, 2), tf.float32, "x")])
+    tf.saved_model.save(tf.Module(), str(tmp_path / "standardize"), signatures=signature)
+    for runtime in ("tensorflow", "litert"):
+        done = import_model(tmp_path / "standardize", name=f"on-{runtime}", runtime=runtime)
+        assert done["entry"]["batch"] == {"rows": 0}
+        assert "not independent" in done["says"][0]
+
+
 def test_a_kept_entry_that_says_otherwise_is_told(tmp_path: Path, registry: Path, import_model: Import) -> None:
     onnx.save_model(graph(DOUBLE), tmp_path / "doubles.onnx")
     onnx.save_model(graph(CUMULATIVE), tmp_path / "sums.onnx")
@@ -274,6 +290,35 @@ def test_rows_and_records_follow_from_what_fits_into_three_quarters_of_the_memor
     found = decide(finding, cost(row), FUNCTION)
     assert (found.rows, found.records) == (rows, records)
     assert decide(finding, None, FUNCTION).records is None
+
+
+def test_a_call_that_is_too_large_ends_the_growth_and_nothing_else() -> None:
+    sizes = []
+
+    class Growing:
+        inputs: Specs = (TensorSpec("x", (None, 2), np.dtype(np.float32)),)
+        outputs = inputs
+        bytes_per_call = 0
+
+        def __init__(self, most: int, error: type[Exception]) -> None:
+            self._most, self._error = most, error
+
+        def __call__(self, tensors: Any) -> Any:
+            sizes.append(len(tensors["x"]))
+            if len(tensors["x"]) > self._most:
+                raise self._error("too many")
+            return tensors
+
+    row = {"x": np.ones((1, 2), np.float32)}
+    for error in (PredictionError, ModelError):
+        found = measure_cost(Growing(100, error), [row])
+        assert found is not None
+        assert found.row >= found.tensors == 16
+    assert measure_cost(Growing(0, PredictionError), [row]) is None
+    assert measure_cost(Growing(1, PredictionError), [row, row]) is None
+    assert sizes[-3:] == [1, 1, 4]
+    with pytest.raises(ModelError):
+        measure_cost(Growing(1, ModelError), [row])
 
 
 def test_no_call_may_take_more_memory_or_time_than_there_is() -> None:
