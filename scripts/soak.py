@@ -79,7 +79,7 @@ def models(_: float) -> list[Row]:
 
 
 def nodes(_: float) -> list[Row]:
-    """ONNX's backend node tests, each model in three forms, in a direct call and as an upload."""
+    """ONNX's backend node tests, each model in three forms and asked in three ways."""
     started = time.monotonic()
     FOUND.mkdir(parents=True, exist_ok=True)
     report = FOUND / "nodes.json"

@@ -127,7 +127,7 @@ def cases(modules: Mapping[str, Sequence[str]] | None = None) -> list[Any]:
 
 
 def try_all(tests: Sequence[Any]) -> Tally:
-    """Serve node tests in every form, each in a direct call and as an upload."""
+    """Serve node tests in every form, each in every way."""
     tally = Tally()
     for case in tests:
         given, expected = case.data_sets[0]
@@ -202,19 +202,17 @@ def _is_close(outputs: Mapping[str, Any], expected: Sequence[Any], case: Any) ->
 
 def _answers(model: Any, inputs: Sequence[Any], truth: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
     """By way of asking, what is wrong with the answer; None: nothing."""
+    arrays = dict(zip([value.name for value in model.graph.input], inputs, strict=True))
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "model").mkdir()
         onnx.save(model, Path(folder, "model", "model.onnx"))
-        config = configured(Path(folder), "model", "onnx")
-        predictor = Predictor(config)
-        arrays = dict(zip([value.name for value in model.graph.input], inputs, strict=True))
-        for way in (_direct, _upload):
+        for way, ask in WAYS.items():
             try:
-                yield way.__name__.strip("_"), way(model, arrays, truth, config, predictor)
+                yield way, ask(Path(folder), model, arrays, truth)
             except (InputError, ModelError) as error:
-                yield way.__name__.strip("_"), str(error)
+                yield way, str(error)
             except Exception as error:
-                yield way.__name__.strip("_"), f"{_RAISED} {type(error).__name__}: {error}"
+                yield way, f"{_RAISED} {type(error).__name__}: {error}"
 
 
 def configured(weights: Path, artifact: str, runtime: str, **fields: Any) -> Config:
@@ -227,34 +225,44 @@ def configured(weights: Path, artifact: str, runtime: str, **fields: Any) -> Con
     return configuration.read(environment)
 
 
-def _direct(_: Any, arrays: dict[str, Any], truth: dict[str, Any], config: Config, predictor: Predictor) -> str | None:
+def _direct(weights: Path, _: Any, arrays: Mapping[str, Any], truth: Mapping[str, Any]) -> str | None:
     """A direct call with whole tensors, through JSON in both directions."""
+    config = configured(weights, "model", "onnx")
+    predictor = Predictor(config)
     predictor.load()
     request = json.loads(json.dumps({"inputs": {name: array.tolist() for name, array in arrays.items()}}))
     with contextlib.redirect_stdout(io.StringIO()):
         answer = direct.serve(request, config, predictor, cold_start=False)
-    if "error" in answer:
-        return str(answer["error"])
-    return _difference(json.loads(json.dumps(answer))["outputs"], truth)
+    return str(answer["error"]) if "error" in answer else _difference([answer["outputs"]], [truth])
 
 
-def _upload(
-    model: Any, arrays: dict[str, Any], truth: dict[str, Any], config: Config, predictor: Predictor
-) -> str | None:
+def _upload(weights: Path, model: Any, arrays: Mapping[str, Any], truth: Mapping[str, Any]) -> str | None:
     """An .npz file: predictions by row where the model takes rows, else one."""
+    return _difference(_uploaded(weights, arrays, rows=None), _predictions(model, arrays, truth))
+
+
+def _upload_whole(weights: Path, _: Any, arrays: Mapping[str, Any], truth: Mapping[str, Any]) -> str | None:
+    """An .npz file for a model whose entry says that its first dimension is not rows: always one prediction."""
+    return _difference(_uploaded(weights, arrays, rows=0), [truth])
+
+
+#: How a model is asked.
+WAYS = {"a direct call": _direct, "an upload": _upload, "an upload, batch.rows 0": _upload_whole}
+
+
+def _uploaded(weights: Path, arrays: Mapping[str, Any], rows: int | None) -> list[Any]:
+    """The predictions of an uploaded .npz file."""
+    config = configured(weights, "model", "onnx", batch={"rows": rows})
+    predictor = Predictor(config)
     predictor.load()
     # numpy would pickle objects.
     members = {name: array.astype(str) if array.dtype.kind == "O" else array for name, array in arrays.items()}
     instances = decoders.decode("x.npz", archive(**members), config.input, predictor.inputs)
-    found = json.loads(bytes(predictor.predict(instances).json))
-    expected = _predictions(model, arrays, truth)
-    if len(found) != len(expected):
-        return f"{len(found)} predictions instead of {len(expected)}"
-    differences = (_difference(one, outputs) for one, outputs in zip(found, expected, strict=True))
-    return next((difference for difference in differences if difference), None)
+    answer: list[Any] = json.loads(bytes(predictor.predict(instances).json))
+    return answer
 
 
-def _predictions(model: Any, arrays: dict[str, Any], truth: dict[str, Any]) -> list[dict[str, Any]]:
+def _predictions(model: Any, arrays: Mapping[str, Any], truth: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The outputs of each prediction that an upload gets while `batch.rows` is unset."""
     first = [_first(value) for value in model.graph.input]
     if 1 in first and set(first) <= {1, None}:
@@ -273,22 +281,25 @@ def _first(value: Any) -> int | str | None:
     return "scalar" if not shape else None if shape[0].dim_param else int(shape[0].dim_value)
 
 
-def _difference(value: Any, truth: dict[str, Any]) -> str | None:
-    """What differs between an answer in JSON and the outputs that it should be."""
-    values = value if len(truth) > 1 else {next(iter(truth)): value}
-    if values.keys() != truth.keys():
-        return f"the outputs {sorted(values)} instead of {sorted(truth)}"
-    for name, array in truth.items():
-        expected = array.tolist()
-        if np.shape(values[name]) != np.shape(expected):
-            return f"{name} has the shape {np.shape(values[name])} instead of {array.shape}"
-        if array.dtype.kind == "f":
-            same = np.allclose(np.asarray(values[name], np.float64), np.asarray(expected, np.float64), 1e-5, 1e-7)
-        else:
-            same = values[name] == expected
-        if not same:
-            return f"{name} is {str(values[name])[:200]} instead of {str(expected)[:200]}"
+def _difference(answers: Sequence[Any], truths: Sequence[Mapping[str, Any]]) -> str | None:
+    """What differs between answers in JSON and the outputs that each should be."""
+    if len(answers) != len(truths):
+        return f"{len(answers)} predictions instead of {len(truths)}"
+    for answer, truth in zip(answers, truths, strict=True):
+        values = answer if len(truth) > 1 else {next(iter(truth)): answer}
+        if values.keys() != truth.keys():
+            return f"the outputs {sorted(values)} instead of {sorted(truth)}"
+        for name, array in truth.items():
+            expected = array.tolist()
+            if np.shape(values[name]) != np.shape(expected) or not _is_equal(values[name], expected, array.dtype.kind):
+                return f"{name} is {str(values[name])[:200]} instead of {str(expected)[:200]}"
     return None
+
+
+def _is_equal(value: Any, expected: Any, kind: str) -> bool:
+    if kind != "f":
+        return bool(value == expected)
+    return np.allclose(np.asarray(value, np.float64), np.asarray(expected, np.float64), rtol=1e-5, atol=1e-7)
 
 
 def main() -> None:

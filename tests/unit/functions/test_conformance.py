@@ -122,7 +122,7 @@ def test_fifty_of_onnxs_node_tests_are_answered_as_onnx_runtime_does_or_refused_
     assert tally.wrong == []
     assert not tally.unusable
     for form in onnx_nodes.FORMS:
-        assert tally.right[form] + tally.refused[form].total() == 100
+        assert tally.right[form] + tally.refused[form].total() == 50 * len(onnx_nodes.WAYS)
 
 
 def test_every_reason_to_refuse_a_node_test_is_documented() -> None:
