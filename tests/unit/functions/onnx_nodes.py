@@ -290,16 +290,19 @@ def _difference(answers: Sequence[Any], truths: Sequence[Mapping[str, Any]]) -> 
         if values.keys() != truth.keys():
             return f"the outputs {sorted(values)} instead of {sorted(truth)}"
         for name, array in truth.items():
-            expected = array.tolist()
-            if np.shape(values[name]) != np.shape(expected) or not _is_equal(values[name], expected, array.dtype.kind):
-                return f"{name} is {str(values[name])[:200]} instead of {str(expected)[:200]}"
+            if not _is_equal(values[name], array):
+                return f"{name} is {str(values[name])[:200]} instead of {str(array.tolist())[:200]}"
     return None
 
 
-def _is_equal(value: Any, expected: Any, kind: str) -> bool:
-    if kind != "f":
+def _is_equal(value: Any, array: Any) -> bool:
+    """Whether a value in JSON is a tensor, floats as their type reads their decimals."""
+    expected = array.tolist()
+    if np.shape(value) != np.shape(expected):
+        return False
+    if array.dtype.kind != "f":
         return bool(value == expected)
-    return np.allclose(np.asarray(value, np.float64), np.asarray(expected, np.float64), rtol=1e-5, atol=1e-7)
+    return np.allclose(np.asarray(value, array.dtype).astype(np.float64), np.asarray(expected), rtol=1e-5, atol=1e-7)
 
 
 def main() -> None:
