@@ -173,6 +173,8 @@ def _numbers(array: Array) -> Any:
     """
     if array.dtype.kind != "f" or array.dtype.itemsize >= 8:
         return array.tolist()
+    if array.ndim == 0:
+        return float(str(array))
     if array.ndim == 1 and array.size <= _FEW:
         return [float(str(number)) for number in array]
     return _shortest(array).tolist()
