@@ -97,8 +97,10 @@ def nodes(_: float) -> list[Row]:
         console.note(done.stdout)
         return [("ONNX's node tests", "?", _since(started), f"status {done.returncode}")]
     tally = json.loads(report.read_bytes())
-    console.note("".join(f"{line}\n" for line in tally["wrong"]))
-    rows = [("ONNX's node tests: wrong", str(len(tally["wrong"])), _since(started), "see above" * bool(tally["wrong"]))]
+    for wrong in tally["wrong"]:
+        console.note(wrong)
+    found = "see above" if tally["wrong"] else ""
+    rows = [("ONNX's node tests: wrong", str(len(tally["wrong"])), _since(started), found)]
     for form, right in tally["right"].items():
         rows.append((f"{form}: right", str(right), "", ""))
         rows += [(f"{form}: refused, {why}", str(count), "", "") for why, count in tally["refused"][form].items()]
