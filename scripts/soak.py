@@ -7,10 +7,11 @@ build/soak.
 
 `interrupted` takes MINUTES, too: `modelctl up` is broken off at one point after the other, and the next one heals it.
 
-The others take what they take: `models` is one `modelctl up` of 100 models, and `repeated` runs the tests of the local
-stack twenty times beside two busy loops.
+The others take what they take: `models` is one `modelctl up` of 100 models, `nodes` serves ONNX's backend node tests,
+and `repeated` runs the tests of the local stack twenty times beside two busy loops.
 """
 
+import json
 import os
 import platform
 import random
@@ -75,6 +76,36 @@ def interrupted(seconds: float) -> list[Row]:
 def models(_: float) -> list[Row]:
     """As many models as one bucket notifies of."""
     return [tests("up of 100 models", "tests/endurance/test_hundred_models.py")]
+
+
+def nodes(_: float) -> list[Row]:
+    """ONNX's backend node tests, each model in three forms and asked in three ways."""
+    started = time.monotonic()
+    FOUND.mkdir(parents=True, exist_ok=True)
+    report = FOUND / "nodes.json"
+    report.unlink(missing_ok=True)
+    with console.step("ONNX's node tests"):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", TESTS / "unit" / "functions" / "onnx_nodes.py", report],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (paths.FUNCTIONS, TESTS)))},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+    if not report.exists():
+        console.note(done.stdout)
+        return [("ONNX's node tests", "?", _since(started), f"status {done.returncode}")]
+    tally = json.loads(report.read_bytes())
+    for wrong in tally["wrong"]:
+        console.note(wrong)
+    found = "see above" if tally["wrong"] else ""
+    rows = [("ONNX's node tests: wrong", str(len(tally["wrong"])), _since(started), found)]
+    for form, right in tally["right"].items():
+        rows.append((f"{form}: right", str(right), "", ""))
+        rows += [(f"{form}: refused, {why}", str(count), "", "") for why, count in tally["refused"][form].items()]
+        rows.append((f"{form}: not run by ONNX Runtime", str(tally["unusable"][form]), "", ""))
+    return rows
 
 
 def repeated(_: float) -> list[Row]:
@@ -154,6 +185,7 @@ PARTS: dict[str, Callable[[float], list[Row]]] = {
     "functions": functions,
     "interrupted": interrupted,
     "models": models,
+    "nodes": nodes,
     "repeated": repeated,
 }
 

@@ -32,6 +32,7 @@ GRAPHS = {
     "sentences": "(int64[N, L] x) => (int64[N, L] y) { y = Identity(x) }",
     "scaled": "(float[N, 3] x, float scale) => (float[N, 3] y) { y = Mul(x, scale) }",
     "whole": "(float[3] x) => (float[1] sum) { sum = ReduceSum <keepdims = 1> (x) }",
+    "unlike": "(float[N] x) => (float[N] same, int64[D, K] places) { same = Identity(x) places = NonZero(x) }",
     "sequence": "(float[N] x) => (seq(float[N]) y) { y = SequenceConstruct(x) }",
     "bfloat16": "(bfloat16[N] x) => (bfloat16[N] y) { y = Identity(x) }",
     "locale": """

@@ -157,6 +157,7 @@ FLOATS = {
 def test_a_float32_is_written_in_the_shortest_digits_that_read_back_as_it(value: float, length: int) -> None:
     number = np.float32(value)
     (written, *_) = predictions.raw({"y": np.full(length, number)})
+    assert repr(predictions.raw({"y": np.array(number)})) == repr(written), "a single value, which is no list"
     assert np.float32(written) == number
     # numpy's algorithm is another one (Dragon4).
     assert repr(written) == repr(float(np.format_float_scientific(number, unique=True)))
