@@ -192,8 +192,7 @@ def _shortest(array: Array) -> Array:
     exact = array.astype(np.float64)
     powers, lowest = _powers(array.dtype)
     powers = powers[np.frexp(array)[1] - lowest]
-    # Of a single value numpy would make a number, of which no part can be set.
-    short = np.asarray(np.rint(exact * powers) / powers)
+    short: Array = np.rint(exact * powers) / powers
     wrong = short.astype(array.dtype) != array
     if wrong.any():
         powers = 10 * powers[wrong]

@@ -111,15 +111,15 @@ class Predictor:
         return None
 
     def rows(self, instances: Instances) -> list[dict[str, Array]]:
-        """The raw outputs by name, for each prediction.
+        """The raw outputs by name, for each prediction of a direct call of rows.
 
         Raises:
-            PredictionError: the model refused the values, or its outputs differ in their number of rows: TensorFlow
-                Serving refuses them, too, where it is asked for rows.
+            PredictionError: the model refused the values, or not every output has a row for each instance: TensorFlow
+                Serving refuses that, too.
             TooLargeError: the call, or the outputs, take more memory than they may.
             ModelError: rows are not what the registry entry says (`batch.rows`).
         """
-        return _kept(self._rows(instances, alike=True), instances)
+        return _kept(self._rows(instances, in_rows=True), instances)
 
     def outputs(self, instances: Instances) -> dict[str, Array]:
         """The raw output tensors by name; more independent rows than one call takes are run in parts.
@@ -187,17 +187,21 @@ class Predictor:
                 "independent, so that they are split"
             )
 
-    def _rows(self, instances: Instances, *, alike: bool = False) -> Iterator[dict[str, Array]]:
+    def _rows(self, instances: Instances, *, in_rows: bool = False) -> Iterator[dict[str, Array]]:
         """The raw outputs by name, for each prediction; of the outputs, one call's are in memory.
 
-        `alike`: outputs that differ in their number of rows are refused, instead of being one prediction.
+        `in_rows`: outputs without a row for each instance are refused, instead of being one prediction.
         """
         for outputs, count in self._calls(instances) if instances.count != 0 else ():
             if self._kind is Rows.SINGLE and count is not None:
                 yield {name: self._without_batch(name, array) for name, array in outputs.items()}
             elif count is None or any(array.shape[:1] != (count,) for array in outputs.values()):
-                if alike and count is not None:
-                    _check_alike(outputs)
+                if in_rows and count is not None:
+                    shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in outputs.items())
+                    raise PredictionError(
+                        f"not every output has a row for each of the {count} instances ({shapes}): send whole tensors as "
+                        '{"inputs": ...}, or set batch.rows to 0'
+                    )
                 yield outputs
             else:
                 for row in range(count):
@@ -241,20 +245,6 @@ def _can_share(inputs: Sequence[Instances]) -> bool:
     """Whether inputs fit into one call: all have rows, and these have the same shapes."""
     shapes = [{name: array.shape[1:] for name, array in instances.tensors.items()} for instances in inputs]
     return all(instances.count for instances in inputs) and all(shape == shapes[0] for shape in shapes)
-
-
-def _check_alike(outputs: dict[str, Array]) -> None:
-    """Refuse outputs that differ in their number of rows.
-
-    Raises:
-        PredictionError: they do.
-    """
-    if len({array.shape[:1] for array in outputs.values()}) > 1:
-        shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in outputs.items())
-        raise PredictionError(
-            f"the outputs differ in their number of rows ({shapes}): send whole tensors as "
-            '{"inputs": ...}, or set batch.rows to 0'
-        )
 
 
 def _kept(parts: Iterable[dict[str, Array]], instances: Instances) -> list[dict[str, Array]]:

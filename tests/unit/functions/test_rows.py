@@ -137,8 +137,11 @@ def test_a_recurrent_network_keeps_its_state_over_all_steps_of_an_input(serve: S
 def test_an_output_without_rows_is_one_prediction(serve: Serve) -> None:
     served = serve(SUM)
     assert served.call({"inputs": [1, 1]}) == {"outputs": 2}
-    assert served.call({"instances": [1, 1]}) == {"predictions": [2]}
     assert served.upload(b"[1, 1]") == [2]
+    assert served.call({"instances": [1, 1]})["error"].startswith(
+        "not every output has a row for each of the 2 instances (sum []): send whole tensors"
+    )
+    assert serve(SUM, rows=0).call({"instances": [1, 1]}) == {"predictions": [2]}
 
 
 def test_inputs_need_not_have_equally_many_rows(serve: Serve) -> None:
