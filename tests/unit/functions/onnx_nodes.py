@@ -15,7 +15,7 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,13 +87,38 @@ FIFTY = {
     "unique": ["unique_sorted_without_axis"],
 }
 
-#: Why a node test is refused, and how the function says so.
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a node test is refused."""
+
+    #: How the function says so.
+    text: str
+    #: Whether it is so, judged by the model, its inputs and the outputs that ONNX Runtime gives.
+    holds: Callable[[Any, Mapping[str, Any], Mapping[str, Any]], bool]
+
+
 REASONS = {
-    "a sequence, map or optional": r"only tensors can be served",
-    "NaN or infinity in a JSON request": r"NaN, infinity or a number beyond the range",
-    "NaN or infinity in an answer": r"the model's output has NaN or infinite values",
-    "an empty tensor in a JSON request": r"has the shape \[(\d+, )*0\]; expected",
-    "strings in an .npz file": r"arrays of <U\d+ are not accepted",
+    "a sequence, map or optional": Reason(
+        r"only tensors can be served",
+        lambda model, *_: (
+            not all(value.type.HasField("tensor_type") for value in (*model.graph.input, *model.graph.output))
+        ),
+    ),
+    "NaN or infinity in a JSON request": Reason(
+        r"NaN, infinity or a number beyond the range", lambda _, inputs, __: not _are_finite(inputs)
+    ),
+    "NaN or infinity in an answer": Reason(
+        r"the model's output has NaN or infinite values", lambda *parts: not _are_finite(parts[2])
+    ),
+    "an empty tensor in a JSON request": Reason(
+        r"has the shape \[(\d+, )*0\]; expected",
+        lambda _, inputs, __: any(array.size == 0 and array.ndim > 1 for array in inputs.values()),
+    ),
+    "strings in an .npz file": Reason(
+        r"arrays of <U\d+ are not accepted",
+        lambda _, inputs, __: any(array.dtype.kind in "OU" for array in inputs.values()),
+    ),
 }
 
 #: How an answer begins that is neither a refusal nor anything else that a function may answer.
@@ -140,21 +165,27 @@ def try_all(tests: Sequence[Any]) -> Tally:
             if truth is None:
                 tally.unusable[form] += 1
                 continue
-            for way, answer in _answers(model, inputs, truth):
-                _count(tally, form, f"{case.name}, {form}, {way}", answer)
+            arrays = dict(zip([value.name for value in model.graph.input], inputs, strict=True))
+            for way, answer in _answers(model, arrays, truth):
+                if answer is None:
+                    tally.right[form] += 1
+                elif reason := _reason(answer, model, arrays, truth):
+                    tally.refused[form][reason] += 1
+                else:
+                    tally.wrong.append(f"{case.name}, {form}, {way}: {answer}")
     return tally
 
 
-def _count(tally: Tally, form: str, what: str, answer: str | None) -> None:
-    """Count an answer: None is right, a text says what is wrong or why it was refused."""
-    if answer is None:
-        tally.right[form] += 1
-        return
-    reasons = [reason for reason, text in REASONS.items() if re.search(text, answer)]
-    if reasons and not answer.startswith(_RAISED):
-        tally.refused[form][reasons[0]] += 1
-    else:
-        tally.wrong.append(f"{what}: {answer}")
+def _reason(answer: str, model: Any, inputs: Mapping[str, Any], truth: Mapping[str, Any]) -> str | None:
+    """Why an input was refused, if the function says so and it is so."""
+    if answer.startswith(_RAISED):
+        return None
+    reasons = (name for name, reason in REASONS.items() if re.search(reason.text, answer))
+    return next((name for name in reasons if REASONS[name].holds(model, inputs, truth)), None)
+
+
+def _are_finite(arrays: Mapping[str, Any]) -> bool:
+    return all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f")
 
 
 def _opened(model: Any, dimensions: int | None) -> Any:
@@ -200,9 +231,8 @@ def _is_close(outputs: Mapping[str, Any], expected: Sequence[Any], case: Any) ->
     return True
 
 
-def _answers(model: Any, inputs: Sequence[Any], truth: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
-    """By way of asking, what is wrong with the answer; None: nothing."""
-    arrays = dict(zip([value.name for value in model.graph.input], inputs, strict=True))
+def _answers(model: Any, arrays: Mapping[str, Any], truth: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """By way of asking, what is wrong with the answer, or why it was refused; None: it is right."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "model").mkdir()
         onnx.save(model, Path(folder, "model", "model.onnx"))
