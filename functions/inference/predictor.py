@@ -199,8 +199,8 @@ class Predictor:
                 if in_rows and count is not None:
                     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in outputs.items())
                     raise PredictionError(
-                        f"not every output has a row for each of the {count} instances ({shapes}): send whole tensors as "
-                        '{"inputs": ...}, or set batch.rows to 0'
+                        f"not every output has a row for each of the {count} instances ({shapes}): send whole tensors "
+                        'as {"inputs": ...}, or set batch.rows to 0'
                     )
                 yield outputs
             else:
