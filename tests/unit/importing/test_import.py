@@ -91,6 +91,7 @@ def test_a_converted_model_answers_as_the_original_and_says_how_exactly(
     done = import_model(artifacts.root / given, runtime="litert")
 
     assert done["files"] == ["model.tflite"]
+    assert done["entry"]["batch"] == {"rows": 1}, "of the model that is served, which gains nothing from more"
     (proof,) = done["parity"]
     assert 0 < proof["largest_error"] < 1e-4
     assert proof["inputs"] == 32
@@ -110,6 +111,7 @@ def test_what_loops_over_a_sequence_is_converted_for_one_row_at_a_time(
     steps = np.random.default_rng(5).random((3, 6, 4), dtype=np.float32)
     np.testing.assert_allclose(served(done, {"steps": steps})["output_0"], model(steps, training=False), atol=1e-4)
     assert "input" not in done["entry"]
+    assert done["says"] == ["rows: independent: the signature takes one row per call → batch.rows: 1"]
 
 
 def test_several_inputs_and_outputs_are_proved_by_name(artifacts: Artifacts, import_model: Import) -> None:
