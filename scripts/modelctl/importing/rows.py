@@ -183,7 +183,7 @@ class _Calls:
         number = len(self._ties)
         rows = f"{number} row{'' if number == 1 else 's'}"
         ties = f"; a whole number or text of {rows} changes, as ties do" if self._ties else ""
-        return f"largest difference {self._largest:.2g}{ties}"
+        return f"largest relative difference {self._largest:.2g}{ties}"
 
     def _answer(self, which: Array) -> dict[str, Array]:
         """The answers to a call of these rows, each of which is as expected."""
@@ -203,7 +203,8 @@ class _Calls:
                 raise _MixedRowsError(f"row {row} of a call of {size} differs {by}from the same row {self._elsewhere}")
             self._ties |= others
             if array.dtype.kind == "f":
-                self._largest = max(self._largest, float(_off(array, expected).max()))
+                shares = _off(array, expected) / np.maximum(self._scales[name][which], np.finfo(np.float64).tiny)
+                self._largest = max(self._largest, float(shares.max()))
         return outputs
 
     def _check_repeats(self, which: Array, first: Mapping[str, Array]) -> None:

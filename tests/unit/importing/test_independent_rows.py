@@ -143,6 +143,7 @@ def test_a_little_of_the_neighbours_is_seen_where_as_much_would_be_rounding() ->
     assert "when the rows beside it change" in mixing.says
     rounding = measured(Rowwise(lambda x: x * np.float32(1 + 1e-3 * (len(x) > 1))))
     assert rounding.independent is True
+    assert "(largest relative difference 0.001)" in rounding.says
 
 
 # --- models whose rows are independent --------------------------------------------------------------------------------

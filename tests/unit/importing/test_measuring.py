@@ -66,7 +66,7 @@ def test_what_is_found_is_written_into_the_entry_and_said(
     assert done["written"] == {"batch": {"rows": 16}}
     assert done["measured"]["independent"] is True
     assert done["says"][0] == (
-        "rows: independent: a call of 2, 17 and 65 rows answers as calls of one do (largest difference 0) → "
+        "rows: independent: a call of 2, 17 and 65 rows answers as calls of one do (largest relative difference 0) → "
         "batch.rows: 16"
     )
     assert registry.read_text() == before.replace("{window_s: 2}", "{window_s: 2, rows: 0}").replace(
