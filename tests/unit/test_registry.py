@@ -103,7 +103,8 @@ def test_load_gives_every_field_with_the_default_of_the_schema() -> None:
     defaults = {
         path: rule["default"]
         for path, rule in rules_of_a_model()
-        if rule.get("default", {}) != {} and (rule["default"] is not None or path.split(".")[0] in digits)
+        if rule.get("default", {}) != {}
+        and (rule["default"] is not None or (path.split(".")[0] in digits and "x-function" not in rule))
     }
     assert len(defaults) > 14
     assert {path: given(path) for path in defaults} == defaults
