@@ -31,8 +31,7 @@ def serve(event: Any, config: Config, predictor: Predictor, *, cold_start: bool)
     try:
         instances = _read(event, config, predictor)
         started = time.perf_counter()
-        answer = _predict(instances, predictor, by_row="instances" in event)
-        answered = len(answer["predictions"]) if "predictions" in answer else 1
+        answer, answered = _predict(instances, predictor, by_row="instances" in event)
         predict_ms = (time.perf_counter() - started) * 1000
     except InputError as error:
         logger.warning("direct call refused: %s", error, extra={"error_type": type(error).__name__})
@@ -56,14 +55,16 @@ def _read(event: Any, config: Config, predictor: Predictor) -> Instances:
     return tensors.from_request(event, predictor.inputs, config.input)
 
 
-def _predict(instances: Instances, predictor: Predictor, *, by_row: bool) -> dict[str, Any]:
+def _predict(instances: Instances, predictor: Predictor, *, by_row: bool) -> tuple[dict[str, Any], int]:
+    """The answer, and how many predictions it counts as."""
     if by_row:
         rows = predictor.rows(instances)
         _check_size(sum(array.size for row in rows for array in row.values()))
-        return {"predictions": [predictions.raw(row, bare=instances.bare) for row in rows]}
+        return {"predictions": [predictions.raw(row, bare=instances.bare) for row in rows]}, len(rows)
     outputs = predictor.outputs(instances)
     _check_size(sum(array.size for array in outputs.values()))
-    return {"outputs": predictions.raw(outputs)}
+    in_rows = all(array.shape[:1] == (instances.count,) for array in outputs.values())
+    return {"outputs": predictions.raw(outputs)}, (instances.count or 0) if in_rows else 1
 
 
 def _check_size(values: int) -> None:

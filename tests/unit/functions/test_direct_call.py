@@ -173,3 +173,19 @@ def test_every_call_writes_one_line_of_at_most_five_metrics(
     assert {metric["Name"] for metric in directive["Metrics"]} <= set(good)
     assert (good["Model"], good["Variant"], good["Predictions"], good["InputErrors"]) == ("digits", "stable", 2, 0)
     assert (bad["Predictions"], bad["InputErrors"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("artifact", "body", "count"),
+    [
+        ("odds.saved_model", {"inputs": [[0, 0, 0]] * 3}, 3),
+        ("odds.saved_model", {"instances": []}, 0),
+        ("unlike.onnx", {"inputs": [1, 0, 5]}, 1),
+    ],
+)
+def test_rows_that_were_answered_are_counted_and_an_output_without_them_is_one(
+    artifact: str, body: Any, count: int, call: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(body, artifact)
+    metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (metrics["Predictions"], metrics["InputErrors"]) == (count, 0)
