@@ -133,7 +133,7 @@ def announce(fake_s3: FakeS3) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def serve(fake_s3: FakeS3, make_config: Callable[..., Config]) -> Callable[..., list[str]]:
-    """Serve messages with a model; returns the ids of the messages that go back to the queue."""
+    """Serve messages with a model whose rows are independent; returns the ids of the messages that go back."""
 
     def run(
         messages: list[dict[str, Any]],
@@ -142,7 +142,7 @@ def serve(fake_s3: FakeS3, make_config: Callable[..., Config]) -> Callable[..., 
         predictor: type[Predictor] = Predictor,
         **fields: Any,
     ) -> list[str]:
-        config = make_config(artifact, **fields)
+        config = make_config(artifact, **{"batch": {"rows": 64}, **fields})
         response = batch.serve(
             messages,
             config,

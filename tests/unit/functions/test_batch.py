@@ -542,7 +542,7 @@ def test_a_batch_is_one_call_of_the_model_where_that_costs_less(
             return CountedModel(super().load())
 
     messages = [announce(f"digits/{index}.json", b"[0, 0, 0]") for index in range(10)]
-    assert serve(messages, artifact, predictor=Counted, batch={"rows": 64}) == []
+    assert serve(messages, artifact, predictor=Counted) == []
     assert rows == calls
 
 
@@ -679,7 +679,7 @@ def test_a_call_has_no_more_inputs_than_there_is_time_for_judged_by_those_that_w
             return Huge()
 
     messages = [announce(f"digits/{index}.json", b"[0, 0, 0]") for index in range(10)]
-    assert serve(messages, "odds.saved_model", remaining_ms=Clock(1_500), predictor=Large, batch={"rows": 64}) == []
+    assert serve(messages, "odds.saved_model", remaining_ms=Clock(1_500), predictor=Large) == []
     assert asked[0] == len(asked) == 10
     assert asked[1] < 9
 
@@ -854,10 +854,7 @@ def test_the_limits_of_the_registry_hold_for_a_batch(
         "message": "59 bytes; an input may have 50 (limits.bytes)",
     }
     assert (INPUTS, "digits/large.json") not in fake_s3.gets
-    assert result("digits/many.json")["error"]["message"] == (
-        "2 instances; an input may have 1 (limits.records); if the first dimension is not a batch of instances, set "
-        "batch.rows to 0"
-    )
+    assert result("digits/many.json")["error"]["message"] == "2 instances; an input may have 1 (limits.records)"
     assert result("digits/good.json")["predictions"] == [[0.5]]
 
 

@@ -20,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inference import batch, s3, surroundings
-from inference.config import Config, InputConfig, OutputConfig, Route
+from inference.config import BatchConfig, Config, InputConfig, OutputConfig, Route
 from inference.predictor import Predictor
 from inference.runtimes import Array, Model, TensorSpec
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, refusal
@@ -416,7 +416,7 @@ def config(digest: str) -> Config:
         digest=digest,
         runtime="litert",
         signature="serving_default",
-        input=InputConfig("json"),
+        input=InputConfig("json", batch=BatchConfig(rows=64)),
         output=OutputConfig(),
         route=Route(("digits/",)),
         artifact=None,  # type: ignore[arg-type]  # `Sum` has no files

@@ -71,7 +71,7 @@ run "refuses_once_with_all_problems" {
   assert {
     condition = contains(
       [for problem in output.problems : "${problem.path}: ${problem.message}"],
-      "models.resnet.batch: unknown field \"zzz\" (known: size, window_s)",
+      "models.resnet.batch: unknown field \"zzz\" (known: rows, size, window_s)",
     ) && length(output.problems) > 10
     error_message = "All problems must be collected, each with its path and the way out."
   }
