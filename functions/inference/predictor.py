@@ -125,14 +125,19 @@ class Predictor:
         """The raw output tensors by name; more independent rows than one call takes are run in parts.
 
         Raises:
-            PredictionError: the model refused the values.
+            PredictionError: the model refused the values, or gave parts that differ in the shape of a row.
             TooLargeError: the call, or the outputs, take more memory than they may.
             ModelError: rows are not what the registry entry says (`batch.rows`).
         """
         parts = _kept((outputs for outputs, _ in self._calls(instances)), instances)
         if len(parts) == 1:
             return parts[0]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        try:
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        except ValueError as error:
+            raise PredictionError(
+                'the rows of an output differ in shape, so they are not one tensor: send {"instances": [...]}'
+            ) from error
 
     def _calls(self, instances: Instances) -> Iterator[tuple[dict[str, Array], int | None]]:
         """The raw outputs of the model's calls for an input, and the number of rows of each; None: not rows."""

@@ -307,6 +307,19 @@ def test_rows_that_a_signature_cannot_have_are_refused_when_the_model_loads(text
         serve(text, rows=2).predictor.load()
 
 
+@pytest.mark.parametrize("inputs", ["float[1, 4] x", "float[N, 4] x"])
+def test_rows_whose_outputs_differ_in_shape_are_no_tensor(inputs: str, serve: Serve) -> None:
+    text = f"""
+        ({inputs}) => (int64[R, D, 2] boxes) <int64 axis = {{0}}> {{
+            i = NonZero(x) t = Transpose <perm = [1, 0]> (i) boxes = Unsqueeze(t, axis)
+        }}
+    """
+    rows = [[0, 5, 0, 7], [0, 5, 0, 0]]
+    served = serve(text, rows=1)
+    assert served.call({"instances": rows}) == {"predictions": [[[0, 1], [0, 3]], [[0, 1]]]}
+    assert "differ in shape" in served.call({"inputs": rows})["error"]
+
+
 # --- forms of inputs --------------------------------------------------------------------------------------------------
 
 
