@@ -357,6 +357,13 @@ def test_no_rows_have_no_predictions(rows: int | None, serve: Serve) -> None:
         assert served.upload(npy(np.zeros((0, 2), np.float32)), "a.npy") == []
 
 
+def test_a_whole_output_keeps_its_dimensions_also_where_rows_were_bare(serve: Serve) -> None:
+    served = serve("(float[N, 1] x) => (float[N, 1] y) { y = Add(x, x) }", rows=0)
+    assert served.call({"instances": [5]}) == {"predictions": [[[10]]]}
+    assert served.call({"instances": [5, 6]}) == {"predictions": [[[10], [12]]]}
+    assert served.upload(b"5\n", "a.jsonl") == [[[10]]]
+
+
 def test_an_object_by_name_is_whole_where_the_first_dimension_is_not_a_batch(serve: Serve) -> None:
     assert serve(CUMSUM, rows=0).upload(b'{"x": [1, 1, 1]}') == [[1, 2, 3]]
     assert serve(CUMSUM, rows=0).upload(b"1\n1\n1\n", "a.csv") == [[1, 2, 3]]
@@ -365,6 +372,13 @@ def test_an_object_by_name_is_whole_where_the_first_dimension_is_not_a_batch(ser
 def test_bytes_fill_the_whole_tensor_where_the_first_dimension_is_not_a_batch(serve: Serve) -> None:
     served = serve("(uint8[S] wave) => (uint8[S] same) { same = Identity(wave) }", rows=0, input={"format": "raw"})
     assert served.upload(bytes(range(5)), "a") == [[0, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("rows", [None, 0, 4])
+def test_bytes_of_a_column_are_a_whole_tensor(rows: int | None, serve: Serve) -> None:
+    served = serve("(uint8[N, 3] x) => (uint8[N, 3] same) { same = Identity(x) }", rows=rows)
+    for column in ({"b64": "AQIDBAUG"}, {"x": {"b64": "AQIDBAUG"}}, [{"b64": "AQID"}, {"b64": "BAUG"}]):
+        assert served.call({"inputs": column}) == {"outputs": [[1, 2, 3], [4, 5, 6]]}
 
 
 def test_a_model_without_inputs_and_a_scalar_output_are_answered(serve: Serve) -> None:
