@@ -14,7 +14,7 @@ import pytest
 
 from inference import decoders, direct
 from inference.config import Config
-from inference.errors import ModelError, ShapeError, TooLargeError
+from inference.errors import ModelError, PredictionError, ShapeError, TooLargeError
 from inference.predictor import Predictor
 from inference.runtimes import Array, Model
 from unit.functions.onnx_artifacts import graph
@@ -250,6 +250,19 @@ def test_a_call_takes_as_many_rows_as_the_registry_says(rows: int | None, calls:
         (answer,) = served.call(body).values()
         assert answer == ([[[2, 4]] * 20] if rows == 0 and "instances" in body else [[2, 4]] * 20)
         assert found == calls
+
+
+@pytest.mark.parametrize("rows", [None, 1, 8])
+def test_numbers_of_many_rows_are_written_as_those_of_one(rows: int | None, serve: Serve) -> None:
+    """A float32 next to 0.2 is 0.2, and a row that is not finite refuses all."""
+    served = serve(TWICE, rows=rows)
+    body = {"instances": [[0.1, 0.35]] * 20}
+    assert served.call(body) == {"predictions": [[0.2, 0.7]] * 20}
+    assert served.upload(json.dumps(body).encode()) == [[0.2, 0.7]] * 20
+    body["instances"][13] = [3e38, 0]
+    assert "NaN or infinite" in served.call(body)["error"]
+    with pytest.raises(PredictionError, match="NaN or infinite"):
+        served.upload(json.dumps(body).encode())
 
 
 def test_inputs_share_calls_only_if_their_rows_are_independent(serve: Serve) -> None:
