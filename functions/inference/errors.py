@@ -19,7 +19,7 @@ class InputError(Exception):
 
 
 class EmptyInputError(InputError):
-    """The object, or the list of instances in it, is empty."""
+    """The object is empty, or holds nothing but white space or the header of a table."""
 
 
 class TooLargeError(InputError):

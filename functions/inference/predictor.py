@@ -125,14 +125,19 @@ class Predictor:
         """The raw output tensors by name; more independent rows than one call takes are run in parts.
 
         Raises:
-            PredictionError: the model refused the values.
+            PredictionError: the model refused the values, or gave parts that differ in the shape of a row.
             TooLargeError: the call, or the outputs, take more memory than they may.
             ModelError: rows are not what the registry entry says (`batch.rows`).
         """
         parts = _kept((outputs for outputs, _ in self._calls(instances)), instances)
         if len(parts) == 1:
             return parts[0]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        try:
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        except ValueError as error:
+            raise PredictionError(
+                'the rows of an output differ in shape, so they are not one tensor: send {"instances": [...]}'
+            ) from error
 
     def _calls(self, instances: Instances) -> Iterator[tuple[dict[str, Array], int | None]]:
         """The raw outputs of the model's calls for an input, and the number of rows of each; None: not rows."""
@@ -190,8 +195,10 @@ class Predictor:
     def _rows(self, instances: Instances, *, in_rows: bool = False) -> Iterator[dict[str, Array]]:
         """The raw outputs by name, for each prediction; of the outputs, one call's are in memory.
 
-        `in_rows`: outputs without a row for each instance are refused, instead of being one prediction.
+        `in_rows`: of a direct call, whose predictions are raw; outputs without a row for each instance are refused,
+        instead of being one prediction.
         """
+        raw = in_rows or (self._labels is None and (self._hooks is None or self._hooks.postprocess is None))
         for outputs, count in self._calls(instances) if instances.count != 0 else ():
             if self._kind is Rows.SINGLE and count is not None:
                 yield {name: self._without_batch(name, array) for name, array in outputs.items()}
@@ -204,6 +211,8 @@ class Predictor:
                     )
                 yield outputs
             else:
+                if raw and count > 1:
+                    outputs = predictions.in_shortest_digits(outputs)
                 for row in range(count):
                     # With the ellipsis a row stays an array, also where it is a single value.
                     yield {name: array[row, ...] for name, array in outputs.items()}
@@ -254,13 +263,13 @@ def _kept(parts: Iterable[dict[str, Array]], instances: Instances) -> list[dict[
         TooLargeError: they take more than they may.
     """
     kept: list[dict[str, Array]] = []
-    size = 0
+    size, most = 0, max_tensor_bytes()
     for part in parts:
         size += sum(array.nbytes for array in part.values())
-        if kept and size > max_tensor_bytes():
+        if kept and size > most:
             raise TooLargeError(
-                f"the outputs of {instances.count} instances take more than {max_tensor_bytes()} bytes, a quarter of "
-                "the memory (memory_mb); send fewer of them at once"
+                f"the outputs of {instances.count} instances take more than {most} bytes, a quarter of the memory "
+                "(memory_mb); send fewer of them at once"
             )
         kept.append(part)
     return kept

@@ -99,15 +99,17 @@ def from_document(document: Any, specs: Specs, config: InputConfig) -> Instances
         if "instances" in document or "inputs" in document:
             return from_request(document, specs, config)
         if set(document) == {spec.name for spec in specs}:
-            return stack(
-                {spec.name: _array(document[spec.name], spec, spec.name, config) for spec in specs}, specs, config
-            )
+            arrays = {
+                spec.name: _array(document[spec.name], spec, spec.name, unstacked_shape(spec, config)) for spec in specs
+            }
+            return stack(arrays, specs, config)
         found = _short(sorted(document))
         raise DecodeError(f'expected "instances", "inputs" or an object with {_names(specs)}; found {found}')
     if isinstance(document, list) and document and _is_named(document[0], specs):
         return from_rows(document, specs, "the document", config)
     spec = _only(specs, "a bare value")
-    return stack({spec.name: _array(document, spec, "the document", config)}, specs, config)
+    array = _array(document, spec, "the document", unstacked_shape(spec, config))
+    return stack({spec.name: array}, specs, config)
 
 
 def from_rows(instances: Any, specs: Specs, where: str, config: InputConfig) -> Instances:
@@ -147,7 +149,7 @@ def _from_columns(inputs: Any, specs: Specs, config: InputConfig) -> Instances:
     if not isinstance(inputs, dict) or set(inputs) != names:
         found = _short(sorted(inputs)) if isinstance(inputs, dict) else "no object"
         raise DecodeError(f'"inputs" needs {_names(specs)}; found {found}')
-    arrays = {spec.name: _array(inputs[spec.name], spec, f"inputs.{spec.name}", config) for spec in specs}
+    arrays = {spec.name: _array(inputs[spec.name], spec, f"inputs.{spec.name}", spec.shape) for spec in specs}
     return _checked(arrays, specs, config, as_is=True)
 
 
@@ -324,7 +326,7 @@ def _column(rows: Sequence[Any], spec: TensorSpec, specs: Specs, where: str) -> 
 
 def _row_array(rows: list[Any], spec: TensorSpec, where: str, *, bare: bool) -> Array:
     """One array of all rows; if they do not make one, the error names the first row that differs."""
-    array = _array(rows, spec, where, instances=not bare)
+    array = _array(rows, spec, where, spec.instance, instances=not bare)
     if bare:
         array = array.reshape(-1, *(spec.instance or ()))
     if not _fits(array.shape, spec, any_rows=True):
@@ -333,16 +335,15 @@ def _row_array(rows: list[Any], spec: TensorSpec, where: str, *, bare: bool) -> 
 
 
 def _array(
-    value: Any, spec: TensorSpec, where: str, config: InputConfig | None = None, *, instances: bool = False
+    value: Any, spec: TensorSpec, where: str, alone: tuple[int | None, ...] | None, *, instances: bool = False
 ) -> Array:
     """One array of a value; if it does not make one, the error names the first of its elements that is wrong.
 
-    With `config`, `{"b64": ...}` alone may be a whole tensor. With `instances` each element has to have an instance's
-    shape.
+    `alone` is the shape of `{"b64": ...}` that is the whole value; in a list it has an instance's. With `instances`
+    each element has to have an instance's shape.
     """
-    shape = unstacked_shape(spec, config) if config and isinstance(value, dict) else spec.instance
     try:
-        return _converted(value, spec, where, shape)
+        return _converted(value, spec, where, alone if isinstance(value, dict) else spec.instance)
     except (DecodeError, ShapeError):
         if isinstance(value, list):
             _refuse_first_wrong(value, spec, where, instances=instances)
@@ -508,7 +509,7 @@ def _checked(
             raise ShapeError(f"{spec.name} has the shape {_text(shape)}; expected {_text(spec.shape)}{way_out}")
     shapes = {name: array.shape for name, array in tensors.items()}
     if kind is Rows.NONE or (kind is Rows.FIXED and not in_rows) or () in shapes.values():
-        return Instances(tensors, None, bare)
+        return Instances(tensors, None)
     counts = {name: shape[0] for name, shape in shapes.items()}
     no_batch = "; if the first dimension is not a batch of instances, set batch.rows to 0" if kind is Rows.OPEN else ""
     check_records(max(counts.values()), config, no_batch)

@@ -76,13 +76,13 @@ def prepare(request: Request) -> dict[str, Any]:
     Answer: `input` of the registry entry, or null; whether it makes pixels into floats; how many `inputs` there are.
     """
     chosen = None
-    config = configuration.read(request["environment"])
+    config = _config(request["environment"])
     predictor = Predictor(config)
     specs = predictor.inputs
     if request["choose_input"] and (chosen := inputs.image_fields(specs)):
         model = json.loads(request["environment"]["MODELYARD_MODEL"])
         model["input"] |= chosen
-        config = configuration.read({**request["environment"], "MODELYARD_MODEL": json.dumps(model)})
+        config = _config({**request["environment"], "MODELYARD_MODEL": json.dumps(model)})
     if request["samples"]:
         pairs, origins = _answer_samples(predictor, _decoded(request["samples"], config, predictor))
     else:
@@ -106,7 +106,7 @@ def answer(request: Request) -> dict[str, Any]:
     null.
     Answer: milliseconds from the process's start to the first prediction, and of a warm call.
     """
-    predictor = Predictor(configuration.read(request["environment"]))
+    predictor = Predictor(_config(request["environment"]))
     tensors = inputs.load(Path(request["inputs"]))
     missing = {spec.name for spec in predictor.inputs} - set(tensors[0])
     if missing:
@@ -130,9 +130,7 @@ def measure(request: Request) -> dict[str, Any]:
     to take the inputs from, if there are any.
     Answer: the fields of `measurement.Measured`.
     """
-    config = configuration.read(request["environment"])
-    # What the entry says of rows is what is to be found out.
-    config = replace(config, input=replace(config.input, batch=configuration.BatchConfig()))
+    config = _config(request["environment"])
     predictor = Predictor(config)
     if request["inputs"]:
         given = inputs.load(Path(request["inputs"]))
@@ -141,7 +139,7 @@ def measure(request: Request) -> dict[str, Any]:
     function = measurement.Function(
         batch_rows=runtimes.TABLE[config.runtime].batch_rows,
         memory_mb=int(request["environment"]["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]),
-        records=config.input.limits.records,
+        records=configuration.read(request["environment"]).input.limits.records,
     )
     return vars(measurement.measure(predictor.load(), given, function))
 
@@ -159,6 +157,16 @@ def compare(request: Request) -> dict[str, Any]:
     """Compare the answers in two files."""
     original, converted = (inputs.load(Path(request[name])) for name in ("original", "converted"))
     return {"proofs": [vars(found) for found in proof.compare(original, converted, request["quantize"])]}
+
+
+def _config(environment: Mapping[str, str]) -> configuration.Config:
+    """The function's configuration without what the entry says of rows, since that is to be found out.
+
+    Rows are not limited either: what has more than an input may have may be a sequence.
+    """
+    config = configuration.read(environment)
+    limits = replace(config.input.limits, records=sys.maxsize)
+    return replace(config, input=replace(config.input, batch=configuration.BatchConfig(), limits=limits))
 
 
 def _on_one_line(problem: str) -> str:
@@ -179,7 +187,7 @@ def _decoded(samples: Sequence[str], config: configuration.Config, predictor: Pr
     """The sample files, by name, as the function would decode them."""
     settings = config.input
     if rows_of(predictor.inputs, None) is Rows.OPEN:
-        # It may be no batch, but a sequence that has more steps than an input may have instances.
+        # It may be no batch, but a sequence, which the bytes of a file then fill.
         settings = replace(settings, batch=configuration.BatchConfig(rows=0))
     decoded = {}
     preprocess = predictor.preprocess

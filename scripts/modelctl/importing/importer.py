@@ -89,7 +89,9 @@ def run(wanted: Wanted) -> dict[str, Any]:
         speedup = trial.speedup() if converts else None
         measured = trial.measure("converted" if converts else "original")
         (original / HOOKS_FILE).unlink(missing_ok=True)
-        fields = _fields(wanted, original, runtime=runtime, input_fields=found["input"]) | measuring.fields(measured)
+        kept = normal["document"]["batch"].get("rows")
+        fields = _fields(wanted, original, runtime=runtime, input_fields=found["input"])
+        fields |= measuring.fields(measured, kept)
         with _in_place(scratch / ("converted" if converts else "original"), artifact, scratch / "before"):
             final = registry.load(wanted.registry)[wanted.name] if existing else _write_entry(wanted, fields)
     files = [file for file in artifact.rglob("*") if file.is_file()]
@@ -106,7 +108,7 @@ def run(wanted: Wanted) -> dict[str, Any]:
         "parity": proofs,
         "speedup": speedup,
         "measured": measured,
-        "says": list(measuring.says(measured, None, writes=existing is None)),
+        "says": list(measuring.says(measured, kept, writes=existing is None)),
         "entry": None if existing else fields,
         "replaced": existing is not None,
         "next": _next(wanted, existing, found, fields, measured),

@@ -47,7 +47,8 @@ def made_up(specs: Specs) -> list[Instances]:
 
 
 def _tensors(specs: Specs, kind: int, random: Generator) -> Tensors:
-    return {spec.name: _tensor(spec, kind, random).astype(spec.dtype) for spec in specs}
+    # Of a single value NumPy makes no array.
+    return {spec.name: np.asarray(_tensor(spec, kind, random)).astype(spec.dtype) for spec in specs}
 
 
 def _tensor(spec: TensorSpec, kind: int, random: Generator) -> Array:

@@ -31,7 +31,7 @@ def run(name: str, samples: Sequence[Path], file: Path) -> dict[str, Any]:
         _stage(model["files"], folder)
         measured = ask(f"models.{name}", environment(name, model, folder), samples=samples)
     kept = model["document"]["batch"].get("rows")
-    found = {} if measured["rows"] is None and kept is not None else fields(measured)
+    found = fields(measured, kept)
     if found:
 
         def change(text: str) -> str:
@@ -103,8 +103,10 @@ def check_samples(samples: Sequence[Path]) -> None:
             raise UserError(f"there is no file {sample}: --samples takes inputs of the model")
 
 
-def fields(measured: Measured) -> dict[str, dict[str, int]]:
-    """What an entry should say, by section."""
+def fields(measured: Measured, kept: int | None) -> dict[str, dict[str, int]]:
+    """What an entry should say, by section; nothing where `batch.rows`, now `kept`, could not be measured."""
+    if measured["rows"] is None and kept is not None:
+        return {}
     found = {"batch": {"rows": measured["rows"]}, "limits": {"records": measured["records"]}}
     return {section: inner for section, inner in found.items() if None not in inner.values()}
 
@@ -114,7 +116,7 @@ def says(measured: Measured, kept: int | None, *, writes: bool = True) -> Iterat
 
     Args:
         measured: what was found.
-        kept: `batch.rows` of the entry as it was.
+        kept: `batch.rows` of the entry as it was, or of the defaults.
         writes: whether what was found is written into the entry.
     """
     rows, records, memory = measured["rows"], measured["records"], measured["memory"]

@@ -107,8 +107,9 @@ def _of_any_number(model: Model, candidates: Iterable[Tensors], most: int) -> Fi
 
 def _of_one(model: Model, candidates: Iterable[Tensors]) -> Finding:
     """Nothing to compare; but an output without the dimension of 1 is no row."""
-    _, answers = _alone(model, candidates, max(SIZES))
-    _joined(answers)
+    _, answers = _alone(model, candidates, min(SIZES))
+    for answer in answers:
+        _check_one_row(answer)
     for spec in model.outputs:
         if spec.shape is None or spec.shape[:1] != (1,):
             raise _NotMeasurableError(
@@ -252,13 +253,18 @@ def _joined(answers: Sequence[Tensors]) -> dict[str, Array]:
     joined = {}
     for name, first in answers[0].items():
         for answer in answers:
+            _check_one_row(answer)
             shape = answer[name].shape
-            if shape[:1] != (1,):
-                raise _MixedRowsError(f"the output {name} has the shape {list(shape)} for one row")
             if shape != first.shape:
                 raise _MixedRowsError(f"the output {name} has the shape {list(first.shape)} or {list(shape)} for a row")
         joined[name] = np.concatenate([answer[name] for answer in answers])
     return joined
+
+
+def _check_one_row(answer: Tensors) -> None:
+    for name, array in answer.items():
+        if array.shape[:1] != (1,):
+            raise _MixedRowsError(f"the output {name} has the shape {list(array.shape)} for one row")
 
 
 def _check_that_answers_differ(answers: Sequence[Tensors]) -> None:

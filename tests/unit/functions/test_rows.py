@@ -14,7 +14,7 @@ import pytest
 
 from inference import decoders, direct
 from inference.config import Config
-from inference.errors import ModelError, ShapeError, TooLargeError
+from inference.errors import ModelError, PredictionError, ShapeError, TooLargeError
 from inference.predictor import Predictor
 from inference.runtimes import Array, Model
 from unit.functions.onnx_artifacts import graph
@@ -252,6 +252,19 @@ def test_a_call_takes_as_many_rows_as_the_registry_says(rows: int | None, calls:
         assert found == calls
 
 
+@pytest.mark.parametrize("rows", [None, 1, 8])
+def test_numbers_of_many_rows_are_written_as_those_of_one(rows: int | None, serve: Serve) -> None:
+    """A float32 next to 0.2 is 0.2, and a row that is not finite refuses all."""
+    served = serve(TWICE, rows=rows)
+    body = {"instances": [[0.1, 0.35]] * 20}
+    assert served.call(body) == {"predictions": [[0.2, 0.7]] * 20}
+    assert served.upload(json.dumps(body).encode()) == [[0.2, 0.7]] * 20
+    body["instances"][13] = [3e38, 0]
+    assert "NaN or infinite" in served.call(body)["error"]
+    with pytest.raises(PredictionError, match="NaN or infinite"):
+        served.upload(json.dumps(body).encode())
+
+
 def test_inputs_share_calls_only_if_their_rows_are_independent(serve: Serve) -> None:
     bodies = [b"[1, 2]", b"[[3, 4], [5, 6]]", b"[7, 8]"]
     answers = [[[2, 4]], [[6, 8], [10, 12]], [[14, 16]]]
@@ -307,6 +320,19 @@ def test_rows_that_a_signature_cannot_have_are_refused_when_the_model_loads(text
         serve(text, rows=2).predictor.load()
 
 
+@pytest.mark.parametrize("inputs", ["float[1, 4] x", "float[N, 4] x"])
+def test_rows_whose_outputs_differ_in_shape_are_no_tensor(inputs: str, serve: Serve) -> None:
+    text = f"""
+        ({inputs}) => (int64[R, D, 2] boxes) <int64 axis = {{0}}> {{
+            i = NonZero(x) t = Transpose <perm = [1, 0]> (i) boxes = Unsqueeze(t, axis)
+        }}
+    """
+    rows = [[0, 5, 0, 7], [0, 5, 0, 0]]
+    served = serve(text, rows=1)
+    assert served.call({"instances": rows}) == {"predictions": [[[0, 1], [0, 3]], [[0, 1]]]}
+    assert "differ in shape" in served.call({"inputs": rows})["error"]
+
+
 # --- forms of inputs --------------------------------------------------------------------------------------------------
 
 
@@ -344,6 +370,13 @@ def test_no_rows_have_no_predictions(rows: int | None, serve: Serve) -> None:
         assert served.upload(npy(np.zeros((0, 2), np.float32)), "a.npy") == []
 
 
+def test_a_whole_output_keeps_its_dimensions_also_where_rows_were_bare(serve: Serve) -> None:
+    served = serve("(float[N, 1] x) => (float[N, 1] y) { y = Add(x, x) }", rows=0)
+    assert served.call({"instances": [5]}) == {"predictions": [[[10]]]}
+    assert served.call({"instances": [5, 6]}) == {"predictions": [[[10], [12]]]}
+    assert served.upload(b"5\n", "a.jsonl") == [[[10]]]
+
+
 def test_an_object_by_name_is_whole_where_the_first_dimension_is_not_a_batch(serve: Serve) -> None:
     assert serve(CUMSUM, rows=0).upload(b'{"x": [1, 1, 1]}') == [[1, 2, 3]]
     assert serve(CUMSUM, rows=0).upload(b"1\n1\n1\n", "a.csv") == [[1, 2, 3]]
@@ -352,6 +385,13 @@ def test_an_object_by_name_is_whole_where_the_first_dimension_is_not_a_batch(ser
 def test_bytes_fill_the_whole_tensor_where_the_first_dimension_is_not_a_batch(serve: Serve) -> None:
     served = serve("(uint8[S] wave) => (uint8[S] same) { same = Identity(wave) }", rows=0, input={"format": "raw"})
     assert served.upload(bytes(range(5)), "a") == [[0, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("rows", [None, 0, 4])
+def test_bytes_of_a_column_are_a_whole_tensor(rows: int | None, serve: Serve) -> None:
+    served = serve("(uint8[N, 3] x) => (uint8[N, 3] same) { same = Identity(x) }", rows=rows)
+    for column in ({"b64": "AQIDBAUG"}, {"x": {"b64": "AQIDBAUG"}}, [{"b64": "AQID"}, {"b64": "BAUG"}]):
+        assert served.call({"inputs": column}) == {"outputs": [[1, 2, 3], [4, 5, 6]]}
 
 
 def test_a_model_without_inputs_and_a_scalar_output_are_answered(serve: Serve) -> None:

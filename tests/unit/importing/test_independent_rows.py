@@ -202,6 +202,16 @@ def test_a_call_of_one_row_has_nothing_to_compare(tmp_path: Path) -> None:
     assert refusing.says == "the model takes one row per call and refuses more"
 
 
+def test_a_row_of_a_call_of_one_may_have_an_answer_of_any_length(tmp_path: Path) -> None:
+    text = """
+        (float[1, 4] x) => (int64[1, D, 2] y) <int64 axis = {0}> {
+            positive = Relu (x) places = NonZero (positive) pairs = Transpose (places) y = Unsqueeze (pairs, axis)
+        }
+    """
+    finding = measured(onnx_model(tmp_path, text))
+    assert (finding.independent, finding.most) == (True, 1)
+
+
 def test_a_fixed_batch_is_measured_beside_other_rows(tmp_path: Path) -> None:
     finding = measured(onnx_model(tmp_path, "(float[4, 3] x) => (float[4, 3] y) { y = Abs (x) }"))
     assert (finding.independent, finding.most, finding.fixed) == (True, 4, True)

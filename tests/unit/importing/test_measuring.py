@@ -109,6 +109,16 @@ def test_an_entry_is_measured_with_its_own_samples_settings_and_hooks(
         measuring.run("looks-down", [], registry)
 
 
+def test_what_hooks_make_of_a_sample_may_be_a_sequence(in_process: None, registry: Path, tmp_path: Path) -> None:
+    text = "(float[T] x) => (float[T] y) <int64 axis = {0}> { y = CumSum (x, axis) }"
+    write(registry, "sums", text, "    batch: {rows: 0}\n    hooks: h.py\n")
+    (registry.parent / "h.py").write_text(
+        "import numpy as np\n\n\ndef preprocess(body, key):\n    return np.linspace(0, 1, 16000, dtype=np.float32)\n"
+    )
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    assert measuring.run("sums", [tmp_path / "a.wav"], registry)["written"] == {"batch": {"rows": 0}}
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -212,6 +222,41 @@ def test_a_kept_entry_that_says_otherwise_is_told(tmp_path: Path, registry: Path
         "is 0, but this model's rows are independent"
         in import_model(tmp_path / "doubles.onnx", replace=True)["next"][0]
     )
+
+
+def test_a_batch_of_fixed_length_can_be_replaced(tmp_path: Path, import_model: Import) -> None:
+    onnx.save_model(graph("(float[4, 3] x) => (float[4, 3] y) { y = Abs (x) }"), tmp_path / "four.onnx")
+    assert import_model(tmp_path / "four.onnx")["entry"]["batch"] == {"rows": 4}
+    assert import_model(tmp_path / "four.onnx", replace=True)["replaced"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(float[N] x) => (float s) { s = ReduceSum <keepdims = 0> (x) }",
+        "(float[N, 2] x) => (float[N, 2] y) { mean = ReduceMean <axes = [0]> (x) y = Sub (x, mean) }",
+        "(float[N, 3] x, float scale) => (float[N, 3] y) { y = Mul (x, scale) }",
+    ],
+)
+def test_a_model_is_measured_whatever_was_said_of_its_rows(
+    text: str, tmp_path: Path, registry: Path, import_model: Import
+) -> None:
+    """GIVEN rows that an entry, or the defaults, call independent WHEN a model has none THEN import finds out."""
+    onnx.save_model(graph(DOUBLE), tmp_path / "doubles.onnx")
+    onnx.save_model(graph(text), tmp_path / "mixes.onnx")
+    import_model(tmp_path / "doubles.onnx")
+    assert "rows are not independent" in import_model(tmp_path / "mixes.onnx", replace=True)["next"][0]
+    registry.write_text(registry.read_text().replace("models:", "defaults: {batch: {rows: 16}}\nmodels:"))
+    assert import_model(tmp_path / "mixes.onnx", name="new")["entry"]["batch"] == {"rows": 0}
+
+
+def test_defaults_hold_where_nothing_was_found(tmp_path: Path, registry: Path, import_model: Import) -> None:
+    registry.write_text(registry.read_text().replace("models:", "defaults: {batch: {rows: 16}}\nmodels:"))
+    text = "(float[N, 2] x) => (float[N, 2] y, float[N, 2] z) { y = RandomUniformLike (x) z = Add (x, y) }"
+    onnx.save_model(graph(text), tmp_path / "random.onnx")
+    done = import_model(tmp_path / "random.onnx")
+    assert "batch" not in done["entry"]
+    assert done["says"][0].endswith("; batch.rows stays 16")
 
 
 def test_a_measurement_that_ends_early_does_not_keep_a_model_from_being_imported(
