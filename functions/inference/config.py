@@ -31,10 +31,10 @@ _Section = TypeVar("_Section", bound="DataclassInstance")
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """What the function reads of `batch` of the registry entry."""
+    """The fields of the registry entry's `batch` that the function reads."""
 
-    #: Rows that one call takes at most, which are independent of each other; 0: the first dimension is not a batch;
-    #: None: as the signature says.
+    #: The most rows of one call, which are then independent of each other; 0: the first dimension is not a batch;
+    #: None: the signature decides.
     rows: int | None = None
 
 
@@ -61,7 +61,7 @@ class InputConfig:
 
     @property
     def max_records(self) -> float:
-        """Rows of one input at most; without limit where the first dimension is not a batch."""
+        """The most rows of one input; unlimited if the first dimension is not a batch."""
         return math.inf if self.batch.rows == 0 else self.limits.records
 
 

@@ -43,7 +43,7 @@ class NotFoundError(InputError):
 
 
 class UnreadableError(InputError):
-    """S3 gives the object to nobody as it is: it is archived, or encrypted with a key that the function cannot have."""
+    """Nobody can read the object as it is: it is archived, or encrypted with a key that the function cannot get."""
 
 
 class PredictionError(InputError):

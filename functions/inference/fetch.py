@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: Reads of one object's body that are begun; the client retries the request by itself, but not a body that breaks off.
 _ATTEMPTS = 3
 
-#: Why S3 gives an object to no reader, and what helps: a new version, which has an event and a result of its own.
+#: Why nobody can read an object, and what helps: a new version, which gets an event and a result of its own.
 _UNREADABLE = {
     s3.Refusal.ARCHIVED: (
         "its storage class or access tier is an archive, from which S3 does not read: upload it again with the storage "
@@ -23,9 +23,9 @@ _UNREADABLE = {
     ),
     s3.Refusal.CUSTOMER_KEY: (
         "it is encrypted with a customer-provided key (SSE-C), which the function does not have: upload it again "
-        "without one, and S3 encrypts it as the bucket says"
+        "without one; the bucket's default encryption then applies"
     ),
-    s3.Refusal.KEY_DELETED: "the KMS key that it is encrypted with was deleted: upload it again under another key",
+    s3.Refusal.KEY_DELETED: "the KMS key that it is encrypted with was deleted: upload it again with another key",
 }
 
 
@@ -35,7 +35,7 @@ def fetch(client: "S3Client", uploaded: UploadedObject, max_bytes: int) -> tuple
     Raises:
         TooLargeError: it has more than `max_bytes`; it is then not read.
         NotFoundError: that version is gone.
-        UnreadableError: S3 has it, but cannot give it to this function, now or later.
+        UnreadableError: S3 has it, but nobody can read it as it is.
         StorageError: S3 refused or did not answer.
     """
     from botocore.exceptions import BotoCoreError, ClientError

@@ -16,10 +16,11 @@ from inference.limits import max_result_bytes, max_values
 from inference.rows import Rows
 from inference.runtimes import Array, TensorSpec
 
-#: Numbers up to which each is written by itself; more of them are faster calculated together.
+#: Up to this many numbers are written one by one; more are faster to compute together.
 _FEW = 16
 
-#: 10**22 is the last power of ten that is a float64: a whole number divided by one gives the float64 of that decimal.
+#: 10**22 is the largest power of ten that is exact in float64: an integer divided by such a power is the float64
+#: nearest to that decimal.
 _MOST_PLACES = 22
 
 
@@ -86,7 +87,7 @@ def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...], confi
         raise ModelError(f"output.labels needs a signature with one output; this one has {names}")
     if outputs[0].dtype.kind not in "fiu":
         raise ModelError(f"output.labels needs an output of numbers; {outputs[0].name} is {outputs[0].dtype.name}")
-    # Where the output is not in rows, all of it is one prediction's, which is counted when it is there.
+    # An output that is not in rows belongs to one prediction; its scores are counted when they are there.
     in_rows = rows not in (Rows.NONE, Rows.FIXED) and (outputs[0].shape or (None,))[0] in (None, 1)
     if in_rows and outputs[0].instance_size is not None:
         _check_count(labels, outputs[0].instance_size, config)
@@ -182,9 +183,9 @@ def _values(name: str, array: Array) -> Any:
 
 
 def _numbers(array: Array) -> Any:
-    """Numbers or booleans as JSON has them, floats in the shortest digits that their type needs.
+    """Numbers or booleans for JSON, floats with the fewest digits that identify them in their type.
 
-    The float32 next to 0.1 becomes 0.1 and not 0.10000000149011612: what reads it as a float32 gets the same number.
+    The float32 nearest to 0.1 becomes 0.1, not 0.10000000149011612: a reader that parses float32 gets the same number.
     """
     if array.dtype.kind != "f" or array.dtype.itemsize >= 8:
         return array.tolist()
@@ -196,12 +197,12 @@ def _numbers(array: Array) -> Any:
 
 
 def _shortest(array: Array) -> Array:
-    """Finite numbers of a shorter type as those float64 numbers that Python writes as their shortest decimals.
+    """For finite numbers of a smaller type, the float64 numbers that Python writes as their shortest decimals.
 
     A decimal reads back as a number if it is less than half a step away, where a step is the distance to the type's
-    next number. The last place of the shortest one is either just above a step, which may be near enough, or just below
-    it, which always is. Exceptions are powers of two, which have a nearer neighbour, and numbers that need more places
-    than `_MOST_PLACES`: numpy writes those, one by one.
+    next number. The last place of the shortest decimal is either the power of ten just above a step, which may be near
+    enough, or the one just below it, which always is. The exceptions are powers of two, which have a nearer neighbour,
+    and numbers that need more places than `_MOST_PLACES`: numpy writes those, one by one.
     """
     exact = array.astype(np.float64)
     powers, lowest = _powers(array.dtype)

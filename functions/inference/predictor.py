@@ -60,7 +60,7 @@ class Predictor:
 
     @functools.cached_property
     def _batched_outputs(self) -> frozenset[str]:
-        """The outputs with a batch of one: as the signature says, or open as that of an input beside it."""
+        """The outputs whose first dimension is a batch of one: fixed at 1, or open if an input's is open, too."""
         model = self.load()
         is_open = any(spec.shape and spec.shape[0] is None for spec in model.inputs)
         lengths = (1, None) if is_open else (1,)
@@ -182,18 +182,18 @@ class Predictor:
         return min(most, max(1, model.bytes_per_call // max(1, row)))
 
     def _check_call(self, instances: Instances) -> None:
-        """Refuse a call that cannot be split and whose outputs, as the signature tells them, are too large."""
+        """Refuse a call that cannot be split and whose outputs, according to the signature, are too large."""
         count, outputs = instances.count or 0, self.load().outputs
         size = count * sum(_row_bytes(spec) for spec in outputs if spec.shape and spec.shape[0] is None)
         if size > max_tensor_bytes():
             raise TooLargeError(
                 f"the outputs of {count} instances take {size} bytes in one call; they may take {max_tensor_bytes()}, "
-                "a quarter of the memory (memory_mb): send fewer instances at once, or set batch.rows if the rows are "
-                "independent, so that they are split"
+                "a quarter of the memory (memory_mb): send fewer instances at once, or set batch.rows: to how many may "
+                "share a call if they are independent, or to 0 if they are not rows"
             )
 
     def _rows(self, instances: Instances, *, in_rows: bool = False) -> Iterator[dict[str, Array]]:
-        """The raw outputs by name, for each prediction; of the outputs, one call's are in memory.
+        """The raw outputs by name, for each prediction; the outputs of one call at a time are in memory.
 
         `in_rows`: of a direct call, whose predictions are raw; outputs without a row for each instance are refused,
         instead of being one prediction.
@@ -214,7 +214,7 @@ class Predictor:
                 if raw and count > 1:
                     outputs = predictions.in_shortest_digits(outputs)
                 for row in range(count):
-                    # With the ellipsis a row stays an array, also where it is a single value.
+                    # With the ellipsis, a row stays an array even if it is a single value.
                     yield {name: array[row, ...] for name, array in outputs.items()}
 
     def _without_batch(self, name: str, array: Array) -> Array:
@@ -279,8 +279,8 @@ def _check_columns(columns: tuple[str, ...], inputs: Specs) -> None:
     """Refuse names of CSV columns that cannot belong to the inputs, as far as the signature tells."""
     if not columns:
         return
-    if len(inputs) > 1:
-        names = ", ".join(spec.name for spec in inputs)
+    if len(inputs) != 1:
+        names = ", ".join(spec.name for spec in inputs) or "none"
         raise ModelError(f"input.columns fits a signature with one input; this one has {names}, which name the columns")
     size = inputs[0].instance_size
     if size is not None and size != len(columns):

@@ -120,7 +120,7 @@ class ResultStore:
         """The result that stands for an input's key; None if there is none.
 
         Raises:
-            StorageError: S3 did not answer, or cannot give it to any reader.
+            StorageError: S3 did not answer, or nobody can read it as it is.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -133,7 +133,7 @@ class ResultStore:
             # Where S3 does not say why, the write's condition decides whether there is none.
             if refusal in (s3.Refusal.MISSING, s3.Refusal.UNEXPLAINED):
                 return None
-            # One that nobody can read may be a newer input's, so it is not written over either.
+            # A result that nobody can read may belong to a newer input, so it is not overwritten either.
             way_out = "; restore or delete the result, then redrive the message" if refusal in s3.UNREADABLE else ""
             raise StorageError(f"the result of {key} could not be read: {error}{way_out}") from error
         except (BotoCoreError, OSError) as error:

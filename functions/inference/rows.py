@@ -1,8 +1,8 @@
 """What the first dimension of a model's inputs is, which decides how the model is called and what a prediction is.
 
-README says it for users ("What a prediction is"). No signature tells a batch of independent rows from a sequence, or
-from anything else of any length: so rows of several inputs are combined, and those of one are split, only where the
-registry says that they are independent (`batch.rows`).
+README explains it to users ("What a prediction depends on"). A signature does not distinguish a batch of independent
+rows from a sequence, or from anything else of any length. So rows of several inputs are combined, and the rows of such
+a dimension are split, only if the registry says that they are independent (`batch.rows`).
 """
 
 import enum
@@ -21,8 +21,8 @@ class Rows(enum.Enum):
     SINGLE = enum.auto()
     #: Of any length: an input is one call, and each row has a prediction if every output has as many rows.
     OPEN = enum.auto()
-    #: Fixed at another length: as if it were open, for inputs that come in rows. Any other input is a whole tensor,
-    #: with one prediction, since such a dimension may as well be a vector's.
+    #: Fixed at another length: like OPEN for inputs that come in rows. Any other input is a whole tensor with one
+    #: prediction, since such a dimension may as well be a vector's.
     FIXED = enum.auto()
     #: `batch.rows` is at least 1: rows of one or several inputs share calls, and each has a prediction.
     INDEPENDENT = enum.auto()
@@ -65,5 +65,6 @@ def check_rows(specs: Specs, rows: int | None) -> None:
     if not are_stacked(specs) or len(set(lengths.values()) - {None}) > 1:
         shapes = ", ".join(f"{spec.name} {list(spec.shape or ())}" for spec in specs) or "no inputs"
         raise ModelError(
-            f"batch.rows is {rows}, but the signature's inputs have no rows in common ({shapes}): set batch.rows to 0"
+            f"batch.rows is {rows}, but the signature's inputs do not share a first dimension ({shapes}): "
+            "set batch.rows to 0"
         )

@@ -43,7 +43,7 @@ class Refusal(enum.Enum):
     CHANGED = enum.auto()
     #: Access denied, for no action that it names: a missing permission, or a missing object.
     UNEXPLAINED = enum.auto()
-    #: Its storage class is an archive, which is not read before the object is restored.
+    #: Its storage class or access tier is an archive: it must be restored before it can be read.
     ARCHIVED = enum.auto()
     #: It is encrypted with a key that only its uploader has (SSE-C).
     CUSTOMER_KEY = enum.auto()
@@ -53,7 +53,7 @@ class Refusal(enum.Enum):
     FAILED = enum.auto()
 
 
-#: An object that is there and that nobody can read as it is, whatever permissions change.
+#: Refusals of an object that exists and that no permission makes readable.
 UNREADABLE = (Refusal.ARCHIVED, Refusal.CUSTOMER_KEY, Refusal.KEY_DELETED)
 
 

@@ -2,8 +2,8 @@
 
 `{"instances": [...]}` is a list of rows; `{"inputs": ...}` gives whole tensors, which are passed as they are. A model
 with one input takes bare values, one with several takes objects by input name. Strings are text or `{"b64": "..."}`,
-and the bytes of one instance of a uint8 input may be given so, too. One row that does not fit refuses the whole input,
-since an input has one result.
+and so are the bytes of one instance of a uint8 input. If one row does not fit, the whole input is refused, since it has
+one result.
 https://www.tensorflow.org/tfx/serving/api_rest#predict_api
 """
 
@@ -51,11 +51,11 @@ _MAX_DEPTH = 32
 #: The two letters in which the URL-safe alphabet of base64 differs: https://www.rfc-editor.org/rfc/rfc4648#section-5
 _STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
 
-#: A string of JSON or, as its group, what only Python takes for a number.
+#: A JSON string or, as group 1, a constant that only Python accepts as a number.
 _CONSTANTS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(NaN|-?Infinity)')
 
 
-#: Numbers whose squares are added up faster than each is looked at.
+#: Up to this many numbers, adding up their squares is faster than checking each.
 _FEW = 4096
 
 
@@ -197,7 +197,7 @@ def unstacked_shape(spec: TensorSpec, config: InputConfig) -> tuple[int | None, 
 
 
 def filled(elements: Array, spec: TensorSpec, shape: tuple[int | None, ...] | None) -> Array:
-    """Elements in a row in this shape; where one dimension is open, it is as long as they are many.
+    """Elements in a row, reshaped; a dimension that is open gets the length that holds all of them.
 
     Raises:
         ShapeError: they do not fill it.
@@ -216,9 +216,9 @@ def _at(place: tuple[int, ...]) -> str:
 
 
 def is_surely_within(array: Array, dtype: np.dtype[Any]) -> bool:
-    """Whether floats are finite and in the range of a type, if few enough to tell that by the sum of their squares.
+    """Whether the sum of their squares shows that floats are finite and in the range of a type; False if it does not.
 
-    For the few numbers of most inputs that takes a quarter of the time that looking at each does.
+    For the few numbers of most inputs, this takes a quarter of the time of checking each.
     """
     return array.size <= _FEW and float(np.vdot(array, array)) <= _squares(dtype)
 
@@ -283,7 +283,7 @@ def parse(text: str) -> Any:
     except _ConstantError as error:
         place = next(found for found in _CONSTANTS.finditer(text) if found[1]).start()
         raise DecodeError(
-            f"not valid JSON: {json.JSONDecodeError(f'{error} is no JSON number', text, place)}"
+            f"not valid JSON: {json.JSONDecodeError(f'{error} is not a JSON number', text, place)}"
         ) from error
     except RecursionError as error:
         raise DecodeError("not valid JSON for a model: nested too deeply") from error
@@ -295,7 +295,7 @@ def parse(text: str) -> Any:
 
 
 class _ConstantError(Exception):
-    """What JSON has no number for, by its name."""
+    """The name of a constant that is not JSON: NaN or an infinity."""
 
 
 def _refuse_constant(name: str) -> Any:
@@ -351,12 +351,12 @@ def _array(
 
 
 def _refuse_first_wrong(rows: list[Any], spec: TensorSpec, where: str, *, instances: bool) -> None:
-    """Raise the error of the first wrong one of some rows that make no array together, if one is wrong by itself."""
+    """Of rows that do not make one array, raise the error of the first that is wrong by itself, if any is."""
 
     def shape_of(index: int) -> tuple[int, ...]:
         name = f"{where}[{index}]"
         shape: tuple[int, ...] = _converted(rows[index], spec, name, spec.instance).shape
-        # Elements of an input that is not a batch of instances may be rows all the same, which their rank tells.
+        # Elements of an input that is not a list of instances may still be rows; their rank shows that.
         if (instances or len(shape) == len(spec.instance or ())) and not _matches(shape, spec.instance):
             raise ShapeError(f"{name} has the shape {_text(shape)}; expected {_text(spec.instance)}")
         return shape
@@ -502,9 +502,9 @@ def _checked(
             way_out = ""
             if _fits(shape, spec, any_rows=True):
                 way_out = (
-                    '; send rows as {"instances": [...]}, and each is a call of its own'
+                    '; send several rows as {"instances": [...]}: the model is then called once per row'
                     if kind is Rows.SINGLE
-                    else "; with batch.rows, which says that rows are independent, it may have any number of them"
+                    else "; if its rows are independent, set batch.rows, and it may have any number of them"
                 )
             raise ShapeError(f"{spec.name} has the shape {_text(shape)}; expected {_text(spec.shape)}{way_out}")
     shapes = {name: array.shape for name, array in tensors.items()}
@@ -536,7 +536,7 @@ def _matches(shape: tuple[int, ...], expected: tuple[int | None, ...] | None) ->
 
 
 def _only(specs: Specs, what: str) -> TensorSpec:
-    if len(specs) > 1:
+    if len(specs) != 1:
         raise DecodeError(f"{what} fits a model with one input; this one has {_names(specs)}")
     return specs[0]
 

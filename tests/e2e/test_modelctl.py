@@ -24,7 +24,7 @@ SCAN = next(iter(sorted((paths.CHECKOUT / "models" / "digits" / "samples").glob(
         (("predict", "digits", SCAN, SCAN), f"{SCAN} is named twice: name every file once"),
         (("invoke", "dogs", "--data", "{}"), "there is no model 'dogs'"),
         (("invoke", "wine", "--data", "{"), "--data: not valid JSON: Expecting property name"),
-        (("invoke", "wine", "--data", '{"instances": [NaN]}'), "--data: not valid JSON: NaN is no JSON number"),
+        (("invoke", "wine", "--data", '{"instances": [NaN]}'), "--data: not valid JSON: NaN is not a JSON number"),
         (("invoke", "wine", "--data", "[" * 5000 + "]" * 5000), "--data: not valid JSON for a model: nested too deep"),
         (("invoke", "wine", "--data", '{"inputs": [1], "inputs": [2]}'), "an object has 'inputs' twice"),
         (("logs", "dogs"), "there is no model 'dogs'"),

@@ -31,9 +31,9 @@ def test_models_whose_rows_are_not_known_are_named_in_one_note(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == (
-        "note: batch.rows is not given for unseen-0, unseen-1, unseen-2, unseen-3, unseen-4 and 2 more, so each of "
-        "their inputs has calls of the model of its own; `modelctl import --measure unseen-0` finds out whether rows "
-        f"may share calls, and writes it\n{registry}: no problems\n"
+        "note: batch.rows is not set for unseen-0, unseen-1, unseen-2, unseen-3, unseen-4 and 2 more, so inputs do not "
+        "share calls of the model; `modelctl import --measure unseen-0` measures whether they can, and sets it\n"
+        f"{registry}: no problems\n"
     )
     assert cli.main(["validate", "--json", str(registry)]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -86,13 +86,13 @@ def _column(header: list[str], name: str) -> int:
 
 
 def _cells(rows: list[list[str]], spec: TensorSpec, titles: Sequence[str]) -> Array:
-    """Rows of text as a two-dimensional array of the input's type; `titles` is what messages call the columns.
+    """Rows of text as a two-dimensional array of the input's type; `titles` names the columns in messages.
 
     Integers are read as such, since a float has no more than 53 bits for them; `1.0` is one as well. NaN and infinity
     are refused, as they are in JSON.
 
     Raises:
-        DecodeError: a cell is no value for the input; the message names its row and column.
+        DecodeError: a cell is not a value of the input's type; the message names its row and column.
     """
     if spec.dtype.kind == "O":
         return np.array([[cell.encode() for cell in row] for row in rows], dtype=object)
@@ -115,7 +115,7 @@ def _integers(rows: list[list[str]], spec: TensorSpec) -> Array:
     if all(isinstance(number, int) for row in numbers for number in row):
         with contextlib.suppress(OverflowError):
             return np.array(numbers, dtype=np.uint64 if spec.dtype.kind == "u" else np.int64)
-    # The cast to the signature's type says which one it does not take.
+    # The cast to the signature's type names the first number that does not fit.
     return np.array(numbers, dtype=np.float64)
 
 

@@ -52,10 +52,13 @@ def _mode_and_size(config: InputConfig, specs: Specs) -> tuple[str, tuple[int, i
     Raises:
         ModelError: the registry entry and the signature contradict each other.
     """
-    spec = specs[0]
     independent = rows_of(specs, config.batch.rows) is Rows.INDEPENDENT
-    if len(specs) > 1 or not are_stacked(specs) or not (independent or fixed_rows(specs) in (None, 1)):
-        raise ModelError("input.format image fits a signature with one input that takes one image per call")
+    if len(specs) != 1 or not are_stacked(specs) or not (independent or fixed_rows(specs) in (None, 1)):
+        raise ModelError(
+            "input.format image needs a signature with one input that takes one image per call; for a batch of another "
+            "fixed length, set batch.rows if its images are independent"
+        )
+    spec = specs[0]
     height, width, channels = _dimensions(spec, config)
     mode = config.mode or {1: "L", 4: "RGBA"}.get(channels or 3, "RGB")
     takes = f"but the model's input {spec.name} takes"

@@ -22,7 +22,7 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 
 def decode_npy(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """One array for a model with one input."""
-    if len(specs) > 1:
+    if len(specs) != 1:
         raise DecodeError("an .npy file holds one array and the model has several inputs: use .npz")
     return tensors.stack({specs[0].name: _read_npy(body)}, specs, config)
 

@@ -33,7 +33,7 @@ def decode_raw(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 
 def _single(value: bytes, config: InputConfig, specs: Specs, what: str) -> Instances:
     """One string as one instance."""
-    if len(specs) > 1 or specs[0].dtype.kind != "O":
+    if len(specs) != 1 or specs[0].dtype.kind != "O":
         kinds = "strings" if what == "text" else "strings or uint8"
         found = ", ".join(f"{spec.name} ({spec.dtype.name})" for spec in specs)
         raise ModelError(f"input.format {what} fits a model with one input of {kinds}; this one has {found}")

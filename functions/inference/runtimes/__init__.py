@@ -70,7 +70,7 @@ class Model(Protocol):
 
     inputs: Specs
     outputs: Specs
-    #: Bytes of inputs and outputs that independent rows may have which share a call; 0: a larger call gains nothing.
+    #: The most bytes of inputs and outputs of independent rows that share a call; 0: rows do not share calls.
     bytes_per_call: int
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:

@@ -5,8 +5,8 @@ that never changes is never planned anew.
 
 Every call starts from the state that the file describes. What fused ops keep (the state of an RNN, LSTM or SVDF) is
 reset before the call; what `tf.Variable`s keep cannot be, so a file that assigns to one gets a new interpreter for each
-call. Tables (HASHTABLE) are filled once and never change. Random ops draw anew at every call; what they draw depends on
-no input.
+call. Tables (HASHTABLE) are filled once and never change. Random ops draw new numbers in every call, which do not
+depend on any input.
 """
 
 import mmap
@@ -43,7 +43,7 @@ _UNSUPPORTED = re.compile(
 #: What an error without a text means: there is no memory for a tensor whose shape an op calculates.
 _NO_REASON = "it gave no reason, as it does when it is out of memory"
 
-#: Characters of errors that an interpreter may repeat; it keeps them as long as it is there.
+#: The most characters of errors that an interpreter may repeat; after more, a new one takes its place.
 _MOST_SAID = 2**16
 
 
@@ -61,7 +61,7 @@ class LiteRtModel:
         self._graph = graph
         self._start = start
         self.inputs = tuple(_spec(name, details) for name, details in graph.inputs.items())
-        # Without dimensions an output is a single value or has any shape, and LiteRT does not tell which.
+        # An output without dimensions is a single value or has any shape; LiteRT does not say which.
         specs = (_spec(name, details) for name, details in graph.outputs.items())
         self.outputs = tuple(TensorSpec(spec.name, spec.shape or None, spec.dtype) for spec in specs)
 
@@ -140,7 +140,7 @@ class _Graph:
         self.call = self._runner or self._call_without_signature
 
     def prepare(self) -> str:
-        """Prepare the ops for the shapes in the file, where 1 stands for an open length; gives what prevents it."""
+        """Prepare the ops for the shapes in the file, with 1 for an open length; returns what prevents it, or ""."""
         try:
             if self._runner:
                 # The interpreter's own method prepares the first signature only.
@@ -164,7 +164,7 @@ class _Graph:
         return True
 
     def news(self, error: Exception) -> str:
-        """What an error says, without what LiteRT repeats in it: the errors of all earlier calls, with other inputs."""
+        """An error's text without the part that LiteRT repeats: the errors of earlier calls, about other inputs."""
         if not isinstance(error, RuntimeError):
             return str(error)
         said, self._said = self._said, str(error)
@@ -185,11 +185,11 @@ class _Graph:
 
 
 def _models_fault(text: str) -> str:
-    """What to say of an error that other values would meet too; nothing if these values may be the reason."""
+    """The message for an error that other values would cause as well; "" if these values may be the reason."""
     if found := _LACKING.search(text):
         return (
-            f"LiteRT cannot do the op {found[1] or found[2]}: import the Keras model or SavedModel that it was made "
-            f"from with `--runtime tensorflow`, which runs every op ({text})"
+            f"LiteRT cannot run the op {found[1] or found[2]}: import the Keras model or SavedModel that the file was "
+            f"made from, with `--runtime tensorflow`, which runs every op ({text})"
         )
     if runtimes.says_out_of_memory(text):
         return f"LiteRT ran out of memory: {text}"
@@ -199,7 +199,7 @@ def _models_fault(text: str) -> str:
 def _op_codes(file: Path) -> set[int]:
     """The builtin ops that a `.tflite` file has.
 
-    They are read from the file because LiteRT tells only those of the first signature, and not those in its loops and
+    They are read from the file because LiteRT lists only those of the first signature, without its loops and
     branches. In a FlatBuffer a table begins with the distance back to its list of fields, which gives the place of each
     within the table. The root's field 1 is the vector of the ops; an op's field 3 is its code, which in older files is
     field 0. https://flatbuffers.dev/internals/
@@ -233,12 +233,12 @@ def _op_codes(file: Path) -> set[int]:
 def _spec(name: str, details: Details) -> TensorSpec:
     shape = tuple(None if length < 0 else int(length) for length in details["shape_signature"])
     if len(details["quantization_parameters"]["scales"]) > 1:
-        raise ModelError(f"{name!r} is quantized by channel, which cannot be served: quantize it as a whole")
+        raise ModelError(f"{name!r} is quantized per channel, which cannot be served: quantize it per tensor")
     if _quantization(details):
         return TensorSpec(name, shape, np.dtype(np.float32))
     dtype = np.dtype(details["dtype"])
     if dtype.kind == "O":
-        raise ModelError(f"{name!r} is a handle of a resource, and only tensors can be served")
+        raise ModelError(f"{name!r} is a resource handle; only tensors can be served: leave it out of the signature")
     return TensorSpec(name, shape, np.dtype(object) if dtype.kind in "SU" else dtype)
 
 

@@ -16,8 +16,8 @@ from inference import runtimes
 from inference.errors import ModelError, PredictionError
 from inference.runtimes import Array, TensorSpec
 
-#: Bytes of inputs and outputs of a shared call: what is between them, for which ONNX Runtime takes memory by the row as
-#: well, stays small.
+#: The most bytes of inputs and outputs of a shared call. The tensors between them, whose memory grows with the rows as
+#: well, then stay small.
 BYTES_PER_CALL = 16 * 1024
 
 #: The types of tensors that numpy has too, by ONNX Runtime's names for them.

@@ -4,7 +4,7 @@ A larger call costs TensorFlow less per row, so rows are run together.
 
 Every call starts from the state that the file describes: variables that a signature assigns to (a stateful RNN, a
 counter, a `tf.random.Generator`) are restored before the call. What cannot be restored is refused when the model loads.
-Other random ops draw anew at every call; what they draw depends on no input.
+Other random ops draw new numbers in every call, which do not depend on any input.
 """
 
 import os
@@ -27,8 +27,8 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(runtimes.threads()))
 
 import tensorflow as tf
 
-#: Bytes of inputs and outputs: from there on a call's own cost no longer counts, and a convolution's activations, some
-#: twenty times as large, stay within the memory.
+#: The most bytes of inputs and outputs of a shared call: a larger one gains nothing more, and a convolution's
+#: activations, some twenty times as large, still fit into the memory.
 BYTES_PER_CALL = 8 * 2**20
 
 #: What is raised for values that fit the signature and that an op refuses (a parser, with DataLossError). Whatever else
@@ -59,9 +59,9 @@ class TensorFlowModel:
     """One function of a model, traced once.
 
     Args:
-        function: takes and gives tensors by name.
+        function: takes and returns tensors by name.
         inputs: what it takes.
-        outputs: what it gives.
+        outputs: what it returns.
         start: restores the state in which every call starts.
     """
 
@@ -165,13 +165,13 @@ def _start(function: Any) -> Callable[[], Any] | None:
     """
     ops = {op.type for op in function.graph.get_operations()}
     if any(tensor.dtype == tf.resource for tensor in function.captured_inputs):
-        # Only what has a state pays for the copy of the graph, in which the functions are that it calls.
+        # Only a model with state pays for this copy of the graph, which holds the functions that it calls.
         ops |= {node.op for called in function.graph.as_graph_def().library.function for node in called.node_def}
     for op in sorted(ops):
         if _REMEMBERS.fullmatch(op):
             raise ModelError(
-                f"the model keeps what it is given for later calls (op {op}), so its predictions would depend on other "
-                "inputs, and that cannot be undone: export it without"
+                f"the model keeps state between calls that cannot be reset (op {op}), so its predictions would depend "
+                "on other inputs: export it without that op"
             )
     if not any(map(_ASSIGNS.match, ops)):
         return None
@@ -191,7 +191,7 @@ def _specs(signature: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
         dense = isinstance(spec, (tf.TensorSpec, tf.Tensor))
         if not dense or spec.dtype in (tf.resource, tf.variant):
             kind = spec.dtype.name if dense else type(spec).__name__
-            raise ModelError(f"{name!r} is {kind}, and only dense tensors can be served: convert it in the signature")
+            raise ModelError(f"{name!r} is {kind}; only dense tensors can be served: convert it in the signature")
     return tuple(
         TensorSpec(
             name,

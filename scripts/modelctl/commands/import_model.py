@@ -61,8 +61,8 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--measure",
         metavar="NAME",
-        help="in place of an import: measure a model of the registry, whether its rows are independent of each other "
-        "and how much memory they take, and write batch.rows and limits.records into its entry",
+        help="import nothing; measure whether the rows of this model of the registry are independent of each other and "
+        "how much memory they take, and write batch.rows and limits.records into its entry",
     )
     parser.add_argument("--registry", type=Path, default=paths.REGISTRY, metavar="FILE", help="default: the checkout's")
 
@@ -111,10 +111,10 @@ def _check(called: argparse.Namespace) -> None:
     if called.measure is None:
         if missing := [argument for argument in ("PATH", "--name") if importing[argument] is None]:
             called.parser.error(
-                f"an import needs {' and '.join(missing)}; a model of the registry takes --measure NAME"
+                f"an import needs {' and '.join(missing)}; to measure a model of the registry, use --measure NAME"
             )
     elif given := [argument for argument, value in importing.items() if value]:
-        called.parser.error(f"--measure takes a model of the registry as its entry says: leave out {', '.join(given)}")
+        called.parser.error(f"--measure takes the model as its entry describes it: leave out {', '.join(given)}")
 
 
 def _measure(called: argparse.Namespace) -> int:
@@ -126,7 +126,7 @@ def _measure(called: argparse.Namespace) -> int:
     for line in done["says"]:
         console.out(line)
     fields = [f"{section}.{field}" for section, inner in done["written"].items() for field in inner]
-    changed = f"has {' and '.join(fields)} now" if fields else "stays as it is"
+    changed = f"now has {' and '.join(fields)}" if fields else "stays as it is"
     console.out(f"entry: models.{done['model']} of {done['registry']} {changed}")
     return 0
 

@@ -20,12 +20,12 @@ def add_to(commands: Commands) -> None:
 
 def run(called: argparse.Namespace) -> int:
     """Print the function's answer; exit status 1 if it is an error."""
-    # Not above: it imports numpy, for which the other commands would wait as well.
+    # Imported here, since it imports numpy, and all other commands would wait for that.
     from inference import tensors
 
     try:
         payload = called.data.encode()
-        # As an upload is read; Lambda itself takes the last of two equal keys.
+        # Read it as an upload is read; of two equal keys, Lambda itself would take the last.
         tensors.parse(called.data)
     except (DecodeError, UnicodeEncodeError) as problem:
         raise UserError(f'--data: {problem}; expected {{"instances": […]}} or {{"inputs": {{…}}}}') from None

@@ -1,4 +1,4 @@
-"""`modelctl validate`: all problems of a registry, with their lines, and what is better changed."""
+"""`modelctl validate`: all problems of a registry, with their lines, and notes on what could be better."""
 
 import argparse
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ def run(called: argparse.Namespace) -> int:
 
 
 def _notes(models: Mapping[str, Any]) -> Iterator[str]:
-    """What is no problem, and yet better changed."""
+    """What is valid but could be better."""
     unknown = [
         name
         for name, model in models.items()
@@ -48,6 +48,6 @@ def _notes(models: Mapping[str, Any]) -> Iterator[str]:
         some = ", ".join(unknown[:_MOST_NAMES])
         more = f" and {len(unknown) - _MOST_NAMES} more" if len(unknown) > _MOST_NAMES else ""
         yield (
-            f"batch.rows is not given for {some}{more}, so each of their inputs has calls of the model of its own; "
-            f"`modelctl import --measure {unknown[0]}` finds out whether rows may share calls, and writes it"
+            f"batch.rows is not set for {some}{more}, so inputs do not share calls of the model; "
+            f"`modelctl import --measure {unknown[0]}` measures whether they can, and sets it"
         )

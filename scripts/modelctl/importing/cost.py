@@ -1,4 +1,4 @@
-"""What a row of a model's call costs: memory, from the largest that the process has had, and time."""
+"""What one row of a model's call costs: memory, from the peak of the process, and time."""
 
 import contextlib
 import os
@@ -15,13 +15,13 @@ from inference.errors import ModelError, PredictionError
 from inference.runtimes import Model
 from modelctl.importing.inputs import Tensors
 
-#: Calls grow by this factor until one of them says enough of a row's memory, or the next would take too much.
+#: Calls grow by this factor until one shows a row's memory well enough, or the next would take too much.
 _GROWTH = 4
 _ENOUGH_BYTES = 64 * 2**20
 _MOST_ROWS = 8192
 _MOST_SECONDS = 1.0
 
-#: Of the machine's memory, what a measurement may take: half of what is free, and no more than this.
+#: A measurement may take half of the machine's free memory, but no more than this.
 _MOST_BYTES = 2 * 2**30
 
 _STATUS = Path("/proc/self/status")

@@ -51,7 +51,7 @@ def change(text: str, name: str, sections: Mapping[str, Mapping[str, Any]]) -> s
         if registry.parse(changed) == {**document, "models": {**document["models"], name: entry}}:
             return changed
     except (yaml.YAMLError, KeyError, UserError):
-        pass  # told below, with what to write
+        pass  # the error below says what to write
     lines = "\n".join(f"  {section}.{field}: {_value(value)}" for section, field, value in fields)
     raise UserError(f"the registry's text is too unusual to be changed: set this in models.{name} yourself\n{lines}")
 

@@ -283,7 +283,7 @@ class _Trial:
         try:
             return measuring.ask(str(self._wanted.path), self._environment(name), inputs=self._inputs)
         except UserError as problem:
-            # The model answers one input at a time, as it is served without the field.
+            # Without the field, the model is called with one input at a time, as it was here.
             return measuring.failed(str(problem))
 
     def _answer(self, name: str, answers: str | None) -> dict[str, Any]:
@@ -364,7 +364,7 @@ def _write_entry(wanted: Wanted, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _explain(wanted: Wanted) -> Callable[[str], str]:
-    """How the problems that a registry has with the new entry, which has no lines yet, are told."""
+    """What makes the message of the registry's problems with the new entry, which has no lines yet."""
 
     def explain(problems: str) -> str:
         says = re.sub(rf"(?m)^.*?(?=models\.{re.escape(wanted.name)}\b)|^", "  ", problems)

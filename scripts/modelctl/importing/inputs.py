@@ -105,8 +105,8 @@ def different_rows(given: Sequence[Tensors], specs: Specs, crossed: int, made_up
     Args:
         given: rows, which may differ in shape; those of the most usual one are used.
         specs: the signature's inputs.
-        crossed: how many to make of the elements of two given rows each: the model knows such values.
-        made_up: how many to make up from the signature, which has to tell their shape unless rows are given.
+        crossed: how many to combine from the elements of two given rows each: the model knows such values.
+        made_up: how many to make up from the signature, which must give their shape unless rows are given.
 
     Raises:
         UserError: it does not.

@@ -1,4 +1,4 @@
-"""What calls of a model tell about `batch.rows` and `limits.records` of its entry."""
+"""What calls of a model show about `batch.rows` and `limits.records` of its entry."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from modelctl.importing.cost import Cost
 from modelctl.importing.inputs import Tensors
 from modelctl.importing.rows import Finding
 
-#: What the calls may take, in calls of one row: each of the largest calls' rows is called alone, and in three calls of
-#: its size and three of a smaller one.
+#: The seconds that all calls may take, and what they cost per row of the largest call, in calls of one row: each row is
+#: called once alone and three times in the largest call; the smaller sizes add less than one.
 _SECONDS = 60.0
 _CALLS_PER_ROW = 5
 #: The tensors of the rows alone and of their answers, and those of a call that others are compared with.
@@ -67,7 +67,7 @@ def measure(model: Model, given: Sequence[Tensors], function: Function) -> Measu
     try:
         any_number = rows_of(model.inputs, None) is Rows.OPEN
         if any_number and (whole := _taken_whole(model, given)):
-            finding = Finding(False, f"the model takes the {whole} rows of an input at once, and refuses one alone")
+            finding = Finding(False, f"the model takes the {whole} rows of an input together, but refuses one alone")
             return decide(finding, None, function)
         return _measure_rows(model, inputs.split(given)[:_MOST_GIVEN], function, any_number=any_number)
     except (ModelError, UserError) as error:
@@ -84,7 +84,7 @@ def _measure_rows(model: Model, given: Sequence[Tensors], function: Function, *,
     if found:
         most = min(size, found.most_rows(copies=_COPIES, seconds=_SECONDS / _CALLS_PER_ROW))
     if most < rows.SIZES[0]:
-        why = "calls of several rows would take too long, or more memory than this machine has"
+        why = "calls of several rows would take too long, or more memory than this machine has free"
         return decide(Finding(None, why), found, function)
     try:
         finding = rows.measure(model, candidates(), most)

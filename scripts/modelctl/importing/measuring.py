@@ -122,7 +122,7 @@ def says(measured: Measured, kept: int | None, *, writes: bool = True) -> Iterat
     rows, records, memory = measured["rows"], measured["records"], measured["memory"]
     found = {True: "independent", False: "not independent", None: "not measured"}[measured["independent"]]
     if rows is None:
-        follows = "; batch.rows is left out, so every input has calls of its own"
+        follows = "; batch.rows is left out, so inputs do not share calls of the model"
         if kept is not None:
             follows = f"; batch.rows stays {kept}"
     else:
@@ -134,9 +134,9 @@ def says(measured: Measured, kept: int | None, *, writes: bool = True) -> Iterat
         size = packages.for_people(row) if row >= 2**10 else "less than 1 KB"
         follows = f" → limits.records: {records}" if records and kept is None and writes else ""
         yield (
-            f"memory: {size} per row, {packages.for_people(memory['base_bytes'])} without any: memory_mb: "
+            f"memory: {size} per row, and {packages.for_people(memory['base_bytes'])} without rows; memory_mb: "
             f"{memory['memory_mb']} has room for {fitting:,} row{'' if fitting == 1 else 's'} in one call{follows}"
-            + ("; raise it" if fitting == 0 else "")
+            + ("; raise memory_mb" if fitting == 0 else "")
         )
 
 
@@ -151,15 +151,15 @@ def contradictions(name: str, document: Mapping[str, Any], measured: Measured) -
     kept, rows, records = document["batch"].get("rows"), measured["rows"], measured["records"]
     way_out = f"`modelctl import --measure {name}` writes {rows}"
     if kept is None and records:
-        yield f"models.{name}.limits.records: no more than {records} rows of this model fit into the memory in one call"
+        yield f"models.{name}.limits.records: set it to {records}, since more rows per call may not fit into memory"
     elif kept is None and rows is not None:
-        yield f"models.{name}.batch.rows is not given: {way_out}"
+        yield f"models.{name}.batch.rows is not set: {way_out}"
     elif kept and rows == 0:
         yield f"models.{name}.batch.rows is {kept}, but this model's rows are not independent: {way_out}"
     elif kept == 0 and rows:
         yield f"models.{name}.batch.rows is 0, but this model's rows are independent: {way_out}"
     elif kept and rows and measured["memory"] and measured["memory"]["fitting_rows"] < kept:
-        yield f"models.{name}.batch.rows is {kept}, but so many rows do not fit into the memory: {way_out}"
+        yield f"models.{name}.batch.rows is {kept}, but that many rows do not fit into the memory: {way_out}"
 
 
 def _stage(files: Mapping[str, Mapping[str, str]], folder: Path) -> None:

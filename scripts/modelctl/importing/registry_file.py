@@ -45,7 +45,7 @@ def write(file: Path, change: Callable[[str], str], explain: Callable[[str], str
 
     Args:
         file: the registry.
-        change: its text to the new one; called again if somebody else changed the file meanwhile.
+        change: makes the new text of the old; called again if somebody else changed the file meanwhile.
         explain: makes the message of the problems that it would then have.
 
     Raises:

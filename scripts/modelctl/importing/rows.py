@@ -1,10 +1,10 @@
 """Whether a model's rows are independent of each other: calls of many rows against calls of one.
 
-Calls of several sizes are made, since a model may mix rows only from some number of them on. Each row of a call is
-compared with its answer alone, which shows what depends on the size of the call or on the place in it. Calls of another
-size may sum the same numbers in another order, so rounding is allowed. Then half of the rows keep their places while
-the others are replaced, which shows what depends on the neighbours, down to a far smaller difference: calls of one
-shape round alike.
+The calls have several sizes, since a model may mix rows only from a certain number on. Each row's answer in a call is
+compared with its answer alone, which shows what depends on the size of the call or on the place in it. A call of
+another size may sum the same numbers in another order, so rounding is allowed. Then half of the rows keep their places
+while the others are replaced, which shows what depends on the neighbours. This finds far smaller differences, since
+calls of the same shape round alike.
 """
 
 import itertools
@@ -27,8 +27,8 @@ SIZES = (2, 17, 65)
 _OTHER_CALL = {2: 5e-2, 4: 1e-2, 8: 1e-2}
 _OTHER_NEIGHBOURS = {2: 4e-3, 4: 2e-6, 8: 2e-6}
 
-#: A whole number or a text is the same but for one row of so many, in a call of another size: the best of scores that
-#: are nearly the same changes with their rounding.
+#: In a call of another size, an integer or a text may differ in one row of this many: which of two nearly equal scores
+#: is the best changes with their rounding.
 _ROWS_PER_TIE = 16
 
 _SEED = 22
@@ -99,10 +99,11 @@ def _of_any_number(model: Model, candidates: Iterable[Tensors], most: int) -> Fi
     if len(refused) == len(sizes):
         return Finding(True, "the model takes one row per call and refuses more")
     for size, why in refused.items():
-        raise _NotMeasurableError(f"the model refuses a call of {size} rows that it answers one by one: {why}")
+        raise _NotMeasurableError(f"the model refuses a call of {size} rows, each of which it answers alone: {why}")
     _check_that_answers_differ(answers)
     counts = " and ".join([", ".join(map(str, sizes[:-1])), str(sizes[-1])] if sizes[1:] else [str(sizes[0])])
-    return Finding(True, f"a call of {counts} rows answers as calls of one do ({calls.differences()})", sizes[-1])
+    says = f"calls of {counts} rows give the same answers as calls of one ({calls.differences()})"
+    return Finding(True, says, sizes[-1])
 
 
 def _of_one(model: Model, candidates: Iterable[Tensors]) -> Finding:
@@ -121,7 +122,7 @@ def _of_one(model: Model, candidates: Iterable[Tensors]) -> Finding:
 def _of_fixed_number(model: Model, candidates: Iterable[Tensors], length: int) -> Finding:
     rows = list(itertools.islice(candidates, length))
     if len(rows) < 2:
-        raise _NotMeasurableError("there are no two different rows to call the model with")
+        raise _NotMeasurableError("the model cannot be called with two different rows; give some with --samples")
     try:
         answers = model(_taken(rows, np.arange(length)))
         if without := [name for name, array in answers.items() if array.shape[:1] != (length,)]:
@@ -133,7 +134,7 @@ def _of_fixed_number(model: Model, candidates: Iterable[Tensors], length: int) -
     except PredictionError as error:
         raise _NotMeasurableError(f"the model refuses {length} rows: {error}") from error
     _check_that_answers_differ([{name: array[row] for name, array in answers.items()} for row in range(length)])
-    says = f"a row of a call of {length} gets the same answer beside other rows ({calls.differences()})"
+    says = f"each row of a call of {length} gets the same answer beside other rows ({calls.differences()})"
     return Finding(True, says, length, fixed=True)
 
 
@@ -183,7 +184,7 @@ class _Calls:
         """How far the answers were off."""
         number = len(self._ties)
         rows = f"{number} row{'' if number == 1 else 's'}"
-        ties = f"; a whole number or text of {rows} changes, as ties do" if self._ties else ""
+        ties = f"; an integer or text of {rows} changes, as ties may" if self._ties else ""
         return f"largest relative difference {self._largest:.2g}{ties}"
 
     def _answer(self, which: Array) -> dict[str, Array]:
@@ -194,7 +195,7 @@ class _Calls:
             expected = self._expected[name][which]
             if array.shape != expected.shape:
                 raise _MixedRowsError(
-                    f"the output {name} has the shape {list(array.shape)} for {size} rows, and alone each has "
+                    f"the output {name} has the shape {list(array.shape)} for {size} rows, but alone each row has "
                     f"{list(expected.shape[1:])}"
                 )
             wrong = _wrong(array, expected, self._scales[name][which], _OTHER_CALL)
@@ -239,7 +240,7 @@ def _alone(model: Model, candidates: Iterable[Tensors], most: int) -> tuple[list
             break
     if len(rows) < 2:
         raise _NotMeasurableError(
-            f"the model has no answer to two different rows ({refusal}); give some with --samples"
+            f"the model answers fewer than two different rows ({refusal}); with --samples, give rows that it answers"
         )
     return rows, answers
 
@@ -256,7 +257,8 @@ def _joined(answers: Sequence[Tensors]) -> dict[str, Array]:
             _check_one_row(answer)
             shape = answer[name].shape
             if shape != first.shape:
-                raise _MixedRowsError(f"the output {name} has the shape {list(first.shape)} or {list(shape)} for a row")
+                shapes = f"{list(first.shape)} or {list(shape)}"
+                raise _MixedRowsError(f"the output {name} has the shape {shapes} for one row, depending on the row")
         joined[name] = np.concatenate([answer[name] for answer in answers])
     return joined
 
@@ -270,7 +272,7 @@ def _check_one_row(answer: Tensors) -> None:
 def _check_that_answers_differ(answers: Sequence[Tensors]) -> None:
     if not proof.any_differ(answers):
         raise _NotMeasurableError(
-            f"the model gives the same answer to all {len(answers)} rows; give others with --samples, which it answers "
+            f"the model gives the same answer to all {len(answers)} rows; with --samples, give rows that it answers "
             "differently"
         )
 

@@ -217,7 +217,7 @@ def test_what_is_no_integer_in_csv_is_refused(cell: str, message: str) -> None:
         (b"null", r"lines\[1000\]: expected numbers \(float32\), found null"),
         (b"[1, 2, 1e39]", r"lines\[1000\]: beyond the range of float32: 1e\+39 at \[2\]"),
         (b"[1, 2, 1e999]", r"lines\[1000\]: NaN, infinity or a number beyond the range"),
-        (b"[1, 2, NaN]", r"line 1001: not valid JSON: NaN is no JSON number"),
+        (b"[1, 2, NaN]", r"line 1001: not valid JSON: NaN is not a JSON number"),
         (b"[1, 2", r"line 1001: not valid JSON"),
     ],
 )

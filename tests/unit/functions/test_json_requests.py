@@ -372,9 +372,9 @@ def test_what_is_not_json_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[NaN]", "NaN is no JSON number"),
-        ("[-Infinity]", "-Infinity is no JSON number"),
-        ('["NaN", "\\"NaN", 1,\n NaN, Infinity]', r"NaN is no JSON number: line 2 column 2 \(char 21\)"),
+        ("[NaN]", "NaN is not a JSON number"),
+        ("[-Infinity]", "-Infinity is not a JSON number"),
+        ('["NaN", "\\"NaN", 1,\n NaN, Infinity]', r"NaN is not a JSON number: line 2 column 2 \(char 21\)"),
         ("[" * 100_000, "nested too deeply"),
         ("[" + "9" * 5000 + "]", "an integer of thousands of digits"),
         ('{"instances": [1], "instances": [2]}', "an object has 'instances' twice"),

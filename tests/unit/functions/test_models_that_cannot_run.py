@@ -64,7 +64,7 @@ def test_an_op_that_litert_lacks_is_named_when_the_model_loads(
     kind: str, message: str, shape: tuple[int | None, ...], call: Any, tmp_path: Path, load: Load
 ) -> None:
     converted(tmp_path, serving_default=function(call, *shape), **{kind: True})
-    with pytest.raises(ModelError, match=rf"LiteRT cannot do the op MatrixInverse: .*--runtime tensorflow.*{message}"):
+    with pytest.raises(ModelError, match=rf"LiteRT cannot run the op MatrixInverse: .*--runtime tensorflow.*{message}"):
         load(tmp_path, LITERT)
 
 
@@ -79,7 +79,7 @@ def test_uploads_for_such_a_model_stay_in_the_queue(
     folder.mkdir()
     converted(folder, flex=True, serving_default=function(invert, 1, 2, 2))
     messages = [announce(f"digits/{number}.json", b"[[1, 0], [0, 1]]") for number in range(2)]
-    with pytest.raises(ModelError, match="cannot do the op MatrixInverse"):
+    with pytest.raises(ModelError, match="cannot run the op MatrixInverse"):
         serve(messages, "lacking.tflite")
     assert [result(f"digits/{number}.json") for number in range(2)] == [None, None]
 
@@ -88,14 +88,14 @@ def test_only_the_signature_that_is_served_has_to_run(tmp_path: Path, load: Load
     signatures = {"bad": function(invert, 1, 2, 2), "good": function(lambda x: {"y": 2 * x}, 1, 3)}
     converted(tmp_path, flex=True, **signatures)
     assert load(tmp_path, LITERT, signature="good")({"x": np.ones((1, 3), np.float32)})["y"].tolist() == [[2, 2, 2]]
-    with pytest.raises(ModelError, match="cannot do the op MatrixInverse"):
+    with pytest.raises(ModelError, match="cannot run the op MatrixInverse"):
         load(tmp_path, LITERT, signature="bad")
 
 
 def test_the_second_signature_is_prepared_when_it_is_served(tmp_path: Path, load: Load) -> None:
     signatures = {"a_good": function(lambda x: {"y": 2 * x}, 1, 3), "bad": function(invert, 1, 2, 2)}
     converted(tmp_path, flex=True, **signatures)
-    with pytest.raises(ModelError, match="cannot do the op MatrixInverse"):
+    with pytest.raises(ModelError, match="cannot run the op MatrixInverse"):
         runtimes.load("litert", tmp_path, "bad")
 
 
@@ -109,7 +109,7 @@ def test_an_op_that_an_input_alone_reaches_is_named_then(tmp_path: Path, load: L
     model = load(converted(tmp_path, flex=True, serving_default=function(count, 1, 2)), LITERT)
     with pytest.raises(PredictionError):
         model({"x": np.array([[1, 2]], np.float32)})
-    with pytest.raises(ModelError, match="cannot do the op MatrixInverse"):
+    with pytest.raises(ModelError, match="cannot run the op MatrixInverse"):
         model({"x": np.array([[2, 2]], np.float32)})
 
 
@@ -220,9 +220,9 @@ def test_errors_do_not_pile_up(tmp_path: Path, load: Load, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (by_channel, "'y' is quantized by channel"),
-        (of_type("RESOURCE", "outputs"), "'y' is a handle of a resource"),
-        (of_type("VARIANT", "outputs"), "'y' is a handle of a resource"),
+        (by_channel, "'y' is quantized per channel"),
+        (of_type("RESOURCE", "outputs"), "'y' is a resource handle"),
+        (of_type("VARIANT", "outputs"), "'y' is a resource handle"),
         (of_type("COMPLEX64", "outputs"), "'y' is complex64"),
         (of_type("BFLOAT16", "outputs"), "'y' is bfloat16"),
         (of_type("INT4", "outputs"), "got 18"),

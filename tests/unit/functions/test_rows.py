@@ -315,7 +315,7 @@ def test_independent_rows_that_an_output_lacks_are_the_registrys_fault(serve: Se
 )
 def test_rows_that_a_signature_cannot_have_are_refused_when_the_model_loads(text: str, serve: Serve) -> None:
     with pytest.raises(
-        ModelError, match=r"batch\.rows is 2, but the signature's inputs have no rows in common .* to 0"
+        ModelError, match=r"batch\.rows is 2, but the signature's inputs do not share a first dimension .* to 0"
     ):
         serve(text, rows=2).predictor.load()
 
@@ -343,7 +343,8 @@ def test_a_batch_of_one_is_called_for_each_row(serve: Serve) -> None:
     assert calls == [1, 1, 1, 1]
     assert served.call({"inputs": [[1, 2]]}) == {"outputs": [[2, 4]]}
     assert served.call({"inputs": [[1, 2], [3, 4]]})["error"] == (
-        'x has the shape [2, 2]; expected [1, 2]; send rows as {"instances": [...]}, and each is a call of its own'
+        'x has the shape [2, 2]; expected [1, 2]; send several rows as {"instances": [...]}: the model is then called '
+        "once per row"
     )
 
 
@@ -404,7 +405,7 @@ def test_a_call_that_cannot_be_split_is_refused_before_it_runs(serve: Serve, mon
     text = "(float[N, 1] x) => (float[N, 1000] y) <int64[2] shape = {1, 1000}> { y = Expand(x, shape) }"
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "16")
     served, calls = watched(serve(text))
-    message = r"the outputs of 2000 instances take 8000000 bytes in one call; .* 4194304, .*memory_mb.* batch\.rows if"
+    message = r"the outputs of 2000 instances take 8000000 bytes .* 4194304, .*memory_mb.* batch\.rows: to how many"
     instances = decoders.decode(
         "a.npy", npy(np.ones((2000, 1), np.float32)), served.config.input, served.predictor.inputs
     )

@@ -175,7 +175,7 @@ def test_a_variable_of_tensorflow_1_starts_anew_or_is_refused(tmp_path: Path) ->
             v1.saved_model.simple_save(session, str(tmp_path / name), {"x": x}, {"y": y})
     model = runtimes.load("tensorflow", tmp_path / "resource", "serving_default")
     assert [model({"x": np.ones((1, 1), np.float32)})["y"].item() for _ in range(3)] == [8, 8, 8]
-    with pytest.raises(ModelError, match=r"keeps what it is given for later calls \(op AssignAdd\)"):
+    with pytest.raises(ModelError, match=r"keeps state between calls that cannot be reset \(op AssignAdd\)"):
         runtimes.load("tensorflow", tmp_path / "reference", "serving_default")
 
 

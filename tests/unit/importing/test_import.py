@@ -159,7 +159,7 @@ def test_an_op_that_litert_lacks_is_named_with_the_way_out(
     artifacts: Artifacts, registry: Path, import_model: Import
 ) -> None:
     before = files_below(registry.parent)
-    with pytest.raises(UserError, match=r"LiteRT cannot do the op StringUpper: .*`--runtime tensorflow`"):
+    with pytest.raises(UserError, match=r"LiteRT cannot run the op StringUpper: .*`--runtime tensorflow`"):
         import_model(artifacts.root / "signatures.saved_model", signature="shout", runtime="litert")
     assert files_below(registry.parent) == before
 
@@ -172,7 +172,7 @@ def test_a_tflite_file_with_such_an_op_is_refused_too(
 ) -> None:
     signature = tf.function(lambda x: {"y": call(x)}, input_signature=[tf.TensorSpec([1, 2, 2], name="x")])
     converted(tmp_path, serving_default=signature, **{kind: True})
-    with pytest.raises(UserError, match=rf"LiteRT cannot do the op {op}: .*`--runtime tensorflow`"):
+    with pytest.raises(UserError, match=rf"LiteRT cannot run the op {op}: .*`--runtime tensorflow`"):
         import_model(tmp_path / "model.tflite")
 
 

@@ -169,7 +169,7 @@ def test_a_little_of_the_neighbours_is_seen_where_as_much_would_be_rounding() ->
 )
 def test_independent_rows_of_many_kinds_are_found_to_be(name: str, artifacts: Artifacts) -> None:
     finding = measured(runtimes.load(runtime_of(name), artifacts.folder(name), "serving_default"))
-    assert finding.says.startswith("a call of 2, 17 and 65 rows answers as calls of one do")
+    assert finding.says.startswith("calls of 2, 17 and 65 rows give the same answers as calls of one")
     assert finding == Finding(True, finding.says, most=65)
 
 
@@ -238,7 +238,7 @@ def test_the_best_of_two_scores_that_are_nearly_the_same_may_change() -> None:
 
     finding = measured(Rowwise(best), given)
     assert finding.independent is True
-    assert "a whole number or text of 1 row changes, as ties do" in finding.says
+    assert "an integer or text of 1 row changes, as ties may" in finding.says
     assert measured(Rowwise(lambda x: x.argmax(axis=1) + len(x)), given).independent is False
 
 
@@ -254,10 +254,10 @@ def refuse_many(x: Array) -> Array:
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        (Rowwise(lambda x: x * 0), "the same answer to all 65 rows; give others with --samples"),
-        (Rowwise(lambda x: x * np.nan), r"no answer to two different rows (its answers are NaN or infinite)"),
+        (Rowwise(lambda x: x * 0), "the same answer to all 65 rows; with --samples, give rows"),
+        (Rowwise(lambda x: x * np.nan), r"fewer than two different rows (its answers are NaN or infinite)"),
         (Rowwise(lambda x: x + np.random.default_rng().random(x.shape)), "answers the same row differently"),
-        (Rowwise(refuse_many), "refuses a call of 17 rows that it answers one by one: seventeen is too many"),
+        (Rowwise(refuse_many), "refuses a call of 17 rows, each of which it answers alone: seventeen is too many"),
         (Rowwise(lambda x: x, (1, 3)), "leaves open how many rows y has"),
     ],
 )

@@ -66,8 +66,8 @@ def test_what_is_found_is_written_into_the_entry_and_said(
     assert done["written"] == {"batch": {"rows": 16}}
     assert done["measured"]["independent"] is True
     assert done["says"][0] == (
-        "rows: independent: a call of 2, 17 and 65 rows answers as calls of one do (largest relative difference 0) → "
-        "batch.rows: 16"
+        "rows: independent: calls of 2, 17 and 65 rows give the same answers as calls of one (largest relative "
+        "difference 0) → batch.rows: 16"
     )
     assert registry.read_text() == before.replace("{window_s: 2}", "{window_s: 2, rows: 0}").replace(
         "version: '1'\n# The end", "version: '1'\n    batch: {rows: 16}\n# The end"
@@ -122,8 +122,8 @@ def test_what_hooks_make_of_a_sample_may_be_a_sequence(in_process: None, registr
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["faces.keras"], "an import needs --name; a model of the registry takes --measure NAME"),
-        (["--name", "faces"], "an import needs PATH; a model"),
+        (["faces.keras"], "an import needs --name; to measure a model of the registry, use --measure NAME"),
+        (["--name", "faces"], "an import needs PATH; to measure"),
         ([], "an import needs PATH and --name"),
         (["--measure", "faces", "faces.keras"], "leave out PATH"),
         (["--measure", "faces", "--name", "a", "--replace"], "leave out --name, --replace"),
@@ -182,7 +182,7 @@ def test_a_sound_is_no_batch_of_its_samples(tmp_path: Path, registry: Path, impo
     done = import_model(tmp_path / "frames.onnx", samples=sounds)
 
     assert done["entry"]["batch"] == {"rows": 0}
-    assert "the model takes the 16000 rows of an input at once, and refuses one alone" in done["says"][0]
+    assert "the model takes the 16000 rows of an input together, but refuses one alone" in done["says"][0]
     assert done["inputs"]["count"] == 2
     registry.write_text(registry.read_text().replace("    batch: {rows: 0}\n", ""))
     assert measuring.run("faces", sounds, registry)["written"] == {"batch": {"rows": 0}}
@@ -214,7 +214,7 @@ def test_a_kept_entry_that_says_otherwise_is_told(tmp_path: Path, registry: Path
     )
     registry.write_text(text.replace("    batch: {rows: 16}\n", ""))
     assert import_model(tmp_path / "sums.onnx", replace=True)["next"][0].startswith(
-        "models.faces.batch.rows is not given"
+        "models.faces.batch.rows is not set"
     )
     registry.write_text(text.replace("16", "0"))
     assert len(import_model(tmp_path / "sums.onnx", replace=True)["next"]) == 1
@@ -270,8 +270,8 @@ def test_a_measurement_that_ends_early_does_not_keep_a_model_from_being_imported
     done = import_model(tmp_path / "doubles.onnx")
     assert "batch" not in done["entry"]
     assert done["says"] == [
-        "rows: not measured: measuring it: the process was ended by SIGKILL; batch.rows is left out, so every input "
-        "has calls of its own"
+        "rows: not measured: measuring it: the process was ended by SIGKILL; batch.rows is left out, so inputs do not "
+        "share calls of the model"
     ]
 
 
