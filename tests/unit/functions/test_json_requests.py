@@ -134,6 +134,17 @@ def test_base64_gives_the_bytes_of_an_instance_of_uint8() -> None:
         tensors.from_request({"inputs": {"x": scans}}, ROW, InputConfig("json"))
 
 
+@pytest.mark.parametrize(("shape", "text"), [((None,), r"\[\]"), ((None, 2, 2), r"\[2, 2\]"), ((None, None, 3), None)])
+def test_no_bytes_fill_only_a_shape_without_elements(shape: tuple[int | None, ...], text: str | None) -> None:
+    specs = (spec("scan", shape, np.uint8),)
+    for body in ({"instances": [{"b64": ""}]}, {"inputs": [{"b64": ""}]}):
+        if text is None:
+            assert tensors.from_request(body, specs, InputConfig("json")).tensors["scan"].shape == (1, 0, 3)
+            continue
+        with pytest.raises(ShapeError, match=rf"\[0\]: 0 elements do not fill scan, whose shape is {text}"):
+            tensors.from_request(body, specs, InputConfig("json"))
+
+
 @pytest.mark.parametrize(
     ("document", "count"),
     [
