@@ -66,6 +66,16 @@ class Predictor:
         lengths = (1, None) if is_open else (1,)
         return frozenset(spec.name for spec in model.outputs if spec.shape and spec.shape[0] in lengths)
 
+    @functools.cached_property
+    def _fixed_lengths(self) -> dict[str, int]:
+        """Of open inputs, the outputs that have the same length for any number of rows: the input's shape, say.
+
+        A length of 1 does not tell: exporters keep it in outputs of an example whose batch they made open.
+        """
+        outputs = self.load().outputs if self._kind is Rows.OPEN else ()
+        lengths = {spec.name: spec.shape[0] or 0 for spec in outputs if spec.shape}
+        return {name: length for name, length in lengths.items() if length > 1}
+
     @property
     def inputs(self) -> Specs:
         """The signature's inputs."""
@@ -202,7 +212,7 @@ class Predictor:
         for outputs, count in self._calls(instances) if instances.count != 0 else ():
             if self._kind is Rows.SINGLE and count is not None:
                 yield {name: self._without_batch(name, array) for name, array in outputs.items()}
-            elif count is None or any(array.shape[:1] != (count,) for array in outputs.values()):
+            elif count is None or not all(self._has_rows(name, array, count) for name, array in outputs.items()):
                 if in_rows and count is not None:
                     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in outputs.items())
                     raise PredictionError(
@@ -216,6 +226,10 @@ class Predictor:
                 for row in range(count):
                     # With the ellipsis, a row stays an array even if it is a single value.
                     yield {name: array[row, ...] for name, array in outputs.items()}
+
+    def _has_rows(self, name: str, array: Array, count: int) -> bool:
+        """Whether an output has a row for each of so many instances, and not by chance as many elements."""
+        return array.shape[:1] == (count,) and self._fixed_lengths.get(name) != count
 
     def _without_batch(self, name: str, array: Array) -> Array:
         """An output of a single row without its leading 1, if the signature says that it has one."""

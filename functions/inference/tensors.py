@@ -11,6 +11,7 @@ import binascii
 import functools
 import itertools
 import json
+import math
 import re
 import sys
 from collections import Counter
@@ -204,11 +205,11 @@ def filled(elements: Array, spec: TensorSpec, shape: tuple[int | None, ...] | No
     """
     if shape is None:
         return elements
-    known = int(np.prod([length for length in shape if length is not None]))
-    rest = elements.size // known if known else 0
-    if rest * known != elements.size or (rest > 1 and shape.count(None) != 1):
+    known = math.prod(length for length in shape if length is not None)
+    lengths = [elements.size // max(1, known) if length is None else length for length in shape]
+    if math.prod(lengths) != elements.size:
         raise ShapeError(f"{elements.size} elements do not fill {spec.name}, whose shape is {_text(shape)}")
-    return elements.reshape([rest if length is None else length for length in shape])
+    return elements.reshape(lengths)
 
 
 def _at(place: tuple[int, ...]) -> str:

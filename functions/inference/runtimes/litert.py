@@ -33,10 +33,11 @@ _LACKING = re.compile(
     r"unresolved custom op: (?:Flex)?(\w+)|Select TensorFlow op.*?\(Flex(\w+)\) failed to prepare", re.DOTALL
 )
 
-#: How a kernel says that it cannot compute with tensors of the model's types or form, whatever values they have.
+#: How a kernel says that it cannot compute with tensors of the model's types or form, whatever values they have, or
+#: with a `tf.Variable` that nothing in the file gives a value (READ_VARIABLE).
 _UNSUPPORTED = re.compile(
     r"unsupported|not implemented|n[o']t (currently |yet )?support(ed| (data )?type)|supported currently"
-    r"|only (currently )?supports? (?!value)|\btype [!=]= ",
+    r"|only (currently )?supports? (?!value)|\btype [!=]= |variable != nullptr was not true",
     re.IGNORECASE,
 )
 

@@ -47,8 +47,8 @@ def made_up(specs: Specs) -> list[Instances]:
 
 
 def _tensors(specs: Specs, kind: int, random: Generator) -> Tensors:
-    # Of a single value NumPy makes no array.
-    return {spec.name: np.asarray(_tensor(spec, kind, random)).astype(spec.dtype) for spec in specs}
+    # Without dimensions numpy's generators give a single value instead of an array.
+    return {spec.name: np.asarray(_tensor(spec, kind, random), spec.dtype) for spec in specs}
 
 
 def _tensor(spec: TensorSpec, kind: int, random: Generator) -> Array:

@@ -299,10 +299,18 @@ def _predictions(model: Any, arrays: Mapping[str, Any], truth: Mapping[str, Any]
         fixed = {value.name for value in model.graph.output if _first(value) == 1}
         return [{name: array[0, ...] if name in fixed else array for name, array in truth.items()}]
     rows = {array.shape[:1] for array in (*arrays.values(), *truth.values())}
-    if set(first) == {None} and len(rows) == 1 and () not in rows:
+    if set(first) == {None} and len(rows) == 1 and () not in rows and not _has_output_of_fixed_length(model):
         ((count,),) = rows
         return [{name: array[row, ...] for name, array in truth.items()} for row in range(count)]
     return [truth]
+
+
+def _has_output_of_fixed_length(model: Any) -> bool:
+    """Whether ONNX Runtime knows an output to be longer than 1 whatever the inputs: NonZero has a row per dimension."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return any(isinstance(length, int) and length > 1 for node in session.get_outputs() for length in node.shape[:1])
 
 
 def _first(value: Any) -> int | str | None:

@@ -133,7 +133,10 @@ def test_a_batch_of_fixed_length_takes_as_many_rows() -> None:
     assert decode("a.csv", b"1,2,3\n4,5,6\n", specs).count == 2
     assert decode("a.jsonl", b"[1,2,3]\n[4,5,6]\n", specs).count == 2
     for key, body in {"a.csv": b"1,2,3\n", "a.jsonl": b"[1,2,3]\n"}.items():
-        with pytest.raises(ShapeError, match=r"x has the shape \[1, 3\]; expected \[2, 3\]; with batch.rows"):
+        with pytest.raises(
+            ShapeError,
+            match=r"x has the shape \[1, 3\]; expected \[2, 3\]; if its rows are independent, set batch.rows",
+        ):
             decode(key, body, specs)
         assert decode(key, body, specs, batch=BatchConfig(rows=2)).count == 1
 

@@ -63,7 +63,7 @@ def test_inputs_are_whole_tensors() -> None:
 def test_a_first_dimension_of_another_length_is_a_whole_tensors_or_as_many_instances() -> None:
     assert tensors.from_request({"inputs": [1, 2, 3, 4]}, WHOLE, InputConfig("json")).count is None
     assert tensors.from_request({"instances": [1, 2, 3, 4]}, WHOLE, InputConfig("json")).count == 4
-    with pytest.raises(ShapeError, match=r"x has the shape \[3\]; expected \[4\]; with batch.rows, which says that"):
+    with pytest.raises(ShapeError, match=r"x has the shape \[3\]; expected \[4\]; if its rows are independent, set"):
         tensors.from_request({"instances": [1, 2, 3]}, WHOLE, InputConfig("json"))
 
 
@@ -132,6 +132,17 @@ def test_base64_gives_the_bytes_of_an_instance_of_uint8() -> None:
         tensors.from_request({"instances": [scans[0], {"b64": "AAAA"}]}, specs, InputConfig("json"))
     with pytest.raises(DecodeError, match=r"inputs\.x\[0\]: expected numbers \(float32\), found an object"):
         tensors.from_request({"inputs": {"x": scans}}, ROW, InputConfig("json"))
+
+
+@pytest.mark.parametrize(("shape", "text"), [((None,), r"\[\]"), ((None, 2, 2), r"\[2, 2\]"), ((None, None, 3), None)])
+def test_no_bytes_fill_only_a_shape_without_elements(shape: tuple[int | None, ...], text: str | None) -> None:
+    specs = (spec("scan", shape, np.uint8),)
+    for body in ({"instances": [{"b64": ""}]}, {"inputs": [{"b64": ""}]}):
+        if text is None:
+            assert tensors.from_request(body, specs, InputConfig("json")).tensors["scan"].shape == (1, 0, 3)
+            continue
+        with pytest.raises(ShapeError, match=rf"\[0\]: 0 elements do not fill scan, whose shape is {text}"):
+            tensors.from_request(body, specs, InputConfig("json"))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -132,6 +133,18 @@ def test_a_recurrent_network_keeps_its_state_over_all_steps_of_an_input(serve: S
     for body, key in ((json.dumps(steps.tolist()).encode(), "a.json"), (npy(steps), "a.npy")):
         (prediction,) = served.upload(body, key)
         np.testing.assert_allclose(prediction, whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_an_output_of_fixed_length_has_no_rows_whatever_their_number(count: int, serve: Serve) -> None:
+    """GIVEN an output of two elements WHEN there are two rows THEN these are answered as one or three are."""
+    served = serve("(float[N, 3] x) => (float[N, 3] y, int64[2] shape) { y = Add(x, x) shape = Shape(x) }")
+    rows = [[1, 2, 3]] * count
+    whole = {"y": [[2, 4, 6]] * count, "shape": [count, 3]}
+    assert served.upload(json.dumps(rows).encode()) == [whole]
+    assert served.call({"inputs": rows}) == {"outputs": whole}
+    refusal = rf"not every output has a row for each of the {count} instances \(.*shape \[2\]\)"
+    assert re.match(refusal, served.call({"instances": rows})["error"])
 
 
 def test_an_output_without_rows_is_one_prediction(serve: Serve) -> None:
@@ -297,7 +310,9 @@ def test_a_batch_of_fixed_length_takes_exactly_as_many_rows_else(serve: Serve) -
     assert served.upload(b"1,2\n3,4\n5,6\n7,8\n", "a.csv") == doubled
     assert served.upload(json.dumps(rows).encode()) == [doubled], "not in rows, it is one tensor"
     for fewer in (rows[:3], [*rows, [9, 10]]):
-        assert "expected [4, 2]; with batch.rows" in served.call({"instances": fewer})["error"]
+        assert (
+            "expected [4, 2]; if its rows are independent, set batch.rows" in served.call({"instances": fewer})["error"]
+        )
 
 
 def test_independent_rows_that_an_output_lacks_are_the_registrys_fault(serve: Serve) -> None:

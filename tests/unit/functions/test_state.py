@@ -15,7 +15,7 @@ from inference.errors import ModelError, PredictionError
 from inference.predictor import Predictor
 from inference.tensors import Instances
 from unit.functions.artifacts import Artifacts
-from unit.functions.stateful_artifacts import build_stateful, sequences
+from unit.functions.stateful_artifacts import FEATURES, STEPS, UNITS, build_stateful, sequences, write
 
 SUMS = [
     *("sum.tflite", "sum_without_signature.tflite", "sum_in_loop.tflite"),
@@ -60,6 +60,18 @@ def test_a_variable_starts_from_the_value_in_the_file(
     rows = call(artifact)
     assert np.ravel(rows([[1.0], [1.0]])).tolist() == [8, 8]
     assert np.ravel(rows([[2.0]])).tolist() == [9]
+
+
+def test_a_variable_that_is_not_in_the_file_is_the_models_fault(tmp_path: Path) -> None:
+    """The converter makes such files of a function that calls a Keras model with a loop."""
+    import tensorflow as tf
+
+    model = tf.keras.Sequential([tf.keras.Input((STEPS, FEATURES)), tf.keras.layers.LSTM(UNITS)])
+    function = tf.function(model, [tf.TensorSpec((1, STEPS, FEATURES), tf.float32, "x")], autograph=False)
+    write(tmp_path / "lstm", tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model))
+    loaded = runtimes.load("litert", tmp_path / "lstm", "serving_default")
+    with pytest.raises(ModelError, match=r"LiteRT cannot run the model: .*\(READ_VARIABLE\)"):
+        loaded({"x": np.ones((1, STEPS, FEATURES), np.float32)})
 
 
 @pytest.mark.parametrize("artifact", ["sum.tflite", "sum.saved_model"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import tensorflow as tf
 import yaml
@@ -21,6 +22,7 @@ from modelctl import registry as registries
 from modelctl.errors import UserError
 from modelctl.importing import children, importer
 from unit.functions.artifacts import Artifacts
+from unit.functions.onnx_artifacts import graph
 from unit.functions.stateful_artifacts import FEATURES, STEPS, UNITS, fused_lstm, sequences
 from unit.functions.tflite_files import converted
 
@@ -82,6 +84,13 @@ def test_a_model_is_copied_and_named_in_the_registry(
     answers = served(done, {"scan": SCANS})
     np.testing.assert_allclose(next(iter(answers.values())), artifacts.scans(SCANS, training=False), atol=1e-5)
     assert sorted(path.name for path in (registry.parent / "models").iterdir()) == ["faces"]
+
+
+def test_a_model_of_single_values_is_imported(tmp_path: Path, import_model: Import) -> None:
+    onnx.save(graph("(float x) => (float y) { y = Neg(x) }"), tmp_path / "model.onnx")
+    done = import_model(tmp_path / "model.onnx")
+    assert done["inputs"] == {"count": 32, "from": "made up"}
+    assert done["entry"]["batch"] == {"rows": 0}
 
 
 @pytest.mark.parametrize("given", ["scans.keras/model.keras", "scans.h5", "scans.hdf5", "scans.saved_model"])
