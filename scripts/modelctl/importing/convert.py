@@ -30,7 +30,7 @@ def convert(source: Path, signature: str, quantize: str, representative: Path, t
         target: the `.tflite` file.
 
     Raises:
-        UserError: LiteRT cannot do one of the model's ops, or the converter failed otherwise.
+        UserError: LiteRT cannot run one of the model's ops, or the converter failed otherwise.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = source if source.is_dir() else _export(source, Path(scratch))
@@ -78,6 +78,6 @@ def _says(problem: str) -> str:
         return f"TensorFlow's converter failed: {first[:300]}; `--runtime tensorflow` serves the model as it is"
     names = ", ".join(sorted(found))
     return (
-        f"LiteRT cannot do {'the op' if len(found) == 1 else 'the ops'} {names}: import the model with "
+        f"LiteRT cannot run {'the op' if len(found) == 1 else 'the ops'} {names}: import the model with "
         "`--runtime tensorflow`, which runs every op"
     )
