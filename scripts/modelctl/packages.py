@@ -2,8 +2,8 @@
 
 All of it lies in `build/packages/`. A zip is the same to the byte whenever one version of Python builds it (sorted
 entries, fixed times and permissions) and is named by a digest of what it follows from, so one that is there is up to
-date. Its modules are compiled: a function cannot write `.pyc` files itself and would pay for their lack at every cold
-start.
+date. What is for AWS is built by one version everywhere, whichever runs this. Modules are compiled: a function cannot
+write `.pyc` files itself and would pay for their lack at every cold start.
 
 The manifest is of one target, the local stack or AWS. The packages of the other stay where they are: changing over is a
 matter of writing the manifest anew.
@@ -11,10 +11,8 @@ matter of writing the manifest anew.
 
 import fcntl
 import hashlib
-import io
 import json
 import platform
-import stat
 import sys
 import sysconfig
 import tempfile
@@ -26,7 +24,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from modelctl import console, environments, paths, programs, runtimes
+from modelctl import console, environments, packing, paths, programs, runtimes
 from modelctl.errors import UserError
 
 _LAYERS = tuple(name for name, runtime in runtimes.TABLE.items() if runtime.package == "layer")
@@ -74,8 +72,11 @@ _LEFT_OUT = (
 # Function and layers together: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _UNZIPPED_LIMIT = 250 * 1024 * 1024
 
-# The Lambda runtime on AWS, and by architecture what its Amazon Linux 2023 (glibc 2.34) can load, as uv names it.
-_AWS_PYTHON = "3.13"
+# The Python that builds what is for AWS, down to the patch version: each compiles in its own way (3.13.1 changed every
+# generator expression), and machines would make different packages of the same sources. Lambda's runtime is some patch
+# version of the same minor version, all of which load what the first one compiled.
+_AWS_PYTHON = "3.13.0"
+# By architecture, what the runtime's Amazon Linux 2023 (glibc 2.34) can load, as uv names it.
 _AWS_PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 
 
@@ -107,8 +108,8 @@ class _BuildTarget:
 
     Args:
         name: as in the manifest.
-        python: the Python that compiles.
-        version: its version in full, such as "3.13.2"; another may compile to other bytes.
+        python: the Python that compiles and zips.
+        version: its version in full, such as "3.13.0"; another may compile to other bytes.
         platforms: by architecture, the platform that layers are for; None is this machine.
     """
 
@@ -141,8 +142,9 @@ class _Recipe:
     @property
     def path(self) -> Path:
         """Where the package lies, or will."""
-        # This file is part of what a package follows from: what it leaves out, how it zips.
-        parts = (Path(__file__).read_bytes(), self.target.version.encode(), *self.inputs)
+        # These files are part of what a package follows from: what is left out, how it is compiled and zipped.
+        program = (Path(__file__).read_bytes(), Path(packing.__file__).read_bytes())
+        parts = (*program, self.target.version.encode(), *self.inputs)
         digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
         return paths.PACKAGES / f"{self.name}-{self.target.name}-{digest[:16]}.zip"
 
@@ -153,10 +155,9 @@ class _Recipe:
         with console.step(f"package {self.name}"), tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             self.fill(folder)
-            _compile(self.target.python, folder, self.unpacked_at)
             if self.imports:
                 _check_imports(self.name, folder / "python", self.imports)
-            _zip(folder, self.path)
+            _pack(self.target.python, folder, self.unpacked_at, self.path)
 
     def package(self) -> Package:
         """Say what was made."""
@@ -238,12 +239,12 @@ def _local() -> _BuildTarget:
 
 
 def _aws() -> _BuildTarget:
-    """Describe AWS, with a Python of its version that is on this machine or, failing that, that uv fetches."""
+    """Describe AWS, with its Python as it is on this machine or, failing that, as uv fetches it."""
     program = "import platform, sys; print(sys.executable, platform.python_version(), sep='\\n')"
     with console.step(f"looking for Python {_AWS_PYTHON}"):
         found = environments.uv(
-            f"packages for AWS are compiled by Python {_AWS_PYTHON}, and uv could neither find nor fetch it; "
-            f"install Python {_AWS_PYTHON} and run the command again",
+            f"packages for AWS are compiled by Python {_AWS_PYTHON}, so that every machine makes the same ones, "
+            f"and uv could neither find nor fetch it; install Python {_AWS_PYTHON} and run the command again",
             *("run", "--quiet", "--no-project", "--python", f"cpython{_AWS_PYTHON}"),
             *("python", "-I", "-c", program),
             # A shim of pyenv runs a version that is installed only where it is chosen as well.
@@ -352,7 +353,7 @@ def _layer(target: _BuildTarget, runtime: str, architecture: str) -> _Recipe:
             *(("--python-platform", wanted) if wanted else ()),
             *("--require-hashes", "--only-binary", ":all:", "--requirements", requirements),
         )
-        for entry in _entries(folder):
+        for entry in packing.entries(folder):
             if any(fnmatchcase(entry, pattern) for pattern in _LEFT_OUT):
                 (folder / entry).unlink()
         # A zip has no empty folders, and in one Python sees a package: the check of the imports must not find it.
@@ -365,16 +366,17 @@ def _layer(target: _BuildTarget, runtime: str, architecture: str) -> _Recipe:
     return _Recipe(target, name, inputs, "/opt", fill, imports=() if wanted else runtimes.TABLE[runtime].imports)
 
 
-def _compile(python: str, folder: Path, unpacked_at: str) -> None:
-    """Add the `.pyc` files, which Python trusts without a look at the time of their source (unzipping changes it)."""
+def _pack(python: str, folder: Path, unpacked_at: str, file: Path) -> None:
+    """Compile the modules of a folder and zip it."""
+    temporary = file.with_name(".new")
     programs.run(
-        f"the modules in {unpacked_at} could not be compiled; mend what Python says",
-        *(python, "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
-        *("-s", folder, "-p", unpacked_at, folder),
+        f"the modules in {unpacked_at} could not be compiled; fix what Python reports",
+        *(python, "-S", "-P", packing.__file__, folder, unpacked_at, temporary),
         # A process of its own with a fixed environment: the bytes of a .pyc file show what its compiler had imported
         # before, and in which order strings hash.
         env={"PYTHONHASHSEED": "0"},
     )
+    temporary.replace(file)
 
 
 def _check_imports(name: str, packages: Path, modules: Sequence[str]) -> None:
@@ -384,24 +386,6 @@ def _check_imports(name: str, packages: Path, modules: Sequence[str]) -> None:
         f"layer {name}: it cannot be imported by itself; add to its requirements, or leave less out in {__file__}",
         *(sys.executable, "-I", "-S", "-B", "-c", statement),
     )
-
-
-def _zip(folder: Path, file: Path) -> None:
-    """Zip the files of a folder."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in _entries(folder):
-            entry = zipfile.ZipInfo(path, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.create_system = 3  # Unix, which gives the permissions their meaning
-            entry.external_attr = (stat.S_IFREG | 0o644) << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, (folder / path).read_bytes())
-    _replace(file, buffer.getvalue())
-
-
-def _entries(folder: Path) -> list[str]:
-    """Return the paths of all files of a folder, relative to it and sorted."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def _replace(file: Path, content: bytes) -> None:

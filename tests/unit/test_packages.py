@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pytest
 
-from modelctl import packages, paths, runtimes, terraform
+from modelctl import environments, packages, paths, runtimes, terraform
 from modelctl.cli import main
 from modelctl.errors import UserError
 from unit.functions.onnx_artifacts import graph
@@ -88,7 +88,7 @@ def for_aws(tmp_path_factory: pytest.TempPathFactory) -> tuple[Yard, packages.Ma
         return yard, yard.build(target="aws")
     except UserError as problem:
         if "could neither find nor fetch it" in str(problem):
-            pytest.skip("there is no Python 3.13 on this machine, and uv cannot fetch one")
+            pytest.skip(f"there is no Python {packages._AWS_PYTHON} on this machine, and uv cannot fetch it")
         raise
 
 
@@ -352,6 +352,42 @@ def test_packages_for_aws_are_the_same_bytes_in_another_folder(
     assert Yard(tmp_path / "another" / "yard").build(target="aws") == for_aws[1]
 
 
+@pytest.mark.usefixtures("for_aws")
+def test_packages_for_aws_are_the_same_bytes_on_every_machine(tmp_path: Path) -> None:
+    # Later patch versions compile the generator expression, and zlib's successors zip, to other bytes.
+    source = b"def filled(rows):\n    return tuple(row for row in rows if row)\n" * 99
+    recipe = packages._code(packages._aws(), "sample", {"sample/rows.py": source})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "PACKAGES", tmp_path)
+        recipe.make()
+        # Written down on one machine. It changes with the sample and with packages._AWS_PYTHON, and with nothing else.
+        assert recipe.package()["sha256"] == "713d26da2225cb1753c0b7ef2837b88bf6e002d8b5e7fd35a48552c5b4363938"
+
+
+def test_the_python_that_builds_for_aws_is_one_patch_version_whichever_the_machine_prefers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of Python 3.13 hardly a machine has two patch versions; any other minor version is as good.
+    oldest, newest = two_patch_versions()
+    monkeypatch.setattr(packages, "_AWS_PYTHON", oldest.version)
+    monkeypatch.chdir(tmp_path)  # a .venv of the folder comes first as well
+    yard, built = Yard(tmp_path), []
+    for preferred in (oldest, newest):
+        machine = tmp_path / preferred.version
+        machine.mkdir()
+        (machine / f"python{oldest.minor}").symlink_to(preferred.path)
+        monkeypatch.setenv("PATH", os.pathsep.join(map(str, (machine, oldest.path.parent))))
+        built.append(yard.build([], "aws"))
+    assert built[0] == built[1]
+
+
+def test_compiled_modules_that_are_there_already_are_compiled_anew(
+    built: tuple[Yard, packages.Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_COMPILE_BYTECODE", "1")  # uv's hold the time of their source
+    assert layer(Yard(tmp_path).build(["litert"])) == layer(built[1])
+
+
 @pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="the layer runs on Linux on x86_64 only"
 )
@@ -426,6 +462,33 @@ def test_runtimes_have_the_versions_that_the_tests_run_on(runtime: str) -> None:
     tested = versions(paths.CHECKOUT / "requirements.lock")
     packaged = versions(paths.FUNCTIONS / "inference" / "requirements" / f"{runtime}.txt")
     assert {name: tested.get(name) for name in packaged} == packaged
+
+
+class Python(NamedTuple):
+    """A Python of this machine, such as of version 3.11.2, minor version 3.11."""
+
+    version: str
+    minor: str
+    path: Path
+
+
+def two_patch_versions() -> tuple[Python, Python]:
+    """Find the oldest and the newest patch version of any minor version of which this machine has several."""
+    listed = environments.uv("uv lists no Python", "python", "list", "--only-installed", "--output-format", "json")
+    minors: dict[str, dict[int, Python]] = {}
+    for found in json.loads(listed):
+        parts = found["version_parts"]
+        minor = f"{parts['major']}.{parts['minor']}"
+        if found["implementation"] == "cpython" and minor in {"3.11", "3.12", "3.13"}:
+            # What is listed may be a shim, or the Python of a virtual environment.
+            where = subprocess.check_output(
+                [found["path"], "-I", "-c", "import os, sys; print(os.path.realpath(sys.executable))"], text=True
+            )
+            minors.setdefault(minor, {})[parts["patch"]] = Python(found["version"], minor, Path(where.strip()))
+    for patches in minors.values():
+        if len(patches) > 1:
+            return patches[min(patches)], patches[max(patches)]
+    pytest.skip("this machine has no minor version of Python in two patch versions")
 
 
 def versions(lock: Path) -> dict[str, str]:
