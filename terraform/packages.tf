@@ -4,6 +4,7 @@ module "packages" {
   manifest_file  = startswith(var.packages_manifest, "/") ? var.packages_manifest : "${path.root}/${var.packages_manifest}"
   functions_dir  = "${path.root}/../functions"
   local_stack    = local.local_stack
+  region         = local.deployment.region
   runtime_images = var.runtime_images
   models         = { for name, model in local.models : name => { runtime = model.runtime, architecture = model.architecture } }
 }

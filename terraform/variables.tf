@@ -27,7 +27,7 @@ variable "packages_manifest" {
 }
 
 variable "runtime_images" {
-  description = "Container image by runtime, as an ECR URI. A runtime named here runs from its image instead of a layer; on AWS, tensorflow must."
+  description = "Container image by runtime, as an ECR URI by digest, where it is not the one that `modelctl image` recorded: a copy of that image in another repository. Images are for AWS; the local stack ignores them."
   type        = map(string)
   default     = {}
   nullable    = false

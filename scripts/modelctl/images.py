@@ -1,4 +1,7 @@
-"""Container images of runtimes that are too large for a layer, in ECR."""
+"""Container images of runtimes that are too large for a layer, in ECR.
+
+The manifest of the packages records each of them with the digest of its sources, and Terraform refuses one of others.
+"""
 
 import base64
 import json
@@ -11,10 +14,13 @@ from typing import NamedTuple
 
 import boto3
 
-from modelctl import console, paths, programs
+from modelctl import console, packages, paths, programs
 from modelctl.errors import UserError
 
 _REPOSITORY = re.compile(r"(\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?)/[a-z0-9][a-z0-9._/-]*")
+
+# By architecture, what docker calls it.
+_DOCKER = {"x86_64": "amd64", "arm64": "arm64"}
 
 
 class Repository(NamedTuple):
@@ -31,17 +37,26 @@ def repository_of(uri: str) -> Repository | None:
     return Repository(uri, *found.groups()) if found else None
 
 
-def push(runtime: str, repository: Repository) -> str:
-    """Build the image of a runtime and push it; returns its URI by digest.
+def push(runtime: str, architecture: str, repository: Repository) -> packages.Image:
+    """Build the image of a runtime, push it, and record it in the manifest.
 
     Raises:
-        UserError: there is no engine to build with, or it failed.
+        UserError: there is no engine to build with, or it failed; or the sources changed in the meantime.
     """
     _check_docker()
     with console.step("logging in to ECR"):
         _log_in(repository)
-    with console.step(f"building and pushing the image of {runtime}"):
-        return _build(runtime, repository)
+    sources = packages.image_sources(runtime)
+    with console.step(f"building and pushing the image of {runtime} for {architecture}"):
+        uri = _build(runtime, architecture, repository)
+    if packages.image_sources(runtime) != sources:
+        raise UserError(
+            f"{paths.FUNCTIONS / 'inference'} was changed while the image of {runtime} was built, so nothing says what "
+            "is in it: run the command again"
+        )
+    image = packages.Image(uri=uri, sources=sources)
+    packages.record_image(runtime, architecture, image)
+    return image
 
 
 def _check_docker() -> None:
@@ -61,19 +76,29 @@ def _log_in(repository: Repository) -> None:
     programs.run(f"docker could not log in to {repository.registry}", *command, stdin=password)
 
 
-def _build(runtime: str, repository: Repository) -> str:
+def _build(runtime: str, architecture: str, repository: Repository) -> str:
     """Build and push the image; return its URI by digest."""
     # Functions name it by digest. The tag is for people, and keeps the image from rules that expire untagged ones.
     # It is new every time, since a repository may refuse to move a tag.
-    tag = f"{runtime}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    tag = f"{runtime}-{architecture}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with tempfile.TemporaryDirectory() as temporary:
         metadata = Path(temporary) / "metadata.json"
-        programs.run(
-            f"the image of {runtime} could not be built and pushed; fix what docker reports",
-            *("docker", "buildx", "build", "--platform", "linux/amd64", "--pull", "--push"),
-            # Attestations make it an image index, which Lambda does not take.
-            "--provenance=false",
-            *("--file", paths.FUNCTIONS / "inference" / "Dockerfile", "--build-arg", f"RUNTIME={runtime}"),
-            *("--tag", f"{repository.uri}:{tag}", "--metadata-file", metadata, paths.FUNCTIONS),
-        )
+        try:
+            programs.run(
+                f"the image of {runtime} could not be built and pushed; fix what docker reports",
+                *("docker", "buildx", "build", "--platform", f"linux/{_DOCKER[architecture]}", "--pull", "--push"),
+                # Attestations make it an image index, which Lambda does not take.
+                "--provenance=false",
+                *("--file", paths.FUNCTIONS / "inference" / "Dockerfile", "--build-arg", f"RUNTIME={runtime}"),
+                *("--tag", f"{repository.uri}:{tag}", "--metadata-file", metadata, paths.FUNCTIONS),
+            )
+        except UserError as problem:
+            if "exec format error" not in str(problem):
+                raise
+            # https://docs.docker.com/build/building/multi-platform/#qemu
+            install = f"docker run --privileged --rm tonistiigi/binfmt --install {_DOCKER[architecture]}"
+            raise UserError(
+                f"the image of {runtime} could not be built: this machine does not run programs for {architecture}; "
+                f"run `{install}`, which adds an emulator, and then the command again"
+            ) from problem
         return f"{repository.uri}@{json.loads(metadata.read_text())['containerimage.digest']}"

@@ -6,7 +6,7 @@ date. What is for AWS is built by one version everywhere, whichever runs this. M
 write `.pyc` files itself and would pay for their lack at every cold start.
 
 The manifest is of one target, the local stack or AWS. The packages of the other stay where they are: changing over is a
-matter of writing the manifest anew.
+matter of writing the manifest anew. Images stay in it until `modelctl image` records newer ones.
 """
 
 import fcntl
@@ -78,6 +78,7 @@ _UNZIPPED_LIMIT = 250 * 1024 * 1024
 _AWS_PYTHON = "3.13.0"
 # By architecture, what the runtime's Amazon Linux 2023 (glibc 2.34) can load, as uv names it.
 _AWS_PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
+ARCHITECTURES = tuple(_AWS_PLATFORMS)
 
 
 class Package(TypedDict):
@@ -87,11 +88,18 @@ class Package(TypedDict):
     sha256: str
 
 
+class Image(TypedDict):
+    """A container image in ECR: its URI by digest, and the digest of the sources that it was built from."""
+
+    uri: str
+    sources: str
+
+
 class Manifest(TypedDict):
     """What `manifest.json` holds.
 
     `python` is such as "3.11"; `sources` is the digest of `functions/`, which Terraform computes as well in order to
-    refuse packages of other sources; `layers` has a package by runtime and architecture.
+    refuse packages of other sources; `layers` has a package by runtime and architecture, and `images` an image.
     """
 
     manifest_version: int
@@ -100,6 +108,7 @@ class Manifest(TypedDict):
     sources: str
     code: dict[str, Package]
     layers: dict[str, dict[str, Package]]
+    images: dict[str, dict[str, Image]]
 
 
 @dataclass(frozen=True)
@@ -177,7 +186,7 @@ def build(wanted: Sequence[str] | None = None, target: Literal["local", "aws"] =
     with _alone():
         manifest = _build(described, tuple(runtimes.TABLE) if wanted is None else wanted)
         _check_sizes(manifest)
-        _replace(paths.PACKAGES / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
+        _write(manifest)
         named = {package["file"] for package in contents(manifest).values()}
         for file in {file.name for file in paths.PACKAGES.glob(f"*-{target}-*.zip")} - named:
             (paths.PACKAGES / file).unlink()
@@ -188,6 +197,23 @@ def make(wanted: Sequence[str]) -> Manifest:
     """Make what `build` would make for the local stack, and return a manifest of it; the one that is there stays."""
     with _alone():
         return _build(_local(), wanted)
+
+
+def image_sources(runtime: str) -> str:
+    """Return the digest of what the image of a runtime is built from; Terraform computes the same."""
+    files = (_requirements(runtime), paths.FUNCTIONS / "inference" / "Dockerfile")
+    named = {file.relative_to(paths.FUNCTIONS).as_posix(): file.read_bytes() for file in files}
+    return _digest({**_modules(_read_sources(), "inference"), **named})
+
+
+def record_image(runtime: str, architecture: str, image: Image) -> None:
+    """Name an image in the manifest, from which Terraform takes it."""
+    with _alone():
+        manifest = _read() or Manifest(
+            manifest_version=1, target="aws", python="", sources="", code={}, layers={}, images={}
+        )
+        manifest["images"].setdefault(runtime, {})[architecture] = image
+        _write(manifest)
 
 
 def contents(manifest: Manifest) -> dict[str, Package]:
@@ -257,14 +283,15 @@ def _aws() -> _BuildTarget:
 def _build(target: _BuildTarget, wanted: Sequence[str]) -> Manifest:
     """Make the packages of the wanted runtimes; describe them, and those of the others that are up to date."""
     sources = _read_sources()
-    listing = "".join(f"{hashlib.sha256(content).hexdigest()}  {path}\n" for path, content in sources.items())
+    written = _read()
     manifest = Manifest(
         manifest_version=1,
         target=target.name,
         python=".".join(target.version.split(".")[:2]),
-        sources=hashlib.sha256(listing.encode()).hexdigest(),
+        sources=_digest(sources),
         code={},
         layers={},
+        images=written["images"] if written else {},
     )
     for function in ("inference", "weights_sync"):
         recipe = _code(target, function, _modules(sources, function))
@@ -304,6 +331,12 @@ def _read_sources() -> dict[str, bytes]:
     """Read what Terraform's `fileset` finds below `functions/` for `**/*.{py,txt,json}`: content by path, in order."""
     files = (file for file in paths.FUNCTIONS.rglob("*") if file.suffix in _SOURCES and file.is_file())
     return dict(sorted((file.relative_to(paths.FUNCTIONS).as_posix(), file.read_bytes()) for file in files))
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    """Return the digest of files by their paths, as Terraform computes it."""
+    listing = "".join(f"{hashlib.sha256(content).hexdigest()}  {path}\n" for path, content in sorted(files.items()))
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def _modules(sources: Mapping[str, bytes], function: str) -> dict[str, bytes]:
@@ -388,8 +421,18 @@ def _check_imports(name: str, packages: Path, modules: Sequence[str]) -> None:
     )
 
 
-def _replace(file: Path, content: bytes) -> None:
-    """Write a file in one step, so that it is never there by half; one build at a time does so."""
-    temporary = file.with_name(".new")
-    temporary.write_bytes(content)
-    temporary.replace(file)
+def _read() -> Manifest | None:
+    """Read the manifest; None if there is none that can be read."""
+    try:
+        manifest: Manifest = json.loads((paths.PACKAGES / "manifest.json").read_bytes())
+        manifest.setdefault("images", {})  # earlier releases recorded none
+    except (FileNotFoundError, ValueError, AttributeError):
+        return None
+    return manifest
+
+
+def _write(manifest: Manifest) -> None:
+    """Write the manifest in one step, so that it is never there by half; one build at a time does so."""
+    temporary = paths.PACKAGES / ".new"
+    temporary.write_text(json.dumps(manifest, indent=2) + "\n")
+    temporary.replace(paths.PACKAGES / "manifest.json")

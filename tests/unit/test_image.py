@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 import stat
 import sys
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from modelctl import environments, paths
+from modelctl import environments, packages, paths
 from modelctl.cli import main
 
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
@@ -30,7 +31,9 @@ called = {{"command": command, "stdin": sys.stdin.read() if "--password-stdin" i
 with recorded.open("a") as file:
     file.write(json.dumps(called) + "\\n")
 if command[0] == os.environ.get("FAILING"):
-    sys.exit("what docker says")
+    sys.exit(os.environ.get("SAYING", "what docker says"))
+if "--metadata-file" in command and "CHANGING" in os.environ:
+    Path(os.environ["CHANGING"]).write_text("")
 if "--metadata-file" in command:
     metadata = Path(command[command.index("--metadata-file") + 1])
     metadata.write_text(json.dumps({{"containerimage.digest": "sha256:{"5" * 64}"}}))
@@ -80,12 +83,20 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "recorded"
 
 
+@pytest.fixture(autouse=True)
+def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where images are recorded."""
+    monkeypatch.setattr(paths, "PACKAGES", tmp_path / "packages")
+    return tmp_path / "packages" / "manifest.json"
+
+
 def image(*arguments: str) -> int:
     return main(["image", "tensorflow", "--repository", REPOSITORY, *arguments])
 
 
-def test_the_image_is_built_and_pushed(recorded: Path) -> None:
-    assert image() == 0
+@pytest.mark.parametrize(("architecture", "docker_platform"), [("x86_64", "linux/amd64"), ("arm64", "linux/arm64")])
+def test_the_image_is_built_and_pushed(architecture: str, docker_platform: str, recorded: Path) -> None:
+    assert image("--architecture", architecture) == 0
     version, login, build = [json.loads(line) for line in recorded.read_text().splitlines()]
     assert version["command"][0] == "version"
     assert login == {
@@ -94,24 +105,72 @@ def test_the_image_is_built_and_pushed(recorded: Path) -> None:
     }
     command = build["command"]
     tag, metadata = (command[command.index(option) + 1] for option in ("--tag", "--metadata-file"))
-    assert re.fullmatch(rf"{re.escape(REPOSITORY)}:tensorflow-\d{{8}}-\d{{6}}", tag)
+    assert re.fullmatch(rf"{re.escape(REPOSITORY)}:tensorflow-{architecture}-\d{{8}}-\d{{6}}", tag)
     assert command == [
-        *("buildx", "build", "--platform", "linux/amd64", "--pull", "--push", "--provenance=false"),
+        *("buildx", "build", "--platform", docker_platform, "--pull", "--push", "--provenance=false"),
         *("--file", str(DOCKERFILE), "--build-arg", "RUNTIME=tensorflow"),
         *("--tag", tag, "--metadata-file", metadata, str(paths.FUNCTIONS)),
     ]
 
 
 @pytest.mark.usefixtures("recorded")
-def test_it_prints_the_variable_for_terraform(capfd: pytest.CaptureFixture[str]) -> None:
+def test_it_is_for_the_processor_that_an_entry_has_by_default(manifest: Path) -> None:
     assert image() == 0
-    assert capfd.readouterr().out == f'runtime_images = {{ tensorflow = "{IMAGE}" }}\n'
+    schema = json.loads((paths.TERRAFORM / "modules" / "registry" / "model_registry.schema.json").read_text())
+    field = schema["$defs"]["architecture"]
+    assert list(packages.ARCHITECTURES) == field["enum"]
+    assert list(json.loads(manifest.read_text())["images"]["tensorflow"]) == [field["default"]]
+
+
+@pytest.mark.usefixtures("recorded")
+def test_it_prints_the_image_by_its_digest(capfd: pytest.CaptureFixture[str]) -> None:
+    assert image() == 0
+    assert capfd.readouterr().out == f"{IMAGE}\n"
 
 
 @pytest.mark.usefixtures("recorded")
 def test_json_is_one_document(capfd: pytest.CaptureFixture[str]) -> None:
     assert image("--json") == 0
-    assert json.loads(capfd.readouterr().out) == {"runtime": "tensorflow", "image": IMAGE}
+    document = {"runtime": "tensorflow", "architecture": "x86_64", "uri": IMAGE}
+    assert json.loads(capfd.readouterr().out) == {**document, "sources": packages.image_sources("tensorflow")}
+
+
+@pytest.mark.usefixtures("recorded")
+def test_the_manifest_names_the_image_of_each_architecture_and_keeps_the_packages(manifest: Path) -> None:
+    packages.build([])
+    before = json.loads(manifest.read_text())
+    assert image() == 0
+    assert image("--architecture", "arm64") == 0
+    built = {"uri": IMAGE, "sources": packages.image_sources("tensorflow")}
+    assert json.loads(manifest.read_text()) == {**before, "images": {"tensorflow": {"x86_64": built, "arm64": built}}}
+
+
+def test_an_image_of_sources_that_changed_while_it_was_built_is_not_recorded(
+    recorded: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    functions = shutil.copytree(paths.FUNCTIONS, recorded.with_name("functions"))
+    monkeypatch.setattr(paths, "FUNCTIONS", functions)
+    monkeypatch.setenv("CHANGING", str(functions / "inference" / "handler.py"))
+    assert image() == 1
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        f"error: {functions / 'inference'} was changed while the image of tensorflow was built, so nothing says what "
+        "is in it: run the command again"
+    )
+    assert not manifest.exists()
+
+
+@pytest.mark.usefixtures("recorded")
+def test_a_machine_that_does_not_run_the_other_architecture_is_told_how_to(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FAILING", "buildx")
+    monkeypatch.setenv("SAYING", "ERROR: process exec /bin/sh: exec format error")
+    assert image("--architecture", "arm64") == 1
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        "error: the image of tensorflow could not be built: this machine does not run programs for arm64; run `docker "
+        "run --privileged --rm tonistiigi/binfmt --install arm64`, which adds an emulator, and then the command again"
+    )
+    assert not manifest.exists()
 
 
 @pytest.mark.parametrize(
@@ -150,6 +209,7 @@ def test_without_docker_it_says_so_in_one_line(
         (["tensorflow", "--repository", f"{REPOSITORY}:tag"], f"{REPOSITORY}:tag' is no URI of a repository in ECR"),
         (["tensorflow", "--repository", "modelyard"], "'modelyard' is no URI of a repository in ECR"),
         (["tensorflow"], "required: --repository"),
+        (["tensorflow", "--repository", REPOSITORY, "--architecture", "aarch64"], "invalid choice: 'aarch64'"),
     ],
 )
 def test_a_wrong_call_is_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,12 +235,15 @@ def test_the_build_sees_what_the_dockerfile_copies_and_nothing_of_the_machine() 
         assert [path for path in seen if path.is_relative_to(paths.FUNCTIONS / source)], source
 
 
-def test_the_dockerfile_is_of_a_python_and_a_platform_that_its_requirements_have_wheels_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_dockerfile_is_of_a_python_and_a_platform_that_its_requirements_have_wheels_for(
+    machine: str, tmp_path: Path
+) -> None:
     (base,) = re.findall(r"^FROM public\.ecr\.aws/lambda/python:(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
     environments.uv(
         "the requirements cannot be installed",
         *("pip", "install", "--dry-run", "--quiet", "--target", tmp_path),
-        *("--python", sys.executable, "--python-version", base, "--python-platform", "x86_64-manylinux_2_28"),
+        *("--python", sys.executable, "--python-version", base, "--python-platform", f"{machine}-manylinux_2_28"),
         *("--require-hashes", "--only-binary", ":all:"),
         *("--requirements", DOCKERFILE.parent / "requirements" / "tensorflow.txt"),
     )

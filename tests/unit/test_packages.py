@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
@@ -24,6 +24,7 @@ from unit.functions.onnx_artifacts import graph
 
 MAGIC_NUMBER_313 = (3571).to_bytes(2, "little") + b"\r\n"
 EM_X86_64, EM_AARCH64 = 62, 183  # e_machine of the ELF header
+IMAGE = f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:{'0' * 64}"
 UNCHECKED_HASH = (1).to_bytes(4, "little")  # PEP 552: valid whatever the source beside it is
 
 
@@ -403,10 +404,54 @@ def test_a_layer_for_aws_runs_in_its_python(
 def test_terraform_accepts_packages_for_aws_on_aws_only(
     for_aws: tuple[Yard, packages.Manifest], tmp_path: Path
 ) -> None:
-    images = {"tensorflow": f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:{'0' * 64}"}
-    assert problems(for_aws[0], tmp_path / "aws", local_stack=False, runtime_images=images) == []
-    (problem,) = problems(for_aws[0], tmp_path / "local", local_stack=True)
+    yard = copy(for_aws[0], tmp_path / "yard")
+    record_image(yard)
+    assert problems(yard, tmp_path / "aws", local_stack=False) == []
+    (problem,) = problems(yard, tmp_path / "local", local_stack=True)
     assert problem == ("the packages were built for AWS, and this is the local stack: run `.venv/bin/modelctl package`")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "inference/handler.py",
+        "inference/runtimes.json",
+        "inference/Dockerfile",
+        "inference/requirements/tensorflow.txt",
+    ],
+)
+def test_terraform_sees_that_a_source_of_an_image_was_changed(
+    source: str, for_aws: tuple[Yard, packages.Manifest], tmp_path: Path
+) -> None:
+    yard = copy(for_aws[0], tmp_path / "yard")
+    record_image(yard)
+    with (yard.functions / source).open("a") as file:
+        file.write("\n")
+    yard.build([], "aws")
+    (problem,) = problems(yard, tmp_path, local_stack=False)
+    assert problem == (
+        f"models.wine: the image {IMAGE} is stale, functions/inference was changed since it was built: run "
+        "`.venv/bin/modelctl image tensorflow --architecture x86_64 --repository <your ECR repository in eu-central-1>`"
+    )
+
+
+def test_an_image_outlives_what_is_no_part_of_it(for_aws: tuple[Yard, packages.Manifest], tmp_path: Path) -> None:
+    yard = copy(for_aws[0], tmp_path / "yard")
+    record_image(yard)
+    (yard.functions / "weights_sync" / "__init__.py").write_text('"""Changed."""\n')
+    yard.build([], "local")
+    yard.build([], "aws")
+    assert problems(yard, tmp_path, local_stack=False) == []
+
+
+def test_an_image_may_come_before_the_packages(for_aws: tuple[Yard, packages.Manifest], tmp_path: Path) -> None:
+    yard = copy(for_aws[0], tmp_path / "yard")
+    (yard.packages / "manifest.json").unlink()
+    record_image(yard)
+    (problem,) = problems(yard, tmp_path / "before", local_stack=False)
+    assert problem == "the packages were not built yet: run `.venv/bin/modelctl package --target aws`"
+    yard.build([], "aws")
+    assert problems(yard, tmp_path / "after", local_stack=False) == []
 
 
 def test_packages_of_both_targets_lie_side_by_side(for_aws: tuple[Yard, packages.Manifest], tmp_path: Path) -> None:
@@ -503,15 +548,21 @@ def bare(program: str, folder: Path, python: str = sys.executable) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def problems(
-    yard: Yard, folder: Path, *, local_stack: bool = True, runtime_images: Mapping[str, str] | None = None
-) -> list[str]:
+def record_image(yard: Yard) -> None:
+    """Record an image of tensorflow as `modelctl image` does."""
+    with yard.used():
+        image = packages.Image(uri=IMAGE, sources=packages.image_sources("tensorflow"))
+        packages.record_image("tensorflow", "x86_64", image)
+
+
+def problems(yard: Yard, folder: Path, *, local_stack: bool = True) -> list[str]:
     """Ask Terraform's module of the packages what keeps models of every runtime from running on what was built."""
     variables = {
         "manifest_file": str(yard.packages / "manifest.json"),
         "functions_dir": str(yard.functions),
         "local_stack": local_stack,
-        "runtime_images": runtime_images or {},
+        "region": "eu-central-1",
+        "runtime_images": {},
         "models": {
             "digits": {"runtime": "litert", "architecture": "x86_64"},
             "scans": {"runtime": "litert", "architecture": "arm64"},

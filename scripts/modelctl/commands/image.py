@@ -2,7 +2,7 @@
 
 import argparse
 
-from modelctl import console, images, packages
+from modelctl import console, images, packages, paths
 from modelctl.commands.arguments import Commands, command, print_json
 
 _EXAMPLE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard"
@@ -14,18 +14,24 @@ def add_to(commands: Commands) -> None:
     parser = command(commands, "image", run, does, f"modelctl image tensorflow --repository {_EXAMPLE}")
     parser.add_argument("runtime", choices=packages.IMAGES, metavar="RUNTIME", help=" or ".join(packages.IMAGES))
     parser.add_argument(
+        "--architecture",
+        choices=packages.ARCHITECTURES,
+        default="x86_64",
+        help="the processor of the models that run from it, as in the registry; default: x86_64",
+    )
+    parser.add_argument(
         "--repository", required=True, type=_repository, metavar="URI", help=f"where it goes, such as {_EXAMPLE}"
     )
 
 
 def run(called: argparse.Namespace) -> int:
-    """Print the image by its digest, as the variable that Terraform takes it from."""
-    image = images.push(called.runtime, called.repository)
+    """Print the image by its digest."""
+    image = images.push(called.runtime, called.architecture, called.repository)
     if called.json:
-        print_json({"runtime": called.runtime, "image": image})
+        print_json({"runtime": called.runtime, "architecture": called.architecture, **image})
     else:
-        console.note(f"pushed {image}; give it to Terraform, for example in terraform/terraform.tfvars:")
-        console.out(f'runtime_images = {{ {called.runtime} = "{image}" }}')
+        console.note(f"recorded in {paths.PACKAGES / 'manifest.json'}, from which Terraform takes it:")
+        console.out(image["uri"])
     return 0
 
 

@@ -1,4 +1,4 @@
-# Reads the manifest that `modelctl package` wrote and says what each model runs from. Without a provider, so that its
+# Reads the manifest that `modelctl package` and `modelctl image` wrote and says what each model runs from. Without a provider, so that its
 # checks are tested in milliseconds. In: the manifest and what the models need. Out: the files to upload, and by model
 # its image, code and layer. All problems are told at once.
 
@@ -10,7 +10,7 @@ locals {
   # Without a usable manifest, these defaults and _missing keep everything that reads it free of errors: people see the
   # problem and nothing that follows from it, and `terraform destroy`, which no precondition stops, gets through.
   _manifest = merge(
-    { target = "", python = "3.13", sources = "", code = {}, layers = {} },
+    { target = "", python = "3.13", sources = "", code = {}, layers = {}, images = {} },
     try({ for key, value in local._raw : key => value if local._readable }, {}),
   )
   _missing = { file = "missing.zip", sha256 = "" }
@@ -25,9 +25,45 @@ locals {
   # limit, and its code names an environment to run in.
   _runtimes = jsondecode(file("${var.functions_dir}/inference/runtimes.json"))
 
+  # By "<runtime>-<architecture>", the images that models need; the local stack needs none.
+  _image_users = {
+    for name, model in var.models : "${model.runtime}-${model.architecture}" => merge(model, { name = name })...
+    if !var.local_stack && (local._runtimes[model.runtime].package == "image" || contains(keys(var.runtime_images), model.runtime))
+  }
+  _images = {
+    for key, users in local._image_users : key => {
+      runtime      = users[0].runtime
+      architecture = users[0].architecture
+      models       = join(", ", [for user in users : "models.${user.name}"])
+      given        = contains(keys(var.runtime_images), users[0].runtime)
+      uri          = try(var.runtime_images[users[0].runtime], local._manifest.images[users[0].runtime][users[0].architecture].uri, null)
+    }
+  }
+  _image_form = "^[0-9]{12}\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com(?:\\.cn)?/[^:@]+@(sha256:[0-9a-f]{64})$"
+  _image_parts = {
+    for key, image in local._images : key => try(regex(local._image_form, image.uri), [null, null])
+  }
+  # What `modelctl image` wrote down about each; an image is known by its digest, in whichever repository a copy lies.
+  _image_records = {
+    for key, image in local._images : key => [
+      for architecture, record in try(local._manifest.images[image.runtime], {}) : merge(record, { architecture = architecture })
+      if endswith(record.uri, "@${coalesce(local._image_parts[key][1], "-")}")
+    ]
+  }
+  # The same lines that `modelctl image` hashes.
+  _image_sources = {
+    for runtime in distinct(values(local._images)[*].runtime) : runtime => sha256(join("", [
+      for path in sort(setunion(
+        fileset(var.functions_dir, "inference/**/*.{py,json}"),
+        fileset(var.functions_dir, "inference/requirements/${runtime}.txt"),
+        fileset(var.functions_dir, "inference/Dockerfile"),
+      )) : "${filesha256("${var.functions_dir}/${path}")}  ${path}\n"
+    ]))
+  }
+
   models = {
     for name, model in var.models : name => (
-      contains(keys(var.runtime_images), model.runtime) ? { image_uri = var.runtime_images[model.runtime], code = null, layer = null } :
+      try(local._images["${model.runtime}-${model.architecture}"].uri, null) != null ? { image_uri = local._images["${model.runtime}-${model.architecture}"].uri, code = null, layer = null } :
       contains(keys(local._manifest.code), "inference-${model.runtime}") ? { image_uri = null, code = "inference-${model.runtime}", layer = null } :
       { image_uri = null, code = "inference", layer = local._runtimes[model.runtime].package == "image" ? null : "${model.runtime}-${model.architecture}" }
     )
@@ -52,13 +88,18 @@ locals {
   }
 
   _run = "run `.venv/bin/modelctl package${var.local_stack ? "" : " --target aws"}`"
+  _build = {
+    for key, image in local._images : key =>
+    "run `.venv/bin/modelctl image ${image.runtime} --architecture ${image.architecture} --repository <your ECR repository in ${var.region}>`${image.given ? ", and leave ${image.runtime} out of runtime_images" : ""}"
+  }
 
   _manifest_problems = compact([
     local._written ? null : "${var.manifest_file} does not exist: ${local._run}",
     local._readable || !local._written ? null : "${var.manifest_file} is not a manifest of version 1: ${local._run}",
     !local._readable || (local._manifest.target == "local") == var.local_stack ? null :
     "the packages were built for ${local._manifest.target == "local" ? "the local stack, and this is AWS" : "AWS, and this is the local stack"}: ${local._run}",
-    !local._readable || local._manifest.sources == local._sources ? null : "the packages are stale, functions/ was changed since they were built: ${local._run}",
+    !local._readable || local._manifest.sources != "" ? null : "the packages were not built yet: ${local._run}",
+    !local._readable || contains(["", local._sources], local._manifest.sources) ? null : "the packages are stale, functions/ was changed since they were built: ${local._run}",
   ])
 
   # Only of a manifest that is itself in order: anything else follows from what is wrong with it.
@@ -66,13 +107,28 @@ locals {
     [
       for name, model in var.models : var.local_stack ?
       "models.${name}: the packages hold nothing for the runtime ${model.runtime}: ${local._run}" :
-      "models.${name}: the runtime ${model.runtime} is too large for a layer and needs a container image: run `.venv/bin/modelctl image ${model.runtime} --repository <your ECR repository>`, then set runtime_images = { ${model.runtime} = \"<the image's URI>\" }"
+      "models.${name}: the runtime ${model.runtime} is too large for a layer and needs a container image for ${model.architecture}: ${local._build["${model.runtime}-${model.architecture}"]}"
       if local.models[name].code == "inference" && local.models[name].layer == null
     ],
-    [
-      for name, model in var.models : "models.${name}: the image of the runtime ${model.runtime} is built for x86_64 (`modelctl image`): leave out architecture: ${model.architecture}"
-      if local.models[name].image_uri != null && model.architecture != "x86_64"
-    ],
+    # One problem for each image, the first; the command that the message names leaves none of the others.
+    distinct(compact([
+      for key, image in local._images : (
+        image.uri == null ? null :
+        local._runtimes[image.runtime].package != "image" ?
+        "runtime_images.${image.runtime}: ${image.runtime} runs from its layer: leave it out of runtime_images" :
+        local._image_parts[key][1] == null ?
+        "runtime_images.${image.runtime}: ${image.uri} is not an image of ECR by its digest (a tag may be moved): expected <repository>@sha256:<64 hexadecimal digits>, or nothing: without it, the image that `.venv/bin/modelctl image` recorded is taken" :
+        length(local._image_records[key]) == 0 ?
+        "runtime_images.${image.runtime}: nothing in ${var.manifest_file} says which sources ${image.uri} was built from: ${local._build[key]}" :
+        local._image_records[key][0].architecture != image.architecture ?
+        "${image.models}: the image ${image.uri} is built for ${local._image_records[key][0].architecture}, expected ${image.architecture}: ${local._build[key]}" :
+        local._image_parts[key][0] != var.region ?
+        "${image.models}: the image ${image.uri} is in ${local._image_parts[key][0]}, and Lambda takes images of its own region only, which is ${var.region}: ${local._build[key]}" :
+        local._image_records[key][0].sources != local._image_sources[image.runtime] ?
+        "${image.models}: the image ${image.uri} is stale, functions/inference was changed since it was built: ${local._build[key]}" :
+        null
+      )
+    ])),
     [
       for name, model in var.models : "models.${name}: the packages hold no layer of the runtime ${model.runtime} for ${model.architecture}: ${local._run}"
       if local.models[name].layer != null && try(local._manifest.layers[model.runtime][model.architecture], null) == null

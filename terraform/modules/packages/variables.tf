@@ -16,8 +16,14 @@ variable "local_stack" {
   nullable    = false
 }
 
+variable "region" {
+  description = "Region of the deployment, which its images must be in."
+  type        = string
+  nullable    = false
+}
+
 variable "runtime_images" {
-  description = "Container image by runtime."
+  description = "Container image by runtime, where it is not the one in the manifest."
   type        = map(string)
   nullable    = false
 }

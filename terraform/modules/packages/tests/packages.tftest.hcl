@@ -2,6 +2,7 @@
 
 variables {
   functions_dir  = "./tests/fixtures/functions"
+  region         = "eu-central-1"
   runtime_images = {}
   models = {
     digits = { runtime = "litert", architecture = "x86_64" }
@@ -164,24 +165,46 @@ run "tensorflow_on_aws_without_an_image_is_refused" {
   expect_failures = [output.code]
 
   assert {
-    condition     = length(output.problems) == 1 && startswith(output.problems[0], "models.wine: ") && strcontains(output.problems[0], "`.venv/bin/modelctl image tensorflow --repository ")
+    condition     = output.problems == tolist(["models.wine: the runtime tensorflow is too large for a layer and needs a container image for x86_64: run `.venv/bin/modelctl image tensorflow --architecture x86_64 --repository <your ECR repository in eu-central-1>`"])
     error_message = "Told: ${join("; ", output.problems)}."
   }
 }
 
-run "tensorflow_on_aws_runs_from_its_image" {
+run "tensorflow_on_aws_runs_from_the_image_that_the_manifest_names" {
   command = plan
 
   variables {
-    manifest_file  = "./tests/fixtures/aws/manifest.json"
-    local_stack    = false
-    models         = { wine = { runtime = "tensorflow", architecture = "x86_64" } }
-    runtime_images = { tensorflow = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1" }
+    manifest_file = "./tests/fixtures/aws/with_images.json"
+    local_stack   = false
+    models        = { wine = { runtime = "tensorflow", architecture = "x86_64" } }
   }
 
   assert {
-    condition     = output.models.wine.image_uri == "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1" && output.models.wine.code == null && output.models.wine.layer == null
+    condition     = output.models.wine.image_uri == "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:1111111111111111111111111111111111111111111111111111111111111111" && output.models.wine.code == null && output.models.wine.layer == null
     error_message = "wine runs from ${jsonencode(output.models.wine)}."
+  }
+}
+
+run "models_of_two_architectures_run_from_an_image_each" {
+  command = plan
+
+  variables {
+    manifest_file = "./tests/fixtures/aws/with_images.json"
+    local_stack   = false
+    models = {
+      wine  = { runtime = "tensorflow", architecture = "x86_64" }
+      scans = { runtime = "tensorflow", architecture = "arm64" }
+    }
+  }
+
+  assert {
+    condition     = output.models.wine.image_uri == "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:1111111111111111111111111111111111111111111111111111111111111111" && output.models.wine.code == null && output.models.wine.layer == null
+    error_message = "wine runs from ${jsonencode(output.models.wine)}."
+  }
+
+  assert {
+    condition     = output.models.scans.image_uri == "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:2222222222222222222222222222222222222222222222222222222222222222" && output.models.scans.code == null && output.models.scans.layer == null
+    error_message = "scans runs from ${jsonencode(output.models.scans)}."
   }
 }
 
@@ -189,17 +212,173 @@ run "an_image_is_for_one_architecture" {
   command = plan
 
   variables {
-    manifest_file  = "./tests/fixtures/aws/manifest.json"
+    manifest_file = "./tests/fixtures/aws/stale_image.json"
+    local_stack   = false
+    models        = { wine = { runtime = "tensorflow", architecture = "arm64" } }
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition     = output.problems == tolist(["models.wine: the runtime tensorflow is too large for a layer and needs a container image for arm64: run `.venv/bin/modelctl image tensorflow --architecture arm64 --repository <your ECR repository in eu-central-1>`"])
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
+run "an_image_of_other_sources_is_refused" {
+  command = plan
+
+  variables {
+    manifest_file = "./tests/fixtures/aws/stale_image.json"
+    local_stack   = false
+    models        = { wine = { runtime = "tensorflow", architecture = "x86_64" } }
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition     = output.problems == tolist(["models.wine: the image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:1111111111111111111111111111111111111111111111111111111111111111 is stale, functions/inference was changed since it was built: run `.venv/bin/modelctl image tensorflow --architecture x86_64 --repository <your ECR repository in eu-central-1>`"])
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
+run "an_image_of_another_region_is_refused" {
+  command = plan
+
+  variables {
+    manifest_file = "./tests/fixtures/aws/with_images.json"
+    local_stack   = false
+    region        = "us-east-1"
+    models        = { wine = { runtime = "tensorflow", architecture = "x86_64" } }
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition     = output.problems == tolist(["models.wine: the image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:1111111111111111111111111111111111111111111111111111111111111111 is in eu-central-1, and Lambda takes images of its own region only, which is us-east-1: run `.venv/bin/modelctl image tensorflow --architecture x86_64 --repository <your ECR repository in us-east-1>`"])
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
+run "a_copy_of_the_image_in_another_repository_is_known_by_its_digest" {
+  command = plan
+
+  variables {
+    manifest_file  = "./tests/fixtures/aws/with_images.json"
     local_stack    = false
-    models         = { wine = { runtime = "tensorflow", architecture = "arm64" } }
+    region         = "us-east-1"
+    models         = { wine = { runtime = "tensorflow", architecture = "x86_64" } }
+    runtime_images = { tensorflow = "210987654321.dkr.ecr.us-east-1.amazonaws.com/mirrored/modelyard@sha256:1111111111111111111111111111111111111111111111111111111111111111" }
+  }
+
+  assert {
+    condition     = output.models.wine.image_uri == "210987654321.dkr.ecr.us-east-1.amazonaws.com/mirrored/modelyard@sha256:1111111111111111111111111111111111111111111111111111111111111111" && output.models.wine.code == null && output.models.wine.layer == null
+    error_message = "wine runs from ${jsonencode(output.models.wine)}."
+  }
+}
+
+run "an_image_that_is_named_by_a_tag_is_refused" {
+  command = plan
+
+  variables {
+    manifest_file  = "./tests/fixtures/aws/with_images.json"
+    local_stack    = false
+    models         = { wine = { runtime = "tensorflow", architecture = "x86_64" } }
     runtime_images = { tensorflow = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1" }
   }
 
   expect_failures = [output.code]
 
   assert {
-    condition     = length(output.problems) == 1 && strcontains(output.problems[0], "is built for x86_64")
+    condition     = output.problems == tolist(["runtime_images.tensorflow: 123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1 is not an image of ECR by its digest (a tag may be moved): expected <repository>@sha256:<64 hexadecimal digits>, or nothing: without it, the image that `.venv/bin/modelctl image` recorded is taken"])
     error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
+run "an_image_of_which_nobody_knows_the_sources_is_refused" {
+  command = plan
+
+  variables {
+    manifest_file  = "./tests/fixtures/aws/with_images.json"
+    local_stack    = false
+    models         = { wine = { runtime = "tensorflow", architecture = "x86_64" } }
+    runtime_images = { tensorflow = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:3333333333333333333333333333333333333333333333333333333333333333" }
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition     = output.problems == tolist(["runtime_images.tensorflow: nothing in ./tests/fixtures/aws/with_images.json says which sources 123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:3333333333333333333333333333333333333333333333333333333333333333 was built from: run `.venv/bin/modelctl image tensorflow --architecture x86_64 --repository <your ECR repository in eu-central-1>`, and leave tensorflow out of runtime_images"])
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
+run "an_image_that_is_given_for_another_architecture_is_refused" {
+  command = plan
+
+  variables {
+    manifest_file  = "./tests/fixtures/aws/with_images.json"
+    local_stack    = false
+    models         = { wine = { runtime = "tensorflow", architecture = "arm64" } }
+    runtime_images = { tensorflow = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:1111111111111111111111111111111111111111111111111111111111111111" }
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition     = output.problems == tolist(["models.wine: the image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:1111111111111111111111111111111111111111111111111111111111111111 is built for x86_64, expected arm64: run `.venv/bin/modelctl image tensorflow --architecture arm64 --repository <your ECR repository in eu-central-1>`, and leave tensorflow out of runtime_images"])
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
+run "an_image_of_a_runtime_that_has_a_layer_is_refused" {
+  command = plan
+
+  variables {
+    manifest_file  = "./tests/fixtures/aws/with_images.json"
+    local_stack    = false
+    models         = { digits = { runtime = "litert", architecture = "x86_64" } }
+    runtime_images = { litert = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:1111111111111111111111111111111111111111111111111111111111111111" }
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition     = output.problems == tolist(["runtime_images.litert: litert runs from its layer: leave it out of runtime_images"])
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
+run "an_image_without_packages_is_not_enough" {
+  command = plan
+
+  variables {
+    manifest_file = "./tests/fixtures/aws/image_only.json"
+    local_stack   = false
+    models        = { wine = { runtime = "tensorflow", architecture = "x86_64" } }
+  }
+
+  expect_failures = [output.code]
+
+  assert {
+    condition     = output.problems == tolist(["the packages were not built yet: run `.venv/bin/modelctl package --target aws`"])
+    error_message = "Told: ${join("; ", output.problems)}."
+  }
+}
+
+run "the_local_stack_needs_no_image" {
+  command = plan
+
+  variables {
+    manifest_file  = "./tests/fixtures/local/manifest.json"
+    local_stack    = true
+    models         = { wine = { runtime = "tensorflow", architecture = "x86_64" } }
+    runtime_images = { tensorflow = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1" }
+  }
+
+  assert {
+    condition     = output.models.wine.code == "inference-tensorflow" && output.models.wine.image_uri == null
+    error_message = "wine runs from ${jsonencode(output.models.wine)}."
   }
 }
 
