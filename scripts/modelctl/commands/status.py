@@ -12,7 +12,9 @@ from modelctl.deployment import Deployment, Model
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    parser = command(commands, "status", run, "show what is deployed and what waits in the queues", "modelctl status")
+    parser = command(
+        commands, "status", run, "show what is deployed and live, and what waits in the queues", "modelctl status"
+    )
     add_target(parser)
 
 

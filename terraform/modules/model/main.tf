@@ -166,13 +166,14 @@ resource "aws_lambda_alias" "live" {
   description = "What serves inputs and direct calls"
   # The ARN read from the function, and not its name: a replaced function takes its aliases with it.
   function_name    = aws_lambda_function.inference.arn
-  function_version = data.aws_lambda_function.published.version
+  function_version = aws_lambda_function.inference.version
 
   lifecycle {
+    # The alias waits for what this refers to.
     precondition {
       condition     = length(local._differences) == 0
       error_message = <<-EOT
-        Version ${data.aws_lambda_function.published.version} of ${local.function_name}, the last one published, is not what was asked for. What differs: ${join(", ", local._differences)}.
+        The last published version of ${local.function_name} is not what was asked for. What differs: ${join(", ", local._differences)}.
         An earlier update of the function was refused or interrupted, and the provider has forgotten the rest of it. Until it is completed, the alias ${local.alias} stays where it is. To complete it, run the following; it takes a list of models.
           terraform apply -var 'publish_again=["${var.name}"]'
       EOT

@@ -10,7 +10,7 @@ data "aws_lambda_function" "published" {
 }
 
 locals {
-  # One expression, since each local of each model costs a plan of hundreds of them time.
+  # One expression and the only one that refers to the version: each reference of each model costs a plan of hundreds time.
   _differences = [
     for what, same in {
       architecture = data.aws_lambda_function.published.architectures == tolist([var.model.architecture])
