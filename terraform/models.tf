@@ -12,12 +12,14 @@ module "model" {
   weights_sync       = module.weights_sync.function_name
   alarm_topic_arn    = module.observability.topic_arn
   log_retention_days = var.log_retention_days
+  publish_again      = contains(var.publish_again, each.key)
 
   package = {
     lambda_runtime = module.packages.lambda_runtime
     image_uri      = module.packages.models[each.key].image_uri
     s3_bucket      = local.buckets.artifacts
     s3_key         = module.packages.models[each.key].code == null ? null : aws_s3_object.code[module.packages.models[each.key].code].key
+    code_sha256    = module.packages.models[each.key].code == null ? null : module.packages.code[module.packages.models[each.key].code].code_sha256
     layers         = [for layer in compact([module.packages.models[each.key].layer]) : aws_lambda_layer_version.runtime[layer].arn]
   }
 }

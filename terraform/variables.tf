@@ -94,3 +94,15 @@ variable "force_destroy" {
     error_message = format(local.targets_message, terraform.workspace, data.aws_caller_identity.current.account_id)
   }
 }
+
+variable "publish_again" {
+  description = "Models whose function is published again even if nothing changes, to finish an interrupted update; for the command line only. An apply that needs it says so."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for name in var.publish_again : contains(keys(local.models), name)])
+    error_message = "publish_again lists models, and the registry has none called ${join(", ", [for name in var.publish_again : name if !contains(keys(local.models), name)])}."
+  }
+}

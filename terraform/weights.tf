@@ -17,6 +17,7 @@ module "weights_sync" {
     lambda_runtime = module.packages.lambda_runtime
     s3_bucket      = aws_s3_object.code["weights_sync"].bucket
     s3_key         = aws_s3_object.code["weights_sync"].key
+    code_sha256    = module.packages.code["weights_sync"].code_sha256
   }
 
   # Not before it can mount and read S3: mount targets, the rules of their security groups, the endpoint's route.

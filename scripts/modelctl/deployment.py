@@ -115,6 +115,12 @@ class Deployment:
             return self._session.client("lambda", config=config)
 
     @cached_property
+    def function_settings(self) -> "LambdaClient":
+        """A client for reading how functions are configured."""
+        with self._makes_a_client:
+            return self._session.client("lambda", config=_CONFIG)
+
+    @cached_property
     def log_events(self) -> "CloudWatchLogsClient":
         """A client for the log groups."""
         with self._makes_a_client:

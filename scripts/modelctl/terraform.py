@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -74,8 +75,8 @@ class Root:
     def change(self, command: str, *options: str, journal: Path | None = None) -> Generator[Progress, None, None]:
         """Run `apply` or `destroy` without asking, and tell after every event how far it is.
 
-        Terraform itself appends its events to `journal`, and holds a lock on it until it ends: so it comes to its end,
-        and what it began is known, also where this process is killed. See `unfinished` and `wait_for_end`.
+        Terraform itself appends its events to `journal`, and holds a lock on it until it ends: so it comes to its end
+        even if this process is killed. See `wait_for_end`.
 
         Raises:
             UserError: Terraform failed; the message holds its errors.
@@ -171,17 +172,11 @@ class Root:
                     pass
 
 
-def unfinished(journal: Path) -> set[str]:
-    """Addresses of the resources that the runs in `journal` began to change, and did not report as changed."""
-    begun: set[str] = set()
-    with journal.open("rb") as written:
-        for event in map(_event, written):
-            match event.get("type"):
-                case "apply_start":
-                    begun.add(event["hook"]["resource"]["addr"])
-                case "apply_complete":
-                    begun.discard(event["hook"]["resource"]["addr"])
-    return begun
+def ways_out(problem: str) -> list[str]:
+    """The options of `terraform apply` that errors of the modules model and weights_sync name to complete an update."""
+    models = sorted(set(re.findall(r"""terraform apply -var 'publish_again=\["(.+?)"\]'""", problem)))
+    replaced = sorted(set(re.findall(r"terraform apply (-replace=\S+)", problem)))
+    return [*([f"-var=publish_again={json.dumps(models)}"] if models else []), *replaced]
 
 
 def wait_for_end(journal: Path) -> None:

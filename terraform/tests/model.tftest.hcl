@@ -7,6 +7,20 @@ mock_provider "aws" {
   mock_resource "aws_lambda_function" {
     defaults = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:yard-digits", version = "7" }
   }
+  # What was published is what the variables below ask for.
+  mock_data "aws_lambda_function" {
+    defaults = {
+      version           = "7"
+      architectures     = ["x86_64"]
+      code_sha256       = "c1="
+      environment       = [{ variables = { GREETING = "hello", MODELYARD_MODEL = "{\"contract\":1}", MODELYARD_WEIGHTS = "/mnt/model", MODELYARD_RESULTS = "yard-results" } }]
+      ephemeral_storage = [{ size = 512 }]
+      layers            = ["arn:aws:lambda:eu-central-1:123456789012:layer:yard-litert-x86_64:1"]
+      memory_size       = 1024
+      timeout           = 60
+      vpc_config        = [{ subnet_ids = ["subnet-1", "subnet-2"] }]
+    }
+  }
 }
 
 variables {
@@ -19,6 +33,7 @@ variables {
   weights_sync       = "yard--weights-sync"
   alarm_topic_arn    = "arn:aws:sns:eu-central-1:123456789012:yard-alarms"
   log_retention_days = 30
+  publish_again      = false
   model = {
     description = "Digits"
     digest      = "d1"
@@ -44,6 +59,7 @@ variables {
     lambda_runtime = "python3.13"
     s3_bucket      = "yard-artifacts"
     s3_key         = "code/inference-1.zip"
+    code_sha256    = "c1="
     layers         = ["arn:aws:lambda:eu-central-1:123456789012:layer:yard-litert-x86_64:1"]
   }
 }
@@ -95,6 +111,86 @@ run "a_model" {
     )
     error_message = "A model reads its own folder only, which belongs to the writer."
   }
+}
+
+# Where the function itself is as the registry asks for, a plan finds it; else the apply that has updated the function.
+run "a_version_with_other_code_does_not_go_live" {
+  command = plan
+
+  module {
+    source = "./modules/model"
+  }
+
+  variables {
+    package = {
+      lambda_runtime = "python3.13"
+      s3_bucket      = "yard-artifacts"
+      s3_key         = "code/inference-1.zip"
+      code_sha256    = "c2="
+      layers         = ["arn:aws:lambda:eu-central-1:123456789012:layer:yard-litert-x86_64:1"]
+    }
+  }
+
+  expect_failures = [aws_lambda_alias.live]
+}
+
+run "a_version_with_another_layer_does_not_go_live" {
+  module {
+    source = "./modules/model"
+  }
+
+  variables {
+    package = {
+      lambda_runtime = "python3.13"
+      s3_bucket      = "yard-artifacts"
+      s3_key         = "code/inference-1.zip"
+      code_sha256    = "c1="
+      layers         = ["arn:aws:lambda:eu-central-1:123456789012:layer:yard-litert-x86_64:2"]
+    }
+  }
+
+  expect_failures = [aws_lambda_alias.live]
+}
+
+run "a_version_with_other_variables_does_not_go_live" {
+  module {
+    source = "./modules/model"
+  }
+
+  variables {
+    buckets = { inputs = "yard-inputs", results = "yard-other-results", artifacts = "yard-artifacts" }
+  }
+
+  expect_failures = [aws_lambda_alias.live]
+}
+
+run "a_version_in_other_subnets_does_not_go_live" {
+  module {
+    source = "./modules/model"
+  }
+
+  variables {
+    network = { subnet_ids = ["subnet-1", "subnet-3"], security_group_id = "sg-1" }
+  }
+
+  expect_failures = [aws_lambda_alias.live]
+}
+
+run "a_version_of_another_image_does_not_go_live" {
+  module {
+    source = "./modules/model"
+  }
+
+  variables {
+    package = {
+      lambda_runtime = "python3.13"
+      image_uri      = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:2"
+      s3_bucket      = "yard-artifacts"
+      layers         = []
+    }
+  }
+
+  expect_failures = [aws_lambda_alias.live]
 }
 
 run "the_weights_of_the_digest_are_published" {
@@ -163,6 +259,21 @@ run "the_policy_is_no_longer_than_the_registry_counts_on" {
     source = "./modules/model"
   }
 
+  override_data {
+    target = data.aws_lambda_function.published
+    values = {
+      version           = "7"
+      architectures     = ["x86_64"]
+      code_sha256       = "c1="
+      environment       = [{ variables = { MODELYARD_WEIGHTS = "/mnt/model", MODELYARD_RESULTS = "yard-of-16-chars-results-123456789012-ap-southeast-1" } }]
+      ephemeral_storage = [{ size = 512 }]
+      layers            = ["arn:aws:lambda:eu-central-1:123456789012:layer:yard-litert-x86_64:1"]
+      memory_size       = 1024
+      timeout           = 60
+      vpc_config        = [{ subnet_ids = ["subnet-1", "subnet-2"] }]
+    }
+  }
+
   variables {
     # The longest names there are.
     deployment = { arns = { iam = "arn:aws-us-gov:iam::123456789012:", lambda = "arn:aws-us-gov:lambda:ap-southeast-1:123456789012:", logs = "arn:aws-us-gov:logs:ap-southeast-1:123456789012:", s3 = "arn:aws-us-gov:s3:::" } }
@@ -208,6 +319,22 @@ run "the_policy_is_no_longer_than_the_registry_counts_on" {
 run "a_runtime_with_an_image_runs_from_it" {
   module {
     source = "./modules/model"
+  }
+
+  override_data {
+    target = data.aws_lambda_function.published
+    values = {
+      version           = "7"
+      architectures     = ["x86_64"]
+      code_sha256       = "the image's digest"
+      environment       = [{ variables = { GREETING = "hello", MODELYARD_MODEL = "{\"contract\":1}", MODELYARD_WEIGHTS = "/mnt/model", MODELYARD_RESULTS = "yard-results" } }]
+      ephemeral_storage = [{ size = 512 }]
+      image_uri         = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1"
+      layers            = []
+      memory_size       = 1024
+      timeout           = 60
+      vpc_config        = [{ subnet_ids = ["subnet-1", "subnet-2"] }]
+    }
   }
 
   variables {

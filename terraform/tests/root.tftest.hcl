@@ -33,8 +33,8 @@ override_module {
   outputs = {
     lambda_runtime = "python3.13"
     code = {
-      inference    = { path = "tests/fixtures/inference.zip", sha256 = "1" }
-      weights_sync = { path = "tests/fixtures/weights_sync.zip", sha256 = "2" }
+      inference    = { path = "tests/fixtures/inference.zip", sha256 = "1", code_sha256 = "c1=" }
+      weights_sync = { path = "tests/fixtures/weights_sync.zip", sha256 = "2", code_sha256 = "c2=" }
     }
     layers = {
       litert-x86_64 = { path = "tests/fixtures/litert.zip", sha256 = "3", runtime = "litert", architecture = "x86_64" }
@@ -52,6 +52,8 @@ variables {
 }
 
 run "programs_find_everything_in_one_output" {
+  command = plan
+
   assert {
     condition = output.deployment.buckets == {
       inputs    = "modelyard-inputs-123456789012-eu-central-1"

@@ -7,6 +7,13 @@ mock_provider "aws" {
   mock_resource "aws_efs_access_point" {
     defaults = { arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-00000000000000001" }
   }
+  # What apply calls is what the runs below ask for.
+  mock_data "aws_lambda_function" {
+    defaults = {
+      code_sha256 = "c1="
+      environment = [{ variables = { MODELYARD_ARTIFACTS = "yard-artifacts", MODELYARD_WEIGHTS = "/mnt/models" } }]
+    }
+  }
   mock_data "aws_availability_zones" {
     defaults = { names = ["eu-central-1c", "eu-central-1a", "eu-central-1b"] }
   }
@@ -75,7 +82,7 @@ run "only_weights_sync_writes" {
       writer_access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1"
     }
     network            = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
-    package            = { lambda_runtime = "python3.13", s3_bucket = "yard-artifacts", s3_key = "code/weights_sync-1.zip" }
+    package            = { lambda_runtime = "python3.13", s3_bucket = "yard-artifacts", s3_key = "code/weights_sync-1.zip", code_sha256 = "c1=" }
     log_retention_days = 30
   }
 
@@ -91,6 +98,28 @@ run "only_weights_sync_writes" {
     condition     = aws_lambda_function.this.s3_key == "code/weights_sync-1.zip" && aws_lambda_function.this.filename == null
     error_message = "The function's code must come from S3."
   }
+}
+
+run "a_weights_sync_with_other_code_is_not_called" {
+  command = plan
+
+  module {
+    source = "./modules/weights_sync"
+  }
+
+  variables {
+    name             = "yard--weights-sync"
+    artifacts_bucket = "yard-artifacts"
+    file_system = {
+      arn                     = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-1"
+      writer_access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1"
+    }
+    network            = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+    package            = { lambda_runtime = "python3.13", s3_bucket = "yard-artifacts", s3_key = "code/weights_sync-1.zip", code_sha256 = "c2=" }
+    log_retention_days = 30
+  }
+
+  expect_failures = [output.function_name]
 }
 
 run "the_network_leads_to_the_buckets_and_nowhere_else" {

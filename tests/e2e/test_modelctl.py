@@ -93,7 +93,7 @@ def test_status_shows_what_is_deployed_and_that_nothing_waits(modelctl: Modelctl
     rows = {row["model"]: row for row in modelctl("status", "--json").document["models"]}
     assert rows.keys() == platform.deployment["models"].keys()
     for name, row in rows.items():
-        assert row["digest"] == platform.deployment["models"][name]["digest"]
+        assert row["digest"] == row["live_digest"] == platform.deployment["models"][name]["digest"]
         assert row["dead_letters"] == 0
     assert rows["digits"]["route"] == {"prefixes": ["digits/"], "suffixes": [".png", ".json"]}
     table = modelctl("status")

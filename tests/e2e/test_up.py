@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -23,6 +24,7 @@ from modelctl.errors import UserError
 from modelctl.local.layout import Layout
 from modelctl.local.stack import LocalStack
 
+DIGITS = paths.CHECKOUT / "models" / "digits" / "artifact"
 WINE = paths.CHECKOUT / "models" / "wine"
 
 MODEL = """\
@@ -341,6 +343,48 @@ def test_a_function_whose_change_was_broken_off_gets_a_new_version(deployed: Che
     assert_serves(deployed, "seven")
     deployed.names(seven=512, other=512)
     assert deployed.up().status == 0
+
+
+def test_an_update_that_was_refused_a_call_is_shown_and_completed_by_the_next_up(deployed: Checkout) -> None:
+    iam, (operator,) = client(deployed.env, "iam"), client(deployed.env, "iam").list_users()["Users"]
+    before = live_and_asked(deployed, "seven")
+    artifact = shutil.copytree(DIGITS, deployed.folder / "another")
+    (artifact / "labels.txt").write_text("\n".join("abcdefghij"))
+    deployed.registry.write_text(deployed.registry.read_text().replace(str(DIGITS), str(artifact), 1))
+    deny = {"Effect": "Deny", "Action": "lambda:PublishVersion", "Resource": "*"}
+    iam.put_user_policy(
+        UserName=operator["UserName"],
+        PolicyName="refusal",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [deny]}),
+    )
+
+    refused = deployed.up()
+
+    assert refused.status == 1
+    assert "PublishVersion" in refused.err
+    live, asked = live_and_asked(deployed, "seven")
+    assert live == before[0]
+    assert live != asked
+    assert "`live` does not serve what the registry asked for last: seven." in deployed.run("status").err
+    iam.delete_user_policy(UserName=operator["UserName"], PolicyName="refusal")
+
+    completed = deployed.up()
+
+    assert completed.status == 0, completed.err
+    assert "an earlier update of a function was refused or interrupted half-way: it is completed" in completed.err
+    assert live_and_asked(deployed, "seven") == (asked, asked)
+    assert deployed.run("status").err == ""
+    predicted = deployed.run("predict", "seven", SCAN, "--json").document
+    assert (predicted["digest"], predicted["predictions"][0]["label"]) == (asked, "b")
+    assert_serves(deployed, "seven")
+    deployed.names(seven=512, other=512)
+    assert deployed.up().status == 0
+
+
+def live_and_asked(checkout: Checkout, model: str) -> tuple[str, str]:
+    """The digest behind the alias, and the one that the registry asked for last."""
+    (row,) = (row for row in checkout.run("status", "--json").document["models"] if row["model"] == model)
+    return row["live_digest"], row["digest"]
 
 
 def forget(checkout: Checkout, *modules: str) -> None:

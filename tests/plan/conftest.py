@@ -27,6 +27,10 @@ class Root(terraform.Root):
         self._run(["plan", f"-out={file}", *options])
         return self._run(["show", "-json", str(file)])
 
+    def find_nothing_to_change(self) -> None:
+        """Plan; a change is a failure."""
+        self._run(["plan", "-detailed-exitcode"])
+
     def _finish(self, command: str, *options: str) -> None:
         for _ in self.change(command, PARALLEL, *options):
             pass

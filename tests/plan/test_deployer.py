@@ -119,6 +119,7 @@ def test_the_deployer_applies_and_finds_nothing_to_change(applied: Root, tmp_pat
         ("logs", "create_log_group", {"logGroupName": "/aws/lambda/modelyard-digits"}),
         ("logs", "filter_log_events", {"logGroupName": f"/aws/lambda/{NAME}-seven"}),
         ("lambda", "invoke", {"FunctionName": f"{NAME}-seven"}),
+        ("lambda", "get_function", {"FunctionName": "modelyard-digits", "Qualifier": "1"}),
         ("lambda", "delete_function", {"FunctionName": "modelyard-digits"}),
         ("iam", "create_role", {"RoleName": "other", "AssumeRolePolicyDocument": "{}"}),
         ("iam", "put_user_policy", {"UserName": USER, "PolicyName": "more", "PolicyDocument": "{}"}),

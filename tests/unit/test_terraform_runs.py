@@ -53,18 +53,20 @@ resource "terraform_data" "failed" {
 """
 
 
-def test_the_journal_keeps_what_runs_began_and_did_not_complete(root: terraform.Root) -> None:
-    (root.folder / "main.tf").write_text(HALF)
-    root.init()
-    journal = root.folder / "journal"
-    with pytest.raises(UserError, match="local-exec provisioner error"):
-        list(root.change("apply", journal=journal))
-    with journal.open("a") as file:
-        file.write('{"type": "apply_st')
-    assert terraform.unfinished(journal) == {"terraform_data.failed"}
-    (root.folder / "main.tf").write_text(HALF.replace('"false"', '"true"'))
-    list(root.change("apply", journal=journal))
-    assert terraform.unfinished(journal) == set()
+def test_the_ways_out_that_errors_name_are_one_list_of_options() -> None:
+    problem = "\n".join(
+        [
+            "terraform apply failed:",
+            "  terraform apply -var 'publish_again=[\"wine\"]'",
+            "  terraform apply -var 'publish_again=[\"digits\"]'",
+            "  terraform apply -replace=module.weights_sync.aws_lambda_function.this",
+        ]
+    )
+    assert terraform.ways_out(problem) == [
+        '-var=publish_again=["digits", "wine"]',
+        "-replace=module.weights_sync.aws_lambda_function.this",
+    ]
+    assert terraform.ways_out("terraform apply failed:\nAccessDenied") == []
 
 
 def test_terraform_that_was_killed_is_told_by_the_signal(root: terraform.Root) -> None:

@@ -77,10 +77,10 @@ def _up(called: argparse.Namespace) -> int:
     # Not before: a registry that was refused shall not be the one that the next command works with.
     write_whole(paths.STACK / "registry", str(serves.resolve()))
     target = targets.local()
-    again = [f'module.model["{called.resync}"].aws_lambda_invocation.weights'] if called.resync else []
     if UNFINISHED.exists() and APPLIED.exists():
-        again += _recover(target)
-    _change(target, "apply", *(f"-replace={address}" for address in again))
+        _recover(target)
+    weights = f'module.model["{called.resync}"].aws_lambda_invocation.weights'
+    _apply(target, *([f"-replace={weights}"] if called.resync else []))
     deployment = Deployment(target)
     if called.json:
         print_json({"endpoint": target.env["AWS_ENDPOINT_URL"], "models": sorted(deployment.models)})
@@ -142,17 +142,23 @@ def _forget_earlier_instance(instance: str) -> None:
         marker.write_text(instance)
 
 
-def _recover(target: Target) -> list[str]:
-    """Remove what an apply that was broken off has made and the state does not know.
-
-    Returns:
-        Addresses of the functions to make anew. The provider changes a function and then publishes a version of it: if
-        it was broken off in between, the next apply would find nothing to change, and the old version would stay live.
-    """
+def _recover(target: Target) -> None:
+    """Remove what an apply that was broken off has made and the state does not know."""
     console.note("the last run of Terraform was not finished: what it left half done is made anew")
     deployed = target.root.outputs()["deployment"]
     leftovers.remove(target.session(deployed["region"]), STATE, deployed["name"])
-    return sorted(address for address in terraform.unfinished(UNFINISHED) if ".aws_lambda_function." in address)
+
+
+def _apply(target: Target, *options: str) -> None:
+    """Apply, and complete what an earlier update of a function left half done, in the way that the error names."""
+    try:
+        _change(target, "apply", *options)
+    except UserError as problem:
+        ways = [way for way in terraform.ways_out(str(problem)) if way not in options]
+        if not ways:
+            raise
+        console.note("an earlier update of a function was refused or interrupted half-way: it is completed")
+        _apply(target, *options, *ways)
 
 
 def _change(target: Target, command: Literal["apply", "destroy"], *options: str) -> None:

@@ -1,6 +1,7 @@
 """`modelctl status`: a row per model."""
 
 import argparse
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,7 +12,9 @@ from modelctl.deployment import Deployment, Model
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    parser = command(commands, "status", run, "show what is deployed and what waits in the queues", "modelctl status")
+    parser = command(
+        commands, "status", run, "show what is deployed and live, and what waits in the queues", "modelctl status"
+    )
     add_target(parser)
 
 
@@ -24,12 +27,13 @@ def run(called: argparse.Namespace) -> int:
         print_json({"name": deployed.name, "target": deployed.target.name, "models": rows})
         return 0
     console.table(
-        ("model", "version", "digest", "runtime", "route", "queued", "in flight", "dead"),
+        ("model", "version", "digest", "live", "runtime", "route", "queued", "in flight", "dead"),
         [
             (
                 row["model"],
                 row["version"],
                 row["digest"][:8],
+                (row["live_digest"] or "nothing")[:8],
                 row["runtime"],
                 " ".join(row["route"]["prefixes"])
                 + (f" ({' '.join(row['route']['suffixes'])})" if row["route"]["suffixes"] else ""),
@@ -41,19 +45,39 @@ def run(called: argparse.Namespace) -> int:
         ],
         right=("queued", "in flight", "dead"),
     )
+    if behind := [row["model"] for row in rows if row["live_digest"] != row["digest"]]:
+        console.note(
+            f"`live` does not serve what the registry asked for last: {', '.join(behind)}. The apply failed or was "
+            "interrupted: apply again, which completes it or says how"
+        )
     return 0
 
 
 def describe(deployed: Deployment, model: Model) -> dict[str, Any]:
-    """What is deployed of a model, and how many messages wait, are being worked on, and are dead letters."""
+    """What is deployed of a model, and how many messages wait, are being worked on, and are dead letters.
+
+    `digest` is what the last apply was asked for, `live_digest` what serves inputs; None if nothing does.
+    """
     waiting, in_flight = queues.depth(deployed, model.queue_url)
     dead, taken = queues.depth(deployed, model.dead_letter_queue_url)
     return {
         "model": model.name,
         "version": model.version,
         "digest": model.digest,
+        "live_digest": _live_digest(deployed, model),
         "runtime": model.runtime,
         "route": {"prefixes": model.prefixes, "suffixes": model.suffixes},
         "queue": {"waiting": waiting, "in_flight": in_flight},
         "dead_letters": dead + taken,
     }
+
+
+def _live_digest(deployed: Deployment, model: Model) -> str | None:
+    functions = deployed.function_settings
+    try:
+        # Of a whole account's calls that read settings, Lambda allows more of this one than of the others together.
+        found = functions.get_function(FunctionName=model.function_name, Qualifier=model.alias)
+    except functions.exceptions.ResourceNotFoundException:
+        return None
+    document = json.loads(found["Configuration"]["Environment"]["Variables"]["MODELYARD_MODEL"])
+    return str(document["digest"])

@@ -12,6 +12,8 @@ locals {
     "${var.deployment.arns.s3}${var.buckets.inputs}/${key[0]}*${key[1]}"
   ]
   results = ["${var.deployment.arns.s3}${var.buckets.results}/${var.name}/*"]
+
+  variables = tomap(merge(var.model.variables, { MODELYARD_RESULTS = var.buckets.results }))
 }
 
 resource "aws_cloudwatch_log_group" "this" {
@@ -122,6 +124,9 @@ resource "aws_lambda_function" "inference" {
   s3_key       = var.package.image_uri == null ? var.package.s3_key : null
   layers       = var.package.layers
 
+  # No hash: any change of it makes the provider update the code with what it is already, and publish a version.
+  source_code_hash = var.publish_again ? plantimestamp() : null
+
   architectures                  = [var.model.architecture]
   memory_size                    = var.model.memory_mb
   timeout                        = var.model.timeout_s
@@ -132,7 +137,7 @@ resource "aws_lambda_function" "inference" {
   }
 
   environment {
-    variables = merge(var.model.variables, { MODELYARD_RESULTS = var.buckets.results })
+    variables = local.variables
   }
 
   vpc_config {
@@ -162,6 +167,18 @@ resource "aws_lambda_alias" "live" {
   # The ARN read from the function, and not its name: a replaced function takes its aliases with it.
   function_name    = aws_lambda_function.inference.arn
   function_version = aws_lambda_function.inference.version
+
+  lifecycle {
+    # The alias waits for what this refers to.
+    precondition {
+      condition     = length(local._differences) == 0
+      error_message = <<-EOT
+        The last published version of ${local.function_name} is not what was asked for. What differs: ${join(", ", local._differences)}.
+        An earlier update of the function was refused or interrupted, and the provider has forgotten the rest of it. Until it is completed, the alias ${local.alias} stays where it is. To complete it, run the following; it takes a list of models.
+          terraform apply -var 'publish_again=["${var.name}"]'
+      EOT
+    }
+  }
 }
 
 resource "aws_lambda_event_source_mapping" "queue" {

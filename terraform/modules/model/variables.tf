@@ -93,9 +93,16 @@ variable "package" {
     image_uri      = optional(string)
     s3_bucket      = string
     s3_key         = optional(string)
+    code_sha256    = optional(string)
     layers         = list(string)
   })
   nullable = false
+}
+
+variable "publish_again" {
+  description = "Whether to update the function's code and publish a version even if nothing changes."
+  type        = bool
+  nullable    = false
 }
 
 variable "alarm_topic_arn" {

@@ -73,6 +73,8 @@ locals {
     for name in distinct(concat(["weights_sync"], compact(values(local.models)[*].code))) : name => {
       path   = "${local._dir}/${lookup(local._manifest.code, name, local._missing).file}"
       sha256 = lookup(local._manifest.code, name, local._missing).sha256
+      # As Lambda reports it: in base64.
+      code_sha256 = try(filebase64sha256("${local._dir}/${lookup(local._manifest.code, name, local._missing).file}"), null)
     }
   }
 

@@ -4,7 +4,7 @@ output "lambda_runtime" {
 }
 
 output "code" {
-  description = "Code packages in use by name: path, sha256."
+  description = "Code packages in use by name: path, sha256, code_sha256 (what Lambda reports of a function that runs from it)."
   value       = local.code
 
   precondition {

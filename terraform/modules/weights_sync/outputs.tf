@@ -2,4 +2,13 @@ output "function_name" {
   description = "Name of the function, once it can be called."
   value       = var.name
   depends_on  = [aws_lambda_function.this]
+
+  precondition {
+    condition     = length(local._differences) == 0
+    error_message = <<-EOT
+      ${var.name} is not what was asked for. What differs: ${join(", ", local._differences)}.
+      An earlier update of the function was refused or interrupted, and the provider has forgotten the rest of it. To make the function anew, which keeps all inputs, results and weights, run
+        terraform apply -replace=module.weights_sync.aws_lambda_function.this
+    EOT
+  }
 }

@@ -42,6 +42,7 @@ variable "package" {
     lambda_runtime = string
     s3_bucket      = string
     s3_key         = string
+    code_sha256    = string
   })
   nullable = false
 }
