@@ -121,7 +121,14 @@ def test_the_dimensions_of_the_alarms_are_those_of_the_metrics(
     documented: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     metrics.emit(
-        read(documented["document"]), predictions=1, input_errors=0, failures=0, predict_ms=1, cold_start=False, now=0
+        read(documented["document"]),
+        predictions=1,
+        inputs=1,
+        input_errors=0,
+        failures=0,
+        predict_ms=1,
+        cold_start=False,
+        now=0,
     )
     line = json.loads(capsys.readouterr().out)
     (directive,) = line["_aws"]["CloudWatchMetrics"]

@@ -171,5 +171,5 @@ def test_every_call_writes_one_line_of_at_most_five_metrics(
     assert directive["Dimensions"] == [["Model", "Variant"]]
     assert len(directive["Metrics"]) <= 5
     assert {metric["Name"] for metric in directive["Metrics"]} <= set(good)
-    assert (good["Model"], good["Variant"], good["Predictions"], good["InputErrors"]) == ("digits", "stable", 2, 0)
-    assert (bad["Predictions"], bad["InputErrors"]) == (0, 1)
+    assert (good["Model"], good["Variant"], good["Predictions"], good["InputErrors"]) == ("digits", "stable", 2, [0])
+    assert (bad["Predictions"], bad["InputErrors"]) == (0, [1])
