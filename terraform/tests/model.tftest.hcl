@@ -129,6 +129,10 @@ run "the_role_may_do_what_the_function_does_and_nothing_else" {
         actions   = ["ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"]
         resources = "*"
       }
+      NoNetworkForCode = {
+        actions   = "ec2:*"
+        resources = "*"
+      }
       Log = {
         actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
         resources = "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/yard-digits:*"
@@ -151,6 +155,12 @@ run "the_role_may_do_what_the_function_does_and_nothing_else" {
       }
     }
     error_message = "The role may do ${module.role.policy}."
+  }
+  assert {
+    condition = [for statement in jsondecode(module.role.policy).Statement : [statement.Sid, statement.Condition] if statement.Effect == "Deny"] == [
+      ["NoNetworkForCode", { Null = { "lambda:SourceFunctionArn" = "false" } }]
+    ]
+    error_message = "Network interfaces are for Lambda and not for the function's code: ${module.role.policy}."
   }
   assert {
     condition = [for statement in jsondecode(module.role.policy).Statement : statement.Condition if statement.Sid == "Weights"] == [{

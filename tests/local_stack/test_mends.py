@@ -266,6 +266,27 @@ def test_the_principal_arn_of_a_session_is_its_roles(cloud: Cloud) -> None:
     assert "explicit deny" in cloud.invoke("outside").payload["errorMessage"]
 
 
+def test_a_condition_sees_the_function_whose_code_makes_a_request_and_none_where_lambda_makes_it(
+    cloud: Cloud, vpc: str
+) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html"""
+    ec2 = cloud.client("ec2")
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.1.100.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="by-code", Description="-", VpcId=vpc)["GroupId"]
+    network = {"SubnetIds": [subnet], "SecurityGroupIds": [group]}
+    code = "import boto3\ndef handler(event, context): boto3.client('ec2').describe_network_interfaces()"
+
+    def denied(function: str) -> dict[str, Any]:
+        key = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
+        condition = {"ArnEquals": {"lambda:SourceFunctionArn": key}}
+        return {"Effect": "Deny", "Action": "ec2:*", "Resource": "*", "Condition": condition}
+
+    for name, other in (("by-code", "by-code"), ("by-lambda", "by-code")):
+        cloud.function(name, code, role=cloud.role(name, NETWORK, LOGS, denied(other)), VpcConfig=network)
+    assert "explicit deny" in cloud.invoke("by-code").payload["errorMessage"]
+    assert not cloud.invoke("by-lambda").failed
+
+
 @pytest.mark.parametrize("missing", NETWORK["Action"])
 def test_a_function_in_a_vpc_needs_a_role_for_its_network_interfaces(cloud: Cloud, vpc: str, missing: str) -> None:
     """https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html"""
