@@ -2,17 +2,18 @@ module "model" {
   source   = "./modules/model"
   for_each = local.models
 
-  deployment         = local.deployment
-  name               = each.key
-  model              = each.value
-  buckets            = local.buckets
-  queue_arn          = module.routing.queue_arns[each.key]
-  file_system        = module.storage.file_system
-  network            = local.network
-  weights_sync       = module.weights_sync.function_name
-  alarm_topic_arn    = module.observability.topic_arn
-  log_retention_days = var.log_retention_days
-  publish_again      = contains(var.publish_again, each.key)
+  deployment            = local.deployment
+  name                  = each.key
+  model                 = each.value
+  buckets               = local.buckets
+  queue_arn             = module.routing.queue_arns[each.key]
+  file_system           = module.storage.file_system
+  network               = local.network
+  weights_sync          = module.weights_sync.function_name
+  alarm_topic_arn       = module.observability.topic_arn
+  notify_cleared_alarms = var.notify_cleared_alarms
+  log_retention_days    = var.log_retention_days
+  publish_again         = contains(var.publish_again, each.key)
 
   package = {
     lambda_runtime = module.packages.lambda_runtime

@@ -54,6 +54,13 @@ variable "alarm_topic_arn" {
   }
 }
 
+variable "notify_cleared_alarms" {
+  description = "Whether the topic is also notified when an alarm clears. CloudWatch then also notifies it once of every new alarm, which goes from \"insufficient data\" to \"OK\"."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "expiry_days" {
   description = "Days after which objects go: inputs and results (null: never), and versions of inputs that a later upload replaced."
   type = object({

@@ -39,6 +39,7 @@ def serve(event: Any, config: Config, predictor: Predictor, *, cold_start: bool)
     metrics.emit(
         config,
         predictions=answered,
+        inputs=1,
         input_errors=refused,
         failures=0,
         predict_ms=predict_ms,

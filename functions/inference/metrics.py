@@ -1,4 +1,4 @@
-"""One line of CloudWatch's embedded metric format per invocation.
+"""One line of CloudWatch's embedded metric format per invocation, and one more per 100 inputs beyond the first 100.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 A custom metric costs $0.30 a month and every combination of dimensions is one: hence five, and no version.
@@ -6,6 +6,7 @@ A custom metric costs $0.30 a month and every combination of dimensions is one: 
 
 import json
 import sys
+from collections.abc import Mapping
 
 from inference.config import VARIANT, Config
 
@@ -19,11 +20,15 @@ _UNITS = {
     "ColdStarts": "Count",
 }
 
+#: Values of one metric in one line at most, by the format's specification.
+_MOST_VALUES = 100
+
 
 def emit(
     config: Config,
     *,
     predictions: int,
+    inputs: int,
     input_errors: int,
     failures: int,
     predict_ms: float,
@@ -32,15 +37,36 @@ def emit(
 ) -> None:
     """Write the metrics of one invocation to standard output, from where CloudWatch takes them.
 
+    InputErrors has one value per input, 1 if it was refused and 0 if not. So its sum counts the refused inputs, its
+    average is their share, and its sample count is the number of inputs (the alarm input_error_share reads these).
+
     Args:
         config: names the model.
         predictions: instances that were answered.
-        input_errors: inputs that ended as an error result, or direct calls that got an error.
+        inputs: inputs that ended with a result, or direct calls that got an answer.
+        input_errors: those of them that ended as an error result, or got an error.
         failures: queue messages that go back to their queue.
         predict_ms: time in the model.
         cold_start: whether it was the environment's first invocation.
         now: seconds since 1970.
     """
+    refused = [1] * input_errors + [0] * (inputs - input_errors)
+    values: dict[str, float | list[int]] = {
+        "Predictions": predictions,
+        "InputErrors": refused[:_MOST_VALUES],
+        "Failures": failures,
+        "PredictTime": round(predict_ms, 3),
+        "ColdStarts": int(cold_start),
+    }
+    if not inputs:
+        # A value of its own would count as an input.
+        del values["InputErrors"]
+    _write(config, now, values)
+    for start in range(_MOST_VALUES, len(refused), _MOST_VALUES):
+        _write(config, now, {"InputErrors": refused[start : start + _MOST_VALUES]})
+
+
+def _write(config: Config, now: float, values: Mapping[str, float | list[int]]) -> None:
     line = {
         "_aws": {
             "Timestamp": int(now * 1000),
@@ -48,16 +74,12 @@ def emit(
                 {
                     "Namespace": NAMESPACE,
                     "Dimensions": [["Model", "Variant"]],
-                    "Metrics": [{"Name": name, "Unit": unit} for name, unit in _UNITS.items()],
+                    "Metrics": [{"Name": name, "Unit": _UNITS[name]} for name in values],
                 }
             ],
         },
         "Model": config.name,
         "Variant": VARIANT,
-        "Predictions": predictions,
-        "InputErrors": input_errors,
-        "Failures": failures,
-        "PredictTime": round(predict_ms, 3),
-        "ColdStarts": int(cold_start),
+        **values,
     }
     sys.stdout.write(json.dumps(line) + "\n")

@@ -24,6 +24,10 @@ class Runtime:
         package: how its library is shipped: a Lambda layer, or an image if it is too large for one.
         imports: the modules that must be importable from its layer with nothing but Python installed.
         memory_mb: the default of `memory_mb`.
+        timeout_s: the default of `timeout_s`. TensorFlow's has a minute more than the others', for its first call:
+            importing it takes 5 s from a warm disk and several times that while Lambda fetches the image, and may start
+            over after Lambda's ten seconds of initialization; loading the model and warming each batch shape, 0.3 to
+            1.6 s, follow.
         batch_rows: the `batch.rows` that `modelctl import` gives a model whose rows are independent: in a call of that
             many, the call's own cost no longer counts. 1 where a larger call costs as much per row.
         slow_import: whether importing takes so long that Lambda's initialization might not suffice to load a model.
@@ -36,6 +40,7 @@ class Runtime:
     package: Literal["layer", "image"]
     imports: tuple[str, ...]
     memory_mb: int
+    timeout_s: int
     batch_rows: int
     slow_import: bool
 

@@ -34,6 +34,8 @@ variables {
   alarm_topic_arn    = "arn:aws:sns:eu-central-1:123456789012:yard-alarms"
   log_retention_days = 30
   publish_again      = false
+  # Default of the root module.
+  notify_cleared_alarms = false
   model = {
     description = "Digits"
     digest      = "d1"
@@ -52,7 +54,7 @@ variables {
     architecture = "x86_64"
     batch        = { size = 10, window_s = 1 }
     concurrency  = { maximum = 10 }
-    alarms       = { dead_letters = 1, queue_age_s = 1083 }
+    alarms       = { dead_letters = 1, queue_age_s = 1083, input_error_share = 0.5 }
     tags         = { team = "vision" }
   }
   package = {
@@ -223,6 +225,10 @@ run "the_role_may_do_what_the_function_does_and_nothing_else" {
         actions   = ["ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"]
         resources = "*"
       }
+      NoNetworkForCode = {
+        actions   = "ec2:*"
+        resources = "*"
+      }
       Log = {
         actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
         resources = "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/yard-digits:*"
@@ -245,6 +251,12 @@ run "the_role_may_do_what_the_function_does_and_nothing_else" {
       }
     }
     error_message = "The role may do ${module.role.policy}."
+  }
+  assert {
+    condition = [for statement in jsondecode(module.role.policy).Statement : [statement.Sid, statement.Condition] if statement.Effect == "Deny"] == [
+      ["NoNetworkForCode", { Null = { "lambda:SourceFunctionArn" = "false" } }]
+    ]
+    error_message = "Network interfaces are for Lambda and not for the function's code: ${module.role.policy}."
   }
   assert {
     condition = [for statement in jsondecode(module.role.policy).Statement : statement.Condition if statement.Sid == "Weights"] == [{
@@ -296,7 +308,7 @@ run "the_policy_is_no_longer_than_the_registry_counts_on" {
       architecture = "x86_64"
       batch        = { size = 10, window_s = 1 }
       concurrency  = { maximum = 10 }
-      alarms       = { dead_letters = 1, queue_age_s = 1083 }
+      alarms       = { dead_letters = 1, queue_age_s = 1083, input_error_share = 0.5 }
       tags         = {}
     }
     buckets   = { inputs = "yard-of-16-chars-inputs-123456789012-ap-southeast-1", results = "yard-of-16-chars-results-123456789012-ap-southeast-1", artifacts = "yard-artifacts" }
@@ -311,7 +323,7 @@ run "the_policy_is_no_longer_than_the_registry_counts_on" {
   }
 
   assert {
-    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : length(alarm.alarm_name) <= 255])
+    condition     = alltrue([for alarm in concat(values(aws_cloudwatch_metric_alarm.this), aws_cloudwatch_metric_alarm.input_error_share) : length(alarm.alarm_name) <= 255])
     error_message = "CloudWatch would refuse ${jsonencode([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name])}."
   }
 }
@@ -356,7 +368,7 @@ run "a_runtime_with_an_image_runs_from_it" {
   }
 }
 
-run "two_alarms_call_somebody_by_default" {
+run "three_alarms_call_somebody_by_default" {
   command = plan
 
   module {
@@ -373,12 +385,52 @@ run "two_alarms_call_somebody_by_default" {
     error_message = "The alarms are ${jsonencode(aws_cloudwatch_metric_alarm.this)}."
   }
   assert {
+    condition = { for query in aws_cloudwatch_metric_alarm.input_error_share[0].metric_query : query.id => coalesce(
+      query.expression, join(" ", [for metric in query.metric : "${metric.stat} of ${metric.namespace} ${metric.metric_name} ${jsonencode(metric.dimensions)} in ${metric.period} s"]),
+      )
+      } == {
+      inputs          = "SampleCount of Modelyard InputErrors {\"Model\":\"digits\",\"Variant\":\"stable\"} in 3600 s"
+      share           = "Average of Modelyard InputErrors {\"Model\":\"digits\",\"Variant\":\"stable\"} in 3600 s"
+      share_of_enough = "IF(inputs >= 5, share, 0)"
+    }
+    error_message = "The share is computed by ${jsonencode(aws_cloudwatch_metric_alarm.input_error_share[0].metric_query)}."
+  }
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.input_error_share[0].alarm_name == "yard-digits/input_error_share" &&
+      aws_cloudwatch_metric_alarm.input_error_share[0].threshold == 0.5 &&
+      aws_cloudwatch_metric_alarm.input_error_share[0].comparison_operator == "GreaterThanOrEqualToThreshold" &&
+      [for query in aws_cloudwatch_metric_alarm.input_error_share[0].metric_query : query.id if query.return_data == true] == ["share_of_enough"]
+    )
+    error_message = "Half of the inputs refused must be enough, not ${aws_cloudwatch_metric_alarm.input_error_share[0].threshold}."
+  }
+  assert {
     condition = alltrue([
-      for alarm in aws_cloudwatch_metric_alarm.this :
-      alarm.alarm_actions == toset([var.alarm_topic_arn]) && alarm.ok_actions == toset([var.alarm_topic_arn]) &&
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.this), aws_cloudwatch_metric_alarm.input_error_share) :
+      alarm.alarm_actions == toset([var.alarm_topic_arn]) && length(alarm.ok_actions) == 0 &&
       alarm.treat_missing_data == "notBreaching" && alarm.tags == tomap({ team = "vision" })
     ])
-    error_message = "An alarm must tell the topic when it begins and when it is over, and a quiet model is no alarm."
+    error_message = "An alarm must notify the topic when it fires, a new one must not notify it, and a quiet model is no alarm."
+  }
+}
+
+run "the_topic_is_notified_of_alarms_that_clear_if_somebody_asks" {
+  command = plan
+
+  module {
+    source = "./modules/model"
+  }
+
+  variables {
+    notify_cleared_alarms = true
+  }
+
+  assert {
+    condition = alltrue([
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.this), aws_cloudwatch_metric_alarm.input_error_share) :
+      alarm.ok_actions == toset([var.alarm_topic_arn])
+    ])
+    error_message = "An alarm that clears must notify the topic."
   }
 }
 

@@ -23,8 +23,8 @@ from modelctl import paths, terraform
 
 ALLOWED = "allowed"
 REFUSED = "refused"
-# How S3, IAM and Lambda, and S3 without a body (HEAD), say that a permission is missing.
-DENIED = ("AccessDenied", "AccessDeniedException", "403")
+# How S3, IAM and Lambda, S3 without a body (HEAD), and EC2 say that a permission is missing.
+DENIED = ("AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation")
 
 # Runs what it is asked to do, as the role it was given, and says how each call ended.
 PROBE = """
@@ -196,6 +196,17 @@ def test_a_model_reads_its_own_inputs_and_no_other_models(platform: Platform, di
         "others_version": REFUSED,
         "others_size": REFUSED,
     }
+
+
+def test_a_functions_code_may_not_do_what_lambda_does_as_its_role_in_the_network(
+    digits: Probe, weights_sync: Probe
+) -> None:
+    """That the probes are in the network at all shows that Lambda may."""
+    steps = {
+        "look": call("ec2", "describe_network_interfaces"),
+        "delete": call("ec2", "delete_network_interface", NetworkInterfaceId="eni-00000000000000000"),
+    }
+    assert digits.run(**steps) == weights_sync.run(**steps) == dict.fromkeys(steps, REFUSED)
 
 
 def test_a_model_reads_its_own_results_and_no_other_models(platform: Platform, digits: Probe, there: Objects) -> None:

@@ -189,8 +189,38 @@ def test_a_file_system_policy_gets_no_id_of_its_own(cloud: Cloud, given: dict[st
     assert json.loads(put["Policy"]) == json.loads(read["Policy"]) == written
 
 
+ON_ONE_METRIC = {
+    "MetricName": "Errors",
+    "Namespace": "AWS/Lambda",
+    "Statistic": "Sum",
+    "Dimensions": [{"Name": "FunctionName", "Value": "digits"}, {"Name": "Resource", "Value": "digits:live"}],
+    "Period": 300,
+}
+ON_AN_EXPRESSION = {
+    "Metrics": [
+        {
+            "Id": "share",
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": "Modelyard",
+                    "MetricName": "InputErrors",
+                    "Dimensions": [{"Name": "Model", "Value": "digits"}, {"Name": "Variant", "Value": "stable"}],
+                },
+                "Period": 3600,
+                "Stat": "Average",
+            },
+            "ReturnData": False,
+        },
+        {"Id": "twice", "Expression": "IF(share > 0, 2 * share)", "Label": "Twice & more", "ReturnData": True},
+    ]
+}
+
+
+@pytest.mark.parametrize("of", [ON_ONE_METRIC, ON_AN_EXPRESSION], ids=["metric", "expression"])
 @pytest.mark.parametrize("protocol", ["query", "json"])
-def test_an_alarm_is_described_as_it_was_made(cloud: Cloud, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alarm_is_described_as_it_was_made(
+    cloud: Cloud, protocol: str, of: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricAlarm.html"""
     # boto3 would choose JSON; the Terraform provider speaks the older one.
     monkeypatch.setattr("botocore.model.PRIORITY_ORDERED_SUPPORTED_PROTOCOLS", (protocol,))
@@ -199,16 +229,12 @@ def test_an_alarm_is_described_as_it_was_made(cloud: Cloud, protocol: str, monke
     assert cloudwatch.meta.service_model.resolved_protocol == protocol
     topic = f"arn:aws:sns:{REGION}:{ACCOUNT}:on-call"
     given = {
+        **of,
         "AlarmName": f"digits/{protocol}",
         "AlarmDescription": "Calls fail & nobody <knows>",
         "ActionsEnabled": True,
         "AlarmActions": [topic],
         "OKActions": [topic],
-        "MetricName": "Errors",
-        "Namespace": "AWS/Lambda",
-        "Statistic": "Sum",
-        "Dimensions": [{"Name": "FunctionName", "Value": "digits"}, {"Name": "Resource", "Value": "digits:live"}],
-        "Period": 300,
         "EvaluationPeriods": 1,
         "Threshold": 5.0,
         "ComparisonOperator": "GreaterThanOrEqualToThreshold",
@@ -217,6 +243,7 @@ def test_an_alarm_is_described_as_it_was_made(cloud: Cloud, protocol: str, monke
     cloudwatch.put_metric_alarm(**given)
     (shown,) = cloudwatch.describe_alarms(AlarmNames=[given["AlarmName"]])["MetricAlarms"]
     assert {field: shown[field] for field in given} == given
+    assert shown.keys() & (ON_ONE_METRIC.keys() | ON_AN_EXPRESSION.keys()) == of.keys()
     assert cloudwatch.describe_alarms(AlarmNames=["digits/none"])["MetricAlarms"] == []
 
 
@@ -237,6 +264,27 @@ def test_the_principal_arn_of_a_session_is_its_roles(cloud: Cloud) -> None:
     cloud.client("s3").put_bucket_policy(Bucket="principals", Policy=policy(deny))
     assert not cloud.invoke("inside").failed
     assert "explicit deny" in cloud.invoke("outside").payload["errorMessage"]
+
+
+def test_a_condition_sees_the_function_whose_code_makes_a_request_and_none_where_lambda_makes_it(
+    cloud: Cloud, vpc: str
+) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html"""
+    ec2 = cloud.client("ec2")
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.1.100.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="by-code", Description="-", VpcId=vpc)["GroupId"]
+    network = {"SubnetIds": [subnet], "SecurityGroupIds": [group]}
+    code = "import boto3\ndef handler(event, context): boto3.client('ec2').describe_network_interfaces()"
+
+    def denied(function: str) -> dict[str, Any]:
+        key = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
+        condition = {"ArnEquals": {"lambda:SourceFunctionArn": key}}
+        return {"Effect": "Deny", "Action": "ec2:*", "Resource": "*", "Condition": condition}
+
+    for name, other in (("by-code", "by-code"), ("by-lambda", "by-code")):
+        cloud.function(name, code, role=cloud.role(name, NETWORK, LOGS, denied(other)), VpcConfig=network)
+    assert "explicit deny" in cloud.invoke("by-code").payload["errorMessage"]
+    assert not cloud.invoke("by-lambda").failed
 
 
 @pytest.mark.parametrize("missing", NETWORK["Action"])

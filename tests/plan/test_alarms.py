@@ -1,11 +1,14 @@
 """CloudWatch takes an alarm on any metric, and one that nobody sends never alarms: the planned ones are all sent."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from inference import config, metrics
+from modelctl.local.stack import LocalStack
+from plan.conftest import platform
 from plan.planned import Plan
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
@@ -41,7 +44,14 @@ def sent(plan: Plan, capsys: pytest.CaptureFixture[str]) -> set[Metric]:
                 for name, value in environment["variables"].items()
             }
             metrics.emit(
-                config.read(told), predictions=1, input_errors=0, failures=0, predict_ms=1, cold_start=False, now=0
+                config.read(told),
+                predictions=1,
+                inputs=1,
+                input_errors=0,
+                failures=0,
+                predict_ms=1,
+                cold_start=False,
+                now=0,
             )
     return by_aws | {metric for line in capsys.readouterr().out.splitlines() for metric in embedded(json.loads(line))}
 
@@ -56,14 +66,36 @@ def embedded(line: dict[str, Any]) -> set[Metric]:
     }
 
 
+def metrics_of(alarm: dict[str, Any]) -> set[Metric]:
+    """What an alarm is on: one metric, or those of its expression."""
+    of = [metric for query in alarm["metric_query"] for metric in query["metric"]] or [alarm]
+    return {(metric["namespace"], metric["metric_name"], frozenset(metric["dimensions"].items())) for metric in of}
+
+
 def test_every_alarm_is_about_a_metric_that_somebody_sends(plan: Plan, sent: set[Metric]) -> None:
     alarms = plan.of_type("aws_cloudwatch_metric_alarm")
-    about = {
-        address: (alarm["namespace"], alarm["metric_name"], frozenset(alarm["dimensions"].items()))
-        for address, alarm in alarms.items()
+    about = {address: metrics_of(alarm) for address, alarm in alarms.items()}
+    assert {namespace for on in about.values() for namespace, _, _ in on} == {
+        "AWS/SQS",
+        "AWS/Lambda",
+        metrics.NAMESPACE,
     }
-    assert {namespace for namespace, _, _ in about.values()} == {"AWS/SQS", "AWS/Lambda", metrics.NAMESPACE}
-    assert {address: metric for address, metric in about.items() if metric not in sent} == {}
+    assert {address: on - sent for address, on in about.items() if on - sent} == {}
+
+
+def test_an_alarm_tells_nobody_that_it_cleared_unless_somebody_asks(
+    plan: Plan, stack: LocalStack, tmp_path: Path
+) -> None:
+    """A new alarm goes from INSUFFICIENT_DATA to OK, so its OK actions would announce every model that is added."""
+    alarms = plan.of_type("aws_cloudwatch_metric_alarm")
+    topics = {tuple(alarm["alarm_actions"]) for alarm in alarms.values()}
+    assert len(topics) == 1
+    assert {address: alarm["ok_actions"] for address, alarm in alarms.items() if alarm["ok_actions"]} == {}
+
+    root = platform(tmp_path, stack.environment(), TF_VAR_notify_cleared_alarms="true")
+    asked = Plan.read(root.plan(tmp_path / "plan")).of_type("aws_cloudwatch_metric_alarm")
+    assert asked.keys() == alarms.keys()
+    assert {tuple(alarm["ok_actions"]) for alarm in asked.values()} == topics
 
 
 def test_every_graph_is_of_metrics_that_somebody_sends(plan: Plan, sent: set[Metric]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from ministack.core import iam_evaluator
 
 from local_stack.support import allow, client
 from modelctl import paths
@@ -35,9 +36,81 @@ ON_NOTHING = {
     *(f"cloudwatch:{action}" for action in ("PutDashboard", "GetDashboard", "DeleteDashboards", "DeleteAlarms")),
     *(f"{service}:{action}Resource" for service in ("cloudwatch", "sns") for action in ("ListTagsFor", "Tag", "Untag")),
 }
+# What of the conditions the emulator does not know: tags of networks and file systems, why they are tagged, and the
+# function of a mapping. `CONDITIONAL` has these.
+UNKNOWN_CONDITIONS = ("Make", "Change", "TagWhatIsNew", "TagNewFileSystems", "TagDefaultGroup", "Mappings")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html; without spaces, and less what a longer
 # partition, region and bucket for the state may take.
 MANAGED_POLICY_CHARACTERS = 6144 - 1000
+
+
+EC2 = f"arn:aws:ec2:{REGION}:{ACCOUNT}"
+EFS = f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}"
+LAMBDA = f"arn:aws:lambda:{REGION}:{ACCOUNT}"
+OURS = {"aws:ResourceTag/Modelyard": NAME}
+NEW = {"aws:RequestTag/Modelyard": NAME}
+#: Requests of an apply as AWS sees them, each with a key on which it depends: action, resource, keys.
+CONDITIONAL: list[tuple[str, str, dict[str, str]]] = [
+    *((f"ec2:Create{what}", f"{EC2}:{kind}/*", NEW) for what, kind in (("Vpc", "vpc"), ("Subnet", "subnet"))),
+    ("ec2:CreateVpcEndpoint", f"{EC2}:vpc-endpoint/*", NEW),
+    ("ec2:CreateSecurityGroup", f"{EC2}:security-group/*", NEW),
+    ("ec2:AuthorizeSecurityGroupEgress", f"{EC2}:security-group-rule/*", NEW),
+    ("elasticfilesystem:CreateFileSystem", f"{EFS}:file-system/*", NEW),
+    *((f"ec2:Create{what}", f"{EC2}:vpc/vpc-1", OURS) for what in ("Subnet", "VpcEndpoint", "SecurityGroup")),
+    ("ec2:AuthorizeSecurityGroupEgress", f"{EC2}:security-group/sg-1", OURS),
+    ("ec2:ModifyVpcEndpoint", f"{EC2}:vpc-endpoint/vpce-1", OURS),
+    ("ec2:CreateTags", f"{EC2}:subnet/subnet-1", OURS),
+    ("ec2:CreateNetworkInterface", f"{EC2}:subnet/subnet-1", OURS),
+    ("ec2:DeleteSubnet", f"{EC2}:subnet/subnet-1", OURS),
+    ("ec2:DeleteVpc", f"{EC2}:vpc/vpc-1", OURS),
+    *(
+        (f"elasticfilesystem:{action}", f"{EFS}:file-system/fs-1", OURS)
+        for action in ("CreateAccessPoint", "CreateMountTarget", "PutFileSystemPolicy", "DeleteFileSystem")
+    ),
+    ("elasticfilesystem:DeleteAccessPoint", f"{EFS}:access-point/fsap-1", OURS),
+    ("ec2:CreateTags", f"{EC2}:vpc/vpc-1", {"ec2:CreateAction": "CreateVpc"}),
+    ("ec2:CreateTags", f"{EC2}:security-group/sg-1", NEW),
+    (
+        "elasticfilesystem:TagResource",
+        f"{EFS}:file-system/fs-1",
+        {"elasticfilesystem:CreateAction": "CreateFileSystem"},
+    ),
+    (
+        "iam:CreateServiceLinkedRole",
+        f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/elasticfilesystem.amazonaws.com/AWSServiceRoleForAmazonElasticFileSystem",
+        {"iam:AWSServiceName": "elasticfilesystem.amazonaws.com"},
+    ),
+    (
+        "iam:PassRole",
+        f"arn:aws:iam::{ACCOUNT}:role/{NAME}-seven",
+        {"iam:PassedToService": "lambda.amazonaws.com"},
+    ),
+    ("lambda:CreateEventSourceMapping", "*", {"lambda:FunctionArn": f"{LAMBDA}:function:{NAME}-seven:live"}),
+    (
+        "lambda:DeleteEventSourceMapping",
+        f"{LAMBDA}:event-source-mapping:1",
+        {"lambda:FunctionArn": f"{LAMBDA}:function:{NAME}-seven:live"},
+    ),
+    ("kms:CreateKey", "*", NEW),
+    ("kms:ScheduleKeyDeletion", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1", OURS),
+]
+
+
+def allowed(statements: list[dict[str, Any]], action: str, resource: str, keys: dict[str, str]) -> bool:
+    """Whether the emulator's evaluator allows a user with these statements a request as AWS would see it."""
+    request = iam_evaluator.EvalContext(
+        principal_arn=f"arn:aws:iam::{ACCOUNT}:user/{USER}",
+        principal_type="User",
+        principal_account=ACCOUNT,
+        action=action,
+        resource_arn=resource,
+        region=REGION,
+        source_ip="127.0.0.1",
+        secure_transport=True,
+        service_context={key.lower(): value for key, value in keys.items()},
+    )
+    parsed = iam_evaluator.parse_policy_document({"Version": "2012-10-17", "Statement": statements})
+    return bool(iam_evaluator.evaluate(request, [parsed]).decision == "Allow")
 
 
 def actions_of(statement: dict[str, Any]) -> list[str]:
@@ -65,13 +138,15 @@ def policies(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> dic
 def deployer(stack: LocalStack, policies: dict[str, Any]) -> Iterator[dict[str, str]]:
     """The environment of a user who has the example's policies and nothing else.
 
-    Without their conditions: the emulator knows neither the tags of networks and file systems, nor the function of a
-    mapping. That the tags are there is for the plan to show.
+    Without those conditions that the emulator does not know: that the tags are there is for the plan to show.
     """
     iam = client(stack.environment(), "iam")
     iam.create_user(UserName=USER)
     for name, policy in policies.items():
-        plain = [{key: value for key, value in each.items() if key != "Condition"} for each in policy["Statement"]]
+        plain = [
+            {key: value for key, value in each.items() if key != "Condition" or each["Sid"] not in UNKNOWN_CONDITIONS}
+            for each in policy["Statement"]
+        ]
         on_nothing = [action for each in plain for action in actions_of(each) if action in ON_NOTHING]
         iam.put_user_policy(
             UserName=USER,
@@ -136,6 +211,52 @@ def test_the_deployer_touches_no_other_deployment_no_data_and_not_itself(
     assert refused.value.response["Error"]["Code"] in (
         *("AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"),
     )
+
+
+@pytest.mark.parametrize("use", ["inputs", "results"])
+def test_the_deployer_reads_no_data_even_if_it_writes_a_bucket_policy_that_lets_it(
+    applied: Root, stack: LocalStack, deployer: dict[str, str], use: str
+) -> None:
+    bucket = f"{NAME}-{use}-{ACCOUNT}-{REGION}"
+    # No model takes it.
+    put = client(stack.environment(), "s3").put_object(Bucket=bucket, Key="unread", Body=b"data")
+    own = client(deployer, "s3")
+    kept = own.get_bucket_policy(Bucket=bucket)["Policy"]
+    user = {"AWS": f"arn:aws:iam::{ACCOUNT}:user/{USER}"}
+    lets = allow(["s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging"], f"arn:aws:s3:::{bucket}/*")
+    own.put_bucket_policy(
+        Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [lets | {"Principal": user}]})
+    )
+    own.get_object_tagging(Bucket=bucket, Key="unread")
+    with pytest.raises(ClientError, match="explicit deny"):
+        own.get_object(Bucket=bucket, Key="unread")
+    own.put_bucket_policy(Bucket=bucket, Policy=kept)
+    version = {"VersionId": put["VersionId"]} if "VersionId" in put else {}
+    client(stack.environment(), "s3").delete_object(Bucket=bucket, Key="unread", **version)
+
+
+def test_every_condition_allows_what_is_of_this_deployment_and_refuses_what_is_not(policies: dict[str, Any]) -> None:
+    statements = [statement for policy in policies.values() for statement in policy["Statement"]]
+    for action, resource, keys in CONDITIONAL:
+        others = {key: value.replace(NAME, "modelyard") for key, value in keys.items()}
+        if others == keys:
+            others = dict.fromkeys(keys, "ec2.amazonaws.com")
+        assert allowed(statements, action, resource, keys), (action, keys)
+        assert not allowed(statements, action, resource, others), (action, others)
+        assert not allowed(statements, action, resource, {}), action
+
+
+def test_a_group_of_somebody_else_is_not_taken_over_by_tagging_it(policies: dict[str, Any]) -> None:
+    statements = [statement for policy in policies.values() for statement in policy["Statement"]]
+    theirs = {"aws:ResourceTag/Modelyard": "modelyard"}
+    assert not allowed(statements, "ec2:CreateTags", f"{EC2}:security-group/sg-1", NEW | theirs)
+
+
+def test_no_condition_is_left_untried(policies: dict[str, Any]) -> None:
+    conditional = [each for policy in policies.values() for each in policy["Statement"] if "Condition" in each]
+    assert {each["Sid"] for each in conditional} > set(UNKNOWN_CONDITIONS)
+    untried = [each["Sid"] for each in conditional if not any(allowed([each], *request) for request in CONDITIONAL)]
+    assert untried == []
 
 
 def test_the_policies_fit_into_managed_policies_and_leave_no_write_unbounded(policies: dict[str, Any]) -> None:

@@ -41,17 +41,17 @@ def test_a_statement_that_a_policy_has_beyond_the_inventory_is_a_difference(plan
     iam = inventory.read(INVENTORIES / "iam.yaml")
     address = 'module.model["digits"].module.role.aws_iam_role_policy.this'
     expected = copy.deepcopy(iam["values"][address])
-    log = expected["policy"]["Statement"][1]
+    log = expected["policy"]["Statement"][2]
     del log["Resource"]
     log["Action"].append("logs:CreateLogGroup")
     assert inventory.differences({"values": {address: expected}}, plan) == [
-        f"{address}: policy.Statement[1].Action: expected "
+        f"{address}: policy.Statement[2].Action: expected "
         '["logs:CreateLogStream", "logs:PutLogEvents", "logs:CreateLogGroup"], '
         'found ["logs:CreateLogStream", "logs:PutLogEvents"]',
-        f"{address}: policy.Statement[1].Resource: expected null, "
+        f"{address}: policy.Statement[2].Resource: expected null, "
         'found "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/modelyard-digits:*"',
     ]
-    del expected["policy"]["Statement"][2:]
+    del expected["policy"]["Statement"][3:]
     assert any(
         "policy.Statement: expected" in line for line in inventory.differences({"values": {address: expected}}, plan)
     )

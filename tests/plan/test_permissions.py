@@ -109,6 +109,25 @@ def test_every_listed_action_says_why_and_where_aws_says_so(listed: Any) -> None
             assert all(statement["actions"].values())
 
 
+def test_what_lambda_does_as_a_role_in_the_network_the_functions_own_code_may_not(plan: Plan) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions"""
+    policies = plan.of_type("aws_iam_role_policy")
+    assert policies
+    for address, value in policies.items():
+        denied = [each for each in value["policy"]["Statement"] if each["Effect"] == "Deny"]
+        assert denied == [
+            {
+                "Sid": "NoNetworkForCode",
+                "Effect": "Deny",
+                "Action": "ec2:*",
+                "Resource": "*",
+                "Condition": {"Null": {"lambda:SourceFunctionArn": "false"}},
+            }
+        ], address
+        (network,) = [each for each in value["policy"]["Statement"] if each["Sid"] == "Network"]
+        assert all(action.startswith("ec2:") for action in network["Action"])
+
+
 def test_a_role_has_one_policy_of_its_own_and_only_lambda_takes_it_on(plan: Plan) -> None:
     roles = plan.of_type("aws_iam_role")
     policies = plan.of_type("aws_iam_role_policy")

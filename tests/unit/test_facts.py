@@ -121,7 +121,14 @@ def test_the_dimensions_of_the_alarms_are_those_of_the_metrics(
     documented: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     metrics.emit(
-        read(documented["document"]), predictions=1, input_errors=0, failures=0, predict_ms=1, cold_start=False, now=0
+        read(documented["document"]),
+        predictions=1,
+        inputs=1,
+        input_errors=0,
+        failures=0,
+        predict_ms=1,
+        cold_start=False,
+        now=0,
     )
     line = json.loads(capsys.readouterr().out)
     (directive,) = line["_aws"]["CloudWatchMetrics"]
@@ -158,12 +165,14 @@ def test_the_schema_has_the_runtimes_of_the_table_and_says_what_they_take() -> N
         assert f"{name} takes {runtime.takes}" in rule["description"]
 
 
-def test_the_schema_tells_the_memory_of_each_runtime() -> None:
-    said = SCHEMA["$defs"]["memory_mb"]["description"]
-    usual = runtimes.TABLE["litert"].memory_mb
+@pytest.mark.parametrize("field", ["memory_mb", "timeout_s"])
+def test_the_schema_tells_the_defaults_of_each_runtime(field: str) -> None:
+    said = SCHEMA["$defs"][field]["description"]
+    defaults = {name: getattr(runtime, field) for name, runtime in runtimes.TABLE.items()}
+    usual = defaults["litert"]
     assert f"By default {usual}," in said
-    for name, runtime in runtimes.TABLE.items():
-        assert runtime.memory_mb == usual or f"with runtime {name} {runtime.memory_mb}." in said
+    for name, default in defaults.items():
+        assert default == usual or f"with runtime {name} {default}." in said
 
 
 def test_every_runtime_has_its_module_and_its_locked_requirements() -> None:

@@ -243,6 +243,7 @@ VALUES = {
             "errors": st.integers(1, 10**6),
             "throttles": st.integers(1, 10**6),
             "input_errors": st.none() | st.integers(1, 10**6),
+            "input_error_share": st.none() | st.floats(0.01, 1),
         },
     ),
     "env": st.dictionaries(st.from_regex(r"[A-Za-z][A-Za-z0-9_]{1,30}", fullmatch=True), WORDS, max_size=3),

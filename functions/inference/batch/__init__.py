@@ -17,7 +17,7 @@ from inference import metrics
 from inference.batch import messages, order
 from inference.batch.deadline import Deadline
 from inference.batch.pipeline import Pipeline
-from inference.batch.work import SentBack, send_back
+from inference.batch.work import Answer, SentBack, send_back
 from inference.config import Config
 from inference.predictions import Predictions
 from inference.predictor import Predictor
@@ -70,6 +70,7 @@ def serve(
     metrics.emit(
         config,
         predictions=sum(work.ending.count for work in works if isinstance(work.ending, Predictions)),
+        inputs=sum(isinstance(work.ending, Answer) for work in works),
         input_errors=sum(isinstance(work.ending, Refused) for work in works),
         failures=len(failures),
         predict_ms=sum(work.predict_ms or 0 for work in works),

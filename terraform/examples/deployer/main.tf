@@ -5,10 +5,11 @@
 #   terraform init && terraform apply -var 'state={bucket="my-terraform-states",key="modelyard/terraform.tfstate"}'
 #
 # What has a name is allowed by its name, which begins with the deployment's. Networks, file systems and the topic's key
-# have none: they are allowed by the tag that the platform's provider puts on everything it makes. Three things to know:
-# the deployer reads no input and no result, so it cannot empty their buckets (force_destroy); who may write the policies
-# of roles can give those roles anything, so where that is too much, demand a permissions boundary of iam:CreateRole; and
-# who makes a key with tags may tag other keys, too: where that is too much, give the platform a topic of yours
+# have none: they are allowed by the tag that the platform's provider puts on everything it makes. Four things to know:
+# the deployer may not delete inputs and results, so it cannot empty their buckets (force_destroy); it may not read them
+# either, whatever bucket policy it writes, but it deploys functions that do, so who must not see inputs must not deploy;
+# who may write the policies of roles can give those roles anything, so where that is too much, demand a permissions
+# boundary of iam:CreateRole; and who makes a key with tags may tag other keys, too: where that is too much, give the platform a topic of yours
 # (alarm_topic_arn) and leave out the statements MakeKey, Key and Topic.
 
 terraform {
@@ -162,6 +163,13 @@ locals {
           "s3:ListTagsForResource", "s3:TagResource", "s3:UntagResource",
         ]
         Resource = values(local.bucket)
+      },
+      {
+        # A bucket's policy could allow it to who writes that policy; a denial holds all the same.
+        Sid      = "NoData"
+        Effect   = "Deny"
+        Action   = ["s3:GetObject", "s3:GetObjectVersion"]
+        Resource = ["${local.bucket.inputs}/*", "${local.bucket.results}/*"]
       },
       {
         Sid      = "Artifacts"

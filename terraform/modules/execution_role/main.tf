@@ -33,6 +33,14 @@ resource "aws_iam_role_policy" "this" {
           Resource = "*"
         },
         {
+          # Only Lambda itself needs it: the key is there when the function's own code calls, whichever function it is.
+          Sid       = "NoNetworkForCode"
+          Effect    = "Deny"
+          Action    = "ec2:*"
+          Resource  = "*"
+          Condition = { Null = { "lambda:SourceFunctionArn" = "false" } }
+        },
+        {
           Sid      = "Log"
           Effect   = "Allow"
           Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]

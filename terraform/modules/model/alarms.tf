@@ -32,14 +32,19 @@ locals {
       dimensions = var.model.names.metric_dimensions
     })
   }
+
+  # A slash, so that no two names make the same one: models have hyphens in theirs.
+  _alarm_name = "${local.function_name}/"
+  _says_more  = "`modelctl status` and `modelctl logs ${var.name}` tell more."
+
+  _cleared = var.notify_cleared_alarms ? [var.alarm_topic_arn] : []
 }
 
 resource "aws_cloudwatch_metric_alarm" "this" {
-  for_each = { for alarm, threshold in var.model.alarms : alarm => threshold if threshold != null }
+  for_each = { for alarm, threshold in var.model.alarms : alarm => threshold if threshold != null && alarm != "input_error_share" }
 
-  # A slash, so that no two names make the same one: models have hyphens in theirs.
-  alarm_name        = "${local.function_name}/${each.key}"
-  alarm_description = "Model ${var.name}: ${local._alarms[each.key].says}. `modelctl status` and `modelctl logs ${var.name}` tell more."
+  alarm_name        = "${local._alarm_name}${each.key}"
+  alarm_description = "Model ${var.name}: ${local._alarms[each.key].says}. ${local._says_more}"
 
   namespace           = split(" ", local._alarms[each.key].metric)[0]
   metric_name         = split(" ", local._alarms[each.key].metric)[1]
@@ -53,7 +58,49 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   treat_missing_data = "notBreaching"
 
   alarm_actions = [var.alarm_topic_arn]
-  ok_actions    = [var.alarm_topic_arn]
+  ok_actions    = local._cleared
+
+  tags = var.model.tags
+}
+
+# InputErrors has one value per input, 0 or 1: its average is the share of refused inputs. The share of fewer than five
+# inputs counts as none; an hour without any input has no data.
+resource "aws_cloudwatch_metric_alarm" "input_error_share" {
+  count = var.model.alarms.input_error_share == null ? 0 : 1
+
+  alarm_name        = "${local._alarm_name}input_error_share"
+  alarm_description = "Model ${var.name}: too large a share of an hour's inputs, of which there were at least five, cannot be served; their results say why. ${local._says_more}"
+
+  dynamic "metric_query" {
+    for_each = { inputs = "SampleCount", share = "Average" }
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = "Modelyard"
+        metric_name = "InputErrors"
+        dimensions  = var.model.names.metric_dimensions
+        stat        = metric_query.value
+        period      = 3600
+      }
+    }
+  }
+
+  metric_query {
+    id          = "share_of_enough"
+    label       = "Share of refused inputs, of at least five"
+    expression  = "IF(inputs >= 5, share, 0)"
+    return_data = true
+  }
+
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = var.model.alarms.input_error_share
+  treat_missing_data  = "notBreaching"
+
+  alarm_actions = [var.alarm_topic_arn]
+  ok_actions    = local._cleared
 
   tags = var.model.tags
 }

@@ -33,11 +33,12 @@ variable "model" {
     batch        = object({ size = number, window_s = number })
     concurrency  = object({ maximum = number, reserved = optional(number) })
     alarms = object({
-      dead_letters = optional(number)
-      queue_age_s  = optional(number)
-      errors       = optional(number)
-      throttles    = optional(number)
-      input_errors = optional(number)
+      dead_letters      = optional(number)
+      queue_age_s       = optional(number)
+      errors            = optional(number)
+      throttles         = optional(number)
+      input_errors      = optional(number)
+      input_error_share = optional(number)
     })
     tags = map(string)
   })
@@ -108,6 +109,12 @@ variable "publish_again" {
 variable "alarm_topic_arn" {
   description = "The SNS topic that alarms go to."
   type        = string
+  nullable    = false
+}
+
+variable "notify_cleared_alarms" {
+  description = "Whether the topic is also notified when an alarm clears."
+  type        = bool
   nullable    = false
 }
 

@@ -51,6 +51,11 @@ locals {
     for path, file in files : format("%s  %s\n", coalesce(file.sha256, "unreadable"), path)
   ])) }
 
+  # What one call of weights_sync is given (modules/model/main.tf); four characters of base64 are three bytes.
+  _publication_bytes = { for name, files in local._files : name => floor(length(replace(base64encode(jsonencode({
+    model = name, digest = local._digests[name], files = { for path, file in files : path => file.sha256 }
+  })), "=", "")) * 3 / 4) }
+
   hooks_problems = flatten([for name, model in local.merged : [
     for check in [
       {
@@ -85,6 +90,11 @@ locals {
         fails = anytrue([for file in keys(artifact.files) : jsondecode(jsonencode(file)) != file])
         field = "artifact"
         says  = "holds a file whose name is not text in UTF-8; rename ${join(", ", [for file in keys(artifact.files) : jsondecode(jsonencode(file)) if jsondecode(jsonencode(file)) != file])}"
+      },
+      {
+        fails = local._publication_bytes[name] > local._limits.payload_bytes
+        field = "artifact"
+        says  = "has ${length(artifact.files)} files, whose names and checksums take ${local._publication_bytes[name]} bytes; Lambda takes ${local._limits.payload_bytes} in the one call that publishes them, so put the model into fewer files, or give them shorter names"
       },
       {
         fails = length(artifact.unreadable) > 0

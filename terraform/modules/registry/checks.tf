@@ -11,6 +11,7 @@ locals {
     notifications = 100
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html (inline policies of a role, in all)
     policy_characters = 10240
+    payload_bytes     = 6291456
   }
 
   # The whole environment as Lambda measures it, as JSON; the name of a bucket has at most 63 characters. Four characters

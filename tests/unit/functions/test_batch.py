@@ -1070,8 +1070,24 @@ def test_the_metrics_of_a_batch_count_predictions_errors_and_failures(
     nonsense = {"messageId": "nonsense", "eventSource": "aws:sqs", "body": "nonsense"}
     serve([announce("digits/a.csv", b"0,0,0\n1,1,1\n"), announce("digits/b.csv", b"x,y\n"), nonsense])
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
-    assert (line["Predictions"], line["InputErrors"], line["Failures"], line["ColdStarts"]) == (2, 1, 1, 1)
+    assert (line["Predictions"], line["Failures"], line["ColdStarts"]) == (2, 1, 1)
     assert line["PredictTime"] > 0
+    assert line["InputErrors"] == [1, 0], "a value per answered input, so that their average is the share"
+
+
+def test_the_inputs_of_a_large_batch_are_all_counted_with_at_most_a_hundred_values_per_line(
+    announce: Announce, serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html"""
+    bodies = {"good": (b"[0, 0, 0]", 117), "bad": (b"no JSON", 113)}
+    serve([announce(f"digits/{name}{n}.json", body) for name, (body, count) in bodies.items() for n in range(count)])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
+    assert [len(line["InputErrors"]) for line in lines] == [100, 100, 30]
+    assert sum(sum(line["InputErrors"]) for line in lines) == 113
+    assert [line.get("Predictions") for line in lines] == [117, None, None]
+    for line in lines:
+        (directive,) = line["_aws"]["CloudWatchMetrics"]
+        assert {metric["Name"] for metric in directive["Metrics"]} == line.keys() - {"_aws", "Model", "Variant"}
 
 
 @pytest.mark.parametrize("body", [b"[0, 0, 0]", b"no JSON"])
@@ -1087,4 +1103,7 @@ def test_an_answer_that_is_not_written_since_another_stands_is_not_counted(
     fake_s3.before_put = overtake
     assert serve([older]) == []
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
-    assert [(line["Predictions"], line["InputErrors"], line["Failures"]) for line in lines] == [(1, 0, 0), (0, 0, 0)]
+    assert [(line["Predictions"], line.get("InputErrors"), line["Failures"]) for line in lines] == [
+        (1, [0], 0),
+        (0, None, 0),
+    ]

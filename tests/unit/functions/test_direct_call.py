@@ -171,8 +171,8 @@ def test_every_call_writes_one_line_of_at_most_five_metrics(
     assert directive["Dimensions"] == [["Model", "Variant"]]
     assert len(directive["Metrics"]) <= 5
     assert {metric["Name"] for metric in directive["Metrics"]} <= set(good)
-    assert (good["Model"], good["Variant"], good["Predictions"], good["InputErrors"]) == ("digits", "stable", 2, 0)
-    assert (bad["Predictions"], bad["InputErrors"]) == (0, 1)
+    assert (good["Model"], good["Variant"], good["Predictions"], good["InputErrors"]) == ("digits", "stable", 2, [0])
+    assert (bad["Predictions"], bad["InputErrors"]) == (0, [1])
 
 
 @pytest.mark.parametrize(
@@ -188,4 +188,4 @@ def test_rows_that_were_answered_are_counted_and_an_output_without_them_is_one(
 ) -> None:
     call(body, artifact)
     metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (metrics["Predictions"], metrics["InputErrors"]) == (count, 0)
+    assert (metrics["Predictions"], metrics["InputErrors"]) == (count, [0])

@@ -1,11 +1,11 @@
-"""IAM: who is root, and which principal a condition sees."""
+"""IAM: who is root, and which principal and which function a condition sees."""
 
 import re
 from collections.abc import Callable
 from typing import Any
 
 from ministack.core import iam_evaluator
-from ministack.services import iam
+from ministack.services import iam, lambda_svc
 
 from modelctl.local.mends.patching import replace
 
@@ -14,6 +14,7 @@ def install() -> None:
     """Mend authentication and the evaluation of policies."""
     replace(iam_evaluator, "_is_root_key", _signed_like_every_key)
     replace(iam_evaluator, "_resolve_condition_key", _role_of_session)
+    replace(iam_evaluator, "_resolve_condition_key", _function_of_session)
     replace(iam_evaluator, "_fnmatch_compile", _across_lines)
 
 
@@ -38,6 +39,23 @@ def _role_of_session(original: Callable[..., Any]) -> Callable[..., Any]:
             role = iam._roles.get_scoped(context.principal_account, None, name)
             return role["Arn"] if role else context.principal_arn
         return original(key, context)
+
+    return resolve
+
+
+def _function_of_session(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`lambda:SourceFunctionArn` is the function whose code makes the request; Lambda's own requests have no such key.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html. The session of an execution role
+    is named after its function.
+    """
+
+    def resolve(key: str, context: Any) -> Any:
+        if key.lower() != "lambda:sourcefunctionarn" or context.principal_type != "AssumedRole":
+            return original(key, context)
+        name = context.principal_arn.rsplit("/", 1)[1]
+        function = lambda_svc._functions.get_scoped(context.principal_account, context.region, name)
+        return function["config"]["FunctionArn"] if function else None
 
     return resolve
 
