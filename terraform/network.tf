@@ -6,6 +6,33 @@ module "network" {
   buckets    = local.bucket_arns
 }
 
+module "existing_network" {
+  source = "./modules/existing_network"
+  count  = var.network == null ? 0 : 1
+
+  region  = local.deployment.region
+  network = var.network
+}
+
 locals {
-  network = var.network != null ? var.network : one(module.network)
+  network = one(concat(module.network, module.existing_network))
+
+  # What tells one network from another before it is made.
+  network_kind = var.network == null ? "its own" : var.network.vpc_id
+}
+
+# The network that the deployment was made in.
+resource "terraform_data" "network" {
+  input = local.network_kind
+
+  lifecycle {
+    ignore_changes = [input]
+
+    # A file system's mount targets are in one network, and every function mounts them: moving both replaces the mount
+    # targets while functions use them, and destroys a network whose interfaces Lambda keeps for up to 20 minutes.
+    postcondition {
+      condition     = self.input == local.network_kind
+      error_message = "The network of a deployment cannot be changed: this one is in ${self.input == "its own" ? "a network of its own" : self.input}, with the mount targets of its weights and the interfaces of its functions. Restore the variable network (${self.input == "its own" ? "null" : "vpc_id = ${self.input}"}). To move, make another deployment under another name in the other network, upload there, and destroy this one."
+    }
+  }
 }

@@ -34,13 +34,26 @@ variable "runtime_images" {
 }
 
 variable "network" {
-  description = "An existing network to use instead of an own one: private subnets, each in another availability zone, with a route to S3, and a security group for the functions that lets them reach S3 (HTTPS)."
+  description = "An existing network to use instead of creating one: at least two private subnets, each in another availability zone and with a way to S3, and a security group for the functions that lets them reach S3 (HTTPS). It cannot be changed later; more subnets may be appended."
   type = object({
     vpc_id            = string
     subnet_ids        = list(string)
     security_group_id = string
   })
   default = null
+
+  validation {
+    condition = var.network == null ? true : (
+      can(regex("^vpc-", var.network.vpc_id)) && can(regex("^sg-", var.network.security_group_id)) &&
+      alltrue([for subnet in coalesce(var.network.subnet_ids, []) : can(regex("^subnet-", subnet))])
+    )
+    error_message = "network is given by ids, as in {vpc_id = \"vpc-…\", subnet_ids = [\"subnet-…\", \"subnet-…\"], security_group_id = \"sg-…\"}."
+  }
+
+  validation {
+    condition     = var.network == null ? true : length(distinct(coalesce(var.network.subnet_ids, []))) >= 2 && length(distinct(var.network.subnet_ids)) == length(var.network.subnet_ids)
+    error_message = "network.subnet_ids names at least two subnets, each once and each in another zone, so that functions go on when a zone fails."
+  }
 }
 
 variable "alarm_topic_arn" {

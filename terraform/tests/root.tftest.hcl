@@ -158,16 +158,55 @@ run "code_and_layers_are_uploaded_under_names_of_their_content" {
 }
 
 run "an_existing_network_is_used_as_it_is" {
-  command = plan
+  command   = plan
+  state_key = "existing_network"
 
   variables {
-    network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"], security_group_id = "sg-1" }
+    network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+  }
+
+  # What a network must be is tested with EC2's answers, in tests/plan/test_network.py.
+  override_module {
+    target  = module.existing_network
+    outputs = { vpc_id = "vpc-1", subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
   }
 
   assert {
     condition     = length(module.network) == 0
     error_message = "No network may be made beside the one that was given."
   }
+}
+
+run "a_network_of_one_subnet_is_refused" {
+  command   = plan
+  state_key = "existing_network"
+
+  variables {
+    network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"], security_group_id = "sg-1" }
+  }
+
+  override_module {
+    target  = module.existing_network
+    outputs = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"], security_group_id = "sg-1" }
+  }
+
+  expect_failures = [var.network]
+}
+
+run "a_network_given_by_names_is_refused" {
+  command   = plan
+  state_key = "existing_network"
+
+  variables {
+    network = { vpc_id = "main", subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+  }
+
+  override_module {
+    target  = module.existing_network
+    outputs = { vpc_id = "main", subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+  }
+
+  expect_failures = [var.network]
 }
 
 run "a_state_of_aws_is_not_applied_to_the_local_stack" {

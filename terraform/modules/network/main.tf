@@ -2,7 +2,7 @@
 # NAT gateway costs by the hour and by the gigabyte) and nothing else.
 
 data "aws_availability_zones" "available" {
-  # checkov:skip=CKV_AWS_394:the two first names are taken; the filter and the exclusion pin what a zone may be
+  # checkov:skip=CKV_AWS_394:only the first apply takes the two first names; the filter and the exclusion pin what a zone may be
   state = "available"
   # No local zones, and not the one zone of us-east-1 that takes neither functions nor file systems.
   exclude_zone_ids = ["use1-az3"]
@@ -16,7 +16,7 @@ data "aws_availability_zones" "available" {
 locals {
   # Nothing is connected to this network, so no address range can be in anybody's way.
   cidr  = "10.0.0.0/16"
-  zones = slice(sort(data.aws_availability_zones.available.names), 0, 2)
+  zones = sort(data.aws_availability_zones.available.names)
 }
 
 resource "aws_vpc" "this" {
@@ -36,13 +36,19 @@ resource "aws_default_security_group" "this" {
 }
 
 resource "aws_subnet" "private" {
-  count = length(local.zones)
+  count = 2
 
   vpc_id            = aws_vpc.this.id
-  availability_zone = local.zones[count.index]
+  availability_zone = element(local.zones, count.index)
   cidr_block        = cidrsubnet(local.cidr, 4, count.index)
 
-  tags = { Name = "${var.deployment.name}-private-${local.zones[count.index]}" }
+  tags = { Name = "${var.deployment.name}-private-${element(local.zones, count.index)}" }
+
+  lifecycle {
+    # A subnet stays in the zone that it was made in: another one would replace it, with its mount target and the network
+    # interfaces of all functions. Zones are looked up at every plan, and one may appear, or disappear while it is impaired.
+    ignore_changes = [availability_zone, tags["Name"]]
+  }
 
   # Lambda takes up to 20 minutes to give its network interfaces back.
   timeouts {

@@ -6,6 +6,11 @@ output "vpc_id" {
 output "subnet_ids" {
   description = "Private subnets, each in another availability zone."
   value       = aws_subnet.private[*].id
+
+  precondition {
+    condition     = length(distinct(aws_subnet.private[*].availability_zone)) == length(aws_subnet.private)
+    error_message = "The region ${var.deployment.region} offers this account one zone only (${join(", ", local.zones)}), and a file system has one mount target per zone: choose another region, or give a network with subnets in two zones (the variable network)."
+  }
 }
 
 output "security_group_id" {

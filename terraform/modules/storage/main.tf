@@ -23,6 +23,11 @@ resource "aws_efs_mount_target" "weights" {
   file_system_id  = aws_efs_file_system.weights.id
   subnet_id       = var.network.subnet_ids[count.index]
   security_groups = [aws_security_group.mount_targets.id]
+
+  lifecycle {
+    # Subnets in another order are the same subnets. What is not the same is refused by the output file_system.
+    ignore_changes = [subnet_id]
+  }
 }
 
 resource "aws_security_group" "mount_targets" {

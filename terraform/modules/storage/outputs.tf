@@ -8,4 +8,9 @@ output "file_system" {
     writer                  = local.writer
     reader                  = local.reader
   }
+
+  precondition {
+    condition     = toset(aws_efs_mount_target.weights[*].subnet_id) == toset(var.network.subnet_ids)
+    error_message = "The weights' mount targets are in ${join(", ", aws_efs_mount_target.weights[*].subnet_id)}, in this order, and do not move to ${join(", ", var.network.subnet_ids)}: append new subnets to network.subnet_ids, each in another zone, and take subnets away from its end only."
+  }
 }
