@@ -33,7 +33,6 @@ variables {
   weights_sync       = "yard--weights-sync"
   alarm_topic_arn    = "arn:aws:sns:eu-central-1:123456789012:yard-alarms"
   log_retention_days = 30
-  publish_again      = false
   # Default of the root module.
   notify_cleared_alarms = false
   model = {
@@ -63,6 +62,7 @@ variables {
     s3_key         = "code/inference-1.zip"
     code_sha256    = "c1="
     layers         = ["arn:aws:lambda:eu-central-1:123456789012:layer:yard-litert-x86_64:1"]
+    publish_again  = false
   }
 }
 
@@ -130,6 +130,7 @@ run "a_version_with_other_code_does_not_go_live" {
       s3_key         = "code/inference-1.zip"
       code_sha256    = "c2="
       layers         = ["arn:aws:lambda:eu-central-1:123456789012:layer:yard-litert-x86_64:1"]
+      publish_again  = false
     }
   }
 
@@ -148,6 +149,7 @@ run "a_version_with_another_layer_does_not_go_live" {
       s3_key         = "code/inference-1.zip"
       code_sha256    = "c1="
       layers         = ["arn:aws:lambda:eu-central-1:123456789012:layer:yard-litert-x86_64:2"]
+      publish_again  = false
     }
   }
 
@@ -189,6 +191,7 @@ run "a_version_of_another_image_does_not_go_live" {
       image_uri      = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:2"
       s3_bucket      = "yard-artifacts"
       layers         = []
+      publish_again  = false
     }
   }
 
@@ -355,6 +358,7 @@ run "a_runtime_with_an_image_runs_from_it" {
       image_uri      = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1"
       s3_bucket      = "yard-artifacts"
       layers         = []
+      publish_again  = false
     }
   }
 

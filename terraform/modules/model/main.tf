@@ -12,8 +12,6 @@ locals {
     "${var.deployment.arns.s3}${var.buckets.inputs}/${key[0]}*${key[1]}"
   ]
   results = ["${var.deployment.arns.s3}${var.buckets.results}/${var.name}/*"]
-
-  variables = tomap(merge(var.model.variables, { MODELYARD_RESULTS = var.buckets.results }))
 }
 
 resource "aws_cloudwatch_log_group" "this" {
@@ -125,7 +123,7 @@ resource "aws_lambda_function" "inference" {
   layers       = var.package.layers
 
   # No hash: any change of it makes the provider update the code with what it is already, and publish a version.
-  source_code_hash = var.publish_again ? plantimestamp() : null
+  source_code_hash = var.package.publish_again ? plantimestamp() : null
 
   architectures                  = [var.model.architecture]
   memory_size                    = var.model.memory_mb
@@ -137,7 +135,7 @@ resource "aws_lambda_function" "inference" {
   }
 
   environment {
-    variables = local.variables
+    variables = merge(var.model.variables, { MODELYARD_RESULTS = var.buckets.results })
   }
 
   vpc_config {

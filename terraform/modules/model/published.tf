@@ -10,12 +10,12 @@ data "aws_lambda_function" "published" {
 }
 
 locals {
-  # One expression and the only one that refers to the version: each reference of each model costs a plan of hundreds time.
+  # One local, and the only reference to what was published: each of either costs a plan of hundreds of models time.
   _differences = [
     for what, same in {
       architecture = data.aws_lambda_function.published.architectures == tolist([var.model.architecture])
       code         = var.package.image_uri != null || data.aws_lambda_function.published.code_sha256 == var.package.code_sha256
-      environment  = try(data.aws_lambda_function.published.environment[0].variables, null) == local.variables # the document is in it
+      environment  = data.aws_lambda_function.published.environment == aws_lambda_function.inference.environment # the document is in it
       ephemeral_mb = try(data.aws_lambda_function.published.ephemeral_storage[0].size, null) == var.model.ephemeral_mb
       image        = var.package.image_uri == null || data.aws_lambda_function.published.image_uri == var.package.image_uri
       layers       = data.aws_lambda_function.published.layers == var.package.layers

@@ -88,7 +88,7 @@ variable "weights_sync" {
 }
 
 variable "package" {
-  description = "What the function runs from: an image, or code in S3 with layers."
+  description = "What the function runs from: an image, or code in S3 with layers. With publish_again, a version is published even if nothing changes."
   type = object({
     lambda_runtime = string
     image_uri      = optional(string)
@@ -96,14 +96,9 @@ variable "package" {
     s3_key         = optional(string)
     code_sha256    = optional(string)
     layers         = list(string)
+    publish_again  = bool
   })
   nullable = false
-}
-
-variable "publish_again" {
-  description = "Whether to update the function's code and publish a version even if nothing changes."
-  type        = bool
-  nullable    = false
 }
 
 variable "alarm_topic_arn" {
