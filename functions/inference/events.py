@@ -8,12 +8,11 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-from inference import keys
 from inference.errors import MessageError
 
 _SEQUENCER = re.compile("[0-9a-fA-F]+", re.ASCII)
@@ -56,13 +55,19 @@ class UploadedObject:
         """Whether it is the empty object that the S3 console makes to show a folder."""
         return self.key.endswith("/") and not self.size
 
-    def is_routed(self, prefixes: Iterable[str], suffixes: Iterable[str]) -> bool:
-        """Whether a route with these prefixes and suffixes takes it; an empty collection matches every key."""
-        return keys.is_routed(self.key, prefixes, suffixes)
+
+class Announcement(NamedTuple):
+    """What one queue message announces."""
+
+    #: Empty for a test event or a deletion.
+    uploads: list[UploadedObject]
+    #: Whether S3 has compared the keys with a suffix. EventBridge rules filter by prefix alone, since a bus has only 30
+    #: wildcards: there each model sees the objects of every model that shares its prefix.
+    filtered_by_suffix: bool = True
 
 
-def uploaded_objects(body: str) -> list[UploadedObject]:
-    """The objects that the body of one queue message announces; none for a test event or a deletion.
+def announcement(body: str) -> Announcement:
+    """Read the body of one queue message.
 
     Raises:
         MessageError: the body is no S3 event.
@@ -73,11 +78,13 @@ def uploaded_objects(body: str) -> list[UploadedObject]:
         raise MessageError(f"the message is not JSON ({error}); expected an S3 event") from error
     try:
         if event.get("Event") == "s3:TestEvent":
-            return []
+            return Announcement([])
         if "Records" in event:
-            return [_from_notification(record) for record in event["Records"] if "ObjectCreated" in record["eventName"]]
+            created = [record for record in event["Records"] if "ObjectCreated" in record["eventName"]]
+            return Announcement([_from_notification(record) for record in created])
         if event.get("source") == "aws.s3":
-            return [_from_eventbridge(event["detail"])] if event["detail-type"] == "Object Created" else []
+            created = [event["detail"]] if event["detail-type"] == "Object Created" else []
+            return Announcement([_from_eventbridge(detail) for detail in created], filtered_by_suffix=False)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MessageError(f"the message is no complete S3 event: {repr(error)[:200]}") from error
     raise MessageError("the message is neither an S3 notification nor an S3 event of EventBridge")

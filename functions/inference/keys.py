@@ -11,13 +11,18 @@ _MAX_KEY_BYTES = 1024
 
 
 def is_routed(key: str, prefixes: Iterable[str], suffixes: Iterable[str]) -> bool:
-    """Whether a route with these prefixes and suffixes takes an input's key; an empty collection matches every key.
-
-    S3 filters notifications itself. EventBridge rules filter by prefix alone (a bus has 30 wildcards), so there each
-    model sees the objects of every model that shares its prefix.
-    """
+    """Whether a route with these prefixes and suffixes takes an input's key; an empty collection matches every key."""
     prefixes, suffixes = tuple(prefixes), tuple(suffixes)
     return (not prefixes or key.startswith(prefixes)) and (not suffixes or key.endswith(suffixes))
+
+
+def has_foreign_suffix(key: str, prefixes: Iterable[str], suffixes: Iterable[str]) -> bool:
+    """Whether a key is under one of a route's prefixes and ends with none of its suffixes, so another model takes it.
+
+    Under any other prefix nothing is known: the key belongs to the route that the model had, or will have, and that
+    route may have other suffixes.
+    """
+    return is_routed(key, prefixes, ()) and not is_routed(key, (), suffixes)
 
 
 def result_key(model: str, key: str) -> str:

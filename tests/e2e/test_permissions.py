@@ -104,7 +104,7 @@ def _zipped(name: str, text: str) -> bytes:
     return buffer.getvalue()
 
 
-def _make_probe(platform: Platform, name: str, like: str, mounts: list[dict[str, str]] | None = None) -> Probe:
+def make_probe(platform: Platform, name: str, like: str, mounts: list[dict[str, str]] | None = None) -> Probe:
     """Make a probe like the function `like`, with its mounts or others."""
     functions = platform.client("lambda")
     original = functions.get_function_configuration(FunctionName=like)
@@ -128,7 +128,7 @@ def _make_probe(platform: Platform, name: str, like: str, mounts: list[dict[str,
 @pytest.fixture(scope="module")
 def digits(platform: Platform) -> Iterator[Probe]:
     """A probe with the role and the mounts of the model digits."""
-    probe = _make_probe(platform, "probe-digits", platform.deployment["models"]["digits"]["function_name"])
+    probe = make_probe(platform, "probe-digits", platform.deployment["models"]["digits"]["function_name"])
     yield probe
     platform.client("lambda").delete_function(FunctionName=probe.name)
 
@@ -136,7 +136,7 @@ def digits(platform: Platform) -> Iterator[Probe]:
 @pytest.fixture(scope="module")
 def weights_sync(platform: Platform) -> Iterator[Probe]:
     """A probe with the role and the mounts of the function that publishes weights."""
-    probe = _make_probe(platform, "probe-weights-sync", f"{platform.deployment['name']}--weights-sync")
+    probe = make_probe(platform, "probe-weights-sync", f"{platform.deployment['name']}--weights-sync")
     yield probe
     platform.client("lambda").delete_function(FunctionName=probe.name)
 
@@ -348,7 +348,7 @@ def test_a_model_cannot_mount_the_weights_of_another(platform: Platform) -> None
     mounts = functions.get_function_configuration(FunctionName=models["wine"]["function_name"])["FileSystemConfigs"]
     outcomes = {}
     for model in ("digits", "wine"):
-        probe = _make_probe(platform, f"probe-{model}-at-wine", models[model]["function_name"], mounts)
+        probe = make_probe(platform, f"probe-{model}-at-wine", models[model]["function_name"], mounts)
         try:
             answer = functions.invoke(
                 FunctionName=probe.name, Payload=json.dumps({"seen": {"kind": "list", "path": "/mnt/model"}})

@@ -52,12 +52,16 @@ def plan(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     scratch = tmp_path_factory.mktemp("plan")
     root = platform(scratch, stack.environment())
     models = yaml.safe_load(paths.REGISTRY.read_text())["models"]
-    # The roles' policies name the access points, and a policy that names what is not there yet is not known.
-    readers = (f'module.model["{model}"].aws_efs_access_point.reader' for model in models)
+    # A policy that names what is not there yet is not known, nor is one that depends on what its role may do already.
+    of_models = (
+        f'module.model["{model}"].{resource}'
+        for model in models
+        for resource in ("aws_efs_access_point.reader", "module.role.aws_iam_role.this")
+    )
     root.apply(
         *(
             f"-target={address}"
-            for address in ("module.network", "module.storage", "module.observability.aws_kms_key.alarms", *readers)
+            for address in ("module.network", "module.storage", "module.observability.aws_kms_key.alarms", *of_models)
         )
     )
     return Plan.read(root.plan(scratch / "plan"))
@@ -71,9 +75,14 @@ def platform(scratch: Path, aws: Mapping[str, str], **variables: str | Path) -> 
 
 
 def example(name: str, scratch: Path, aws: Mapping[str, str], **variables: str | Path) -> Root:
-    """An example below terraform/examples, initialised in a copy: it would leave its lock file in the checkout."""
-    folder = scratch / name
-    shutil.copytree(paths.TERRAFORM / "examples" / name, folder)
+    """An example below terraform/examples, initialised."""
+    return alone(f"examples/{name}", scratch, aws, **variables)
+
+
+def alone(part: str, scratch: Path, aws: Mapping[str, str], **variables: str | Path) -> Root:
+    """A part of terraform/ as a root module, initialised in a copy: it would leave its lock file in the checkout."""
+    folder = scratch / Path(part).name
+    shutil.copytree(paths.TERRAFORM / part, folder)
     root = Root(_environment(scratch, aws, **variables), folder)
     root.init()
     return root

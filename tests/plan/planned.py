@@ -16,8 +16,8 @@ class Document(dict[str, Any]):
 class Plan:
     """What will be there: values by address of a resource, and outputs.
 
-    An id or ARN of a resource that is there already reads as a reference to it, `${<address>.arn}`, and the text of a
-    JSON object is a Document.
+    An id or ARN that AWS chose for a resource that is there already reads as a reference to it, `${<address>.arn}`, and
+    the text of a JSON object is a Document.
     """
 
     resources: Mapping[str, Any]
@@ -54,8 +54,8 @@ def _names(changes: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     there = [(change["address"], change["change"]["before"] or {}) for change in changes]
     for attribute in ("arn", "id"):
         for address, values in there:
-            # A resource without an ARN has an id made from another's.
-            if values.get("arn"):
+            # A resource without an ARN has an id made from another's, and an id that is a name reads as such.
+            if values.get("arn") and values["id"] != values.get("name"):
                 yield values[attribute], f"${{{address}.{attribute}}}"
 
 

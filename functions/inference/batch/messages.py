@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from inference import events
+from inference import events, keys
 from inference.batch.work import Work
 from inference.config import Config
 from inference.errors import MessageError
@@ -14,19 +14,27 @@ logger = logging.getLogger(__name__)
 
 
 def take_up(records: Sequence[dict[str, Any]], config: Config) -> tuple[list[Work], set[str]]:
-    """The inputs that the messages announce, and the ids of messages that are not S3 events."""
+    """The inputs that the messages announce, and the ids of messages that are not S3 events.
+
+    A notification's key is not compared with the route: while a route changes, S3 may still go by the one before, or
+    this function may, and an input that is skipped here is never announced again. If the role may not read it, its
+    message goes back.
+    """
     works = []
     unreadable = set()
     for record in records:
         try:
-            uploads = events.uploaded_objects(record["body"])
+            uploads, filtered_by_suffix = events.announcement(record["body"])
         except MessageError:
             logger.exception("not an S3 event", extra={"message_id": record["messageId"]})
             unreadable.add(record["messageId"])
             continue
         for uploaded in uploads:
-            if uploaded.is_folder_marker() or not uploaded.is_routed(config.route.prefixes, config.route.suffixes):
-                logger.info("passed over: not an input of this model", extra={"key": uploaded.key})
+            foreign = not filtered_by_suffix and keys.has_foreign_suffix(
+                uploaded.key, config.route.prefixes, config.route.suffixes
+            )
+            if foreign or uploaded.is_folder_marker():
+                logger.info("skipped: not an input of this model", extra={"key": uploaded.key})
             else:
                 receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
                 works.append(Work(record["messageId"], receives, uploaded))

@@ -37,6 +37,15 @@ variable "statements" {
   nullable = false
 }
 
+variable "kept" {
+  description = "The statement (its id in `statements`) whose resources the role may use for some days after a change has taken them out. By default there is none."
+  type = object({
+    sid  = string
+    days = number
+  })
+  default = null
+}
+
 variable "tags" {
   description = "Tags of the role."
   type        = map(string)

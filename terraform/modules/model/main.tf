@@ -69,6 +69,9 @@ module "role" {
       resources = local.results
     }
   }
+  # S3 announces inputs of the previous route for another five minutes, and they wait in the queues, among the dead letters
+  # for 14 days.
+  kept = { sid = "Inputs", days = 14 }
 }
 
 resource "aws_s3_object" "artifact" {

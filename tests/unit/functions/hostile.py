@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from inference import decoders, errors, events, tensors
+from inference import decoders, errors, events, keys, tensors
 from inference.config import InputConfig
 from inference.limits import max_tensor_bytes
 from inference.runtimes import Specs, TensorSpec
@@ -115,12 +115,12 @@ def announce(body: str) -> str:
         AssertionError, Exception: as for `decode`.
     """
     try:
-        uploads = events.uploaded_objects(body)
+        uploads = events.announcement(body).uploads
     except errors.MessageError as error:
         return _name(error)
     for uploaded in uploads:
         uploaded.is_folder_marker()
-        uploaded.is_routed(("digits/",), (".png",))
+        keys.has_foreign_suffix(uploaded.key, ("digits/",), (".png",))
         f"{uploaded.bucket}{uploaded.key}{uploaded.version_id}{uploaded.etag}{uploaded.sequencer}".encode()
     return f"{len(uploads)} objects"
 

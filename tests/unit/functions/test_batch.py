@@ -293,18 +293,62 @@ def test_the_announced_version_is_read_although_a_newer_one_is_there(
 
 # Nobody's input, or not this model's
 
+ROUTE = {"prefixes": ["digits/"], "suffixes": [".json"]}
 
-def test_folder_markers_test_events_and_foreign_keys_are_passed_over(
-    announce: Announce, serve: Serve, fake_s3: FakeS3
-) -> None:
+
+def by_eventbridge(message: dict[str, Any]) -> dict[str, Any]:
+    """The message about the same upload that an EventBridge rule sends."""
+    entry = json.loads(message["body"])["Records"][0]["s3"]["object"]
+    version = {"version-id": entry["versionId"], "etag": entry["eTag"]}
+    body = eventbridge(entry["key"], size=entry["size"], sequencer=entry["sequencer"], **version)
+    return message | {"body": body}
+
+
+def test_test_events_and_folder_markers_are_skipped(announce: Announce, serve: Serve, fake_s3: FakeS3) -> None:
+    folder = announce("digits/new-folder/", b"")
     messages = [
-        announce("digits/new-folder/", b""),
-        announce("wine/a.json", b"[0, 0, 0]"),
-        announce("digits/a.txt", b"notes"),
+        folder,
+        by_eventbridge(folder),
         {"messageId": "test-event", "eventSource": "aws:sqs", "body": '{"Event": "s3:TestEvent"}'},
     ]
-    assert serve(messages, route={"prefixes": ["digits/"], "suffixes": [".json"]}) == []
+    assert serve(messages, route={"prefixes": ["digits/"]}) == []
     assert not any(bucket == RESULTS for bucket, _ in fake_s3.objects)
+
+
+@pytest.mark.parametrize("key", ["wine/a.json", "digits/a", "wine/a"])
+def test_every_notification_is_served_whatever_route_the_function_knows(
+    key: str, announce: Announce, serve: Serve, result: Callable[[str], Any]
+) -> None:
+    assert serve([announce(key, b"[0, 0, 0]")], route=ROUTE) == []
+    assert result(key)["predictions"] == [[0.5]]
+
+
+def test_a_notification_of_an_object_that_the_role_may_not_read_goes_back(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    def forbidden(bucket: str, key: str) -> None:
+        if key.startswith("wine/"):
+            raise refusal(403, "AccessDenied", denied("s3:GetObjectVersion"))
+
+    foreign, own = announce("wine/a.json", b"[0, 0, 0]"), announce("digits/a.json", b"[0, 0, 0]")
+    fake_s3.before_get = forbidden
+    assert serve([foreign, own], route=ROUTE) == [foreign["messageId"]]
+    assert result("wine/a.json") is None
+    assert result("digits/a.json")["predictions"]
+
+
+def test_an_eventbridge_event_is_skipped_by_its_suffix_under_a_prefix_of_the_route_only(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    neighbours, own, of_another_route = (
+        by_eventbridge(announce(key, b"[0, 0, 0]")) for key in ("digits/a.txt", "digits/a.json", "scans/a")
+    )
+    assert serve([neighbours, own, of_another_route], route=ROUTE) == []
+    assert {key for bucket, key in fake_s3.objects if bucket == RESULTS} == {
+        "digits/digits/a.json.json",
+        "digits/scans/a.json",
+    }
+    assert result("scans/a")["predictions"] == [[0.5]]
 
 
 @pytest.mark.parametrize(

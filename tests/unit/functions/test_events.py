@@ -4,19 +4,20 @@ import json
 
 import pytest
 
+from inference import keys
 from inference.errors import MessageError
-from inference.events import UploadedObject, uploaded_objects
+from inference.events import UploadedObject, announcement
 from unit.functions.s3_events import eventbridge, notification
 
 
 def test_a_notification_names_the_version_that_was_uploaded() -> None:
-    assert uploaded_objects(notification("digits/7.png")) == [
+    assert announcement(notification("digits/7.png")).uploads == [
         UploadedObject("inputs", "digits/7.png", "v1", "d41d8cd9", "0A1B2C3D4E5F678901", 312)
     ]
 
 
 def test_an_eventbridge_event_names_the_version_that_was_uploaded() -> None:
-    assert uploaded_objects(eventbridge("digits/7.png")) == [
+    assert announcement(eventbridge("digits/7.png")).uploads == [
         UploadedObject("inputs", "digits/7.png", "v2", "b1946ac9", "00617F08299329D189", 5)
     ]
 
@@ -31,17 +32,17 @@ def test_an_eventbridge_event_names_the_version_that_was_uploaded() -> None:
     ],
 )
 def test_a_notifications_key_is_decoded_like_a_form_field(encoded: str, key: str) -> None:
-    assert uploaded_objects(notification(encoded))[0].key == key
+    assert announcement(notification(encoded)).uploads[0].key == key
 
 
 @pytest.mark.parametrize("key", ["digits/a+b.png", "digits/100%25.png", "digits/ü.png"])
 def test_an_eventbridge_events_key_is_taken_as_it_is(key: str) -> None:
-    assert uploaded_objects(eventbridge(key))[0].key == key
+    assert announcement(eventbridge(key)).uploads[0].key == key
 
 
 def test_one_notification_may_announce_several_objects() -> None:
     records = [json.loads(notification(key))["Records"][0] for key in ("digits/1.png", "digits/2.png")]
-    assert [uploaded.key for uploaded in uploaded_objects(json.dumps({"Records": records}))] == [
+    assert [uploaded.key for uploaded in announcement(json.dumps({"Records": records})).uploads] == [
         "digits/1.png",
         "digits/2.png",
     ]
@@ -57,20 +58,20 @@ def test_one_notification_may_announce_several_objects() -> None:
     ids=["test event", "deletion", "deletion by EventBridge"],
 )
 def test_what_announces_no_upload_asks_for_nothing(body: str) -> None:
-    assert uploaded_objects(body) == []
+    assert announcement(body).uploads == []
 
 
 @pytest.mark.parametrize(
     "body", [notification("a.png", versionId="null"), eventbridge("a.png", **{"version-id": "null"})]
 )
 def test_null_is_no_version_since_any_number_of_uploads_have_it(body: str) -> None:
-    assert uploaded_objects(body)[0].version_id is None
+    assert announcement(body).uploads[0].version_id is None
 
 
 def test_an_unversioned_bucket_leaves_the_version_open() -> None:
     record = json.loads(notification("digits/7.png"))
     del record["Records"][0]["s3"]["object"]["versionId"]
-    assert uploaded_objects(json.dumps(record))[0].version_id is None
+    assert announcement(json.dumps(record)).uploads[0].version_id is None
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_an_unversioned_bucket_leaves_the_version_open() -> None:
 )
 def test_a_message_that_is_no_s3_event_is_not_mistaken_for_one(body: str) -> None:
     with pytest.raises(MessageError, match="message"):
-        uploaded_objects(body)
+        announcement(body)
 
 
 def test_the_consoles_folders_are_no_inputs() -> None:
@@ -112,8 +113,19 @@ def test_the_consoles_folders_are_no_inputs() -> None:
 
 
 def test_a_route_takes_its_prefixes_and_suffixes_literally() -> None:
-    uploaded = UploadedObject("inputs", "digits/7.PNG")
-    assert uploaded.is_routed(["digits/"], [])
-    assert uploaded.is_routed(["wine/", "digits/"], [".json", ".PNG"])
-    assert not uploaded.is_routed(["digits/"], [".png"])
-    assert not uploaded.is_routed(["wine/"], [])
+    assert keys.is_routed("digits/7.PNG", ["digits/"], [])
+    assert keys.is_routed("digits/7.PNG", ["wine/", "digits/"], [".json", ".PNG"])
+    assert not keys.is_routed("digits/7.PNG", ["digits/"], [".png"])
+    assert not keys.is_routed("digits/7.PNG", ["wine/"], [])
+
+
+def test_a_suffix_is_foreign_only_under_a_prefix_of_the_route() -> None:
+    assert keys.has_foreign_suffix("digits/notes.txt", ["wine/", "digits/"], [".json", ".png"])
+    assert not keys.has_foreign_suffix("digits/7.png", ["wine/", "digits/"], [".json", ".png"])
+    assert not keys.has_foreign_suffix("digits/notes.txt", ["digits/"], [])
+    assert not keys.has_foreign_suffix("scans/notes.txt", ["digits/"], [".png"])
+
+
+def test_only_a_notification_was_filtered_by_suffix() -> None:
+    assert announcement(notification("digits/7.png")).filtered_by_suffix
+    assert not announcement(eventbridge("digits/7.png")).filtered_by_suffix
