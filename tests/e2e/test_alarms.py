@@ -7,7 +7,7 @@ from local_stack.support import allow, policy
 from modelctl.local.layout import ACCOUNT, REGION
 
 
-def test_an_alarm_of_a_model_comes_to_who_subscribed_to_the_topic(platform: Platform) -> None:
+def test_an_alarm_of_a_model_reaches_the_topics_subscribers(platform: Platform) -> None:
     sns, sqs, cloudwatch = (platform.client(service) for service in ("sns", "sqs", "cloudwatch"))
     topic = platform.alarm_topic_arn
     arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:on-call"
@@ -15,16 +15,17 @@ def test_an_alarm_of_a_model_comes_to_who_subscribed_to_the_topic(platform: Plat
     attributes = {"Policy": policy(allow("sqs:SendMessage", arn) | by_topic)}
     queue = sqs.create_queue(QueueName="on-call", Attributes=attributes)["QueueUrl"]
     subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True)
+    alarm = "modelyard-digits/dead_letters"
     try:
-        for state in ("ALARM", "OK"):
-            cloudwatch.set_alarm_state(
-                AlarmName="modelyard-digits/dead_letters", StateValue=state, StateReason="a test"
-            )
-            (message,) = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
-            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-            told = json.loads(json.loads(message["Body"])["Message"])
-            assert (told["AlarmName"], told["NewStateValue"]) == ("modelyard-digits/dead_letters", state)
-            assert "modelctl logs digits" in told["AlarmDescription"]
+        cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="a test")
+        (message,) = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        told = json.loads(json.loads(message["Body"])["Message"])
+        assert (told["AlarmName"], told["NewStateValue"]) == (alarm, "ALARM")
+        assert "modelctl logs digits" in told["AlarmDescription"]
+
+        cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="a test")
+        assert "Messages" not in sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=2), "it clears in silence"
     finally:
         sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
         sqs.delete_queue(QueueUrl=queue)

@@ -36,6 +36,7 @@ ONCE = {
     "aws_subnet",
     "aws_vpc",
     "aws_vpc_endpoint",
+    "terraform_data",  # exists in the state alone
     "aws_vpc_security_group_egress_rule",
     "aws_vpc_security_group_ingress_rule",
 }

@@ -331,7 +331,9 @@ def plan(root: Path, registry_file: Path, models: Collection[str]) -> None:
     mocks = (paths.TERRAFORM / "tests" / "root.tftest.hcl").read_text().partition("\n# What the packages must be")[0]
     packages = {
         "lambda_runtime": "python3.13",
-        "code": {name: {"path": f"{name}.zip", "sha256": "1"} for name in ("inference", "weights_sync")},
+        "code": {
+            name: {"path": f"{name}.zip", "sha256": "1", "code_sha256": "1"} for name in ("inference", "weights_sync")
+        },
         "layers": {},
         "models": {name: {"image_uri": None, "code": "inference", "layer": None} for name in models},
         "problems": [],
