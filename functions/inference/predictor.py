@@ -277,10 +277,11 @@ def _kept(parts: Iterable[dict[str, Array]], instances: Instances) -> list[dict[
         TooLargeError: they take more than they may.
     """
     kept: list[dict[str, Array]] = []
-    size, most = 0, max_tensor_bytes()
+    size, most = 0, 0
     for part in parts:
         size += sum(array.nbytes for array in part.values())
-        if kept and size > most:
+        # Read once, and not for a single call.
+        if kept and size > (most := most or max_tensor_bytes()):
             raise TooLargeError(
                 f"the outputs of {instances.count} instances take more than {most} bytes, a quarter of the memory "
                 "(memory_mb); send fewer of them at once"
