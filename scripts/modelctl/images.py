@@ -41,7 +41,7 @@ def push(runtime: str, architecture: str, repository: Repository) -> packages.Im
     """Build the image of a runtime, push it, and record it in the manifest.
 
     Raises:
-        UserError: there is no engine to build with, or it failed; or the sources changed in the meantime.
+        UserError: no container engine was found, the build failed, or the sources changed during the build.
     """
     _check_docker()
     with console.step("logging in to ECR"):

@@ -41,7 +41,8 @@ _UNSUPPORTED = re.compile(
     re.IGNORECASE,
 )
 
-#: What an error without a text means: there is no memory for a tensor whose shape an op calculates.
+#: Stands for an error without a text. LiteRT gives none when a tensor whose shape an op calculates does not fit into
+#: memory.
 _NO_REASON = "it gave no reason, as it does when it is out of memory"
 
 #: The most characters of errors that an interpreter may repeat; after more, a new one takes its place.
@@ -106,7 +107,7 @@ class _Graph:
     """A signature of a `.tflite` file, or the graph of one that names none, in an interpreter of its own.
 
     Raises (the constructor and `open`):
-        ModelError: there is no such signature, or LiteRT cannot load the file.
+        ModelError: the file does not have the signature, or LiteRT cannot load it.
     """
 
     #: LiteRT's details, by name.

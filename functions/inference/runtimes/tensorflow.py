@@ -128,7 +128,7 @@ def _load_keras(path: Path) -> TensorFlowModel:
     Inputs and outputs are named as `model.export` names them, so a file and its SavedModel answer alike.
     """
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
-        raise ModelError(f"Keras cannot load {path.name}: it is no zip, so it is cut off or of another format")
+        raise ModelError(f"Keras cannot load {path.name}: it is not a zip file, so it is cut off or has another format")
     try:
         model = tf.keras.models.load_model(str(path), compile=False, safe_mode=True)
     except Exception as error:

@@ -201,7 +201,7 @@ def _decoded(samples: Sequence[str], config: configuration.Config, predictor: Pr
         except OSError as problem:
             raise UserError(f"the sample {sample} cannot be read: {problem.strerror}") from problem
         except InputError as problem:
-            raise UserError(f"the sample {sample} is no input of this model: {problem}") from problem
+            raise UserError(f"the sample {sample} is not an input of this model: {problem}") from problem
         decoded[str(sample)] = found
     return decoded
 

@@ -18,7 +18,7 @@ def insert(text: str, name: str, fields: Mapping[str, Any]) -> str:
     """The text with one more model at the end of its block `models:`, indented and ended as the others are.
 
     Raises:
-        UserError: the text is no registry to which a line can be added.
+        UserError: the text is not a registry to which a line can be added.
     """
     try:
         before, after, layout = _split(text)
@@ -37,7 +37,7 @@ def change(text: str, name: str, sections: Mapping[str, Mapping[str, Any]]) -> s
     """The text with fields of a model's entry set, by section: {"batch": {"rows": 16}}.
 
     Raises:
-        UserError: the text is no registry whose entry can be changed; the message has the lines to write.
+        UserError: the text is not a registry in which the entry can be changed; the message shows the lines to write.
     """
     fields = [(section, field, value) for section, inner in sections.items() for field, value in inner.items()]
     try:

@@ -60,7 +60,7 @@ def ask(
         samples: where there is none, files with inputs; without any, inputs are made up.
 
     Raises:
-        UserError: the model cannot be loaded, a sample is no input of it, or the process ended.
+        UserError: the model cannot be loaded, a sample is not an input of the model, or the process ended.
     """
     with console.step("measuring whether its rows are independent"):
         return children.ask(
@@ -100,7 +100,7 @@ def check_samples(samples: Sequence[Path]) -> None:
     """
     for sample in samples:
         if not sample.is_file():
-            raise UserError(f"there is no file {sample}: --samples takes inputs of the model")
+            raise UserError(f"the sample {sample} is not a file: --samples takes files that are inputs of the model")
 
 
 def fields(measured: Measured, kept: int | None) -> dict[str, dict[str, int]]:

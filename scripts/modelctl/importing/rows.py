@@ -107,7 +107,7 @@ def _of_any_number(model: Model, candidates: Iterable[Tensors], most: int) -> Fi
 
 
 def _of_one(model: Model, candidates: Iterable[Tensors]) -> Finding:
-    """Nothing to compare; but an output without the dimension of 1 is no row."""
+    """There are no calls to compare, but an output without a leading 1 does not have a row."""
     _, answers = _alone(model, candidates, min(SIZES))
     for answer in answers:
         _check_one_row(answer)

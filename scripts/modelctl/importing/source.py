@@ -99,7 +99,7 @@ def read(path: Path, labels: Path | None, labels_name: str) -> Source:
         kind = _kind_of_file(path)
         beside = path.parent / labels_name
     else:
-        raise UserError(f"there is no file and no folder {path}: expected {EXPECTED}")
+        raise UserError(f"{path} does not exist: expected {EXPECTED}")
     return Source(path, kind, labels or (beside if beside.is_file() else None))
 
 
@@ -149,7 +149,7 @@ def _kind_of_file(file: Path) -> str:
     if file.name == SAVED_MODEL:
         raise UserError(f"{file} is a part of a SavedModel: give its folder, {file.parent}")
     if file.suffix not in _RUNTIMES:
-        raise UserError(f"{file} is no model that can be imported: expected {EXPECTED}")
+        raise UserError(f"{file} is not a model that can be imported: expected {EXPECTED}")
     return file.suffix
 
 

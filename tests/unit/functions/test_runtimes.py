@@ -245,7 +245,7 @@ def test_missing_weights_are_no_inputs_fault(runtime: str, tmp_path: Path) -> No
     [
         ("litert", "m.tflite", "not a valid Flatbuffer"),
         ("onnx", "m.onnx", "Protobuf parsing failed"),
-        ("tensorflow", "m.keras", "it is no zip, so it is cut off"),
+        ("tensorflow", "m.keras", "it is not a zip file, so it is cut off"),
         ("tensorflow", "m.h5", "file signature not found"),
     ],
 )

@@ -42,6 +42,24 @@ def call(lstm: Any, make_config: Callable[..., Config]) -> Callable[[str], Calla
     return serve
 
 
+@pytest.fixture
+def upload(
+    lstm: Any,
+    announce: Callable[..., dict[str, Any]],
+    serve: Callable[..., list[str]],
+    result: Callable[[str], Any],
+) -> Callable[..., list[Any]]:
+    """Upload documents for an artifact in one batch; the predictions of each."""
+
+    def uploaded(documents: list[Any], artifact: str, **fields: Any) -> list[Any]:
+        keys = [f"digits/{number}.json" for number in range(len(documents))]
+        messages = [announce(key, json.dumps(body).encode()) for key, body in zip(keys, documents, strict=True)]
+        assert serve(messages, artifact, **fields) == []
+        return [result(key)["predictions"] for key in keys]
+
+    return uploaded
+
+
 @pytest.mark.parametrize("artifact", SUMS)
 def test_equal_rows_get_equal_answers_whatever_came_before(
     artifact: str, call: Callable[[str], Callable[[Any], Any]]
@@ -75,34 +93,19 @@ def test_a_variable_that_is_not_in_the_file_is_the_models_fault(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("artifact", ["sum.tflite", "sum.saved_model"])
-def test_uploads_of_strangers_do_not_add_up(
-    artifact: str,
-    lstm: Any,
-    announce: Callable[..., dict[str, Any]],
-    serve: Callable[..., list[str]],
-    result: Callable[[str], Any],
-) -> None:
+def test_uploads_of_strangers_do_not_add_up(artifact: str, upload: Callable[..., list[Any]]) -> None:
     numbers = [1, 4, 1, 0]
-    messages = [announce(f"digits/{index}.json", f"[[{number}]]".encode()) for index, number in enumerate(numbers)]
-    assert serve(messages, artifact) == []
-    answers = [result(f"digits/{index}.json")["predictions"] for index in range(len(numbers))]
-    assert np.ravel(answers).tolist() == numbers
+    assert np.ravel(upload([[[number]] for number in numbers], artifact)).tolist() == numbers
 
 
 def test_rows_of_a_model_with_state_share_no_call(
-    lstm: Any,
-    make_predictor: Callable[..., Predictor],
-    announce: Callable[..., dict[str, Any]],
-    serve: Callable[..., list[str]],
-    result: Callable[[str], Any],
+    make_predictor: Callable[..., Predictor], upload: Callable[..., list[Any]]
 ) -> None:
     """GIVEN rows that are said to be independent WHEN the model's state binds them THEN each starts anew."""
     artifact, batch = "sum_of_rows.saved_model", {"rows": 16}
     rows = make_predictor(artifact, batch=batch).rows(Instances({"x": np.array([[1], [2], [3]], np.float32)}, 3))
     assert [row["y"].item() for row in rows] == [1, 2, 3]
-    messages = [announce(f"digits/{number}.json", f"[[{number}]]".encode()) for number in (4, 5)]
-    assert serve(messages, artifact, batch=batch) == []
-    assert [result(f"digits/{number}.json")["predictions"] for number in (4, 5)] == [[[4]], [[5]]]
+    assert upload([[[4]], [[5]]], artifact, batch=batch) == [[[4]], [[5]]]
 
 
 @pytest.mark.parametrize("artifact", LSTMS)
@@ -119,22 +122,11 @@ def test_an_lstm_answers_as_keras_in_any_order(
 
 
 @pytest.mark.parametrize("artifact", ["lstm.tflite", "lstm.keras"])
-def test_an_lstm_answers_each_upload_as_keras(
-    artifact: str,
-    lstm: Any,
-    announce: Callable[..., dict[str, Any]],
-    serve: Callable[..., list[str]],
-    result: Callable[[str], Any],
-) -> None:
+def test_an_lstm_answers_each_upload_as_keras(artifact: str, lstm: Any, upload: Callable[..., list[Any]]) -> None:
     inputs = sequences(4)
     order = [2, 0, 0, 3, 1]
-    messages = [
-        announce(f"digits/{number}.json", json.dumps(inputs[index, 0].tolist()).encode())
-        for number, index in enumerate(order)
-    ]
-    assert serve(messages, artifact) == []
-    for number, index in enumerate(order):
-        (answer,) = result(f"digits/{number}.json")["predictions"]
+    answers = upload([inputs[index, 0].tolist() for index in order], artifact)
+    for (answer,), index in zip(answers, order, strict=True):
         np.testing.assert_allclose(np.ravel(answer), lstm(inputs[index], training=False)[0], atol=1e-5)
 
 

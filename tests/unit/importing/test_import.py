@@ -225,9 +225,9 @@ def test_samples_are_decoded_as_the_function_will(artifacts: Artifacts, tmp_path
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.json", b"{", r"a.json is no input of this model: not valid JSON"),
-        ("a.json", b'{"instances": [[1, 2]]}', r"a.json is no input of this model: .*shape"),
-        ("a.png", b"PNG", r"a.png is no input of this model: not an image"),
+        ("a.json", b"{", r"a.json is not an input of this model: not valid JSON"),
+        ("a.json", b'{"instances": [[1, 2]]}', r"a.json is not an input of this model: .*shape"),
+        ("a.png", b"PNG", r"a.png is not an input of this model: not an image"),
         ("one.json", json.dumps(SCANS[0].tolist()).encode(), r"same answer to all 1 inputs"),
     ],
 )
@@ -459,8 +459,8 @@ def test_a_model_is_not_imported_for_a_runtime_that_cannot_take_it(
 @pytest.mark.parametrize(
     ("files", "given", "says"),
     [
-        ([], "nowhere.keras", r"there is no file and no folder .*nowhere\.keras: expected a SavedModel"),
-        (["notes.txt"], "notes.txt", r"notes\.txt is no model that can be imported"),
+        ([], "nowhere.keras", r"nowhere\.keras does not exist: expected a SavedModel"),
+        (["notes.txt"], "notes.txt", r"notes\.txt is not a model that can be imported"),
         (["notes.txt"], ".", r"holds no model: .* found notes\.txt"),
         ([".hidden.tflite"], ".", r"holds no model: .* found nothing"),
         (["a.tflite", "b.onnx"], ".", r"holds several models \(a\.tflite, b\.onnx\): give the file"),
