@@ -29,14 +29,16 @@ class Counts:
 Outcome = tuple[Counts, str]
 
 UP = "tests/e2e/test_up.py"
+FUNCTIONS = "tests/unit/functions"
 
 # The longest first, so that those that run at once end together. Most of end to end is waiting for queues, which leaves
 # the processors to a third.
 KINDS: tuple[tuple[str, Callable[[], Outcome]], ...] = (
+    ("Plan: what AWS would be asked for", lambda: pytest("tests/plan")),
     ("End to end: one apply of the platform", lambda: pytest("tests/e2e", f"--ignore={UP}")),
     ("End to end: modelctl up, again and again", lambda: pytest(UP)),
-    ("Plan: what AWS would be asked for", lambda: pytest("tests/plan")),
-    ("Python: functions and modelctl", lambda: pytest("tests/unit")),
+    ("Python: functions", lambda: pytest(FUNCTIONS)),
+    ("Python: modelctl", lambda: pytest("tests/unit", f"--ignore={FUNCTIONS}")),
     ("Local stack: emulator, permissions, isolation", lambda: pytest("tests/local_stack")),
     ("Terraform: AWS modules, mocked provider", lambda: terraform_tests(paths.TERRAFORM)),
     ("Terraform: registry module", lambda: terraform_tests(MODULES / "registry")),
