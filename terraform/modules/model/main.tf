@@ -194,5 +194,12 @@ resource "aws_lambda_event_source_mapping" "queue" {
     maximum_concurrency = var.model.concurrency.maximum
   }
 
+  lifecycle {
+    # A function that changes from a zip to an image or back is replaced, and its alias with it. The mapping goes first and
+    # comes back last: meanwhile inputs wait in the queue, where a mapping without a function would use up their retries.
+    # An update leaves the id as it is; of a function that is replaced, it is not known.
+    replace_triggered_by = [aws_lambda_function.inference.id]
+  }
+
   depends_on = [aws_lambda_alias.live]
 }
