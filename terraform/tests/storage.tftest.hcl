@@ -149,8 +149,9 @@ run "the_network_leads_to_the_buckets_and_nowhere_else" {
   }
   assert {
     condition = { for statement in jsondecode(aws_vpc_endpoint.s3.policy).Statement : statement.Sid => [statement.Effect, statement.Action, statement.Resource] } == {
-      Read  = ["Allow", ["s3:GetObject", "s3:GetObjectVersion"], ["arn:aws:s3:::yard-artifacts/*", "arn:aws:s3:::yard-inputs/*", "arn:aws:s3:::yard-results/*"]]
-      Write = ["Allow", "s3:PutObject", "arn:aws:s3:::yard-results/*"]
+      Read    = ["Allow", ["s3:GetObject", "s3:GetObjectVersion"], ["arn:aws:s3:::yard-artifacts/*", "arn:aws:s3:::yard-inputs/*", "arn:aws:s3:::yard-results/*"]]
+      Write   = ["Allow", "s3:PutObject", "arn:aws:s3:::yard-results/*"]
+      Missing = ["Allow", ["s3:ListBucket", "s3:ListBucketVersions"], "arn:aws:s3:::yard-inputs"]
     }
     error_message = "The endpoint lets through ${aws_vpc_endpoint.s3.policy}."
   }

@@ -91,6 +91,15 @@ resource "aws_vpc_endpoint" "s3" {
         Action    = "s3:PutObject"
         Resource  = "${var.buckets.results}/*"
       },
+      {
+        # No role may list, and this lets none of them. S3 asks whether one may before it says that an input is missing,
+        # and where the endpoint is what refuses, its 403 may give no reason.
+        Sid       = "Missing"
+        Effect    = "Allow"
+        Principal = "*"
+        Action    = ["s3:ListBucket", "s3:ListBucketVersions"]
+        Resource  = var.buckets.inputs
+      },
     ]
   })
 
