@@ -54,6 +54,8 @@ resource "aws_subnet" "private" {
   timeouts {
     delete = "45m"
   }
+
+  depends_on = [var.role_arn] # so that the role is destroyed after them
 }
 
 resource "aws_route_table" "private" {
@@ -117,6 +119,8 @@ resource "aws_security_group" "functions" {
   timeouts {
     delete = "45m"
   }
+
+  depends_on = [var.role_arn]
 }
 
 resource "aws_vpc_security_group_egress_rule" "s3" {
