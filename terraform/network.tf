@@ -2,8 +2,12 @@ module "network" {
   source = "./modules/network"
   count  = var.network == null ? 1 : 0
 
+  # All functions share one interface per subnet. Lambda deletes it as the role of the function that made it, which is
+  # weights_sync: the functions of models are made after it, and destroyed before it. (They cannot be waited for here: what
+  # refers to a module with for_each waits for all of it, and the functions wait for the network.)
   deployment = local.deployment
   buckets    = local.bucket_arns
+  role_arn   = module.weights_sync.role_arn
 }
 
 module "existing_network" {

@@ -34,7 +34,7 @@ variable "runtime_images" {
 }
 
 variable "network" {
-  description = "An existing network to use instead of creating one: at least two private subnets, each in another availability zone and with a way to S3, and a security group for the functions that lets them reach S3 (HTTPS). It cannot be changed later; more subnets may be appended."
+  description = "An existing network to use instead of creating one: at least two private subnets, each in another availability zone and with a way to S3, and a security group for the functions that lets them reach S3 (HTTPS). If a policy limits the network's S3 endpoint, let it allow what the module network allows; without s3:ListBucket and s3:ListBucketVersions on the inputs bucket, which no role has, a deleted input cannot be told from one that may not be read, and becomes a dead letter. The network cannot be changed later; more subnets may be appended."
   type = object({
     vpc_id            = string
     subnet_ids        = list(string)

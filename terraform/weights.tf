@@ -11,6 +11,7 @@ module "weights_sync" {
   artifacts_bucket   = local.buckets.artifacts
   file_system        = module.storage.file_system
   network            = local.network
+  mount_targets      = module.storage.mount_targets
   log_retention_days = var.log_retention_days
 
   package = {
@@ -19,7 +20,4 @@ module "weights_sync" {
     s3_key         = aws_s3_object.code["weights_sync"].key
     code_sha256    = module.packages.code["weights_sync"].code_sha256
   }
-
-  # Not before it can mount and read S3: mount targets, the rules of their security groups, the endpoint's route.
-  depends_on = [module.storage, module.network]
 }

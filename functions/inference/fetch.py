@@ -28,6 +28,11 @@ _UNREADABLE = {
     s3.Refusal.KEY_DELETED: "the KMS key that it is encrypted with was deleted: upload it again with another key",
 }
 
+_UNEXPLAINED = (
+    "S3 gives no reason: either a policy denies reading it, or this version was deleted and the policy of the network's"
+    " S3 endpoint hides that, because it does not allow s3:ListBucket and s3:ListBucketVersions on the inputs bucket"
+)
+
 
 def fetch(client: "S3Client", uploaded: UploadedObject, max_bytes: int) -> tuple[UploadedObject, bytes]:
     """Read an object; what its event did not say about it is filled in from the answer.
@@ -91,4 +96,5 @@ def _meaning(error: "ClientError", uploaded: UploadedObject) -> Exception:
         details: dict[str, Any] = {**error.response["Error"]}
         said = (details[name] for name in ("Message", "StorageClass", "AccessTier") if name in details)
         return UnreadableError(f"{_UNREADABLE[refusal]} (S3: {', '.join(said)})")
-    return StorageError(f"s3://{uploaded.bucket}/{uploaded.key} could not be read: {error}")
+    hint = f"; {_UNEXPLAINED}" if refusal is s3.Refusal.UNEXPLAINED else ""
+    return StorageError(f"s3://{uploaded.bucket}/{uploaded.key} could not be read: {error}{hint}")

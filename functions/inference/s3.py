@@ -63,7 +63,10 @@ def refusal(error: "ClientError") -> Refusal:
     Who may not list a bucket, as this function may not, gets a 403 for what is missing. Its message then names the
     action by which S3 would have told: "... is not authorized to perform: s3:ListBucket on resource: ...", for a
     version s3:ListBucketVersions. A 403 that names another action (s3:GetObject, kms:Decrypt) is a missing permission.
-    405 is a delete marker. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    One that a VPC endpoint's policy causes may name none, so the platform's own endpoint lets both actions through, and
+    only the role's policies refuse them. 405 is a delete marker.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshoot-403-errors.html
 
     What KMS refuses comes as a 400 with KMS's own code. A key that is disabled or about to be deleted
     (DisabledException, KMSInvalidStateException) can be put back into use, and throttling passes; a deleted one

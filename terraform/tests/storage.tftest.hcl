@@ -82,6 +82,7 @@ run "only_weights_sync_writes" {
       writer_access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1"
     }
     network            = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+    mount_targets      = ["subnet-1", "subnet-2"]
     package            = { lambda_runtime = "python3.13", s3_bucket = "yard-artifacts", s3_key = "code/weights_sync-1.zip", code_sha256 = "c1=" }
     log_retention_days = 30
   }
@@ -115,6 +116,7 @@ run "a_weights_sync_with_other_code_is_not_called" {
       writer_access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1"
     }
     network            = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+    mount_targets      = ["subnet-1", "subnet-2"]
     package            = { lambda_runtime = "python3.13", s3_bucket = "yard-artifacts", s3_key = "code/weights_sync-1.zip", code_sha256 = "c2=" }
     log_retention_days = 30
   }
@@ -128,7 +130,8 @@ run "the_network_leads_to_the_buckets_and_nowhere_else" {
   }
 
   variables {
-    buckets = { inputs = "arn:aws:s3:::yard-inputs", results = "arn:aws:s3:::yard-results", artifacts = "arn:aws:s3:::yard-artifacts" }
+    buckets  = { inputs = "arn:aws:s3:::yard-inputs", results = "arn:aws:s3:::yard-results", artifacts = "arn:aws:s3:::yard-artifacts" }
+    role_arn = "arn:aws:iam::123456789012:role/yard--weights-sync"
   }
 
   assert {
@@ -149,8 +152,9 @@ run "the_network_leads_to_the_buckets_and_nowhere_else" {
   }
   assert {
     condition = { for statement in jsondecode(aws_vpc_endpoint.s3.policy).Statement : statement.Sid => [statement.Effect, statement.Action, statement.Resource] } == {
-      Read  = ["Allow", ["s3:GetObject", "s3:GetObjectVersion"], ["arn:aws:s3:::yard-artifacts/*", "arn:aws:s3:::yard-inputs/*", "arn:aws:s3:::yard-results/*"]]
-      Write = ["Allow", "s3:PutObject", "arn:aws:s3:::yard-results/*"]
+      Read    = ["Allow", ["s3:GetObject", "s3:GetObjectVersion"], ["arn:aws:s3:::yard-artifacts/*", "arn:aws:s3:::yard-inputs/*", "arn:aws:s3:::yard-results/*"]]
+      Write   = ["Allow", "s3:PutObject", "arn:aws:s3:::yard-results/*"]
+      Missing = ["Allow", ["s3:ListBucket", "s3:ListBucketVersions"], "arn:aws:s3:::yard-inputs"]
     }
     error_message = "The endpoint lets through ${aws_vpc_endpoint.s3.policy}."
   }

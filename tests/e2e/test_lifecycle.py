@@ -1,5 +1,6 @@
 """`modelctl up` from nothing, up again, `terraform destroy`, `modelctl down`: what comes and that all of it goes."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -119,8 +120,27 @@ def test_destroy_leaves_nothing_in_the_account_whatever_lies_in_the_buckets(home
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
+    assert_destroyed_in_turn(
+        done.stdout,
+        # The last to use the network's interfaces, the role as which Lambda deletes them, and what they keep in use.
+        ["aws_lambda_function.inference", "aws_lambda_function.this"],
+        ["aws_lambda_function.this", "aws_subnet.private", "module.weights_sync.module.role.aws_iam_role_policy.this"],
+        ["aws_security_group.functions", "module.weights_sync.module.role.aws_iam_role_policy.this"],
+    )
     assert {kind: found for kind, found in _left(env).items() if found} == {}
     assert run_modelctl(home, "down").status == 0
+
+
+def assert_destroyed_in_turn(said: str, *orders: list[str]) -> None:
+    """In each order, what comes later was not begun before all of what comes earlier was done."""
+    lines = said.splitlines()
+    for order in orders:
+        for earlier, later in itertools.pairwise(order):
+            done = [n for n, line in enumerate(lines) if earlier in line and "Destruction complete" in line]
+            begun = [n for n, line in enumerate(lines) if later in line and "Destroying..." in line]
+            assert done, f"{earlier} was not destroyed"
+            assert begun, f"{later} was not destroyed"
+            assert max(done) < min(begun), f"{later} was destroyed before {earlier}"
 
 
 def _fill(s3: Any, bucket: str) -> list[str]:

@@ -11,6 +11,7 @@ from modelctl import paths, programs, terraform
 Graph = Mapping[str, set[str]]
 
 WRITER = "module.weights_sync.aws_lambda_function.this"
+WRITER_MAY = "module.weights_sync.module.role.aws_iam_role_policy.this"
 CALL = "module.model.aws_lambda_invocation.weights"
 FUNCTION = "module.model.aws_lambda_function.inference"
 MAPPING = "module.model.aws_lambda_event_source_mapping.queue"
@@ -56,12 +57,15 @@ def waits_for(graph: Graph, resource: str) -> set[str]:
         (WRITER, "module.network.aws_vpc_endpoint.s3"),
         (WRITER, "module.network.aws_route_table_association.private"),
         (WRITER, "module.network.aws_vpc_security_group_egress_rule.s3"),
-        (WRITER, "module.weights_sync.module.role.aws_iam_role_policy.this"),
+        (WRITER, WRITER_MAY),
         (WRITER, "module.weights_sync.aws_cloudwatch_log_group.this"),
         ("module.weights_sync.data.aws_lambda_function.called", WRITER),
         (CALL, "module.weights_sync.data.aws_lambda_function.called"),
         (CALL, "module.model.aws_s3_object.artifact"),
         (FUNCTION, CALL),
+        (FUNCTION, WRITER),
+        ("module.network.aws_subnet.private", WRITER_MAY),
+        ("module.network.aws_security_group.functions", WRITER_MAY),
         (FUNCTION, "module.model.module.role.aws_iam_role_policy.this"),
         (FUNCTION, "module.model.aws_cloudwatch_log_group.this"),
         (FUNCTION, "module.model.aws_efs_access_point.reader"),

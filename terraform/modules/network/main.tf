@@ -54,6 +54,8 @@ resource "aws_subnet" "private" {
   timeouts {
     delete = "45m"
   }
+
+  depends_on = [var.role_arn] # so that the role is destroyed after them
 }
 
 resource "aws_route_table" "private" {
@@ -91,6 +93,15 @@ resource "aws_vpc_endpoint" "s3" {
         Action    = "s3:PutObject"
         Resource  = "${var.buckets.results}/*"
       },
+      {
+        # No role may list, and this lets none of them. S3 asks whether one may before it says that an input is missing,
+        # and where the endpoint is what refuses, its 403 may give no reason.
+        Sid       = "Missing"
+        Effect    = "Allow"
+        Principal = "*"
+        Action    = ["s3:ListBucket", "s3:ListBucketVersions"]
+        Resource  = var.buckets.inputs
+      },
     ]
   })
 
@@ -108,6 +119,8 @@ resource "aws_security_group" "functions" {
   timeouts {
     delete = "45m"
   }
+
+  depends_on = [var.role_arn]
 }
 
 resource "aws_vpc_security_group_egress_rule" "s3" {

@@ -16,3 +16,9 @@ variable "buckets" {
   })
   nullable = false
 }
+
+variable "role_arn" {
+  description = "The role as which Lambda deletes its network interfaces. Subnets and security group wait for it, so that it outlives them."
+  type        = string
+  nullable    = false
+}

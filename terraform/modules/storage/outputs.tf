@@ -1,5 +1,5 @@
 output "file_system" {
-  description = "The file system's id and ARN, the access point through which weights are written, and the POSIX users that write and read them; it can be mounted when this whole module is done."
+  description = "The file system's id and ARN, the access point through which weights are written, and the POSIX users that write and read them."
   value = {
     id  = aws_efs_file_system.weights.id
     arn = aws_efs_file_system.weights.arn
@@ -8,6 +8,17 @@ output "file_system" {
     writer                  = local.writer
     reader                  = local.reader
   }
+}
+
+output "mount_targets" {
+  description = "Subnets in which the file system can be mounted, once it can."
+  value       = aws_efs_mount_target.weights[*].subnet_id
+
+  depends_on = [
+    aws_efs_file_system_policy.weights,
+    aws_vpc_security_group_ingress_rule.nfs,
+    aws_vpc_security_group_egress_rule.nfs,
+  ]
 
   precondition {
     condition     = toset(aws_efs_mount_target.weights[*].subnet_id) == toset(var.network.subnet_ids)

@@ -71,7 +71,8 @@ resource "aws_lambda_function" "this" {
     log_group  = local.log_group
   }
 
-  depends_on = [aws_cloudwatch_log_group.this]
+  # Not before it can mount: what the functions of models do, too, since they wait until their weights are there.
+  depends_on = [aws_cloudwatch_log_group.this, var.mount_targets]
 }
 
 # What apply calls: this function has no versions. The module model's published.tf says what may be wrong with it. Because

@@ -12,3 +12,8 @@ output "function_name" {
     EOT
   }
 }
+
+output "role_arn" {
+  description = "ARN of the function's role, once it may do what it is for."
+  value       = module.role.arn
+}

@@ -52,3 +52,9 @@ variable "log_retention_days" {
   type        = number
   nullable    = false
 }
+
+variable "mount_targets" {
+  description = "Subnets in which the file system can be mounted; the function waits for them."
+  type        = list(string)
+  nullable    = false
+}

@@ -20,11 +20,14 @@ def refusal(status: int, code: str, message: str = "refused", **details: str) ->
     return ClientError(response, "Operation")
 
 
-def denied(action: str) -> str:
-    """S3's message where a role's policies do not allow an action."""
+def denied(action: str, by: str = "because no identity-based policy allows the {action} action") -> str:
+    """S3's message where policies do not allow an action; `by` says which.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshoot-403-errors.html
+    """
     return (
         f"User: arn:aws:sts::000000000000:assumed-role/digits/digits is not authorized to perform: {action} "
-        f'on resource: "arn:aws:s3:::bucket" because no identity-based policy allows the {action} action'
+        f'on resource: "arn:aws:s3:::bucket" {by.format(action=action)}'
     )
 
 

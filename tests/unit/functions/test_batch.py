@@ -165,15 +165,26 @@ def test_an_object_above_the_limit_is_refused_without_being_read(
     assert (INPUTS, "digits/large.json") not in fake_s3.gets
 
 
+#: What S3 says of a VPC endpoint's policy that does not allow an action, and of one that denies it.
+ENDPOINT = (
+    "because no VPC endpoint policy allows the {action} action",
+    "with an explicit deny in a VPC endpoint policy",
+)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
         refusal(403, "AccessDenied", denied("s3:ListBucket")),
         refusal(403, "AccessDenied", denied("s3:ListBucketVersions")),
+        *(refusal(403, "AccessDenied", denied("s3:ListBucketVersions", by)) for by in ENDPOINT),
         refusal(404, "NoSuchVersion"),
         refusal(405, "MethodNotAllowed"),
     ],
-    ids=["may not list", "may not list versions", "may list", "delete marker"],
+    ids=[
+        *("may not list", "may not list versions", "nor does the endpoint", "and it denies it"),
+        *("may list", "delete marker"),
+    ],
 )
 def test_an_object_that_is_gone_gets_a_result_that_says_so(
     answer: Exception, announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
@@ -379,6 +390,7 @@ def test_a_message_that_is_no_s3_event_goes_back_alone(
         refusal(503, "SlowDown"),
         refusal(500, "InternalError"),
         refusal(403, "AccessDenied", denied("s3:GetObjectVersion")),
+        *(refusal(403, "AccessDenied", denied("s3:GetObjectVersion", by)) for by in ENDPOINT),
         refusal(403, "AccessDenied", denied("kms:Decrypt")),
         refusal(403, "AccessDenied", "Access Denied"),
         refusal(400, "KMS.DisabledException", "arn:aws:kms:us-east-1:000000000000:key/1 is disabled."),
@@ -390,7 +402,8 @@ def test_a_message_that_is_no_s3_event_goes_back_alone(
         ReadTimeoutError(endpoint_url="https://s3"),
     ],
     ids=[
-        *("throttled", "server error", "missing permission", "no key to decrypt", "no reason"),
+        *("throttled", "server error", "missing permission", "endpoint does not allow it", "endpoint denies it"),
+        *("no key to decrypt", "no reason"),
         *("key disabled", "key about to be deleted", "KMS throttled", "another bad request", "wrong credentials"),
         *("no bucket", "timeout"),
     ],
@@ -409,6 +422,20 @@ def test_an_input_that_s3_does_not_give_goes_back_alone(
     assert result("digits/a.json")["predictions"]
     assert result("digits/b.json") is None
     assert result("digits/c.json")["predictions"]
+
+
+def test_a_refusal_without_a_reason_is_logged_with_both_that_there_may_be(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = announce("digits/a.json", b"[0, 0, 0]")
+
+    def fail(bucket: str, _key: str) -> None:
+        if bucket == INPUTS:
+            raise refusal(403, "AccessDenied", "Access Denied")
+
+    fake_s3.before_get = fail
+    assert serve([message]) == [message["messageId"]]
+    assert "either a policy denies reading it, or this version was deleted" in caplog.text
 
 
 @pytest.mark.parametrize(
