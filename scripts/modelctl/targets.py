@@ -124,13 +124,14 @@ def chosen(name: Literal["local", "aws"] | None) -> Target:
     return local()
 
 
-def local() -> Target:
-    """The running local stack.
+def local(serves: Path | None = None) -> Target:
+    """The running local stack, with the registry that it serves or is to serve from now on.
 
     Raises:
         UserError: it is not up.
     """
-    return Target("local", {**terraform.clean_environment(), **_UNCONFIGURED, **_without_proxy(), **exports()})
+    env = {**terraform.clean_environment(), **_UNCONFIGURED, **_without_proxy(), **exports()}
+    return Target("local", {**env, "TF_VAR_registry_file": str(serves.resolve())} if serves else env)
 
 
 def exports() -> dict[str, str]:

@@ -58,8 +58,8 @@ def describe(deployed: Deployment, model: Model) -> dict[str, Any]:
 
     `digest` is what the last apply was asked for, `live_digest` what serves inputs; None if nothing does.
     """
-    waiting, in_flight = queues.depth(deployed, model.queue_url)
-    dead, taken = queues.depth(deployed, model.dead_letter_queue_url)
+    waiting, in_flight = queues.depth(deployed.sqs, model.queue_url)
+    dead, taken = queues.depth(deployed.sqs, model.dead_letter_queue_url)
     return {
         "model": model.name,
         "version": model.version,
