@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from modelctl import console, local_runs, plans, queues, terraform
+from modelctl import console, local_runs, packages, paths, plans, queues, registry, targets, terraform
 from modelctl.errors import UserError
 from modelctl.targets import Target
 
@@ -41,6 +41,35 @@ class Planned:
 
 
 @contextmanager
+def ready(name: Literal["local", "aws"] | None) -> Iterator[Target]:
+    """The target of a command that plans: its registry is valid, its packages are built, and nobody else changes it.
+
+    Raises:
+        UserError: the registry has problems, the packages cannot be built, or the local stack is not up.
+    """
+    if targets.chosen(name).name == "aws":
+        target = targets.chosen("aws")
+        _prepare(target, (paths.TERRAFORM / target.env.get("TF_VAR_registry_file", "../model_registry.yaml")).resolve())
+        yield target
+        return
+    local_runs.refuse_another_backend()
+    with local_runs.alone():
+        target = targets.local()
+        if local_runs.first_is_unfinished():
+            raise UserError("the first apply was not finished: run `modelctl up`, which starts the local stack anew")
+        _prepare(target, targets.registry())
+        local_runs.init(target)
+        yield target
+
+
+def _prepare(target: Target, registry_file: Path) -> None:
+    models = registry.check(registry_file)
+    if not packages.are_built({model["runtime"] for model in models.values()}, target.name):
+        console.note(f"the packages for {target.says} are missing or stale: they are built")
+        packages.build(target=target.name)
+
+
+@contextmanager
 def planned(target: Target, *options: str) -> Iterator[Planned]:
     """Plan; where a plan says how an interrupted update is completed, plan that.
 
@@ -49,12 +78,8 @@ def planned(target: Target, *options: str) -> Iterator[Planned]:
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "plan")
-        local = (PARALLEL, _PATIENT) if target.name == "local" else ()
         try:
-            run = target.root.write_plan(file, *local, *options)
-            with console.step("terraform plan") as update, closing(run):
-                for progress in run:
-                    update(f"{progress.read} resources read")
+            _write_plan(target, file, *options)
         except UserError as problem:
             if not (ways := _ways_out(problem, options)):
                 raise
@@ -63,6 +88,25 @@ def planned(target: Target, *options: str) -> Iterator[Planned]:
             return
     with planned(target, *options, *ways) as again:
         yield again
+
+
+def _write_plan(target: Target, file: Path, *options: str) -> None:
+    """Plan; initialise Terraform if it asks for it. On the local stack that is done before."""
+    try:
+        _run_plan(target, file, *options)
+    except UserError as problem:
+        if target.name == "local" or "terraform init" not in str(problem):
+            raise
+        with console.step("terraform init"):
+            target.root.init()
+        _run_plan(target, file, *options)
+
+
+def _run_plan(target: Target, file: Path, *options: str) -> None:
+    run = target.root.write_plan(file, *((PARALLEL, _PATIENT) if target.name == "local" else ()), *options)
+    with console.step("terraform plan") as update, closing(run):
+        for progress in run:
+            update(f"{progress.read} resources read")
 
 
 def refuse_to_lose_inputs(plan: Planned) -> None:
@@ -75,24 +119,30 @@ def refuse_to_lose_inputs(plan: Planned) -> None:
 
 
 def apply(plan: Planned) -> None:
-    """Apply a plan, and complete what an earlier update of a function left half done, in the way that errors name.
+    """Apply exactly this plan; if a run before it was broken off, remove what that one has left.
 
     Raises:
         UserError: Terraform failed; or a queue that the plan deletes holds inputs, and nothing was changed.
     """
-    # Once more, since the answer to a question may have taken a while.
+    if plan.target.name == "local":
+        local_runs.recover(plan.target)
+    _apply(plan)
+
+
+def _apply(plan: Planned) -> None:
+    """Apply a plan, and complete what an earlier update of a function left half done, in the way that errors name."""
+    # As late as possible: between this look and the deletion, an input may still arrive.
     refuse_to_lose_inputs(plan)
     if not plan.changes:
         with local_runs.recorded("apply") if plan.target.name == "local" else nullcontext():
-            console.note("terraform apply: nothing to change")
-        return
+            return
     try:
         change(plan.target, "apply", str(plan.file))
     except UserError as problem:
         if not (ways := _ways_out(problem, plan.options)):
             raise
         with planned(plan.target, *plan.options, *ways) as again:
-            apply(again)
+            _apply(again)
 
 
 def change(target: Target, command: Literal["apply", "destroy"], *options: str) -> None:

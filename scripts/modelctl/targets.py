@@ -52,6 +52,11 @@ class Target:
     env: Mapping[str, str]
 
     @property
+    def says(self) -> str:
+        """The target as a sentence names it."""
+        return "AWS" if self.name == "aws" else "the local stack"
+
+    @property
     def root(self) -> terraform.Root:
         """The platform's Terraform root module on this target."""
         return terraform.Root({**self.env, **terraform.QUIET})

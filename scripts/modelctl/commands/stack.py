@@ -27,12 +27,7 @@ def up(called: argparse.Namespace) -> int:
 
 def _up(called: argparse.Namespace) -> int:
     serves = called.registry or targets.registry()
-    # The plan would refuse the same, but later and without the lines.
-    if problems := registry.validate(serves):
-        raise UserError(
-            "\n".join(["the registry cannot be applied:", *(registry.format_problem(serves, p) for p in problems)])
-        )
-    models = set(registry.parse(serves.read_text(encoding="utf-8-sig"))["models"])
+    models = registry.check(serves)
     if called.resync and called.resync not in models:
         raise UserError(f"there is no model {called.resync!r} to copy again; {serves} has: {', '.join(sorted(models))}")
     packages.build()
@@ -50,8 +45,9 @@ def _up(called: argparse.Namespace) -> int:
         applying.refuse_to_lose_inputs(plan)
         # Not before: a registry that was refused shall not be the one that the next command works with.
         write_whole(paths.STACK / "registry", str(serves.resolve()))
-        local_runs.recover(target)
         applying.apply(plan)
+        if not plan.changes:
+            console.note("terraform apply: nothing to change")
     deployment = Deployment(target)
     if called.json:
         print_json({"endpoint": target.env["AWS_ENDPOINT_URL"], "models": sorted(deployment.models)})
