@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from modelctl import console
 from modelctl.commands import (
+    apply,
     bench,
     env,
     image,
@@ -17,6 +18,7 @@ from modelctl.commands import (
     logs,
     package,
     predict,
+    remove,
     stack,
     status,
     validate,
@@ -70,7 +72,10 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (validate, import_model, package, image, stack, env, predict, invoke, status, logs, bench):
+    for command in (
+        *(validate, import_model, remove, package, image, stack, apply, env),
+        *(predict, invoke, status, logs, bench),
+    ):
         command.add_to(commands)
     return parser
 

@@ -21,6 +21,17 @@ def note(text: str) -> None:
     _err.print(text, markup=False)
 
 
+def warning(text: str) -> None:
+    """Say what could be overlooked and should not be."""
+    _err.print(f"warning: {text}", style="bold yellow", markup=False)
+
+
+def agrees(question: str) -> bool:
+    """Ask the user; anything but a yes is a no."""
+    _err.print(f"{question} [y/N] ", markup=False, end="")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def error(text: str) -> None:
     """Say why a command failed."""
     _err.print(f"error: {text}", style="red", markup=False)
@@ -50,13 +61,26 @@ def step(text: str) -> Iterator[Callable[[str], None]]:
     note(f"{text}: done in {time.monotonic() - started:.1f} s")
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """Print rows under column headings to standard output; the columns named in `right` are aligned right."""
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[str] = (),
+    style: Callable[[Sequence[str]], str] = lambda row: "",
+) -> None:
+    """Print rows under column headings to standard output.
+
+    Args:
+        columns: the headings.
+        rows: a cell per column.
+        right: the columns that are aligned right.
+        style: of a row, on a terminal.
+    """
     grid = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(escape(_in_one_line(cell)) for cell in row))
+        grid.add_row(*(escape(_in_one_line(cell)) for cell in row), style=style(row))
     console = Console(highlight=False)
     if not console.is_terminal:
         # There is no width to fit, and a folded cell would break whatever reads the lines.

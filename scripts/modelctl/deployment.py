@@ -1,5 +1,6 @@
 """What was deployed, as Terraform's outputs tell it, and the clients that speak to it."""
 
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,6 +95,17 @@ class Deployment:
         if name not in self.models:
             raise UserError(f"there is no model {name!r}; deployed are: {', '.join(self.models)}")
         return self.models[name]
+
+    def live_digest(self, model: Model) -> str | None:
+        """The digest of the weights that serve inputs and direct calls; None if nothing does."""
+        functions = self.function_settings
+        try:
+            # Of a whole account's calls that read settings, Lambda allows more of this one than of the others together.
+            found = functions.get_function(FunctionName=model.function_name, Qualifier=model.alias)
+        except functions.exceptions.ResourceNotFoundException:
+            return None
+        document = json.loads(found["Configuration"]["Environment"]["Variables"]["MODELYARD_MODEL"])
+        return str(document["digest"])
 
     @cached_property
     def s3(self) -> "S3Client":

@@ -17,7 +17,7 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -191,6 +191,18 @@ def build(wanted: Sequence[str] | None = None, target: Literal["local", "aws"] =
         for file in {file.name for file in paths.PACKAGES.glob(f"*-{target}-*.zip")} - named:
             (paths.PACKAGES / file).unlink()
     return manifest
+
+
+def are_built(wanted: Collection[str], target: Literal["local", "aws"]) -> bool:
+    """Whether the packages that these runtimes need are there, of the sources as they are and for this target."""
+    manifest = _read()
+    return (
+        manifest is not None
+        and manifest["target"] == target
+        and manifest["sources"] == _digest(_read_sources())
+        and manifest["layers"].keys() >= set(wanted) - set(IMAGES)
+        and all((paths.PACKAGES / package["file"]).exists() for package in contents(manifest).values())
+    )
 
 
 def make(wanted: Sequence[str]) -> Manifest:

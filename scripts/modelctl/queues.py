@@ -1,14 +1,22 @@
 """The queues of models: how much waits in them, and a guard against deleting them with inputs inside."""
 
-from modelctl import console
-from modelctl.deployment import Deployment
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
 from modelctl.errors import UserError
+from modelctl.plans import DeletedQueue
 from modelctl.targets import Target
 
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
-def depth(deployed: Deployment, queue_url: str) -> tuple[int, int]:
+_AT_ONCE = 16
+
+
+def depth(sqs: "SQSClient", queue_url: str) -> tuple[int, int]:
     """How many messages of a queue wait, and how many somebody has received; SQS calls both approximate."""
-    answer = deployed.sqs.get_queue_attributes(
+    answer = sqs.get_queue_attributes(
         QueueUrl=queue_url,
         AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
     )
@@ -16,38 +24,50 @@ def depth(deployed: Deployment, queue_url: str) -> tuple[int, int]:
     return int(attributes["ApproximateNumberOfMessages"]), int(attributes["ApproximateNumberOfMessagesNotVisible"])
 
 
-def refuse_to_lose_inputs(target: Target, models: set[str]) -> None:
-    """Refuse to remove a model that the registry no longer names while inputs are in its queue.
-
-    Terraform alone cannot know: it would delete the queue with all that waits in it.
+def refuse_to_lose_inputs(target: Target, queues: Sequence[DeletedQueue]) -> None:
+    """Refuse to delete queues in which inputs wait, are being served, or were given up.
 
     Raises:
-        UserError: inputs wait or are being served.
+        UserError: there are some; the message names the ways out.
     """
-    deployed = target.root.outputs().get("deployment")
-    if not deployed or deployed["models"].keys() <= models:
-        return
-    deployment = Deployment(target)
-    for name in sorted(deployment.models.keys() - models):
-        model = deployment.models[name]
-        waiting, in_work = _depth(deployment, model.queue_url)
+    if problems := list(_problems(target, queues)):
+        raise UserError("\n".join(problems))
+
+
+def _problems(target: Target, queues: Sequence[DeletedQueue]) -> Iterator[str]:
+    # By region, since the shell may name another one than the plan is for.
+    clients = {queue.region: target.session(queue.region).client("sqs") for queue in queues}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        depths = pool.map(lambda queue: _depth(clients[queue.region], queue.url), queues)
+    for queue, (waiting, in_work) in zip(queues, depths, strict=True):
         if waiting or in_work:
-            raise UserError(
-                f"the registry no longer names {name}, but its queue holds inputs that would be lost with it: "
-                f"{waiting} waiting, {in_work} being served. Nothing was changed: wait until they are served "
-                '(`modelctl status`), or give them up (`eval "$(modelctl env)"; aws sqs purge-queue --queue-url '
-                f"{model.queue_url}`), then run `modelctl up` again"
-            )
-        if dead := sum(_depth(deployment, model.dead_letter_queue_url)):
-            console.note(
-                f"{name} is being removed with its dead letters ({dead}); their inputs stay in {deployment.inputs}"
-            )
+            yield _problem(target, queue, waiting, in_work)
 
 
-def _depth(deployment: Deployment, queue_url: str) -> tuple[int, int]:
+def _problem(target: Target, queue: DeletedQueue, waiting: int, in_work: int) -> str:
+    why = (
+        f"the queue of {queue.model} is to be replaced, and"
+        if queue.replaced
+        else f"the registry no longer names {queue.model}, but"
+    )
+    shell = 'eval "$(modelctl env)"; ' if target.name == "local" else ""
+    sqs, region = f"{shell}aws sqs", f"--region {queue.region}"
+    give_up = f"or give them up (`{sqs} purge-queue --queue-url {queue.url} {region}`), then run the command again"
+    if queue.dead_letters:
+        return (
+            f"{why} its dead-letter queue holds inputs that would be lost with it: {waiting + in_work}. Nothing was "
+            f"changed: have them served (`{sqs} start-message-move-task --source-arn {queue.arn} {region}`), {give_up}"
+        )
+    return (
+        f"{why} its queue holds inputs that would be lost with it: {waiting} waiting, {in_work} being served. Nothing "
+        f"was changed: wait until they are served (`modelctl status`), {give_up}"
+    )
+
+
+def _depth(sqs: "SQSClient", queue_url: str) -> tuple[int, int]:
     """The depth of a queue; none of a queue that is gone."""
     try:
-        return depth(deployment, queue_url)
-    except deployment.sqs.exceptions.QueueDoesNotExist:
-        # An apply that was interrupted has deleted it, and Terraform's outputs are those of the one before.
+        return depth(sqs, queue_url)
+    except sqs.exceptions.QueueDoesNotExist:
+        # Somebody has deleted it by hand since Terraform looked.
         return 0, 0

@@ -89,6 +89,21 @@ def load(registry: Path) -> dict[str, Any]:
     return models
 
 
+def check(registry: Path) -> dict[str, Any]:
+    """The models as `load` gives them, of a registry that is about to be applied.
+
+    A plan would refuse the same problems, but later and without their lines.
+
+    Raises:
+        UserError: the registry has problems, which the message lists; or Terraform is missing or does not run.
+    """
+    problems, models = examine(registry)
+    if problems:
+        lines = (format_problem(registry, problem) for problem in problems)
+        raise UserError("\n".join(["the registry cannot be applied:", *lines]))
+    return models
+
+
 def format_problem(registry: Path, problem: Problem) -> str:
     """One line that editors and terminals make a link of: `model_registry.yaml:12:5: models.resnet: …`."""
     where = f"{registry}:{problem.line}:{problem.column}"
@@ -148,8 +163,8 @@ def _problems(registry: Path, found: list[dict[str, Any]]) -> list[Problem]:
         if not path and unreadable:
             place = unreadable.place
             message = f"is not valid YAML: {unreadable.says}" if unreadable.says else message
-        if "known" in problem and (meant := _meant(problem["key"], problem["known"])):
-            message = f'unknown field "{problem["key"]}" (did you mean "{meant}"?)'
+        if "known" in problem and (known := meant(problem["key"], problem["known"])):
+            message = f'unknown field "{problem["key"]}" (did you mean "{known}"?)'
         problems.append(Problem(path, message, *place))
     return _in_order(problems)
 
@@ -158,8 +173,8 @@ def _in_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: (problem.line, problem.column))
 
 
-def _meant(unknown: str, known: list[str]) -> str | None:
-    """The known field that an unknown one may stand for, if there is one."""
+def meant(unknown: str, known: list[str]) -> str | None:
+    """The known name that an unknown one may stand for, if there is one."""
     letters = {name: re.sub("[^a-z0-9]", "", name.lower()) for name in (unknown, *known)}
     likely = [name for name in known if letters[name] == letters[unknown]]
     likely += [name for name in known if _differ_by_a_letter(letters[name], letters[unknown])]

@@ -52,6 +52,11 @@ class Target:
     env: Mapping[str, str]
 
     @property
+    def says(self) -> str:
+        """The target as a sentence names it."""
+        return "AWS" if self.name == "aws" else "the local stack"
+
+    @property
     def root(self) -> terraform.Root:
         """The platform's Terraform root module on this target."""
         return terraform.Root({**self.env, **terraform.QUIET})
@@ -124,13 +129,14 @@ def chosen(name: Literal["local", "aws"] | None) -> Target:
     return local()
 
 
-def local() -> Target:
-    """The running local stack.
+def local(serves: Path | None = None) -> Target:
+    """The running local stack, with the registry that it serves or is to serve from now on.
 
     Raises:
         UserError: it is not up.
     """
-    return Target("local", {**terraform.clean_environment(), **_UNCONFIGURED, **_without_proxy(), **exports()})
+    env = {**terraform.clean_environment(), **_UNCONFIGURED, **_without_proxy(), **exports()}
+    return Target("local", {**env, "TF_VAR_registry_file": str(serves.resolve())} if serves else env)
 
 
 def exports() -> dict[str, str]:

@@ -49,8 +49,9 @@ _INTERRUPTED = "interrupted: Terraform finishes what is under way and saves its 
 
 @dataclass
 class Progress:
-    """How far a run is; `changes` counts resources, `running` names those under way."""
+    """How far a run is; `read` (of a plan), `planned`, `changes` count resources, `running` names those under way."""
 
+    read: int = 0
     planned: int = 0
     changes: int = 0
     running: set[str] = field(default_factory=set)
@@ -72,6 +73,19 @@ class Root:
         answer: dict[str, dict[str, Any]] = json.loads(self._run(["output", "-json"]))
         return {name: output["value"] for name, output in answer.items()}
 
+    def write_plan(self, file: Path, *options: str) -> Generator[Progress, None, None]:
+        """Write a plan to `file`, and tell after every event how far it is.
+
+        Raises:
+            UserError: Terraform failed; the message holds its errors.
+        """
+        yield from self._follow("plan", [f"-out={file}", *options])
+
+    def show(self, plan: Path) -> dict[str, Any]:
+        """A plan as `terraform show -json` gives it. It holds the values of secrets."""
+        document: dict[str, Any] = json.loads(self._run(["show", "-json", str(plan)]))
+        return document
+
     def change(self, command: str, *options: str, journal: Path | None = None) -> Generator[Progress, None, None]:
         """Run `apply` or `destroy` without asking, and tell after every event how far it is.
 
@@ -81,6 +95,11 @@ class Root:
         Raises:
             UserError: Terraform failed; the message holds its errors.
         """
+        yield from self._follow(command, ["-auto-approve", *options], journal)
+
+    def _follow(
+        self, command: str, options: Sequence[str], journal: Path | None = None
+    ) -> Generator[Progress, None, None]:
         progress, problems, rest = Progress(), [], []
         with ExitStack() as files:
             if journal is None:
@@ -89,16 +108,16 @@ class Root:
             fcntl.flock(output, fcntl.LOCK_EX)
             written = files.enter_context(journal.open("rb"))
             written.seek(0, os.SEEK_END)
-            ended = files.enter_context(
-                self._running([command, "-json", "-auto-approve", *options], output, subprocess.STDOUT)
-            )
+            ended = files.enter_context(self._running([command, "-json", *options], output, subprocess.STDOUT))
             status = None
             while status is None:
                 status = ended()
                 for line in _complete_lines(written):
                     event = _event(line)
                     match event.get("type"):
-                        case "planned_change":
+                        case "refresh_complete" if command == "plan":
+                            progress.read += 1
+                        case "planned_change" if event["change"]["action"] != "read":
                             # A replacement is two changes, and both are counted when they are complete.
                             progress.planned += 2 if event["change"]["action"] == "replace" else 1
                         case "apply_start" if event["hook"]["action"] != "read":

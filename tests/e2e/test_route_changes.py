@@ -21,7 +21,7 @@ from e2e.test_modelctl import SCAN
 from e2e.test_permissions import ALLOWED, REFUSED, get, make_probe
 from local_stack.support import allow, eventually, policy
 from modelctl import paths, terraform
-from modelctl.commands.stack import PARALLEL
+from modelctl.applying import PARALLEL
 from modelctl.local.stack import LocalStack
 
 MODEL = """\

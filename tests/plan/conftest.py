@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from modelctl import packages, paths, terraform
-from modelctl.commands.stack import PARALLEL
+from modelctl.applying import PARALLEL
 from modelctl.local.stack import LocalStack
 from plan.planned import Plan
 

@@ -12,7 +12,7 @@ from modelctl import console, packages, paths, runtimes
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.errors import UserError
 from modelctl.importing import importer, measuring, source
-from modelctl.importing.entry import Layout, render
+from modelctl.registry_text import Layout, render
 
 _EXAMPLE = """\
 modelctl import faces.keras --name faces --runtime litert --labels faces.txt

@@ -1,7 +1,6 @@
 """`modelctl status`: a row per model."""
 
 import argparse
-import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -58,26 +57,15 @@ def describe(deployed: Deployment, model: Model) -> dict[str, Any]:
 
     `digest` is what the last apply was asked for, `live_digest` what serves inputs; None if nothing does.
     """
-    waiting, in_flight = queues.depth(deployed, model.queue_url)
-    dead, taken = queues.depth(deployed, model.dead_letter_queue_url)
+    waiting, in_flight = queues.depth(deployed.sqs, model.queue_url)
+    dead, taken = queues.depth(deployed.sqs, model.dead_letter_queue_url)
     return {
         "model": model.name,
         "version": model.version,
         "digest": model.digest,
-        "live_digest": _live_digest(deployed, model),
+        "live_digest": deployed.live_digest(model),
         "runtime": model.runtime,
         "route": {"prefixes": model.prefixes, "suffixes": model.suffixes},
         "queue": {"waiting": waiting, "in_flight": in_flight},
         "dead_letters": dead + taken,
     }
-
-
-def _live_digest(deployed: Deployment, model: Model) -> str | None:
-    functions = deployed.function_settings
-    try:
-        # Of a whole account's calls that read settings, Lambda allows more of this one than of the others together.
-        found = functions.get_function(FunctionName=model.function_name, Qualifier=model.alias)
-    except functions.exceptions.ResourceNotFoundException:
-        return None
-    document = json.loads(found["Configuration"]["Environment"]["Variables"]["MODELYARD_MODEL"])
-    return str(document["digest"])

@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from inference import HOOKS_FILE
-from modelctl import console, registry, runtimes
+from modelctl import console, registry, registry_file, registry_text, runtimes
 from modelctl.errors import UserError
-from modelctl.importing import children, entry, measuring, registry_file, source
+from modelctl.importing import children, measuring, source
 from modelctl.importing.source import LABELS
 
 #: Cold starts of each of both models; the medians are compared.
@@ -348,7 +348,7 @@ def _served(wanted: Wanted, fields: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: with it, the registry has problems.
     """
-    text = entry.insert(registry_file.read(wanted.registry), wanted.name, fields)
+    text = registry_text.insert(registry_file.read(wanted.registry), wanted.name, fields)
     model: dict[str, Any] = registry_file.check(wanted.registry, text, _explain(wanted))[wanted.name]
     return model
 
@@ -357,7 +357,7 @@ def _write_entry(wanted: Wanted, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Add a new entry to the registry, if it is then one that Terraform takes; returns the entry's normal form."""
 
     def add(text: str) -> str:
-        return entry.insert(text, wanted.name, fields)
+        return registry_text.insert(text, wanted.name, fields)
 
     model: dict[str, Any] = registry_file.write(wanted.registry, add, _explain(wanted))[wanted.name]
     return model

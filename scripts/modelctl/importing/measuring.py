@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelctl import console, lambda_variables, model_variables, packages, registry
+from modelctl import console, lambda_variables, model_variables, packages, registry, registry_file, registry_text
 from modelctl.errors import UserError
-from modelctl.importing import children, entry, registry_file
+from modelctl.importing import children
 
 #: The fields of `measurement.Measured`.
 Measured = Mapping[str, Any]
@@ -35,7 +35,7 @@ def run(name: str, samples: Sequence[Path], file: Path) -> dict[str, Any]:
     if found:
 
         def change(text: str) -> str:
-            return entry.change(text, name, found)
+            return registry_text.change(text, name, found)
 
         registry_file.write(file, change, "the entry would then have problems:\n{}".format)
     return {

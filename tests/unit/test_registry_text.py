@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelctl.errors import UserError
-from modelctl.importing.entry import change, insert
+from modelctl.registry_text import change, insert, remove, rename
 
 FIELDS: dict[str, Any] = {"artifact": "models/faces/artifact", "version": "1", "runtime": "litert"}
 
@@ -298,3 +298,132 @@ def test_whatever_the_file_looks_like_only_the_field_is_set(text: str, rows: int
         assert change(changed, name, {"batch": {"rows": rows + 1}}) == changed.replace(
             f"rows: {rows}}}", f"rows: {rows + 1}}}"
         )
+
+
+# --- removal and renaming ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(
+            "models:\n  # First.\n  a:  # one\n    runtime: onnx  # why\n    # of a\n  # Second.\n  b: {}\n",
+            "models:\n  # First.\n  # Second.\n  b: {}\n",
+            id="comments inside go and others stay",
+        ),
+        pytest.param("models:\n  b: {}\n  a:\n    runtime: onnx", "models:\n  b: {}\n", id="the last, without newline"),
+        pytest.param(
+            "models:\n  b: {}\n\n  a:\n    runtime: onnx\n\n# end\nversion: 1\n",
+            "models:\n  b: {}\n\n# end\nversion: 1\n",
+            id="the last, apart from what follows",
+        ),
+        pytest.param("models:\n  b: {}\n\n  a: {}\n", "models:\n  b: {}\n", id="apart, at the end of the file"),
+        pytest.param(
+            "models:\n  b: {}\n\n  a: {}\n\n  c: {}\n",
+            "models:\n  b: {}\n\n  c: {}\n",
+            id="models apart from each other",
+        ),
+        pytest.param(
+            "models:\r\n  a:\r\n    runtime: onnx\r\n  b: {}\r\n", "models:\r\n  b: {}\r\n", id="lines of Windows"
+        ),
+        pytest.param(
+            "\ufeffmodels:\n  a:\n    description: |\n      b:\n        c\n\n  b: {}\n",
+            "\ufeffmodels:\n  b: {}\n",
+            id="a byte order mark and a text that looks like a model",
+        ),
+        pytest.param("models: {a: {x: [1, 2]}, b: {}}  # c\n", "models: {b: {}}  # c\n", id="the first on one line"),
+        pytest.param("models: {b: {}, a: {x: 1}, }\n", "models: {b: {}, }\n", id="the last on one line"),
+        pytest.param("models: {b: {}, a: {},\n  c: {}}\n", "models: {b: {}, c: {}}\n", id="in braces on several lines"),
+        pytest.param("models: {a: {}, }  # c\n", "models: { }  # c\n", id="the only one on one line"),
+        pytest.param("models:\n  a: {}\nversion: 1\n", "models:\nversion: 1\n", id="the only one"),
+        pytest.param(
+            "x: &x {retries: 3}\nmodels:\n  a:\n    <<: *x\n    env: &env {}\n    tags: *env\n  b:\n    <<: *x\n",
+            "x: &x {retries: 3}\nmodels:\n  b:\n    <<: *x\n",
+            id="aliases of what stays, and of itself",
+        ),
+        pytest.param(
+            "models:\n  a: {tags: &t {}}\n  c: {tags: &t {}}\n  b: {tags: *t}\n",
+            "models:\n  c: {tags: &t {}}\n  b: {tags: *t}\n",
+            id="an anchor that is given anew",
+        ),
+        pytest.param("models:\n  'a':\n    x: 1\n  \"b\": {}\n", 'models:\n  "b": {}\n', id="a name in quotes"),
+        pytest.param("models:\n  ? a\n  : {x: 1}\n  ? b\n  : {}\n", "models:\n  ? b\n  : {}\n", id="an explicit key"),
+    ],
+)
+def test_a_model_is_removed_with_its_lines_and_nothing_else(before: str, after: str) -> None:
+    assert remove(before, "a") == after
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "models:\n  a: &a\n    runtime: onnx\n  b:\n    <<: *a\n  c: *a\n",
+            r"models\.a cannot be removed: line 5 takes its value from it \(\*a, which line 2 names\) and line 6 takes",
+        ),
+        (
+            "models:\n  a: {env: &e {}}\ndefaults:\n  env: *e\n",
+            r"line 4 takes its value from it \(\*e, which line 2 names\)",
+        ),
+        ("models:\n  digits: {}\n  wine: {}\n", "the registry has no model 'a'; it has: digits, wine$"),
+        ("models:\n  aa: {}\n", r"the registry has no model 'a'; did you mean 'aa'\?"),
+        ("models:\n", "the registry has no models"),
+        ("- a\n", "the registry has no models"),
+        ("models: [\n", "not valid YAML"),
+        ("m: &m {a: {}}\nmodels: *m\n", r"too unusual to be changed: change models\.a yourself"),
+        ("x: &x {a: {}}\nmodels:\n  <<: *x\n  b: {}\n", r"too unusual to be changed: change models\.a yourself"),
+        ("models: &m\n  a: {}\n  b: {}\nother: *m\n", r"too unusual to be changed: remove models\.a yourself"),
+    ],
+)
+def test_a_model_that_cannot_be_removed_is_refused(text: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        remove(text, "a")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("models:\n  a:  # one\n    x: a\n  b: {a: a}\n", "models:\n  new:  # one\n    x: a\n  b: {a: a}\n"),
+        ("\ufeffmodels:\r\n  'a': {}\r\n", "\ufeffmodels:\r\n  new: {}\r\n"),
+        ("models: {b: {}, a: {}}", "models: {b: {}, new: {}}"),
+        ("models:\n  a: &a {x: 1}\n  b: *a\n", "models:\n  new: &a {x: 1}\n  b: *a\n"),
+    ],
+)
+def test_a_model_is_renamed_where_it_stands_and_nothing_else_changes(before: str, after: str) -> None:
+    assert rename(before, "a", "new") == after
+
+
+def test_a_name_that_yaml_would_read_as_something_else_is_written_in_quotes() -> None:
+    assert rename("models:\n  a: {}\n", "a", "on") == 'models:\n  "on": {}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("models:\n  a: {}\n  new: {}\n", "there is a model 'new' already"),
+        ("models:\n  wine: {}\n", "the registry has no model 'a'; it has: wine"),
+        ("models:\n  &k a: {}\nother: *k\n", r"too unusual to be changed: rename models\.a yourself"),
+    ],
+)
+def test_a_model_that_cannot_be_renamed_is_refused(text: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        rename(text, "a", "new")
+
+
+@given(registries())
+@settings(deadline=None, max_examples=300)
+def test_whatever_the_file_looks_like_only_the_model_goes_or_changes_its_name(text: str) -> None:
+    read = yaml.safe_load(text)
+    for name, entry in (read["models"] or {}).items():
+        changed = yaml.safe_load(remove(text, name))
+        assert {**changed, "models": changed["models"] or {}} == {
+            **read,
+            "models": {model: other for model, other in read["models"].items() if model != name},
+        }
+        # Comments that are not inside an entry, and everything about the others, stay as they are.
+        lines = text.splitlines()
+        kept = [line for line in lines if line.startswith(("#", "  #")) or (line and not line.startswith(" "))]
+        assert [line for line in remove(text, name).splitlines() if line in kept] == kept
+        renamed = rename(text, name, "faces")
+        assert renamed == text.replace(f"\n  {name}:", "\n  faces:")
+        assert yaml.safe_load(renamed)["models"]["faces"] == entry

@@ -1,4 +1,4 @@
-"""A new entry, or a field of one, in the text of a registry: every other byte stays, comments included."""
+"""Entries in the text of a registry, added, changed, renamed or removed: every other byte stays, comments included."""
 
 import json
 import re
@@ -54,6 +54,44 @@ def change(text: str, name: str, sections: Mapping[str, Mapping[str, Any]]) -> s
         pass  # the error below says what to write
     lines = "\n".join(f"  {section}.{field}: {_value(value)}" for section, field, value in fields)
     raise UserError(f"the registry's text is too unusual to be changed: set this in models.{name} yourself\n{lines}")
+
+
+def remove(text: str, name: str) -> str:
+    """The text without a model: its lines go, the comments inside included; what is above and below them stays.
+
+    Raises:
+        UserError: the entry cannot be removed; the message says which line keeps it.
+    """
+    document = _with_model(text, name)
+    remaining = {model: entry for model, entry in document["models"].items() if model != name}
+    _, models = _models(text)
+    if lines := list(_lines_that_need(text, _entry(models, name))):
+        raise UserError(
+            f"models.{name} cannot be removed: {' and '.join(lines)}. Write there what is meant, then run the command "
+            "again"
+        )
+    changed = _without(text, models, name)
+    if _holds(changed, {**document, "models": remaining}):
+        return changed
+    raise UserError(f"the registry's text is too unusual to be changed: remove models.{name} yourself")
+
+
+def rename(text: str, name: str, new: str) -> str:
+    """The text with another name of a model.
+
+    Raises:
+        UserError: there is a model of the new name, or the entry cannot be renamed.
+    """
+    document = _with_model(text, name)
+    if new in document["models"]:
+        raise UserError(f"there is a model {new!r} already")
+    _, models = _models(text)
+    key, _ = _entry(models, name)
+    changed = text[: key.start_mark.index] + _value(new) + text[key.end_mark.index :]
+    renamed = {new if model == name else model: entry for model, entry in document["models"].items()}
+    if _holds(changed, {**document, "models": renamed}):
+        return changed
+    raise UserError(f"the registry's text is too unusual to be changed: rename models.{name} yourself")
 
 
 @dataclass(frozen=True)
@@ -112,6 +150,94 @@ def _split(text: str) -> tuple[str, str, Layout]:
     if not before.endswith("\n"):
         before += newline
     return before, after, layout
+
+
+def _with_model(text: str, name: str) -> Any:
+    """The value of a registry's text.
+
+    Raises:
+        UserError: it has no such model, or is not valid YAML.
+    """
+    try:
+        document = registry.parse(text)
+    except yaml.YAMLError:
+        raise UserError("the registry is not valid YAML: `modelctl validate` shows the line") from None
+    models = document.get("models") if isinstance(document, dict) else None
+    if not isinstance(models, dict) or not models:
+        raise UserError("the registry has no models")
+    if name not in models:
+        names = [str(model) for model in models]
+        meant = registry.meant(name, names)
+        known = f"did you mean {meant!r}?" if meant else f"it has: {', '.join(names)}"
+        raise UserError(f"the registry has no model {name!r}; {known}")
+    return document
+
+
+def _holds(text: str, document: Any) -> bool:
+    """Whether a text has this value, whose models may be none."""
+    try:
+        found = registry.parse(text)
+    except yaml.YAMLError:
+        return False
+    return isinstance(found, dict) and {**found, "models": found.get("models") or {}} == document
+
+
+def _entry(models: list[Event], name: str) -> tuple[Event, list[Event]]:
+    """The key of a model, and the events of its entry.
+
+    Raises:
+        UserError: the models are written elsewhere.
+    """
+    entries = _entries(models) if isinstance(models[0], yaml.MappingStartEvent) else iter(())
+    for key, value in entries:
+        if isinstance(key, yaml.ScalarEvent) and key.value == name:
+            return key, value
+    raise UserError(f"the registry's text is too unusual to be changed: change models.{name} yourself")
+
+
+def _lines_that_need(text: str, entry: tuple[Event, list[Event]]) -> Iterator[str]:
+    """What outside of an entry takes its value from an anchor in it."""
+    start, end = entry[0].start_mark.index, entry[1][-1].end_mark.index
+    anchors: dict[str, int] = {}
+    events: Iterator[Event] = yaml.parse(text, yaml.SafeLoader)
+    for event in events:
+        inside, line = start <= event.start_mark.index < end, event.start_mark.line + 1
+        anchor = getattr(event, "anchor", None)
+        if isinstance(event, yaml.AliasEvent):
+            if not inside and anchor in anchors:
+                yield f"line {line} takes its value from it (*{anchor}, which line {anchors[anchor]} names)"
+        elif anchor and inside:
+            anchors[anchor] = line
+        elif anchor:
+            # From here on, the anchor means this.
+            anchors.pop(anchor, None)
+
+
+def _without(text: str, models: list[Event], name: str) -> str:
+    """The text without an entry."""
+    entries = list(_entries(models))
+    index = next(index for index, (key, _) in enumerate(entries) if key.value == name)
+    key, value = entries[index]
+    start, end = key.start_mark.index, max(event.end_mark.index for event in (key, *value) if _is_content(event))
+    if models[0].flow_style:
+        # With the comma behind it, or before the last one.
+        if index + 1 < len(entries):
+            end = entries[index + 1][0].start_mark.index
+        elif index:
+            start = entries[index - 1][1][-1].end_mark.index
+        else:
+            end += len(re.match(r"\s*,|", text[end:])[0])  # type: ignore[index]  # it matches nothing, too
+        return text[:start] + text[end:]
+    start = text.rfind("\n", 0, start) + 1
+    # What is further to the right is about the entry.
+    above, below = text[:start], _after_line(text, end, key.start_mark.column + 1)[1]
+    blank = re.compile(r"(?:[ ]*\r?\n)+")
+    apart = re.search(r"\n[ ]*\r?\n\Z", above)
+    if apart and (following := blank.match(below)):
+        below = below[following.end() :]
+    if apart and not below:
+        above = above[: apart.start() + 1]
+    return above + below
 
 
 def _set(text: str, name: str, section: str, field: str, value: str) -> str:

@@ -1,0 +1,173 @@
+"""Plans the platform, and applies exactly what was planned: what `modelctl plan`, `apply` and `up` have in common."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from modelctl import console, local_runs, packages, paths, plans, queues, registry, targets, terraform
+from modelctl.errors import UserError
+from modelctl.targets import Target
+
+# SQS takes 25 s for each queue, and most of the time is spent waiting.
+PARALLEL = "-parallelism=50"
+
+# On the local stack nobody but a Terraform whose modelctl was killed holds the lock of the state, and not for long.
+_PATIENT = "-lock-timeout=120s"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan that can be applied.
+
+    Args:
+        target: what it was made for.
+        options: those of `terraform plan` that it was made with.
+        file: holds it, secrets included; it is removed with the folder that it is in.
+        document: what `terraform show -json` says of it. It holds secrets, too.
+    """
+
+    target: Target
+    options: tuple[str, ...]
+    file: Path
+    document: Mapping[str, Any]
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to apply."""
+        return bool(self.document["applyable"])
+
+
+@contextmanager
+def ready(name: Literal["local", "aws"] | None) -> Iterator[Target]:
+    """The target of a command that plans: its registry is valid, its packages are built, and nobody else changes it.
+
+    Raises:
+        UserError: the registry has problems, the packages cannot be built, or the local stack is not up.
+    """
+    if targets.chosen(name).name == "aws":
+        target = targets.chosen("aws")
+        _prepare(target, (paths.TERRAFORM / target.env.get("TF_VAR_registry_file", "../model_registry.yaml")).resolve())
+        yield target
+        return
+    local_runs.refuse_another_backend()
+    with local_runs.alone():
+        target = targets.local()
+        if local_runs.first_is_unfinished():
+            raise UserError("the first apply was not finished: run `modelctl up`, which starts the local stack anew")
+        _prepare(target, targets.registry())
+        local_runs.init(target)
+        yield target
+
+
+def _prepare(target: Target, registry_file: Path) -> None:
+    models = registry.check(registry_file)
+    if not packages.are_built({model["runtime"] for model in models.values()}, target.name):
+        console.note(f"the packages for {target.says} are missing or stale: they are built")
+        packages.build(target=target.name)
+
+
+@contextmanager
+def planned(target: Target, *options: str) -> Iterator[Planned]:
+    """Plan; where a plan says how an interrupted update is completed, plan that.
+
+    Raises:
+        UserError: Terraform refuses to plan.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "plan")
+        try:
+            _write_plan(target, file, *options)
+        except UserError as problem:
+            if not (ways := _ways_out(problem, options)):
+                raise
+        else:
+            yield Planned(target, options, file, target.root.show(file))
+            return
+    with planned(target, *options, *ways) as again:
+        yield again
+
+
+def _write_plan(target: Target, file: Path, *options: str) -> None:
+    """Plan; initialise Terraform if it asks for it. On the local stack that is done before."""
+    try:
+        _run_plan(target, file, *options)
+    except UserError as problem:
+        if target.name == "local" or "terraform init" not in str(problem):
+            raise
+        with console.step("terraform init"):
+            target.root.init()
+        _run_plan(target, file, *options)
+
+
+def _run_plan(target: Target, file: Path, *options: str) -> None:
+    run = target.root.write_plan(file, *((PARALLEL, _PATIENT) if target.name == "local" else ()), *options)
+    with console.step("terraform plan") as update, closing(run):
+        for progress in run:
+            update(f"{progress.read} resources read")
+
+
+def refuse_to_lose_inputs(plan: Planned) -> None:
+    """Refuse a plan that deletes queues with inputs in them. Terraform does not look: what waits goes with the queue.
+
+    Raises:
+        UserError: inputs or dead letters are in such a queue; the message names the ways out.
+    """
+    queues.refuse_to_lose_inputs(plan.target, plans.deleted_queues(plan.document))
+
+
+def apply(plan: Planned) -> None:
+    """Apply exactly this plan; if a run before it was broken off, remove what that one has left.
+
+    Raises:
+        UserError: Terraform failed; or a queue that the plan deletes holds inputs, and nothing was changed.
+    """
+    if plan.target.name == "local":
+        local_runs.recover(plan.target)
+    _apply(plan)
+
+
+def _apply(plan: Planned) -> None:
+    """Apply a plan, and complete what an earlier update of a function left half done, in the way that errors name."""
+    # As late as possible: between this look and the deletion, an input may still arrive.
+    refuse_to_lose_inputs(plan)
+    if not plan.changes:
+        with local_runs.recorded("apply") if plan.target.name == "local" else nullcontext():
+            return
+    try:
+        change(plan.target, "apply", str(plan.file))
+    except UserError as problem:
+        if not (ways := _ways_out(problem, plan.options)):
+            raise
+        with planned(plan.target, *plan.options, *ways) as again:
+            _apply(again)
+
+
+def change(target: Target, command: Literal["apply", "destroy"], *options: str) -> None:
+    """Run Terraform and show how far it is.
+
+    Raises:
+        UserError: it failed.
+    """
+    local = target.name == "local"
+    with local_runs.recorded(command) if local else nullcontext():
+        run = target.root.change(
+            command, *([PARALLEL] if local else []), *options, journal=local_runs.UNFINISHED if local else None
+        )
+        said = "nothing to change"
+        # Closed here and not by chance later: at Ctrl-C that is what waits for Terraform.
+        with console.step(f"terraform {command}") as update, closing(run):
+            for progress in run:
+                said = f"{progress.changes} of {progress.planned} changes made"
+                update(said + (f", waiting for {next(iter(progress.running))}" if progress.running else ""))
+        console.note(f"terraform {command}: {said}")
+
+
+def _ways_out(problem: UserError, tried: tuple[str, ...]) -> list[str]:
+    """The options by which an error says that an update is completed, and which were not tried yet."""
+    ways = [way for way in terraform.ways_out(str(problem)) if way not in tried]
+    if ways:
+        console.note("an earlier update of a function was refused or interrupted half-way: it is completed")
+    return ways

@@ -1,0 +1,81 @@
+"""`modelctl remove` and `modelctl rename`: an entry of the registry, whose other lines and comments stay."""
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from modelctl import console, paths, registry_file, registry_text
+from modelctl.commands.arguments import Commands, command, print_json
+
+
+def add_to(commands: Commands) -> None:
+    """Describe both commands."""
+    does = "take a model out of the registry; its files stay, and the next apply deletes what belongs to it"
+    parser = command(commands, "remove", remove, does, "modelctl remove digits && modelctl apply --target aws")
+    parser.add_argument("model", metavar="MODEL", help="as the registry names it")
+    _add_registry(parser)
+    does = "give a model of the registry another name, which to an apply is a removal and an addition"
+    parser = command(commands, "rename", rename, does, "modelctl rename digits numbers")
+    parser.add_argument("model", metavar="OLD", help="as the registry names it")
+    parser.add_argument("new", metavar="NEW", help="the name that it gets")
+    _add_registry(parser)
+
+
+def _add_registry(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--registry", type=Path, default=paths.REGISTRY, metavar="FILE", help="default: the checkout's")
+
+
+def remove(called: argparse.Namespace) -> int:
+    """Say what was removed, and what the next apply does."""
+
+    def change(text: str) -> str:
+        return registry_text.remove(text, called.model)
+
+    models = registry_file.write(called.registry, change, _explain(f"models.{called.model} cannot be removed"))
+    says = [
+        "its files stay beside the registry, its inputs and results in their buckets",
+        "the next apply deletes its queues, function, role, log and alarms; it refuses while inputs are in the queues",
+    ]
+    if called.json:
+        print_json({"registry": str(called.registry), "removed": called.model, "models": sorted(models), "says": says})
+    else:
+        console.out(f"{called.registry}: models.{called.model} is removed")
+        for line in says:
+            console.note(line)
+    return 0
+
+
+def rename(called: argparse.Namespace) -> int:
+    """Say what was renamed, and what the next apply does."""
+
+    def change(text: str) -> str:
+        return registry_text.rename(text, called.model, called.new)
+
+    failure = f"models.{called.model} cannot be renamed to {called.new}"
+    prefixes = registry_file.write(called.registry, change, _explain(failure))[called.new]["route"]["prefixes"]
+    says = [
+        f"to an apply this is a removal and an addition: {called.new} gets queues, a function and weights of its own, "
+        f"and the queues and the function of {called.model} are deleted",
+        f"results appear under {called.new}/ in the results bucket; those that are there stay under {called.model}/",
+        f"uploads go under {' or '.join(prefixes)}; what is still in the queues of {called.model} is not served by "
+        f"{called.new}, and apply refuses until it is served or given up",
+    ]
+    if called.json:
+        renamed = {"from": called.model, "to": called.new}
+        print_json({"registry": str(called.registry), "renamed": renamed, "prefixes": prefixes, "says": says})
+    else:
+        console.out(f"{called.registry}: models.{called.model} is now models.{called.new}")
+        for line in says:
+            console.note(line)
+    return 0
+
+
+def _explain(failure: str) -> Callable[[str], str]:
+    """What makes the message of the problems that the registry would have, whose lines are not those of the file."""
+
+    def explain(problems: str) -> str:
+        says = re.sub(r"(?m)^.*?:\d+:\d+: ", "  ", problems)
+        return f"{failure}: nothing was changed, since the registry would then have problems:\n{says}"
+
+    return explain

@@ -1,0 +1,113 @@
+"""Terraform's runs on the local stack: one at a time, and what one that was broken off has left is removed."""
+
+import fcntl
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from modelctl import console, paths, targets, terraform
+from modelctl.errors import UserError
+from modelctl.local import leftovers
+from modelctl.local.layout import write_whole
+from modelctl.targets import Target
+
+BACKEND_OVERRIDE = paths.TERRAFORM / "backend_override.tf"
+
+STATE = paths.STACK / "state" / targets.WORKSPACE / "terraform.tfstate"
+# Terraform's events since the last run that succeeded: there while Terraform runs, and after it was interrupted, killed
+# or failed. What it began last may be missing in its state.
+UNFINISHED = paths.STACK / "unfinished"
+# The state as of the last apply that succeeded, if one has, until `modelctl down` begins; it goes with the state.
+APPLIED = paths.STACK / "state" / "applied"
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let one command at a time change the local stack, and tell what the disk refuses in one line."""
+    lock = paths.STACK.with_name(f".{paths.STACK.name}.lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("w") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                console.note("another modelctl is changing this local stack: waiting until it is done")
+                fcntl.flock(held, fcntl.LOCK_EX)
+            if UNFINISHED.exists():
+                terraform.wait_for_end(UNFINISHED)
+            yield
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise UserError(f"{problem}: mend that, then run the command again") from problem
+
+
+def refuse_another_backend() -> None:
+    """Refuse a checkout whose state is kept elsewhere.
+
+    Raises:
+        UserError: it is one.
+    """
+    if BACKEND_OVERRIDE.exists():
+        raise UserError(
+            f"{BACKEND_OVERRIDE} sends the state elsewhere, and the local stack keeps its own: "
+            "use a checkout without that file"
+        )
+
+
+def forget_earlier_instance(instance: str) -> None:
+    """Drop the Terraform state of an emulator that is gone: what it names exists no more."""
+    marker = paths.STACK / "state" / "instance"
+    if not marker.exists() or marker.read_text() != instance:
+        shutil.rmtree(paths.STACK / "state", ignore_errors=True)
+        marker.parent.mkdir(parents=True)
+        marker.write_text(instance)
+
+
+def init(target: Target) -> None:
+    """Make Terraform ready, with the state as it was if it ends where Terraform was killed as it wrote it."""
+    leftovers.restore(STATE, APPLIED)
+    with console.step("terraform init"):
+        # The workspace is named by the environment and made by the first apply.
+        target.root.init(f"workspace_dir={paths.STACK / 'state'}")
+
+
+def first_is_unfinished() -> bool:
+    """Whether the first apply was broken off, so that nobody has used the local stack."""
+    return UNFINISHED.exists() and not APPLIED.exists()
+
+
+def recover(target: Target) -> None:
+    """Remove what an apply that was broken off has made and the state does not know; nothing if none was."""
+    if UNFINISHED.exists() and APPLIED.exists():
+        console.note("the last run of Terraform was not finished: what it left half done is made anew")
+        deployed = target.root.outputs()["deployment"]
+        leftovers.remove(target.session(deployed["region"]), STATE, deployed["name"])
+
+
+@contextmanager
+def recorded(command: Literal["apply", "destroy"]) -> Iterator[None]:
+    """Run Terraform inside; its events stay in `UNFINISHED` unless it succeeds.
+
+    Raises:
+        UserError: it failed; where the local stack has a way out, the message names it.
+    """
+    try:
+        yield
+    except UserError as problem:
+        if targets.stack().broken():
+            raise UserError(
+                "the local stack's server was stopped and its contents are lost: run `modelctl up` to start over. "
+                f"Terraform's own words:\n{problem}"
+            ) from problem
+        if re.search("already ?exist", str(problem), re.IGNORECASE):
+            raise UserError(
+                f"{problem}\nan interrupted run may have left it: run `modelctl up` again. If that does not help, "
+                "`modelctl down`, which removes all inputs and results too, and `modelctl up` do"
+            ) from problem
+        raise
+    if command == "apply":
+        write_whole(APPLIED, STATE.read_text())
+    UNFINISHED.unlink(missing_ok=True)
