@@ -36,6 +36,7 @@ output "deployment" {
         format                = model.format
         memory_mb             = model.memory_mb
         timeout_s             = model.timeout_s
+        visibility_timeout_s  = model.visibility_timeout_s
         retries               = model.retries
         function_name         = model.names.function
         alias                 = module.model[name].alias

@@ -43,6 +43,8 @@ class Model:
     log_group: str
     memory_mb: int
     timeout_s: int
+    #: Seconds after which an input that was received, and neither served nor given up, is received again.
+    visibility_timeout_s: int
     retries: int
 
     def takes(self, key: str) -> bool:
@@ -81,7 +83,14 @@ class Deployment:
         self.results: str = described["buckets"]["results"]
         self.models: Mapping[str, Model] = {
             name: Model(
-                **{**model, "name": name, "prefixes": tuple(model["prefixes"]), "suffixes": tuple(model["suffixes"])}
+                **{
+                    # Six times the function's timeout is what Lambda asks for; an earlier version's apply left it out.
+                    "visibility_timeout_s": 6 * model["timeout_s"],
+                    **model,
+                    "name": name,
+                    "prefixes": tuple(model["prefixes"]),
+                    "suffixes": tuple(model["suffixes"]),
+                }
             )
             for name, model in sorted(described["models"].items())
         }

@@ -2,21 +2,41 @@
 
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from pathlib import Path
 from typing import Any
 
-from modelctl import console, results, uploads
+from modelctl import console, restoring, results, uploads
 from modelctl.deployment import Deployment, Model
 from modelctl.errors import UserError
 
 # Uploads and polls in flight at once.
 _PARALLEL = 16
 
+# Seconds between two looks at what keeps the results from coming.
+_LOOK_EVERY_S = 5
 
-def predict(deployed: Deployment, model: Model, files: Sequence[Path], timeout_s: float) -> list[dict[str, Any]]:
+
+def longest_wait_s(model: Model) -> float:
+    """Seconds in which a result comes even if Lambda has to restore the function first.
+
+    What is received until then comes back when its visibility timeout is over.
+    """
+    return restoring.SLOWEST_S + model.visibility_timeout_s + model.timeout_s
+
+
+def predict(
+    deployed: Deployment, model: Model, files: Sequence[Path], timeout_s: float | None = None
+) -> list[dict[str, Any]]:
     """Upload every file and return the result object of each, in the order of the files.
+
+    Args:
+        deployed: where.
+        model: which.
+        files: the inputs.
+        timeout_s: how long to wait; by default `longest_wait_s`.
 
     Raises:
         UserError: a file cannot be uploaded for this model, or a result did not come in time.
@@ -28,15 +48,34 @@ def predict(deployed: Deployment, model: Model, files: Sequence[Path], timeout_s
         if one.samefile(other):
             raise UserError(f"{other} is named twice: name every file once")
         raise UserError(f"two of the files would both be uploaded as {twice}: give them different names")
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + (timeout_s or longest_wait_s(model))
     work = f"predicting {len(files)} input{'s' if len(files) > 1 else ''} with {model.name}"
     given_up = threading.Event()
     pool = ThreadPoolExecutor(_PARALLEL)
     try:
-        with console.step(work):
+        with console.step(work) as update:
             uploaded = list(pool.map(lambda file, key: uploads.upload(deployed, file, key), files, keys))
-            return list(pool.map(lambda one: results.wait(deployed, model, one, deadline, given_up), uploaded))
+            waiting = [pool.submit(results.wait, deployed, model, one, deadline, given_up) for one in uploaded]
+            _watch(deployed, model, waiting, update)
+            return [one.result() for one in waiting]
     finally:
         # At Ctrl-C, or when one upload failed, nobody waits for the others.
         given_up.set()
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _watch(
+    deployed: Deployment, model: Model, waiting: Sequence[Future[dict[str, Any]]], progress: Callable[[str], None]
+) -> None:
+    """Say what the results wait for, until all are there or one did not come."""
+    said = "{come} of {all} results are there"
+    while True:
+        done, pending = wait_for(waiting, _LOOK_EVERY_S, FIRST_EXCEPTION)
+        if not pending or any(one.exception() for one in done):
+            return
+        if restoring.state(deployed, model) in ("Inactive", "Pending"):
+            said = (
+                f"{{come}} of {{all}} results are there; {model.function_name} was idle and had to be restored by "
+                f"Lambda, and what it refused meanwhile comes back after {model.visibility_timeout_s} s"
+            )
+        progress(said.format(come=len(done), all=len(waiting)))

@@ -64,18 +64,19 @@ run "programs_find_everything_in_one_output" {
   }
   assert {
     condition = jsonencode({ for field, value in output.deployment.models.digits : field => value if !contains(["digest", "queue_url", "dead_letter_queue_url"], field) }) == jsonencode({
-      version       = "1"
-      runtime       = "litert"
-      description   = ""
-      prefixes      = ["digits/", "scans/"]
-      suffixes      = [".png", ".json"]
-      format        = "image"
-      memory_mb     = 1024
-      timeout_s     = 60
-      retries       = 5
-      function_name = "modelyard-digits"
-      alias         = "live"
-      log_group     = "/aws/lambda/modelyard-digits"
+      version              = "1"
+      runtime              = "litert"
+      description          = ""
+      prefixes             = ["digits/", "scans/"]
+      suffixes             = [".png", ".json"]
+      format               = "image"
+      memory_mb            = 1024
+      timeout_s            = 60
+      visibility_timeout_s = 361
+      retries              = 5
+      function_name        = "modelyard-digits"
+      alias                = "live"
+      log_group            = "/aws/lambda/modelyard-digits"
     })
     error_message = "digits is ${jsonencode(output.deployment.models.digits)}."
   }

@@ -178,6 +178,10 @@ def swap(home: Path, registry: Path) -> Swapped:
         with notification_of(platform, before):
             while_s3_lagged = uploads.more()
         uploads.more()
+    # What is received from now on comes back soon.
+    platform.client("sqs").set_queue_attributes(
+        QueueUrl=platform.queues("left")[0], Attributes={"VisibilityTimeout": "1"}
+    )
     return Swapped(platform, uploads, while_functions_lagged, while_s3_lagged, second_plan)
 
 
@@ -200,7 +204,7 @@ def test_every_input_has_a_result(swapped: Swapped) -> None:
             key for key in swapped.uploads.keys if not any(swapped.result(model, key) for model in ("left", "right"))
         }
 
-    # One that came before the role could read it is tried again after six times the function's timeout.
+    # One that came before the role could read it is tried again after the queue's visibility timeout.
     deadline = time.monotonic() + 120
     while missing() and time.monotonic() < deadline:
         time.sleep(1)

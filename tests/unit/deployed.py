@@ -30,5 +30,6 @@ def model(*prefixes: str, suffixes: tuple[str, ...] = ()) -> Model:
         log_group="/aws/lambda/yard-digits",
         memory_mb=512,
         timeout_s=60,
+        visibility_timeout_s=361,
         retries=3,
     )

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from modelctl import registry, terraform
+from modelctl import registry, restoring, terraform
 from modelctl.errors import UserError
 from weights_sync import artifact
 
@@ -162,6 +162,22 @@ def test_the_alarm_on_the_queues_age_follows_the_time_until_an_input_is_tried_ag
         },
         "none": {},
     }
+
+
+def test_an_input_is_received_once_more_after_an_idle_function_was_restored(tmp_path: Path) -> None:
+    """Its last receive comes no earlier than restoring takes, unless the first is the last."""
+    expected = {(60, 5): 361, (1, 5): 30, (5, 3): 60, (20, 2): 121, (19, 2): 120, (1, 200): 7, (5, 1): 31}
+    entry = "  m{}-{}: {{artifact: {}, runtime: litert, version: '1', timeout_s: {}, retries: {}}}\n"
+    artifact = REGISTRIES / "artifacts/litert"
+    entries = [entry.format(*case, artifact, *case) for case in expected]
+    (tmp_path / "registry.yaml").write_text("version: 1\nmodels:\n" + "".join(entries))
+
+    models = registry.load(tmp_path / "registry.yaml").values()
+
+    timeouts_s = {(model["timeout_s"], model["retries"]): model["visibility_timeout_s"] for model in models}
+    assert timeouts_s == expected
+    last_receives_s = [(retries - 1) * timeout_s for (_, retries), timeout_s in timeouts_s.items() if retries > 1]
+    assert min(last_receives_s) == restoring.SLOWEST_S
 
 
 def test_memory_and_time_follow_the_runtime_unless_they_are_given() -> None:

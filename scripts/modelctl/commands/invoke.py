@@ -35,7 +35,7 @@ def run(called: argparse.Namespace) -> int:
         )
     deployed = deployment(called)
     model = deployed.model(called.model)
-    with console.step(f"calling {model.name}"):
-        response = direct.call(deployed, model, payload)
+    with console.step(f"calling {model.name}") as update:
+        response = direct.call(deployed, model, payload, update)
     console.out(json.dumps(response, indent=2 if called.json else None, ensure_ascii=False))
     return 1 if "error" in response else 0

@@ -19,7 +19,11 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument(
-        "--timeout", type=seconds, default=300, metavar="SECONDS", help="how long to wait; default: 300"
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="how long to wait; default: as long as it takes if Lambda has to restore the function first, which is 541 "
+        "with the usual timeout_s",
     )
     add_target(parser)
 

@@ -32,8 +32,14 @@ locals {
     )
   }
 
-  # Lambda asks for six times the function's timeout, and the window in which a batch is collected counts as well.
-  _visibility_timeouts_s = { for name, model in local._merged : name => try(6 * model.timeout_s + model["batch.window_s"], null) }
+  # Lambda asks for six times the function's timeout, and the window in which a batch is collected counts as well. A function
+  # that was idle for weeks refuses what it receives while Lambda restores it (scripts/modelctl/restoring.py): the last of
+  # an input's receives has to come later. One that is received only once has no later one.
+  _restored_within_s = 120
+  _visibility_timeouts_s = { for name, model in local._merged : name => try(max(
+    6 * model.timeout_s + model["batch.window_s"],
+    model.retries > 1 ? ceil(local._restored_within_s / (model.retries - 1)) : 0,
+  ), null) }
 
   merged = {
     for name, model in local._merged : name => merge(
