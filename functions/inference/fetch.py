@@ -46,13 +46,13 @@ def fetch(client: "S3Client", uploaded: UploadedObject, max_bytes: int) -> tuple
     from botocore.exceptions import BotoCoreError, ClientError
 
     if uploaded.size is not None:
-        _check_size(uploaded.size, max_bytes)
+        check_size(uploaded.size, max_bytes)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             response = client.get_object(Bucket=uploaded.bucket, Key=uploaded.key, **_version(uploaded))
             # Closed at once where it is too large: what is not read must not be sent either.
             with contextlib.closing(response["Body"]) as stream:
-                _check_size(response["ContentLength"], max_bytes)
+                check_size(response["ContentLength"], max_bytes)
                 body = stream.read()
         except ClientError as error:
             raise _meaning(error, uploaded) from error
@@ -77,7 +77,12 @@ def _version(uploaded: UploadedObject) -> dict[str, Any]:
     return {} if uploaded.etag is None else {"IfMatch": f'"{uploaded.etag}"'}
 
 
-def _check_size(size: int, max_bytes: int) -> None:
+def check_size(size: int, max_bytes: int) -> None:
+    """Refuse an object of this many bytes.
+
+    Raises:
+        TooLargeError: they are more than `max_bytes`.
+    """
     if size > max_bytes:
         raise TooLargeError(f"{size} bytes; an input may have {max_bytes} (limits.bytes)")
 

@@ -4,8 +4,8 @@ import logging
 import os
 from typing import Any
 
+from inference import CHECK, direct, runtimes
 from inference import config as configuration
-from inference import direct, runtimes
 from inference.predictor import Predictor
 
 if "AWS_LAMBDA_LOG_LEVEL" not in os.environ:
@@ -29,11 +29,13 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     """Serve one invocation.
 
     Args:
-        event: an SQS event with S3 events in its messages, or the body of a TensorFlow Serving predict request.
+        event: an SQS event with S3 events in its messages, a check (see `check`), or the body of a TensorFlow Serving
+            predict request.
         context: Lambda's context object.
 
     Returns:
-        A partial batch response for an SQS event, else the response of TensorFlow Serving's REST API.
+        A partial batch response for an SQS event, what is served for a check, else the response of TensorFlow Serving's
+        REST API.
     """
     global _invocations
     _invocations += 1
@@ -51,6 +53,10 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
             cold_start=cold_start,
             remaining_ms=context.get_remaining_time_in_millis,
         )
+    if isinstance(event, dict) and event.keys() == {CHECK}:
+        from inference import check
+
+        return check.serve(event[CHECK], _config, _predictor)
     return direct.serve(event, _config, _predictor, cold_start=cold_start)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from inference import HOOKS_FILE, predictions, runtimes
 from inference.config import Config
-from inference.errors import ModelError, PredictionError, TooLargeError
+from inference.errors import InputError, ModelError, PredictionError, TooLargeError
 from inference.limits import max_result_bytes, max_tensor_bytes
 from inference.predictions import Predictions
 from inference.rows import Rows, check_rows, fixed_rows, rows_of
@@ -94,6 +94,25 @@ class Predictor:
         if self._kind is not Rows.INDEPENDENT:
             return False
         return self._rows_per_call(sum(map(_row_bytes, model.inputs))) > 1
+
+    def try_zeros(self) -> None:
+        """Answer zeros, so that what no signature tells is found before the first input: labels of another number, say.
+
+        Independent rows are two, which share a call. A model may refuse zeros and still serve real inputs, as may its
+        own `postprocess`, which is not called.
+
+        Raises:
+            ModelError: the model does not fit its registry entry.
+        """
+        model = self.load()
+        zeros = _zeros(model.inputs)
+        if zeros is None or (self._hooks is not None and self._hooks.postprocess is not None):
+            return
+        count = None if self._kind in (Rows.NONE, Rows.FIXED) else len(next(iter(zeros.values())))
+        if self._kind is Rows.INDEPENDENT and fixed_rows(model.inputs) is None:
+            zeros, count = {name: np.repeat(array, 2, 0) for name, array in zeros.items()}, 2
+        with contextlib.suppress(InputError):
+            self.predict(Instances(zeros, count))
 
     def predict(self, instances: Instances) -> Predictions:
         """The predictions for one input's instances: by the model's own hook, labelled, or raw.
@@ -307,15 +326,21 @@ def _warm(model: Model) -> None:
 
     A model may refuse zeros and still serve real inputs, so a refusal is no failure.
     """
-    shapes = {spec.name: _warm_shape(spec) for spec in model.inputs}
-    zeros = {
-        spec.name: np.full(shape, b"", dtype=object) if spec.dtype.kind == "O" else np.zeros(shape, spec.dtype)
-        for spec in model.inputs
-        if (shape := shapes[spec.name]) is not None
-    }
-    if len(zeros) == len(model.inputs):
+    zeros = _zeros(model.inputs)
+    if zeros is not None:
         with contextlib.suppress(PredictionError):
             model(zeros)
+
+
+def _zeros(inputs: Specs) -> dict[str, Array] | None:
+    """Zeros, or empty strings, for every input of a signature; None if it does not say of what shape."""
+    shapes = {spec.name: _warm_shape(spec) for spec in inputs}
+    zeros = {
+        spec.name: np.full(shape, b"", dtype=object) if spec.dtype.kind == "O" else np.zeros(shape, spec.dtype)
+        for spec in inputs
+        if (shape := shapes[spec.name]) is not None
+    }
+    return zeros if len(zeros) == len(inputs) else None
 
 
 def _warm_shape(spec: TensorSpec) -> tuple[int, ...] | None:

@@ -94,11 +94,10 @@ class Pipeline:
 
     def _decode(self, work: Work) -> None:
         started = self._surroundings.perf_counter()
-        key, preprocess = work.uploaded.key, self._predictor.preprocess
-        if preprocess is None:
-            work.instances = decoders.decode(key, work.body, self._config.input, self._predictor.inputs)
-        else:
-            work.instances = preprocess(decoders.content(key, work.body, self._config.input.limits), key)
+        predictor = self._predictor
+        work.instances = decoders.decode(
+            work.uploaded.key, work.body, self._config.input, predictor.inputs, predictor.preprocess
+        )
         work.body = b""
         work.decode_ms = self._surroundings.milliseconds_since(started)
 

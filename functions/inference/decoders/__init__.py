@@ -35,13 +35,21 @@ _DECODERS = {
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def decode(key: str, body: bytes, config: InputConfig, specs: Specs) -> Instances:
-    """Turn an object into instances for the model's inputs.
+def decode(
+    key: str,
+    body: bytes,
+    config: InputConfig,
+    specs: Specs,
+    preprocess: Callable[[bytes, str], Instances] | None = None,
+) -> Instances:
+    """Turn an object into instances for the model's inputs; `preprocess` is the model's own way of doing so.
 
     Raises:
         InputError: what is wrong with it.
-        ModelError: the model's registry entry does not fit its signature.
+        ModelError: the model's registry entry does not fit its signature, or its own way failed.
     """
+    if preprocess is not None:
+        return preprocess(content(key, body, config.limits), key)
     decoder = _choose(key, config.format)
     body = content(key, body, config.limits)
     try:
