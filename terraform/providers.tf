@@ -24,14 +24,14 @@ locals {
   # What every module needs to compute names and ARNs by itself, without reading them from a resource.
   deployment = {
     name       = var.name
-    region     = data.aws_region.current.id
-    account_id = data.aws_caller_identity.current.account_id
+    region     = module.home.home.region
+    account_id = module.home.home.account_id
     # What the ARNs of a service begin with.
     arns = merge(
       { s3 = "arn:${data.aws_partition.current.partition}:s3:::" },
-      { iam = "arn:${data.aws_partition.current.partition}:iam::${data.aws_caller_identity.current.account_id}:" },
+      { iam = "arn:${data.aws_partition.current.partition}:iam::${module.home.home.account_id}:" },
       { for service in ["lambda", "logs", "sns", "sqs"] :
-      service => "arn:${data.aws_partition.current.partition}:${service}:${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}:" },
+      service => "arn:${data.aws_partition.current.partition}:${service}:${module.home.home.region}:${module.home.home.account_id}:" },
     )
   }
 

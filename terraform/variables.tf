@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the deployment, of which there is one in an account; every resource's name begins with it."
+  description = "Name of the deployment; every resource's name begins with it. An account has one deployment of a name, in one region: give one in another region another name."
   type        = string
   default     = "modelyard"
   nullable    = false
@@ -109,9 +109,10 @@ variable "force_destroy" {
   nullable    = false
 
   validation {
-    # What is destroyed must be of this target (providers.tf). A validation has to name its variable, which is never null.
-    condition     = var.force_destroy != null && (terraform.workspace == "local") == (data.aws_caller_identity.current.account_id == local.local_account)
-    error_message = format(local.targets_message, terraform.workspace, data.aws_caller_identity.current.account_id)
+    # What is destroyed must be of this target, account, region and state. A validation has to name its variable, which is
+    # never null.
+    condition     = var.force_destroy != null && local.misplaced == ""
+    error_message = local.misplaced
   }
 }
 

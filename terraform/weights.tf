@@ -13,6 +13,7 @@ module "weights_sync" {
   network            = local.network
   mount_targets      = module.storage.mount_targets
   log_retention_days = var.log_retention_days
+  role_tags          = module.home.tags
 
   package = {
     lambda_runtime = module.packages.lambda_runtime

@@ -2,15 +2,13 @@
 
 import json
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from e2e.conftest import Modelctl, Platform
+from local_stack import sts
 from modelctl import paths, terraform
 from modelctl.local.layout import ACCOUNT
 
@@ -18,36 +16,11 @@ AWS_ACCOUNT = "123456789012"
 LOG_GROUP = "/aws/lambda/modelyard-digits"
 
 
-class AnotherAccount(BaseHTTPRequestHandler):
-    """STS of an account of AWS, as far as Terraform asks it: whose credentials are these?"""
-
-    ANSWER = f"""\
-<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
-<Arn>arn:aws:iam::{AWS_ACCOUNT}:user/ann</Arn><UserId>AIDA</UserId><Account>{AWS_ACCOUNT}</Account>
-</GetCallerIdentityResult></GetCallerIdentityResponse>""".encode()
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.send_header("Content-Type", "text/xml")
-        self.send_header("Content-Length", str(len(self.ANSWER)))
-        self.end_headers()
-        self.wfile.write(self.ANSWER)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the name of the base class)
-        """Say nothing."""
-
-
 @pytest.fixture(scope="module")
 def credentials_of_aws() -> Iterator[dict[str, str]]:
     """What makes Terraform believe that its credentials are of an account of AWS."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), AnotherAccount)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield {"AWS_ENDPOINT_URL_STS": f"http://127.0.0.1:{server.server_port}"}
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with sts.of_account(AWS_ACCOUNT) as env:
+        yield env
 
 
 def with_state_of_its_own(platform: Platform, folder: Path, workspace: str) -> tuple[dict[str, str], Path]:

@@ -64,6 +64,13 @@ def test_functions_are_updated_in_place_and_queues_stay_as_they_are(changes: Cha
     assert {done[0] for done in actions(changes, "aws_sqs_queue", "aws_s3_bucket_notification").values()} == {"no-op"}
 
 
+def test_the_deployment_is_marked_as_this_states_in_place(changes: Changes) -> None:
+    role = changes["module.weights_sync.module.role.aws_iam_role.this"]["change"]
+    assert role["actions"] == ["update"]
+    home = changes["module.home.terraform_data.this"]["change"]["after"]["input"]
+    assert role["after"]["tags"] == {"ModelyardHome": f"{home['region']} {home['made']}"}
+
+
 def test_a_layer_is_replaced_after_its_successor_is_there(changes: Changes) -> None:
     layers = actions(changes, "aws_lambda_layer_version")
     assert {tuple(done) for done in layers.values()} <= {("no-op",), ("create", "delete")}

@@ -6,7 +6,7 @@
 #
 # What has a name is allowed by its name, which begins with the deployment's. Networks, file systems and the topic's key
 # have none: they are allowed by the tag that the platform's provider puts on everything it makes. Four things to know:
-# the deployer may not delete inputs and results, so it cannot empty their buckets (force_destroy); it may not read them
+# the deployer may not delete inputs and results, so empty their buckets before it destroys; it may not read them
 # either, whatever bucket policy it writes, but it deploys functions that do, so who must not see inputs must not deploy;
 # who may write the policies of roles can give those roles anything, so where that is too much, demand a permissions
 # boundary of iam:CreateRole; and who makes a key with tags may tag other keys, too: where that is too much, give the platform a topic of yours
@@ -192,6 +192,12 @@ locals {
           "iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole",
         ]
         Resource = "${local.role}/${var.name}-*"
+      },
+      {
+        # A plan looks whether there is a deployment of this name. IAM knows no narrower resource for it.
+        Sid      = "FindRoles"
+        Action   = "iam:ListRoles"
+        Resource = "*"
       },
       {
         Sid       = "RolesForLambda"

@@ -23,6 +23,7 @@ module "role" {
   deployment = var.deployment
   name       = var.name
   log_group  = local.log_group
+  tags       = var.role_tags
   mount = {
     file_system_arn  = var.file_system.arn
     access_point_arn = var.file_system.writer_access_point_arn

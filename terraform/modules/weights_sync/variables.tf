@@ -58,3 +58,10 @@ variable "mount_targets" {
   type        = list(string)
   nullable    = false
 }
+
+variable "role_tags" {
+  description = "Tags of the function's role."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
