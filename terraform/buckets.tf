@@ -59,14 +59,25 @@ resource "aws_s3_bucket_policy" "data" {
   bucket = each.value.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Sid       = "TlsOnly"
-      Effect    = "Deny"
-      Principal = "*"
-      Action    = "s3:*"
-      Resource  = [local.bucket_arns[each.key], "${local.bucket_arns[each.key]}/*"]
-      Condition = { Bool = { "aws:SecureTransport" = "false" } }
-    }]
+    Statement = concat(
+      [{
+        Sid       = "TlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:*"
+        Resource  = [local.bucket_arns[each.key], "${local.bucket_arns[each.key]}/*"]
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      }],
+      [
+        for protected in [local.deletion_protection] : {
+          Sid       = "DeletionProtection"
+          Effect    = "Deny"
+          Principal = "*"
+          Action    = "s3:DeleteObject"
+          Resource  = "${local.bucket_arns[each.key]}/${protected}/*"
+        } if each.key == "artifacts" && !var.force_destroy
+      ],
+    )
   })
 
   # S3 answers two changes of a bucket's access at once with a conflict.

@@ -103,7 +103,7 @@ variable "log_retention_days" {
 }
 
 variable "force_destroy" {
-  description = "Whether `terraform destroy` also deletes what lies in the buckets."
+  description = "Whether `terraform destroy` is allowed; it then deletes all inputs and results as well. It has to be applied first: without that, `terraform destroy` fails before it destroys anything."
   type        = bool
   default     = false
   nullable    = false

@@ -103,14 +103,14 @@ run "buckets_are_private_encrypted_and_kept_by_default" {
   }
   assert {
     condition = alltrue([
-      for use, bucket in aws_s3_bucket.data : try(jsondecode(aws_s3_bucket_policy.data[use].policy).Statement == [{
+      for use, bucket in aws_s3_bucket.data : try(jsondecode(aws_s3_bucket_policy.data[use].policy).Statement[0] == {
         Sid       = "TlsOnly"
         Effect    = "Deny"
         Principal = "*"
         Action    = "s3:*"
         Resource  = ["arn:aws:s3:::${bucket.bucket}", "arn:aws:s3:::${bucket.bucket}/*"]
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
-      }], false)
+      }, false)
     ])
     error_message = "Every bucket must refuse what does not come by TLS."
   }
@@ -125,6 +125,46 @@ run "buckets_are_private_encrypted_and_kept_by_default" {
   assert {
     condition     = length([for rule in aws_s3_bucket_lifecycle_configuration.data["results"].rule : rule if rule.id == "expiry"]) == 0
     error_message = "Results must not expire, unless asked for."
+  }
+}
+
+run "what_destroying_begins_with_is_not_deleted" {
+  command = plan
+
+  assert {
+    condition = { for use, policy in aws_s3_bucket_policy.data : use => jsonencode(slice(jsondecode(policy.policy).Statement, 1, length(jsondecode(policy.policy).Statement))) } == {
+      inputs  = "[]"
+      results = "[]"
+      artifacts = jsonencode([{
+        Sid       = "DeletionProtection"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:DeleteObject"
+        Resource  = "arn:aws:s3:::${aws_s3_bucket.data["artifacts"].bucket}/deletion-protection/*"
+      }])
+    }
+    error_message = "Only what destroying begins with is protected, and only in the artifacts bucket."
+  }
+  assert {
+    condition     = startswith(aws_s3_object.deletion_protection.key, "deletion-protection/")
+    error_message = "The bucket's policy does not protect ${aws_s3_object.deletion_protection.key}."
+  }
+}
+
+run "with_force_destroy_it_is" {
+  command = plan
+
+  variables {
+    force_destroy = true
+  }
+
+  assert {
+    condition     = alltrue([for policy in aws_s3_bucket_policy.data : length(jsondecode(policy.policy).Statement) == 1])
+    error_message = "Nothing may be protected from deletion."
+  }
+  assert {
+    condition     = alltrue([for bucket in aws_s3_bucket.data : bucket.force_destroy])
+    error_message = "Every bucket must go with its objects."
   }
 }
 

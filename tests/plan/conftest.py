@@ -1,8 +1,10 @@
 """One local stack and one plan of the whole platform for all tests of what Terraform plans."""
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,8 +21,8 @@ class Root(terraform.Root):
     def apply(self, *options: str) -> None:
         self._finish("apply", *options)
 
-    def destroy(self) -> None:
-        self._finish("destroy")
+    def destroy(self, *options: str) -> None:
+        self._finish("destroy", *options)
 
     def plan(self, file: Path, *options: str) -> str:
         """Plan, and show the plan as JSON."""
@@ -30,6 +32,10 @@ class Root(terraform.Root):
     def find_nothing_to_change(self) -> None:
         """Plan; a change is a failure."""
         self._run(["plan", "-detailed-exitcode"])
+
+    def resources(self) -> list[str]:
+        """Addresses of all that the state has."""
+        return list(_addresses(json.loads(self._run(["show", "-json"])).get("values", {}).get("root_module", {})))
 
     def _finish(self, command: str, *options: str) -> None:
         for _ in self.change(command, PARALLEL, *options):
@@ -72,6 +78,12 @@ def platform(scratch: Path, aws: Mapping[str, str], **variables: str | Path) -> 
     root = Root(_environment(scratch, aws, TF_WORKSPACE="local", **variables))
     root.init(f"workspace_dir={scratch / 'state'}")
     return root
+
+
+def _addresses(module: Mapping[str, Any]) -> Iterator[str]:
+    yield from (resource["address"] for resource in module.get("resources", ()) if resource["mode"] == "managed")
+    for child in module.get("child_modules", ()):
+        yield from _addresses(child)
 
 
 def example(name: str, scratch: Path, aws: Mapping[str, str], **variables: str | Path) -> Root:

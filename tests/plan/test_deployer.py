@@ -9,8 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 from ministack.core import iam_evaluator
 
-from local_stack.support import allow, client
+from local_stack.support import allow, client, eventually
 from modelctl import paths
+from modelctl.errors import UserError
 from modelctl.local.layout import ACCOUNT, REGION
 from modelctl.local.stack import LocalStack
 from plan.conftest import Root, example, platform
@@ -18,6 +19,7 @@ from plan.planned import Plan
 
 NAME = "longestnamethere"  # 16 characters are the most that there may be
 USER = "deployer"
+SCAN = next((paths.CHECKOUT / "models" / "digits" / "samples").glob("*.png"))
 REGISTRY = f"""\
 version: 1
 models:
@@ -285,6 +287,39 @@ def test_what_the_policies_know_by_its_tag_carries_the_tag(plan: Plan) -> None:
     }
 
 
-def test_the_deployer_destroys(applied: Root) -> None:
+@pytest.mark.parametrize("options", [(), ("-var", "force_destroy=true")], ids=["as-applied", "on-the-command-line"])
+def test_nothing_is_destroyed_before_force_destroy_was_applied(
+    applied: Root, stack: LocalStack, options: tuple[str, ...]
+) -> None:
+    resources = applied.resources()
+    with pytest.raises(UserError) as refused:
+        applied.destroy(*options)
+    # S3's words, about an object whose name says what to do.
+    assert "to destroy this deployment, first run: terraform apply -var force_destroy=true" in str(refused.value)
+    assert "explicit deny" in str(refused.value)
+    assert applied.resources() == resources
+    assert serves(stack.environment(), "-".join(options) + ".png")
+
+
+def test_the_deployer_destroys(applied: Root, stack: LocalStack) -> None:
+    empty(stack.environment())
+    applied.apply("-var", "force_destroy=true")
     applied.destroy()
-    assert applied.outputs() == {}
+    assert applied.resources() == []
+
+
+def serves(env: dict[str, str], key: str) -> bool:
+    """Whether an input gets its prediction."""
+    s3, results = client(env, "s3"), f"{NAME}-results-{ACCOUNT}-{REGION}"
+    s3.upload_file(SCAN, f"{NAME}-inputs-{ACCOUNT}-{REGION}", f"seven/{key}")
+    (found,) = eventually(lambda: s3.list_objects_v2(Bucket=results, Prefix=f"seven/seven/{key}").get("Contents"))
+    return "predictions" in json.load(s3.get_object(Bucket=results, Key=found["Key"])["Body"])
+
+
+def empty(env: dict[str, str]) -> None:
+    """Delete inputs and results, which the deployer may not."""
+    s3 = client(env, "s3")
+    for use in ("inputs", "results"):
+        bucket = f"{NAME}-{use}-{ACCOUNT}-{REGION}"
+        for found in s3.list_object_versions(Bucket=bucket)["Versions"]:
+            s3.delete_object(Bucket=bucket, Key=found["Key"], VersionId=found["VersionId"])

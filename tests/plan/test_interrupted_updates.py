@@ -60,6 +60,7 @@ class Yard:
             TF_VAR_name=NAME,
             TF_VAR_registry_file=self.folder / "registry.yaml",
             TF_VAR_packages_manifest=self.manifest,
+            TF_VAR_force_destroy="true",
         )
 
     @property

@@ -1,5 +1,6 @@
 """What must be there before what else is made, as AWS requires it: read from Terraform's own graph of the platform."""
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -85,6 +86,13 @@ def waits_for(graph: Graph, resource: str) -> set[str]:
 def test_what_aws_wants_to_be_there_first_is_made_first(graph: Graph, later: str, earlier: str) -> None:
     assert later in graph
     assert earlier in waits_for(graph, later)
+
+
+def test_what_refuses_to_be_destroyed_goes_before_everything_else(graph: Graph) -> None:
+    resources = {*graph, *itertools.chain(*graph.values())}
+    managed = {resource for resource in resources if not re.search(r"(^|\.)data\.", resource)}
+    assert {"terraform_data.network", ALARMS, NOTIFICATION, MAPPING} < managed
+    assert managed - waits_for(graph, "aws_s3_object.deletion_protection") == {"aws_s3_object.deletion_protection"}
 
 
 def test_a_model_whose_weights_fail_keeps_no_input_from_its_queue(graph: Graph) -> None:
