@@ -109,11 +109,11 @@ def check(registry: Path) -> dict[str, Any]:
     Raises:
         UserError: the registry has problems, which the message lists; or Terraform is missing or does not run.
     """
-    problems, models = examine(registry)
-    if problems:
-        lines = (format_problem(registry, problem) for problem in problems)
+    examined = examine(registry)
+    if examined.problems:
+        lines = (format_problem(registry, problem) for problem in examined.problems)
         raise UserError("\n".join(["the registry cannot be applied:", *lines]))
-    return models
+    return examined.models
 
 
 def format_problem(registry: Path, problem: Problem) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from modelctl import packages, paths
+from modelctl import packages, paths, plans
 from modelctl.errors import UserError
 from modelctl.local import layout
 from modelctl.local.stack import LocalStack
@@ -66,12 +66,6 @@ def changes(shown: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {change["address"]: change for change in shown["resource_changes"] if change["mode"] == "managed"}
 
 
-def warnings(shown: dict[str, Any]) -> list[str]:
-    """The messages of checks that fail."""
-    instances = [instance for check in shown["checks"] for instance in check.get("instances", [])]
-    return [problem["message"] for instance in instances for problem in instance.get("problems", [])]
-
-
 @pytest.fixture(scope="module")
 def checkout(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     scratch = tmp_path_factory.mktemp("as-on-aws")
@@ -94,7 +88,7 @@ def demanding(checkout: Checkout) -> str:
 
 def test_a_new_account_has_room_for_the_committed_registry_and_is_told_what_it_shares(checkout: Checkout) -> None:
     shown = checkout.plan(Aws(account=ACCOUNT, executions=10))
-    (warning,) = warnings(shown)
+    (warning,) = plans.summary(shown).warnings
     assert warning.startswith(
         "The queues may ask for 30 executions at once (digits 10, digits-tf 10, wine 10), and this account has 10."
     )
@@ -121,13 +115,14 @@ def test_who_may_not_read_quotas_finds_the_way_out_after_which_the_defaults_are_
     assert "AccessDeniedException" in says
     assert 'data.aws_servicequotas_service_quota.lambda["concurrency, unless quotas.read = false"]' in says
 
-    (warning,) = warnings(checkout.plan(Aws(account=ACCOUNT, executions=None), demanding, quotas={"read": False}))
+    (warning,) = plans.failed_checks(
+        checkout.plan(Aws(account=ACCOUNT, executions=None), demanding, quotas={"read": False})
+    )
     assert "AWS's defaults are assumed: 1000 concurrent executions and 10240 MB per function" in warning
 
 
-#: In the network that was recorded, and in the same one as an existing network.
-OWN = STATE
-EXISTING_ONE = {
+#: As if the recorded deployment were in an existing network.
+IN_EXISTING_NETWORK = {
     **STATE,
     "resources": [
         *(each for each in STATE["resources"] if not each.get("module", "").startswith("module.network")),
@@ -137,21 +132,22 @@ EXISTING_ONE = {
 
 
 @pytest.mark.parametrize(
-    ("state", "ec2", "network", "stays"),
+    ("state", "ec2", "network"),
     [
-        (OWN, Ec2(zones=(f"{layout.REGION}-0a", C, B, A)), None, NETWORK),
-        (EXISTING_ONE, EXISTING, {**GIVEN, "subnet_ids": SUBNETS[::-1]}, ("aws_efs_mount_target",)),
+        (STATE, Ec2(zones=(f"{layout.REGION}-0a", C, B, A)), None),
+        (IN_EXISTING_NETWORK, EXISTING, {**GIVEN, "subnet_ids": SUBNETS[::-1]}),
     ],
     ids=["other-zones", "reversed-subnets"],
 )
 def test_nothing_of_a_platform_moves_whatever_ec2_answers(
-    checkout: Checkout, state: Any, ec2: Ec2, network: Any, stays: tuple[str, ...]
+    checkout: Checkout, state: Any, ec2: Ec2, network: Any
 ) -> None:
-    shown = checkout.plan(Aws(ec2, ACCOUNT), "-refresh=false", state=state, network=network)
+    found = changes(checkout.plan(Aws(ec2, ACCOUNT), "-refresh=false", state=state, network=network))
 
-    found = changes(shown)
-    assert {address: done for address, done in actions(found, *stays).items() if done != ["no-op"]} == {}
-    replaced = {address for address, done in actions(found, *KEPT).items() if done not in (["no-op"], ["update"])}
+    done = actions(found, *KEPT, *NETWORK)
+    assert {found[address]["type"] for address in done} >= KEPT - {"aws_subnet", "aws_vpc"}
     # On AWS their packages are images, and in the state, which is one of the local stack, they are zips.
     parts = ("lambda_alias.live", "lambda_event_source_mapping.queue", "lambda_function.inference")
-    assert replaced == {f'module.model["{name}"].aws_{part}' for name in IMAGES for part in parts}
+    assert {address: how for address, how in done.items() if how not in (["no-op"], ["update"])} == {
+        f'module.model["{name}"].aws_{part}': ["delete", "create"] for name in IMAGES for part in parts
+    }
