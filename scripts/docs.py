@@ -96,8 +96,8 @@ def kind(field: Mapping[str, Any]) -> str:
     if types == ["array"]:
         return f"list of {kind(field['items'])}"
     low, high = field.get("minimum"), field.get("maximum")
-    between = f", {low} to {high}" if low is not None and high is not None else ""
-    return {"object": "map"}.get(types[0], types[0]) + between
+    bounds = "" if low is None else f", {low} or more" if high is None else f", {low} to {high}"
+    return {"object": "map"}.get(types[0], types[0]) + bounds
 
 
 def default(field: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@ module "registry" {
 
   name_prefix   = var.name
   registry_file = startswith(var.registry_file, "/") ? var.registry_file : "${path.root}/${var.registry_file}"
+  quotas        = local.quotas
 }
 
 locals {

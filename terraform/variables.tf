@@ -90,6 +90,22 @@ variable "expiry_days" {
   }
 }
 
+variable "quotas" {
+  description = "What Lambda allows the account, where Terraform cannot find it out: `memory_mb` per function (3008 in new accounts; nothing but a refusal says so), and `concurrency`, which is read from Service Quotas unless it is given. With `read = false` it is not read, and AWS's default is assumed."
+  type = object({
+    concurrency = optional(number)
+    memory_mb   = optional(number)
+    read        = optional(bool, true)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for quota in [var.quotas.concurrency, var.quotas.memory_mb] : quota == null ? true : quota >= 1 && floor(quota) == quota])
+    error_message = "quotas.concurrency and quotas.memory_mb are whole numbers, as in {concurrency = 10, memory_mb = 3008}."
+  }
+}
+
 variable "log_retention_days" {
   description = "Days for which the functions' logs are kept."
   type        = number

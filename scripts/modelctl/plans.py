@@ -93,7 +93,7 @@ class Summary:
     Args:
         models: those that change, by name.
         platform: what changes beside them.
-        warnings: what happens to what holds data or inputs.
+        warnings: what happens to what holds data or inputs, and what checks warn of.
         add: how many resources Terraform creates; a replaced one is created and destroyed.
         change: how many it updates.
         destroy: how many it destroys.
@@ -123,11 +123,17 @@ def summary(plan: Document) -> Summary:
     return Summary(
         models=tuple(_model_change(name, name in before, name in after, models.get(name, [])) for name in names),
         platform=tuple(_platform_changes(platform)),
-        warnings=tuple(_warnings(changes)),
+        warnings=(*_warnings(changes), *failed_checks(plan)),
         add=actions["create"],
         change=actions["update"],
         destroy=actions["delete"],
     )
+
+
+def failed_checks(plan: Document) -> list[str]:
+    """What the checks of a plan warn of, of which Terraform makes no error."""
+    instances = [instance for check in plan.get("checks", ()) for instance in check.get("instances", ())]
+    return [problem["message"] for instance in instances for problem in instance.get("problems", ())]
 
 
 def deleted_queues(plan: Document) -> list[DeletedQueue]:

@@ -54,21 +54,33 @@ def validate(registry: Path) -> list[Problem]:
     Raises:
         UserError: Terraform is missing or does not run.
     """
-    return examine(registry)[0]
+    return examine(registry).problems
 
 
-def examine(registry: Path) -> tuple[list[Problem], dict[str, Any]]:
-    """All problems of a registry, and its models as `load` gives them; no models where there are problems.
+@dataclass(frozen=True)
+class Examined:
+    """What there is to say of a registry."""
+
+    problems: list[Problem]
+    #: As `load` gives them; none where there are problems.
+    models: dict[str, Any]
+    #: What AWS's default quotas do not allow, if there are no problems; a plan goes by the quotas of its account.
+    unfit: list[str]
+
+
+def examine(registry: Path) -> Examined:
+    """All problems of a registry, and its models.
 
     Raises:
         UserError: Terraform is missing or does not run.
     """
-    answer = ask(registry, "{ problems = local.problems, models = local.models }")
+    answer = ask(registry, "{ problems = local.problems, models = local.models, unfit = local.quota_problems }")
     problems = _problems(registry, answer["problems"])
     models: dict[str, Any] = {} if problems else answer["models"]
     for model in models.values():
         model["document"] = json.loads(model["variables"]["MODELYARD_MODEL"])
-    return problems, models
+    unfit = [] if problems else [f"{problem['path']}: {problem['message']}" for problem in answer["unfit"]]
+    return Examined(problems, models, unfit)
 
 
 def duplicates(registry: Path) -> list[Problem]:
@@ -83,10 +95,10 @@ def load(registry: Path) -> dict[str, Any]:
     Raises:
         UserError: the registry has problems, which the message lists; or Terraform is missing or does not run.
     """
-    problems, models = examine(registry)
-    if problems:
-        raise UserError("\n".join(format_problem(registry, problem) for problem in problems))
-    return models
+    examined = examine(registry)
+    if examined.problems:
+        raise UserError("\n".join(format_problem(registry, problem) for problem in examined.problems))
+    return examined.models
 
 
 def check(registry: Path) -> dict[str, Any]:
@@ -97,11 +109,11 @@ def check(registry: Path) -> dict[str, Any]:
     Raises:
         UserError: the registry has problems, which the message lists; or Terraform is missing or does not run.
     """
-    problems, models = examine(registry)
-    if problems:
-        lines = (format_problem(registry, problem) for problem in problems)
+    examined = examine(registry)
+    if examined.problems:
+        lines = (format_problem(registry, problem) for problem in examined.problems)
         raise UserError("\n".join(["the registry cannot be applied:", *lines]))
-    return models
+    return examined.models
 
 
 def format_problem(registry: Path, problem: Problem) -> str:

@@ -13,6 +13,9 @@ mock_provider "aws" {
   mock_data "aws_availability_zones" {
     defaults = { names = ["eu-central-1a", "eu-central-1b"] }
   }
+  mock_data "aws_servicequotas_service_quota" {
+    defaults = { value = 1000 }
+  }
   mock_resource "aws_efs_file_system" {
     defaults = { arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-1" }
   }
@@ -269,6 +272,44 @@ run "a_name_that_makes_no_bucket_name_is_refused" {
   }
 
   expect_failures = [var.name]
+}
+
+run "quotas_that_are_not_read_are_assumed_and_that_is_said" {
+  command = plan
+
+  variables {
+    quotas = { read = false }
+  }
+
+  expect_failures = [check.quotas]
+
+  assert {
+    condition     = length(data.aws_servicequotas_service_quota.lambda) == 0 && local.quotas.concurrency == null
+    error_message = "Nothing may be read where reading is refused."
+  }
+}
+
+run "what_is_given_of_quotas_is_not_read" {
+  command = plan
+
+  variables {
+    quotas = { concurrency = 2000, memory_mb = 3008 }
+  }
+
+  assert {
+    condition     = length(data.aws_servicequotas_service_quota.lambda) == 0 && local.quotas == { concurrency = 2000, memory_mb = 3008 }
+    error_message = "The quotas are ${jsonencode(local.quotas)}."
+  }
+}
+
+run "a_quota_that_is_no_whole_number_is_refused" {
+  command = plan
+
+  variables {
+    quotas = { concurrency = 0.5 }
+  }
+
+  expect_failures = [var.quotas]
 }
 
 run "a_time_for_which_cloudwatch_keeps_no_logs_is_refused" {

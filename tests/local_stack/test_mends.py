@@ -335,3 +335,17 @@ def test_another_ministack_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patching, "version", lambda package: "9.9.9")
     with pytest.raises(patching.MendError, match=r"9\.9\.9 is installed, but the mends were made for"):
         patching.check_version()
+
+
+def test_an_account_has_the_quotas_that_aws_gives_by_default(cloud: Cloud) -> None:
+    """https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html"""
+    executions = {"ServiceCode": "lambda", "QuotaCode": "L-B99A9384"}
+    quotas = cloud.client("service-quotas")
+    for found in (quotas.get_service_quota(**executions), quotas.get_aws_default_service_quota(**executions)):
+        assert (found["Quota"]["QuotaName"], found["Quota"]["Value"]) == ("Concurrent executions", 1000)
+    with pytest.raises(quotas.exceptions.NoSuchResourceException):
+        quotas.get_service_quota(ServiceCode="lambda", QuotaCode="L-0")
+
+    uninformed = keys_of(cloud, "uninformed", allow("servicequotas:GetAWSDefaultServiceQuota"))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client(uninformed, "service-quotas").get_service_quota(**executions)

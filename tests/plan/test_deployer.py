@@ -201,6 +201,10 @@ def test_the_deployer_applies_and_finds_nothing_to_change(applied: Root, tmp_pat
         ("iam", "create_role", {"RoleName": "other", "AssumeRolePolicyDocument": "{}"}),
         ("iam", "put_user_policy", {"UserName": USER, "PolicyName": "more", "PolicyDocument": "{}"}),
         ("iam", "create_access_key", {"UserName": USER}),
+        (
+            *("service-quotas", "request_service_quota_increase"),
+            {"ServiceCode": "lambda", "QuotaCode": "L-B99A9384", "DesiredValue": 5000},
+        ),
         ("ec2", "run_instances", {"ImageId": "ami-1", "MinCount": 1, "MaxCount": 1}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

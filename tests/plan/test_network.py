@@ -5,13 +5,8 @@ The plans are real, by the real provider; EC2 is a server here that answers what
 
 import dataclasses
 import json
-import threading
-import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +15,7 @@ import pytest
 from modelctl.errors import UserError
 from modelctl.local.layout import REGION
 from modelctl.local.stack import LocalStack
+from plan.aws import A, Aws, B, C, Ec2, Table
 from plan.conftest import Root, platform
 from plan.test_upgrade import STATES, actions
 
@@ -31,103 +27,6 @@ NETWORK = (
 )
 #: All of it, and the first function in it; not the models, which take most of a plan's time.
 TARGETS = ("module.network", "module.existing_network", "module.weights_sync", "terraform_data.network")
-A, B, C = (f"{REGION}{letter}" for letter in "abc")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A route table: the subnets that it is associated with, and where its routes lead."""
-
-    subnets: Sequence[str] = ()
-    gateways: Sequence[str] = ()
-    destinations: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Ec2:
-    """Networks as EC2 describes them. `rtb-main` is the main route table."""
-
-    zones: Sequence[str] = (A, B)
-    vpc: str = ""
-    #: The zone of each subnet.
-    subnets: Mapping[str, str] = field(default_factory=dict)
-    groups: Mapping[str, str] = field(default_factory=dict)
-    tables: Mapping[str, Table] = field(default_factory=dict)
-    #: Ids of interfaces of interface endpoints.
-    interfaces: Sequence[str] = ()
-
-    def answer(self, asked: Mapping[str, str]) -> str:
-        """The body of the answer to a request of the query protocol."""
-        filters = {
-            name: asked[key.replace("Name", "Value.1")]
-            for key, name in asked.items()
-            if key.startswith("Filter.") and key.endswith(".Name")
-        }
-        match asked["Action"]:
-            case "DescribeAvailabilityZones":
-                said = [f"<zoneName>{zone}</zoneName><zoneState>available</zoneState>" for zone in self.zones]
-                return _list("availabilityZoneInfo", said)
-            case "DescribeSubnets":
-                subnet = asked["SubnetId.1"]
-                zone = f"<availabilityZone>{self.subnets[subnet]}</availabilityZone>"
-                return _list("subnetSet", [f"<subnetId>{subnet}</subnetId><vpcId>{self.vpc}</vpcId>{zone}"])
-            case "DescribeSecurityGroups":
-                group = asked["GroupId.1"]
-                said = [
-                    f"<groupId>{group}</groupId><vpcId>{self.groups[group]}</vpcId><groupName>-</groupName>"
-                    "<ownerId>000000000000</ownerId>"
-                ]
-                return _list("securityGroupInfo", said)
-            case "DescribeRouteTables":
-                assert filters.pop("vpc-id") == self.vpc
-                ((name, value),) = filters.items()
-                found = [table for table in self.tables if self._has(table, name, value)]
-                return _list("routeTableSet", [f"<routeTableId>{table}</routeTableId>" for table in found])
-            case "DescribeNetworkInterfaces":
-                assert filters == {"vpc-id": self.vpc, "interface-type": "vpc_endpoint"}
-                said = [f"<networkInterfaceId>{interface}</networkInterfaceId>" for interface in self.interfaces]
-                return _list("networkInterfaceSet", said)
-        raise AssertionError(asked)
-
-    def _has(self, table: str, name: str, value: str) -> bool:
-        it = self.tables[table]
-        values: Mapping[str, Sequence[str]] = {
-            "association.main": ["true"] if table == "rtb-main" else ["false"],
-            "association.subnet-id": it.subnets,
-            "route.gateway-id": it.gateways,
-            "route.destination-cidr-block": it.destinations,
-        }
-        return any(fnmatchcase(found, value) for found in values[name])
-
-
-def _list(name: str, items: Sequence[str]) -> str:
-    return f"<Response><{name}>{''.join(f'<item>{item}</item>' for item in items)}</{name}></Response>"
-
-
-@contextmanager
-def serving(ec2: Ec2) -> Iterator[str]:
-    """The endpoint of an EC2 that answers like this one."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = urllib.parse.parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            body = ec2.answer(dict(asked)).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing: the tests' output is pytest's."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @dataclass(frozen=True)
@@ -140,9 +39,8 @@ class Deployment:
     def plan(self, ec2: Ec2, **variables: Any) -> dict[str, dict[str, Any]]:
         """What a plan changes, by address; it trusts the state."""
         given = {f"TF_VAR_{name}": json.dumps(value) for name, value in variables.items()}
-        with serving(ec2) as endpoint:
-            env = {**self.root.env, **given, "AWS_ENDPOINT_URL_EC2": endpoint}
-            root = dataclasses.replace(self.root, env=env)
+        with Aws(ec2).serving("EC2") as asking:
+            root = dataclasses.replace(self.root, env={**self.root.env, **given, **asking})
             targets = (f"-target={target}" for target in TARGETS)
             shown = json.loads(root.plan(self.scratch / "plan", "-refresh=false", *targets))
         return {change["address"]: change for change in shown["resource_changes"] if change["mode"] == "managed"}

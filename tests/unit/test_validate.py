@@ -49,8 +49,23 @@ def test_a_registry_that_says_it_of_all_models_is_passed_in_silence(
     assert capsys.readouterr().err == f"{registry}: no problems\n"
 
 
+def test_what_only_an_account_with_larger_quotas_allows_is_noted_and_no_problem(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = [entry("most", "litert", ", concurrency: {reserved: 891}"), entry("rest", "litert")]
+    registry = write(tmp_path / "registry.yaml", entries, "{concurrency: {reserved: 10}}")
+    assert cli.main(["validate", str(registry)]) == 0
+    assert capsys.readouterr().err == (
+        "note: an account with AWS's default quotas would refuse this: models: reserve 901 executions in all (most "
+        "891, rest 10), where the account has 1000 and 100 must stay unreserved; lower concurrency.reserved or leave "
+        "it out, or request more (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384)\n"
+        f"{registry}: no problems\n"
+    )
+
+
 def test_a_registry_with_problems_gets_these_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    registry = write(tmp_path / "registry.yaml", [entry("wine", "tensorflow", ", retries: 0")])
+    wine = entry("wine", "tensorflow", ", retries: 0, concurrency: {reserved: 901}")
+    registry = write(tmp_path / "registry.yaml", [wine])
     assert cli.main(["validate", "--json", str(registry)]) == 1
     document = json.loads(capsys.readouterr().out)
     assert [problem["path"] for problem in document["problems"]] == ["models.wine.retries"]

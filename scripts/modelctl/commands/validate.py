@@ -1,10 +1,9 @@
 """`modelctl validate`: all problems of a registry, with their lines, and notes on what could be better."""
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from modelctl import console, paths, registry, runtimes
 from modelctl.commands.arguments import Commands, command, print_json
@@ -23,8 +22,8 @@ def add_to(commands: Commands) -> None:
 
 def run(called: argparse.Namespace) -> int:
     """Exit status 0 for a registry without problems, else 1."""
-    problems, models = registry.examine(called.registry)
-    notes = list(_notes(models))
+    examined = registry.examine(called.registry)
+    problems, notes = examined.problems, list(_notes(examined))
     if called.json:
         found = [asdict(problem) for problem in problems]
         print_json({"registry": str(called.registry), "problems": found, "notes": notes})
@@ -37,11 +36,12 @@ def run(called: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def _notes(models: Mapping[str, Any]) -> Iterator[str]:
-    """What is valid but could be better."""
+def _notes(examined: registry.Examined) -> Iterator[str]:
+    """What is valid but could be better, or may be refused by an account."""
+    yield from (f"an account with AWS's default quotas would refuse this: {problem}" for problem in examined.unfit)
     unknown = [
         name
-        for name, model in models.items()
+        for name, model in examined.models.items()
         if runtimes.TABLE[model["document"]["runtime"]].batch_rows > 1 and "rows" not in model["document"]["batch"]
     ]
     if unknown:

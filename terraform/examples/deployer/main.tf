@@ -216,6 +216,12 @@ locals {
         Resource = "*"
       },
       {
+        # What may be read of quotas is not narrowed down.
+        Sid      = "Quotas"
+        Action   = ["servicequotas:GetAWSDefaultServiceQuota", "servicequotas:GetServiceQuota"]
+        Resource = "*"
+      },
+      {
         Sid = "Functions"
         Action = [
           "lambda:CreateFunction", "lambda:DeleteFunction", "lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration",

@@ -3,10 +3,8 @@
 locals {
   # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
   _limits = {
-    name_characters       = 64
-    environment_bytes     = 4096
-    executions            = 1000
-    unreserved_executions = 100
+    name_characters   = 64
+    environment_bytes = 4096
     # https://docs.aws.amazon.com/general/latest/gr/s3.html (not adjustable)
     notifications = 100
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html (inline policies of a role, in all)
@@ -119,16 +117,11 @@ locals {
     ]) : { path = "models.${name}${check.field}", at = "models.${name}${check.field}", message = check.says } if check.fails
   ]])
 
-  _reserved = sum(concat([0], [for name, model in local.merged : model["concurrency.reserved"] if model["concurrency.reserved"] != null]))
   # S3 has no "or": each prefix with each suffix is a notification of its own.
   _notifications = sum(concat([0], [for name, model in local.merged : length(model["route.prefixes"]) * max(1, length(model["route.suffixes"]))
   if model["route.prefixes"] != null && model["route.suffixes"] != null]))
 
   deployment_problems = [for check in [
-    {
-      fails = local._reserved > local._limits.executions - local._limits.unreserved_executions
-      says  = "reserve ${local._reserved} executions in all; of an account's ${local._limits.executions} at least ${local._limits.unreserved_executions} must stay unreserved, so lower concurrency.reserved to ${local._limits.executions - local._limits.unreserved_executions} in all"
-    },
     {
       fails = local._notifications > local._limits.notifications
       says  = "need ${local._notifications} notifications of the inputs bucket, one for each prefix with each suffix, and S3 allows ${local._limits.notifications}; use fewer suffixes or prefixes, or spread the models over several deployments"

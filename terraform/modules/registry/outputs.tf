@@ -15,4 +15,22 @@ output "models" {
       [for problem in local.problems : "  ${join(": ", compact([problem.path, problem.message]))}"],
     ))
   }
+
+  precondition {
+    condition = length(local.quota_problems) == 0
+    error_message = join("\n", concat(
+      ["${var.registry_file} does not fit into this account:"],
+      [for problem in local.quota_problems : "  ${problem.path}: ${problem.message}"],
+    ))
+  }
+}
+
+output "quota_problems" {
+  description = "What Lambda would refuse in this account: `path` and `message`."
+  value       = local.quota_problems
+}
+
+output "quota_warnings" {
+  description = "Sentences on quotas of the account that are assumed, or probably too small."
+  value       = local.quota_warnings
 }

@@ -120,6 +120,7 @@ locals {
   _broken_range = [for node in local._numbers : merge(node, { says = try(
     local.rules[node.rule].errorMessage,
     "must be from ${local.rules[node.rule].minimum} to ${local.rules[node.rule].maximum}, not ${node.json}",
+    "must be at least ${local.rules[node.rule].minimum}, not ${node.json}",
     "must be more than ${local.rules[node.rule].exclusiveMinimum}, not ${node.json}",
     ) }) if anytrue([
     try(node.value < local.rules[node.rule].minimum, false),

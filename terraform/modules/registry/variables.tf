@@ -4,6 +4,16 @@ variable "registry_file" {
   nullable    = false
 }
 
+variable "quotas" {
+  description = "What Lambda allows the account, where it is known: concurrent executions, and MB of memory per function."
+  type = object({
+    concurrency = optional(number)
+    memory_mb   = optional(number)
+  })
+  default  = {}
+  nullable = false
+}
+
 variable "name_prefix" {
   description = "Name of the deployment, which begins the name of everything that is made from a model's name."
   type        = string

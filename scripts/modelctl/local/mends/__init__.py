@@ -4,7 +4,7 @@ Each mend says what AWS does. They replace functions inside ministack, so they b
 """
 
 from modelctl.local.execution import Host
-from modelctl.local.mends import cloudwatch, ec2, efs, functions, iam, idle, mappings, s3
+from modelctl.local.mends import cloudwatch, ec2, efs, functions, iam, idle, mappings, s3, servicequotas
 from modelctl.local.mends.patching import check_version
 
 
@@ -23,3 +23,4 @@ def install(host: Host) -> None:
     mappings.install()
     idle.install()
     cloudwatch.install()
+    servicequotas.install()

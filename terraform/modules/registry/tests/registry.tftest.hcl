@@ -150,3 +150,100 @@ run "refuses_names_that_lambda_would_refuse" {
     error_message = "A function's name beyond 64 characters must be refused, and the model named."
   }
 }
+
+# Its models have 512 MB at most, and reserve 890 and 10 executions.
+run "fits_into_an_account_that_has_just_enough" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/everything.yaml"
+    quotas        = { concurrency = 1000, memory_mb = 512 }
+  }
+
+  assert {
+    condition     = keys(output.models) == tolist(["digits", "inherits"]) && length(output.quota_warnings) == 0
+    error_message = "Just enough is enough: ${jsonencode(output.quota_warnings)}"
+  }
+}
+
+run "refuses_what_an_account_does_not_allow" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/everything.yaml"
+    quotas        = { concurrency = 999, memory_mb = 511 }
+  }
+
+  expect_failures = [output.models]
+
+  assert {
+    condition = { for problem in output.quota_problems : problem.path => problem.message } == {
+      "models.inherits.memory_mb" = "must be at most 511, which Lambda allows a function of the account, not 512; lower it, or ask AWS Support for more"
+      models                      = "reserve 900 executions in all (digits 890, inherits 10), where the account has 999 and 100 must stay unreserved; lower concurrency.reserved or leave it out, or request more (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384)"
+    }
+    error_message = "Each must be named with the way out: ${jsonencode(output.quota_problems)}"
+  }
+}
+
+run "refuses_every_reservation_in_an_account_that_has_no_more_than_must_stay_unreserved" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/everything.yaml"
+    quotas        = { concurrency = 10 }
+  }
+
+  expect_failures = [output.models]
+
+  assert {
+    condition     = [for problem in output.quota_problems : problem.path] == ["models"]
+    error_message = "Lambda refuses any reservation: ${jsonencode(output.quota_problems)}"
+  }
+}
+
+# Its models have 1024, 3008 and 4096 MB, and ask for ten executions each.
+run "warns_of_what_is_likely_in_a_new_account" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/defaults.yaml"
+    quotas        = { concurrency = 49 }
+  }
+
+  assert {
+    condition = output.quota_warnings == [
+      "This account has 49 concurrent executions, as new accounts have. Its functions probably get at most 3008 MB of memory, and then Lambda refuses models.own-memory.memory_mb (4096). Lower it, or ask AWS Support for more; set quotas.memory_mb to what is allowed.",
+      "The queues may ask for 50 executions at once (merged 10, onnx 10, other-runtime 10, own-memory 10, taken-away 10), and this account has 49. Calls beyond that are throttled, and inputs whose calls are throttled use up their retries. Lower concurrency.maximum, or request more (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384).",
+    ]
+    error_message = "The warnings are ${jsonencode(output.quota_warnings)}"
+  }
+}
+
+run "warns_of_nothing_that_is_known_to_be_enough" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/defaults.yaml"
+    quotas        = { concurrency = 50, memory_mb = 4096 }
+  }
+
+  assert {
+    condition     = length(output.quota_warnings) == 0
+    error_message = "The warnings are ${jsonencode(output.quota_warnings)}"
+  }
+}
+
+run "says_that_quotas_are_assumed" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/defaults.yaml"
+  }
+
+  assert {
+    condition = output.quota_warnings == [
+      "What Lambda allows this account is not known, and AWS's defaults are assumed: 1000 concurrent executions and 10240 MB per function. A new account has less. Set quotas.concurrency to what `aws lambda get-account-settings` shows.",
+    ]
+    error_message = "The warnings are ${jsonencode(output.quota_warnings)}"
+  }
+}

@@ -1,0 +1,57 @@
+# What Lambda allows the account. A registry that asks for more fits into another account, so it is not wrong: these problems
+# are apart from the registry's own. `modelctl validate` knows no account, and notes what AWS's defaults do not allow.
+
+locals {
+  # AWS's defaults, and how many executions must stay unreserved.
+  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+  _default_quotas = { concurrency = 1000, memory_mb = 10240 }
+  _unreserved     = 100
+  # What Lambda lets functions of new accounts have. No API says so before it refuses more.
+  # https://repost.aws/questions/QUKruWYNDYTSmP17jCnIz6IQ
+  _new_memory_mb = 3008
+
+  quotas = { for quota, default in local._default_quotas : quota => coalesce(var.quotas[quota], default) }
+  # New accounts have less than the default.
+  _is_new = local.quotas.concurrency < local._default_quotas.concurrency
+
+  # Values that break a rule of their own are null, or no numbers: then nothing is wrong here.
+  _memory_mb = { for name, model in local.merged : name => model.memory_mb if can(model.memory_mb + 0) }
+  _reserved  = { for name, model in local.merged : name => model["concurrency.reserved"] if can(model["concurrency.reserved"] + 0) }
+  _maximum   = { for name, model in local.merged : name => model["concurrency.maximum"] if can(model["concurrency.maximum"] + 0) }
+
+  _all_reserved = sum(concat([0], values(local._reserved)))
+  _all_at_once  = sum(concat([0], values(local._maximum)))
+  _request      = "request more (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384)"
+
+  # What Lambda would refuse.
+  quota_problems = concat(
+    [for name, memory_mb in local._memory_mb :
+      {
+        path    = "models.${name}.memory_mb"
+        message = "must be at most ${local.quotas.memory_mb}, which Lambda allows a function of the account, not ${memory_mb}; lower it, or ask AWS Support for more"
+      } if memory_mb > local.quotas.memory_mb
+    ],
+    [for reserved in [local._all_reserved] :
+      {
+        path    = "models"
+        message = "reserve ${reserved} executions in all (${join(", ", [for name, executions in local._reserved : "${name} ${executions}"])}), where the account has ${local.quotas.concurrency} and ${local._unreserved} must stay unreserved; lower concurrency.reserved or leave it out, or ${local._request}"
+      } if reserved > max(0, local.quotas.concurrency - local._unreserved)
+    ],
+  )
+
+  # What is likely, or not good.
+  quota_warnings = concat(
+    var.quotas.concurrency != null ? [] : [
+      "What Lambda allows this account is not known, and AWS's defaults are assumed: ${local.quotas.concurrency} concurrent executions and ${local.quotas.memory_mb} MB per function. A new account has less. Set quotas.concurrency to what `aws lambda get-account-settings` shows.",
+    ],
+    [for models in [join(", ", [for name, memory_mb in local._memory_mb : "models.${name}.memory_mb (${memory_mb})" if memory_mb > local._new_memory_mb])] :
+      "This account has ${local.quotas.concurrency} concurrent executions, as new accounts have. Its functions probably get at most ${local._new_memory_mb} MB of memory, and then Lambda refuses ${models}. Lower it, or ask AWS Support for more; set quotas.memory_mb to what is allowed."
+      if models != "" && local._is_new && var.quotas.memory_mb == null
+    ],
+    [for models in [join(", ", [for name, executions in local._maximum : "${name} ${executions}"])] :
+      "The queues may ask for ${local._all_at_once} executions at once (${models}), and this account has ${local.quotas.concurrency}. Calls beyond that are throttled, and inputs whose calls are throttled use up their retries. Lower concurrency.maximum, or ${local._request}."
+      if local._is_new && local._all_at_once > local.quotas.concurrency
+    ],
+  )
+}

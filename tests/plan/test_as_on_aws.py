@@ -1,0 +1,153 @@
+"""Plans of the whole platform as on AWS: with packages and images for AWS, in accounts that differ in what they allow.
+
+The plans are real, by the real provider. EC2, STS and Service Quotas are a server here; what else a plan asks, which is
+little, the emulator answers.
+"""
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelctl import packages, paths, plans
+from modelctl.errors import UserError
+from modelctl.local import layout
+from modelctl.local.stack import LocalStack
+from plan.aws import A, Aws, B, C, Ec2
+from plan.conftest import Root, platform
+from plan.test_network import EXISTING, GIVEN, NETWORK, STATE, SUBNETS, VPC, kept
+from plan.test_upgrade import KEPT, actions
+
+ACCOUNT = "123456789012"
+WORKSPACE = "production"
+IMAGE = f"{ACCOUNT}.dkr.ecr.{layout.REGION}.amazonaws.com/modelyard@sha256:{'1' * 64}"
+#: Those that run from an image on AWS.
+IMAGES = ("digits-tf", "wine")
+REGISTRY = """\
+version: 1
+defaults: {{runtime: litert}}
+models:
+  large: {{artifact: {artifact}, version: "1", memory_mb: 4096}}
+  sure: {{artifact: {artifact}, version: "1", concurrency: {{maximum: 2, reserved: 2}}}}
+"""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A checkout with packages for AWS, and the state that it is given."""
+
+    root: Root
+    scratch: Path
+
+    def plan(self, aws: Aws, *options: str, state: Any = None, **variables: Any) -> dict[str, Any]:
+        """A plan as Terraform shows it; without a state, the first one."""
+        file = self.scratch / "state" / WORKSPACE / "terraform.tfstate"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(state).replace(layout.ACCOUNT, ACCOUNT) if state else "")
+        given = {f"TF_VAR_{name}": json.dumps(value) for name, value in variables.items()}
+        with aws.serving() as asking:
+            root = dataclasses.replace(self.root, env={**self.root.env, **given, **asking})
+            shown: dict[str, Any] = json.loads(root.plan(self.scratch / "plan", *options))
+        return shown
+
+    def refusal(self, aws: Aws, *options: str, **variables: Any) -> str:
+        """Why there is no plan, on one line: Terraform breaks long ones."""
+        with pytest.raises(UserError) as refused:
+            self.plan(aws, *options, **variables)
+        return " ".join(str(refused.value).split())
+
+
+def changes(shown: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a plan changes, by address."""
+    return {change["address"]: change for change in shown["resource_changes"] if change["mode"] == "managed"}
+
+
+@pytest.fixture(scope="module")
+def checkout(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    scratch = tmp_path_factory.mktemp("as-on-aws")
+    shutil.copytree(paths.PACKAGES, scratch / "packages")
+    manifest = scratch / "packages" / "manifest.json"
+    image = packages.Image(uri=IMAGE, sources=packages.image_sources("tensorflow"))
+    for_aws = {"target": "aws", "python": "3.13", "images": {"tensorflow": {"x86_64": image}}}
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | for_aws))
+    root = platform(scratch, stack.environment(), TF_VAR_packages_manifest=manifest)
+    return Checkout(dataclasses.replace(root, env={**root.env, "TF_WORKSPACE": WORKSPACE}), scratch)
+
+
+@pytest.fixture(scope="module")
+def demanding(checkout: Checkout) -> str:
+    """Options for a registry that asks for more than a new account has."""
+    registry = checkout.scratch / "registry.yaml"
+    registry.write_text(REGISTRY.format(artifact=paths.CHECKOUT / "models/digits/artifact"))
+    return f"-var=registry_file={registry}"
+
+
+def test_a_new_account_has_room_for_the_committed_registry_and_is_told_what_it_shares(checkout: Checkout) -> None:
+    shown = checkout.plan(Aws(account=ACCOUNT, executions=10))
+    (warning,) = plans.summary(shown).warnings
+    assert warning.startswith(
+        "The queues may ask for 30 executions at once (digits 10, digits-tf 10, wine 10), and this account has 10."
+    )
+    made = changes(shown)
+    assert [address for address, change in made.items() if change["change"]["actions"] != ["create"]] == []
+    functions = (made[f'module.model["{name}"].aws_lambda_function.inference'] for name in ("digits", *IMAGES))
+    assert [change["change"]["after"]["image_uri"] for change in functions] == [None, IMAGE, IMAGE]
+
+
+def test_what_a_new_account_does_not_allow_is_refused_by_name_with_the_way_out(
+    checkout: Checkout, demanding: str
+) -> None:
+    says = checkout.refusal(Aws(account=ACCOUNT, executions=10), demanding, quotas={"memory_mb": 3008})
+    assert "registry.yaml does not fit into this account:" in says
+    assert "models.large.memory_mb: must be at most 3008" in says
+    assert "models: reserve 2 executions in all (sure 2), where the account has 10 and 100 must stay unreserved" in says
+    assert "request more (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384)" in says
+
+
+def test_who_may_not_read_quotas_finds_the_way_out_after_which_the_defaults_are_assumed_and_that_is_said(
+    checkout: Checkout, demanding: str
+) -> None:
+    says = checkout.refusal(Aws(account=ACCOUNT, executions=None), demanding)
+    assert "AccessDeniedException" in says
+    assert 'data.aws_servicequotas_service_quota.lambda["concurrency, unless quotas.read = false"]' in says
+
+    (warning,) = plans.failed_checks(
+        checkout.plan(Aws(account=ACCOUNT, executions=None), demanding, quotas={"read": False})
+    )
+    assert "AWS's defaults are assumed: 1000 concurrent executions and 10240 MB per function" in warning
+
+
+#: As if the recorded deployment were in an existing network.
+IN_EXISTING_NETWORK = {
+    **STATE,
+    "resources": [
+        *(each for each in STATE["resources"] if not each.get("module", "").startswith("module.network")),
+        kept(VPC),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "ec2", "network"),
+    [
+        (STATE, Ec2(zones=(f"{layout.REGION}-0a", C, B, A)), None),
+        (IN_EXISTING_NETWORK, EXISTING, {**GIVEN, "subnet_ids": SUBNETS[::-1]}),
+    ],
+    ids=["other-zones", "reversed-subnets"],
+)
+def test_nothing_of_a_platform_moves_whatever_ec2_answers(
+    checkout: Checkout, state: Any, ec2: Ec2, network: Any
+) -> None:
+    found = changes(checkout.plan(Aws(ec2, ACCOUNT), "-refresh=false", state=state, network=network))
+
+    done = actions(found, *KEPT, *NETWORK)
+    assert {found[address]["type"] for address in done} >= KEPT - {"aws_subnet", "aws_vpc"}
+    # On AWS their packages are images, and in the state, which is one of the local stack, they are zips.
+    parts = ("lambda_alias.live", "lambda_event_source_mapping.queue", "lambda_function.inference")
+    assert {address: how for address, how in done.items() if how not in (["no-op"], ["update"])} == {
+        f'module.model["{name}"].aws_{part}': ["delete", "create"] for name in IMAGES for part in parts
+    }
