@@ -131,6 +131,7 @@ def test_the_check_that_terraform_sends_is_the_one_that_the_function_reads(docum
         )
     ]
     assert SCHEMA["$defs"]["smoke"]["maxItems"] == check.MOST_SAMPLES
+    assert SCHEMA["$defs"]["sample"]["properties"]["file"]["maxLength"] == check.LONGEST_FILE
 
 
 def test_the_dimensions_of_the_alarms_are_those_of_the_metrics(
