@@ -67,21 +67,24 @@ def registry() -> str:
     """The fields of a model, with nested ones under their path."""
     schema = json.loads(SCHEMA.read_text())
 
-    def fields(properties: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str, str, str]]:
-        for name, described in properties.items():
-            field = schema["$defs"][described["$ref"].split("/")[-1]] if "$ref" in described else described
-            if "properties" in field:
-                yield from fields(field["properties"], f"{path}{name}.")
-            else:
-                given = runtime_defaults(name) if field.get("x-runtime-default") else default(field)
-                yield f"`{path}{name}`", kind(field), given, field["description"]
+    def rule(described: Mapping[str, Any]) -> Mapping[str, Any]:
+        named: Mapping[str, Any] = schema["$defs"]
+        return named[described["$ref"].split("/")[-1]] if "$ref" in described else described
 
-    required = schema["$defs"]["model"]["required"]
-    rows = [
-        (name, of, "required" if name.strip("`") in required else given, text)
-        for name, of, given, text in fields(schema["$defs"]["model"]["properties"])
-    ]
-    return markdown(("field", "type", "default", "what it says"), rows)
+    def fields(of: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str, str, str]]:
+        for name, described in of["properties"].items():
+            field = rule(described)
+            if "properties" in field:
+                yield from fields(field, f"{path}{name}.")
+                continue
+            item = rule(field.get("items", {}))
+            given = runtime_defaults(name) if field.get("x-runtime-default") else default(field)
+            given = "required" if name in of.get("required", ()) else given
+            yield f"`{path}{name}`", kind({**field, "items": item}), given, field["description"]
+            if "properties" in item:
+                yield from fields(item, f"{path}{name}[].")
+
+    return markdown(("field", "type", "default", "what it says"), list(fields(schema["$defs"]["model"])))
 
 
 def kind(field: Mapping[str, Any]) -> str:
@@ -94,7 +97,7 @@ def kind(field: Mapping[str, Any]) -> str:
     if "enum" in field:
         return " or ".join(f"`{value}`" for value in field["enum"] if value is not None)
     if types == ["array"]:
-        return f"list of {kind(field['items'])}"
+        return f"list of {kind(field['items'])}" if field["items"] else "list"
     low, high = field.get("minimum"), field.get("maximum")
     bounds = "" if low is None else f", {low} or more" if high is None else f", {low} to {high}"
     return {"object": "map"}.get(types[0], types[0]) + bounds

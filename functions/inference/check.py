@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 #: Samples of one check at most.
 MOST_SAMPLES = 20
 
+#: Characters of the path of a sample at most.
+LONGEST_FILE = 1024
+
 #: Characters of a JSON value in a message.
 _LONGEST = 300
 
@@ -102,7 +105,7 @@ def _sample(sample: Any) -> Sample:
             "body": str(body),
             "predictions": list() | None as predictions,
             "tolerance": int() | float() as tolerance,
-        } if len(sample) == 4 and tolerance >= 0:
+        } if len(sample) == 4 and len(file) <= LONGEST_FILE and tolerance >= 0:
             with contextlib.suppress(binascii.Error, ValueError):
                 return Sample(file, base64.b64decode(body, validate=True), predictions, tolerance)
     raise ModelError(

@@ -47,6 +47,7 @@ variables {
     files        = { "model.tflite" = { source = "tests/fixtures/models/digits/model.tflite", sha256 = "f1" } }
     route        = { prefixes = ["digits/", "scans/"], suffixes = [".png"] }
     variables    = { GREETING = "hello", MODELYARD_MODEL = "{\"contract\":1}", MODELYARD_WEIGHTS = "/mnt/model" }
+    check        = "{\"modelyard_check\":{\"samples\":[]}}"
     memory_mb    = 1024
     timeout_s    = 60
     ephemeral_mb = 512
@@ -98,6 +99,13 @@ run "a_model" {
   }
   assert {
     condition = (
+      aws_lambda_invocation.check.qualifier == "7" && aws_lambda_invocation.check.lifecycle_scope == "CREATE_ONLY" &&
+      nonsensitive(aws_lambda_invocation.check.input) == "{\"modelyard_check\":{\"samples\":[]}}"
+    )
+    error_message = "The published version itself must be checked, once, and not what the alias points to."
+  }
+  assert {
+    condition = (
       aws_lambda_event_source_mapping.queue.function_name == "arn:aws:lambda:eu-central-1:123456789012:function:yard-digits:live" &&
       aws_lambda_event_source_mapping.queue.function_response_types == toset(["ReportBatchItemFailures"]) &&
       aws_lambda_event_source_mapping.queue.scaling_config[0].maximum_concurrency == 10
@@ -134,7 +142,7 @@ run "a_version_with_other_code_does_not_go_live" {
     }
   }
 
-  expect_failures = [aws_lambda_alias.live]
+  expect_failures = [aws_lambda_invocation.check]
 }
 
 run "a_version_with_another_layer_does_not_go_live" {
@@ -153,7 +161,7 @@ run "a_version_with_another_layer_does_not_go_live" {
     }
   }
 
-  expect_failures = [aws_lambda_alias.live]
+  expect_failures = [aws_lambda_invocation.check]
 }
 
 run "a_version_with_other_variables_does_not_go_live" {
@@ -165,7 +173,7 @@ run "a_version_with_other_variables_does_not_go_live" {
     buckets = { inputs = "yard-inputs", results = "yard-other-results", artifacts = "yard-artifacts" }
   }
 
-  expect_failures = [aws_lambda_alias.live]
+  expect_failures = [aws_lambda_invocation.check]
 }
 
 run "a_version_in_other_subnets_does_not_go_live" {
@@ -177,7 +185,7 @@ run "a_version_in_other_subnets_does_not_go_live" {
     network = { subnet_ids = ["subnet-1", "subnet-3"], security_group_id = "sg-1" }
   }
 
-  expect_failures = [aws_lambda_alias.live]
+  expect_failures = [aws_lambda_invocation.check]
 }
 
 run "a_version_of_another_image_does_not_go_live" {
@@ -195,7 +203,7 @@ run "a_version_of_another_image_does_not_go_live" {
     }
   }
 
-  expect_failures = [aws_lambda_alias.live]
+  expect_failures = [aws_lambda_invocation.check]
 }
 
 run "the_weights_of_the_digest_are_published" {
@@ -305,6 +313,7 @@ run "the_policy_is_no_longer_than_the_registry_counts_on" {
       files        = {}
       route        = { prefixes = ["digits/", "scans/"], suffixes = [".png"] }
       variables    = { MODELYARD_WEIGHTS = "/mnt/model" }
+      check        = "{}"
       memory_mb    = 1024
       timeout_s    = 60
       ephemeral_mb = 512
@@ -459,6 +468,7 @@ run "every_alarm_is_by_its_threshold" {
       files        = {}
       route        = { prefixes = ["digits/"], suffixes = [] }
       variables    = { MODELYARD_WEIGHTS = "/mnt/model" }
+      check        = "{}"
       memory_mb    = 1024
       timeout_s    = 60
       ephemeral_mb = 512

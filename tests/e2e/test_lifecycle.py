@@ -78,6 +78,8 @@ def test_up_serves_another_registry_a_second_up_changes_nothing_and_down_leaves_
     assert "terraform apply: 2 of 2 changes made" in resynced.err
     assert run_modelctl(home, "predict", "seven", SCAN, "--json").status == 0
 
+    refuse_versions_that_cannot_serve(home, registry, bottles, expected)
+
     started = _processes(home)
     assert started, "the emulator must be running, or the next lines prove nothing"
     down = run_modelctl(home, "down", timeout_s=600)
@@ -88,6 +90,59 @@ def test_up_serves_another_registry_a_second_up_changes_nothing_and_down_leaves_
 
     assert run_modelctl(home, "down").status == 0, "down of nothing is done at once"
     assert run_modelctl(home, "predict", "seven", SCAN).status == 1
+
+
+def refuse_versions_that_cannot_serve(home: Path, registry: Path, bottles: Path, expected: list[int]) -> None:
+    """Break the model wine in two ways and fix it: what cannot serve never goes live, and no other model is called."""
+    entry, weights = registry.read_text(), registry.with_name("classifier.onnx")
+    working = weights.read_bytes()
+    weights.write_bytes(working[:100])
+    before = live(home, "wine")
+    for _ in range(2):
+        refused = run_modelctl(home, "up", timeout_s=600)
+        assert refused.status == 1
+        assert "ONNX Runtime cannot load classifier.onnx" in refused.err
+        assert live(home, "wine") == before
+    predicted = run_modelctl(home, "predict", "wine", bottles, "--json")
+    assert [prediction["label"] for prediction in predicted.document["predictions"]] == expected
+
+    # Another model than before, by its digest.
+    (weights.parent / "fixed").mkdir()
+    (weights.parent / "fixed" / "fixed.onnx").write_bytes(working)
+    fixed = entry.replace("artifact: classifier.onnx", "artifact: fixed")
+    sample = (
+        f"    smoke: [{{file: {bottles}, predictions: [{{label: 0}}, {{label: 1}}, {{label: %d}}, {{label: 0}}]}}]\n"
+    )
+    registry.write_text(fixed + sample % 1)
+    refused = run_modelctl(home, "up", timeout_s=600)
+    assert refused.status == 1
+    assert f"the model wine does not answer 1 of 1 smoke samples as expected: {bottles}: expected" in refused.err
+    assert live(home, "wine") == before
+    newest = client_of(home, "lambda").list_versions_by_function(FunctionName="modelyard-wine")["Versions"][-1]
+
+    registry.write_text(fixed + sample % 2)
+    assert run_modelctl(home, "up", timeout_s=600).status == 0
+    assert live(home, "wine") == newest["Version"], "other samples publish no version"
+    assert "terraform apply: nothing to change" in run_modelctl(home, "up", timeout_s=600).err
+    assert checks(home, "seven") == 1
+    assert checks(home, "wine") == 2
+
+
+def client_of(home: Path, service: str) -> Any:
+    return client(run_modelctl(home, "env", "--json").document, service)
+
+
+def live(home: Path, model: str) -> str:
+    """The version that serves inputs."""
+    alias = client_of(home, "lambda").get_alias(FunctionName=f"modelyard-{model}", Name="live")
+    version: str = alias["FunctionVersion"]
+    return version
+
+
+def checks(home: Path, model: str) -> int:
+    """How many versions of a model passed their check."""
+    logged = client_of(home, "logs").filter_log_events(logGroupName=f"/aws/lambda/modelyard-{model}")["events"]
+    return sum('"checked"' in event["message"] for event in logged)
 
 
 def classifier_of_scikit_learn(folder: Path) -> tuple[Path, list[int]]:

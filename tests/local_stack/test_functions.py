@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local_stack.support import Cloud, allow, zipped
+from inference import CHECK
+from local_stack.support import Cloud, allow, eventually, zipped
 from modelctl import paths
-from modelctl.local.layout import MAX_ENVIRONMENTS, Layout
+from modelctl.local.layout import MAX_CHECKS, MAX_ENVIRONMENTS, Layout
 from modelctl.local.stack import LocalStack
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="without namespaces there is no sandbox")
@@ -299,6 +300,28 @@ def test_calls_at_once_get_environments_of_their_own(cloud: Cloud) -> None:
     cloud.function("parallel", code)
     with ThreadPoolExecutor(3) as pool:
         assert len({answer.payload for answer in pool.map(lambda _: cloud.invoke("parallel"), range(3))}) == 3
+
+
+def test_an_apply_checks_four_versions_at_once_and_keeps_no_other_call_waiting(cloud: Cloud) -> None:
+    cloud.function(
+        "checked",
+        """
+import time
+
+def handler(event, context):
+    began = time.time()
+    time.sleep(event.get("seconds", 1))
+    return began, time.time()
+""",
+    )
+    with ThreadPoolExecutor(12) as pool:
+        checks = [pool.submit(cloud.invoke, "checked", {CHECK: {}}, "1") for _ in range(12)]
+        eventually(lambda: any(check.done() for check in checks))
+        _, answered = cloud.invoke("checked", {"seconds": 0}).payload
+        times = sorted(check.result().payload for check in checks)
+    at_once = [sum(began <= moment < ended for began, ended in times) for moment, _ in times]
+    assert max(at_once) == MAX_CHECKS == 4
+    assert answered < times[-1][0]
 
 
 def test_reserved_concurrency_holds_through_an_alias(cloud: Cloud) -> None:

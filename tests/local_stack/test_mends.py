@@ -70,6 +70,17 @@ def test_a_missing_key_is_forbidden_to_who_may_not_list(cloud: Cloud) -> None:
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
 
 
+def test_who_may_call_a_version_may_not_call_the_alias(cloud: Cloud) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html"""
+    arn = cloud.function("qualified", NOTHING)
+    caller = client(keys_of(cloud, "of-versions", allow("lambda:InvokeFunction", f"{arn}:1")), "lambda")
+    assert caller.invoke(FunctionName="qualified", Qualifier="1")["StatusCode"] == 200
+    assert caller.invoke(FunctionName="qualified:1")["StatusCode"] == 200
+    for other in ({"FunctionName": "qualified"}, {"FunctionName": "qualified", "Qualifier": "live"}):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            caller.invoke(**other)
+
+
 def notifications(queue_arn: str, *filters: tuple[str, str, str]) -> dict[str, Any]:
     return {
         "QueueConfigurations": [

@@ -195,7 +195,11 @@ def test_the_deployer_applies_and_finds_nothing_to_change(applied: Root, tmp_pat
         ("sns", "publish", {"TopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:{NAME}-alarms", "Message": "all is well"}),
         ("logs", "create_log_group", {"logGroupName": "/aws/lambda/modelyard-digits"}),
         ("logs", "filter_log_events", {"logGroupName": f"/aws/lambda/{NAME}-seven"}),
-        ("lambda", "invoke", {"FunctionName": f"{NAME}-seven"}),
+        *(
+            ("lambda", "invoke", {"FunctionName": f"{NAME}-seven", **qualifier})
+            for qualifier in ({}, {"Qualifier": "live"}, {"Qualifier": "$LATEST"})
+        ),
+        ("lambda", "invoke", {"FunctionName": "modelyard-digits", "Qualifier": "1"}),
         ("lambda", "get_function", {"FunctionName": "modelyard-digits", "Qualifier": "1"}),
         ("lambda", "delete_function", {"FunctionName": "modelyard-digits"}),
         ("iam", "create_role", {"RoleName": "other", "AssumeRolePolicyDocument": "{}"}),

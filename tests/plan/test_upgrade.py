@@ -53,7 +53,10 @@ def actions(changes: Changes, *kinds: str) -> dict[str, list[str]]:
 
 
 def test_nothing_that_holds_data_or_inputs_is_replaced_moved_or_made_anew(changes: Changes) -> None:
-    kept = actions(changes, *KEPT)
+    # What holds nothing: each version is checked once.
+    kept = {
+        address: done for address, done in actions(changes, *KEPT).items() if not address.endswith("invocation.check")
+    }
     assert {changes[address]["type"] for address in kept} == KEPT, "each has to be in the state, or this proves nothing"
     assert {address: done for address, done in kept.items() if done not in (["no-op"], ["update"])} == {}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from inference import HOOKS_FILE, limits, metrics
+from inference import CHECK, HOOKS_FILE, check, limits, metrics
 from inference import config as configuration
 from inference import runtimes as served_runtimes
 from inference.errors import ModelError
@@ -115,6 +115,23 @@ def test_terraform_and_the_function_name_the_same_things(documented: dict[str, A
     assert documented["names"]["metric_dimensions"] == {"Model": "digits", "Variant": configuration.VARIANT}
     assert HOOKS_FILE in documented["files"]
     assert SCHEMA["$defs"]["signature"]["default"] == served_runtimes.DEFAULT_SIGNATURE
+
+
+def test_the_check_that_terraform_sends_is_the_one_that_the_function_reads(documented: dict[str, Any]) -> None:
+    event = json.loads(documented["check"])
+    labels = EVERYTHING.parent / "../artifacts/litert/labels.txt"
+    default = SCHEMA["$defs"]["sample"]["properties"]["tolerance"]["default"]
+    assert event.keys() == {CHECK}
+    assert check._samples(event[CHECK]) == [
+        check.Sample("../artifacts/litert/labels.txt", labels.read_bytes(), predictions, tolerance)
+        for predictions, tolerance in (
+            (None, default),
+            ([{"label": "<3>"}], default),
+            ([{"label": "3", "score": 0.98}, [1, None, True]], 0.05),
+        )
+    ]
+    assert SCHEMA["$defs"]["smoke"]["maxItems"] == check.MOST_SAMPLES
+    assert SCHEMA["$defs"]["sample"]["properties"]["file"]["maxLength"] == check.LONGEST_FILE
 
 
 def test_the_dimensions_of_the_alarms_are_those_of_the_metrics(

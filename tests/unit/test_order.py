@@ -14,6 +14,7 @@ Graph = Mapping[str, set[str]]
 WRITER = "module.weights_sync.aws_lambda_function.this"
 WRITER_MAY = "module.weights_sync.module.role.aws_iam_role_policy.this"
 CALL = "module.model.aws_lambda_invocation.weights"
+CHECK = "module.model.aws_lambda_invocation.check"
 FUNCTION = "module.model.aws_lambda_function.inference"
 MAPPING = "module.model.aws_lambda_event_source_mapping.queue"
 ALARMS = "module.model.aws_cloudwatch_metric_alarm.this"
@@ -72,7 +73,8 @@ def waits_for(graph: Graph, resource: str) -> set[str]:
         (FUNCTION, "module.model.aws_efs_access_point.reader"),
         (FUNCTION, "aws_lambda_layer_version.runtime"),
         ("module.model.data.aws_lambda_function.published", FUNCTION),
-        ("module.model.aws_lambda_alias.live", "module.model.data.aws_lambda_function.published"),
+        (CHECK, "module.model.data.aws_lambda_function.published"),
+        ("module.model.aws_lambda_alias.live", CHECK),
         (MAPPING, "module.model.aws_lambda_alias.live"),
         (MAPPING, "module.routing.module.queue.aws_sqs_queue.inputs"),
         ("module.routing.module.queue.aws_sqs_queue.inputs", "module.routing.module.queue.aws_sqs_queue.dead_letters"),

@@ -9,7 +9,11 @@ from modelctl import paths
 
 README = (paths.CHECKOUT / "README.md").read_text()
 TROUBLES = re.findall(r"^\| `([^`]+)` \|", README.split("## Troubleshooting")[1].split("## ")[0], re.MULTILINE)
-SOURCES = [*paths.TERRAFORM.rglob("*.tf"), *(paths.CHECKOUT / "scripts").rglob("*.py")]
+SOURCES = [
+    *paths.TERRAFORM.rglob("*.tf"),
+    *(paths.CHECKOUT / "scripts").rglob("*.py"),
+    *paths.FUNCTIONS.rglob("*.py"),
+]
 
 
 @pytest.mark.parametrize("message", TROUBLES)

@@ -141,7 +141,7 @@ locals {
       },
     ]
 
-    # Everything that has a name.
+    # Everything else that has a name.
     models = [
       {
         Sid      = "State"
@@ -215,6 +215,10 @@ locals {
         Action   = "logs:DescribeLogGroups"
         Resource = "*"
       },
+    ]
+
+    # Functions, and what they run from.
+    functions = [
       {
         # What may be read of quotas is not narrowed down.
         Sid      = "Quotas"
@@ -234,10 +238,17 @@ locals {
         Resource = "${local.lambda}:function:${var.name}-*"
       },
       {
-        # An apply calls this one function, which publishes weights, and no model.
+        # An apply calls the function that publishes weights.
         Sid      = "PublishWeights"
         Action   = "lambda:InvokeFunction"
         Resource = ["${local.lambda}:function:${var.name}--weights-sync", "${local.lambda}:function:${var.name}--weights-sync:*"]
+      },
+      {
+        # It also checks every new version of a model before the alias moves. A version is a number: neither the alias, by
+        # which predictions are asked for, nor $LATEST begins with a digit.
+        Sid      = "CheckVersions"
+        Action   = "lambda:InvokeFunction"
+        Resource = [for digit in range(1, 10) : "${local.lambda}:function:${var.name}-*:${digit}*"]
       },
       {
         Sid      = "Layers"
@@ -310,7 +321,7 @@ locals {
   }
 }
 
-# Three, since one has 6,144 characters at most.
+# Four, since one has 6,144 characters at most.
 resource "aws_iam_policy" "deployer" {
   for_each = local.statements
 

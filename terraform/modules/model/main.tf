@@ -169,17 +169,8 @@ resource "aws_lambda_alias" "live" {
   function_name    = aws_lambda_function.inference.arn
   function_version = aws_lambda_function.inference.version
 
-  lifecycle {
-    # The alias waits for what this refers to.
-    precondition {
-      condition     = length(local._differences) == 0
-      error_message = <<-EOT
-        The last published version of ${local.function_name} is not what was asked for. What differs: ${join(", ", local._differences)}.
-        An earlier update of the function was refused or interrupted, and the provider has forgotten the rest of it. Until it is completed, the alias ${local.alias} stays where it is. To complete it, run the following; it takes a list of models.
-          terraform apply -var 'publish_again=["${var.name}"]'
-      EOT
-    }
-  }
+  # Not before it is proved that the version is the one that was asked for, and that it can serve.
+  depends_on = [aws_lambda_invocation.check]
 }
 
 resource "aws_lambda_event_source_mapping" "queue" {

@@ -26,6 +26,7 @@ variable "model" {
     files        = map(object({ source = string, sha256 = string }))
     route        = object({ prefixes = list(string), suffixes = list(string) })
     variables    = map(string)
+    check        = string
     memory_mb    = number
     timeout_s    = number
     ephemeral_mb = number

@@ -1,13 +1,15 @@
-# The files that a model is made of: those of its artifact, and its hooks. Models that name the same ones share the work.
+# The files that a model is made of: those of its artifact, and its hooks; and its samples (smoke.tf). Models that name the
+# same ones share the work.
 
 locals {
   # What each runtime is.
   runtimes = jsondecode(file("${path.module}/../../../functions/inference/runtimes.json"))
 
   _artifact_paths = {
-    for artifact in toset(flatten([for name, model in local.merged : [
-      for field in ["artifact", "hooks"] : model[field] if try(length(model[field]) > 0, false)
-    ]])) :
+    for artifact in toset(flatten([for name, model in local.merged : concat(
+      [for field in ["artifact", "hooks"] : model[field] if try(length(model[field]) > 0, false)],
+      local._samples[name][*].file,
+    )])) :
     artifact => startswith(artifact, "/") ? artifact : "${dirname(var.registry_file)}/${artifact}"
   }
 

@@ -10,6 +10,8 @@ locals {
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html (inline policies of a role, in all)
     policy_characters = 10240
     payload_bytes     = 6291456
+    # This platform's own: the samples are in plans and in the state.
+    check_bytes = 262144
   }
 
   # The whole environment as Lambda measures it, as JSON; the name of a bucket has at most 63 characters. Four characters
@@ -133,7 +135,7 @@ locals {
     [for message in [local.file_problem] : { path = "", at = "", message = message } if message != null],
     [for problem in concat(
       local.structure_problems, local.duplicate_problems, local.model_problems, local.artifact_problems,
-      local.hooks_problems, local.route_problems, local.deployment_problems,
+      local.hooks_problems, local.smoke_problems, local.route_problems, local.deployment_problems,
     ) : problem if local.file_problem == null],
   )
   # By path; a problem that is found twice is reported once.

@@ -29,6 +29,7 @@ locals {
     retries              = model.retries
     alarms               = { for alarm in keys(local.rules_of_keys.alarms) : alarm => tonumber(model["alarms.${alarm}"]) }
     variables            = tomap(local.variables[name])
+    check                = local._checks[name]
     tags                 = tomap(merge(local._maps[name].tags, { Model = name }))
   } if length(local.problems) == 0 })
 }

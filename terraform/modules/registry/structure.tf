@@ -2,7 +2,7 @@
 #
 # A node is one value of the registry. `rule` is the id of its rule in the schema, null for an unknown field, `parent` the
 # rule of the map it stands in. `section` is "defaults" or a model's path, `leaf` the node's path inside it. Terraform has
-# no recursion, so the nodes are found level by level; the registry has four.
+# no recursion, so the nodes are found level by level; the registry has four, and below a list of maps one more.
 
 locals {
   _root = { path = "", section = "", leaf = "", key = null, parent = null, rule = "", value = local.document }
@@ -66,9 +66,33 @@ locals {
     }
   ] if can(local.rules[node.rule].items)])
 
+  # The maps of a field that is a list of them, and their fields: all have the list's leaf, too.
+  _items = flatten([for node in local._fields : [
+    for index, value in try([for value in node.value : value if !can(keys(node.value))], []) : {
+      path    = "${node.path}[${index}]"
+      section = node.section
+      leaf    = node.leaf
+      key     = null
+      parent  = null
+      rule    = trimprefix(local.rules[node.rule].items["$ref"], "#/$defs/")
+      value   = value
+    }
+  ] if can(local.rules[node.rule].items["$ref"])])
+  _item_fields = flatten([for node in local._items : [
+    for key, value in try({ for key in keys(node.value) : key => node.value[key] }, {}) : {
+      path    = "${node.path}.${key}"
+      section = node.section
+      leaf    = node.leaf
+      key     = key
+      parent  = node.rule
+      rule    = try(local.rules_of_keys[node.rule][key], null)
+      value   = value
+    }
+  ]])
+
   _nodes = concat(
     [for node in [local._root] : node if local.file_problem == null],
-    local._top, local._models, local._fields, local._subfields, local._entries,
+    local._top, local._models, local._fields, local._subfields, local._entries, local._items, local._item_fields,
   )
 
   # What a value is can be read off its JSON: the first character tells.

@@ -283,6 +283,7 @@ SAMPLE = sample("a.json", ROW)
                 SAMPLE | {"label": "3"},
                 {name: SAMPLE[name] for name in ("file", "body", "tolerance")},
                 SAMPLE | {"file": 3},
+                SAMPLE | {"file": "a" * (check.LONGEST_FILE + 1)},
                 SAMPLE | {"body": "not base64"},
                 SAMPLE | {"body": "\u00e9"},
                 SAMPLE | {"predictions": {"label": "3"}},

@@ -1,5 +1,6 @@
 """Lambda: functions run in execution environments of this stack, with the limits and roles that AWS asks for."""
 
+import contextlib
 import functools
 import threading
 import time
@@ -10,9 +11,10 @@ from ministack.core import lambda_runtime
 from ministack.core.responses import error_response_json
 from ministack.services import lambda_svc
 
+from inference import CHECK
 from modelctl.local import logs, memory, permissions
 from modelctl.local.execution import Host
-from modelctl.local.layout import MAX_ENVIRONMENTS
+from modelctl.local.layout import MAX_CHECKS, MAX_ENVIRONMENTS
 from modelctl.local.mends.patching import replace
 from modelctl.local.worker import FunctionWorker
 
@@ -20,6 +22,9 @@ _VPC_ACTIONS = ("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "
 
 Response = tuple[int, dict[str, str], bytes]
 Record = dict[str, Any]
+
+# Each call has a thread of its own, so that those that wait here keep no other one waiting.
+_checks = threading.BoundedSemaphore(MAX_CHECKS)
 
 
 def install(host: Host) -> None:
@@ -44,6 +49,12 @@ def install(host: Host) -> None:
 
 def _execute(func: Record, event: Any, request_id: str) -> dict[str, Any]:
     """Run a function in an execution environment of its own, as Lambda does, and write its log."""
+    is_check = isinstance(event, dict) and event.keys() == {CHECK}
+    with _checks if is_check else contextlib.nullcontext():
+        return _run(func, event, request_id)
+
+
+def _run(func: Record, event: Any, request_id: str) -> dict[str, Any]:
     config = func["config"]
     name, version = config["FunctionName"], config["Version"]
     lambda_svc._ensure_reaper_thread()

@@ -1,10 +1,10 @@
-"""IAM: who is root, and which principal and which function a condition sees."""
+"""IAM: who is root, which principal and which function a condition sees, and what a call of a function is about."""
 
 import re
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core import iam_evaluator
+from ministack.core import iam_actions, iam_evaluator
 from ministack.services import iam, lambda_svc
 
 from modelctl.local.mends.patching import replace
@@ -16,6 +16,7 @@ def install() -> None:
     replace(iam_evaluator, "_resolve_condition_key", _role_of_session)
     replace(iam_evaluator, "_resolve_condition_key", _function_of_session)
     replace(iam_evaluator, "_fnmatch_compile", _across_lines)
+    replace(iam_actions, "extract_resource_arn", _with_qualifier)
 
 
 def _signed_like_every_key(_: Callable[[str], bool]) -> Callable[[str], bool]:
@@ -58,6 +59,22 @@ def _function_of_session(original: Callable[..., Any]) -> Callable[..., Any]:
         return function["config"]["FunctionArn"] if function else None
 
     return resolve
+
+
+def _with_qualifier(original: Callable[..., str]) -> Callable[..., str]:
+    """A call of a version or an alias is about that one, and not about the function.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html. The emulator looks at a qualifier only
+    if it is part of the function's name.
+    """
+
+    def extract(service: str, method: str, path: str, headers: Any, body: bytes, query: Any, *where: str) -> str:
+        arn = original(service, method, path, headers, body, query, *where)
+        calls = service == "lambda" and path.endswith("/invocations")
+        qualifier = lambda_svc._qp_first(query, "Qualifier") if calls else None
+        return f"{arn}:{qualifier}" if qualifier else arn
+
+    return extract
 
 
 def _across_lines(original: Callable[[str, bool], re.Pattern[str]]) -> Callable[[str, bool], re.Pattern[str]]:

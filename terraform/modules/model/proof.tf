@@ -1,0 +1,24 @@
+# Proves that the version that goes live can serve: it is called once, and loads, warms and answers its samples
+# (functions/inference/check.py). If it cannot, the apply fails with the function's reason, and the alias stays where it is.
+
+# CREATE_ONLY: a call that failed is not in the state, so that the next apply makes it again, and the alias waits. Another
+# version is another call, and so are other samples.
+resource "aws_lambda_invocation" "check" {
+  function_name   = local.function_name
+  qualifier       = aws_lambda_function.inference.version
+  lifecycle_scope = "CREATE_ONLY"
+  # Not secret, but a plan would show the content of every sample.
+  input = sensitive(var.model.check)
+
+  lifecycle {
+    # A version that is not the one that was asked for proves nothing.
+    precondition {
+      condition     = length(local._differences) == 0
+      error_message = <<-EOT
+        The last published version of ${local.function_name} is not what was asked for. What differs: ${join(", ", local._differences)}.
+        An earlier update of the function was refused or interrupted, and the provider has forgotten the rest of it. Until it is completed, the alias ${local.alias} stays where it is. To complete it, run the following; it takes a list of models.
+          terraform apply -var 'publish_again=["${var.name}"]'
+      EOT
+    }
+  }
+}

@@ -1,0 +1,56 @@
+# The samples that prove a new version, and the call that carries them to the function (functions/inference/check.py).
+
+locals {
+  # What breaks a rule of its own is null.
+  _samples = { for name, model in local.merged : name => try([for sample in model.smoke : sample], []) }
+
+  _checks = { for name, samples in local._samples : name => jsonencode({ modelyard_check = { samples = [
+    for sample in samples : {
+      file        = sample.file
+      body        = try(filebase64(local._artifact_paths[sample.file]), "")
+      predictions = try([{ label = sample.label }], sample.predictions, null)
+      tolerance   = try(sample.tolerance, local.rules["sample/tolerance"].default)
+    }
+  ] } }) }
+
+  # Four characters of base64 are three bytes.
+  _check_bytes = { for name, check in local._checks : name => floor(length(replace(base64encode(check), "=", "")) * 3 / 4) }
+
+  smoke_problems = flatten([for name, samples in local._samples : concat(
+    [for check in [
+      {
+        fails = local._check_bytes[name] > local._limits.check_bytes
+        says  = "the call that checks the samples would have ${local._check_bytes[name]} bytes, where a file takes a third more than on disk; it may have ${local._limits.check_bytes}, so give fewer or smaller ones"
+      },
+    ] : { path = "models.${name}.smoke", at = "models.${name}.smoke", message = check.says } if check.fails],
+    flatten([for index, sample in samples : [
+      for check in [
+        {
+          fails = local.artifacts[sample.file].kind == "missing"
+          field = "file"
+          says  = "\"${sample.file}\" does not exist; the path counts from the registry's folder"
+        },
+        {
+          fails = local.artifacts[sample.file].kind == "folder"
+          field = "file"
+          says  = "\"${sample.file}\" is a folder; a sample is one file"
+        },
+        {
+          fails = local.artifacts[sample.file].kind == "file" && length(local.artifacts[sample.file].unreadable) > 0
+          field = "file"
+          says  = "cannot read \"${sample.file}\""
+        },
+        {
+          fails = can(sample.label) && can(sample.predictions)
+          field = "label"
+          says  = "is given beside predictions, which has the labels: leave one of them out"
+        },
+        {
+          fails = can(sample.label) && local.merged[name]["output.labels"] == null && local.merged[name].hooks == null && !can(local._broken_leaves["models.${name}/output.labels"])
+          field = "label"
+          says  = "needs output.labels, or hooks that give labels: without them a prediction is the raw output"
+        },
+      ] : { path = "models.${name}.smoke[${index}].${check.field}", at = "models.${name}.smoke[${index}].${check.field}", message = check.says } if check.fails
+    ]]),
+  )])
+}
