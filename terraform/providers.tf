@@ -30,7 +30,7 @@ locals {
     arns = merge(
       { s3 = "arn:${data.aws_partition.current.partition}:s3:::" },
       { iam = "arn:${data.aws_partition.current.partition}:iam::${data.aws_caller_identity.current.account_id}:" },
-      { for service in ["lambda", "logs", "sns", "sqs"] :
+      { for service in ["lambda", "logs", "scheduler", "sns", "sqs"] :
       service => "arn:${data.aws_partition.current.partition}:${service}:${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}:" },
     )
   }

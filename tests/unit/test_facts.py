@@ -149,6 +149,19 @@ def test_the_schema_tells_the_limits_that_the_function_has() -> None:
     }
 
 
+def test_a_function_is_kept_active_by_the_alias_and_with_the_event_that_it_knows() -> None:
+    modules = paths.TERRAFORM / "modules"
+    schedule = (modules / "keep_active" / "main.tf").read_text()
+    for handler in ("inference", "weights_sync"):
+        (known,) = re.findall(r"^KEEP_ACTIVE = (.+)$", (paths.FUNCTIONS / handler / "handler.py").read_text(), re.M)
+        assert known == '{"keep_active": True}'
+    assert re.findall(r"input += (.+?) #", schedule) == ["jsonencode({ keep_active = true })"]
+    aliases = [
+        re.findall(r'alias += ("\w+")', text) for text in (schedule, (modules / "model" / "main.tf").read_text())
+    ]
+    assert aliases == [['"live"'], ['"live"']]
+
+
 def test_the_local_stacks_account_is_the_one_that_terraform_knows_it_by() -> None:
     (account,) = re.findall(r'local_account += "(\d+)"', (paths.TERRAFORM / "providers.tf").read_text())
     assert account == ACCOUNT

@@ -232,11 +232,13 @@ def test_terraforms_call_is_served_under_awslambdaric(uploaded: tuple[FakeS3, Ar
             "AWS_LAMBDA_LOG_FORMAT": "JSON",
             **access(endpoint),
         }
-        run = run_handler("weights_sync.handler.handler", [event, event, event | {"model": "wine"}], environment)
-    first, second, wrong = run.answers
+        events = [event, event, event | {"model": "wine"}, {"keep_active": True}]
+        run = run_handler("weights_sync.handler.handler", events, environment)
+    first, second, wrong, kept_active = run.answers
     size = sum(map(len, FILES.values()))
     assert first == {"model": "digits", "digest": wanted.digest, "files": 5, "bytes": size, "copied": True}
     assert second == first | {"copied": False}
     assert wrong["errorType"] == "PublishError"
+    assert kept_active == {}
     assert contents(tmp_path / "digits" / wanted.digest) == FILES
     assert any(json.loads(line).get("message") == "published" for line in run.output.splitlines() if line[0] == "{")
