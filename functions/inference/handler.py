@@ -12,6 +12,10 @@ if "AWS_LAMBDA_LOG_LEVEL" not in os.environ:
     # awslambdaric leaves the root logger at WARNING then; a set level it applies there, and it holds here too.
     logging.getLogger("inference").setLevel(logging.INFO)
 
+# What a schedule sends once a week, so that Lambda does not take back what the function holds
+# (terraform/modules/keep_active).
+KEEP_ACTIVE = {"keep_active": True}
+
 _config = configuration.read(os.environ)
 _predictor = Predictor(_config)
 _invocations = 0
@@ -29,15 +33,17 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     """Serve one invocation.
 
     Args:
-        event: an SQS event with S3 events in its messages, a check (see `check`), or the body of a TensorFlow Serving
-            predict request.
+        event: an SQS event with S3 events in its messages, a check (see `check`), KEEP_ACTIVE, or the body of a
+            TensorFlow Serving predict request.
         context: Lambda's context object.
 
     Returns:
-        A partial batch response for an SQS event, what is served for a check, else the response of TensorFlow Serving's
-        REST API.
+        A partial batch response for an SQS event, what is served for a check, nothing for KEEP_ACTIVE, else the
+        response of TensorFlow Serving's REST API.
     """
     global _invocations
+    if event == KEEP_ACTIVE:
+        return {}
     _invocations += 1
     cold_start = _invocations == 1
     records = event.get("Records") if isinstance(event, dict) else None

@@ -15,26 +15,37 @@ if "AWS_LAMBDA_LOG_LEVEL" not in os.environ:
     # awslambdaric leaves the root logger at WARNING then; a set level it applies there, and it holds here too.
     logger.setLevel(logging.INFO)
 
+# What a schedule sends once a week, so that Lambda does not take back what the function holds
+# (terraform/modules/keep_active).
+KEEP_ACTIVE = {"keep_active": True}
+
 _client = boto3.client("s3", config=Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard"}))
 
 
-def handler(event: Any, _context: Any) -> dict[str, Any]:
+def handler(event: Any, context: Any) -> dict[str, Any]:
     """Publish the files of one model; whatever goes wrong is raised, so that the apply fails and is tried again.
 
     Args:
-        event: `{"model": name, "digest": hex, "files": {relative path: sha256 hex}}`.
-        _context: Lambda's context object.
+        event: `{"model": name, "digest": hex, "files": {relative path: sha256 hex}}`, or KEEP_ACTIVE.
+        context: Lambda's context object.
 
     Returns:
-        `{"model", "digest", "files": their number, "bytes": their sum, "copied": whether they were not there before}`.
+        `{"model", "digest", "files": their number, "bytes": their sum, "copied": whether they were not there before}`;
+        nothing for KEEP_ACTIVE.
 
     Raises:
         ArtifactError: the call is malformed.
-        PublishError: the files could not be copied or are not the ones that were planned.
+        PublishError: the files could not be copied, not in the time of one call, or are not the ones that were planned.
     """
+    if event == KEEP_ACTIVE:
+        return {}
     wanted = artifact.read(event)
     published = publish.publish(
-        _client, os.environ["MODELYARD_ARTIFACTS"], Path(os.environ["MODELYARD_WEIGHTS"]), wanted
+        _client,
+        os.environ["MODELYARD_ARTIFACTS"],
+        Path(os.environ["MODELYARD_WEIGHTS"]),
+        wanted,
+        context.get_remaining_time_in_millis,
     )
     answer = {
         "model": wanted.model,

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +30,22 @@ _ATTEMPTS = 3
 
 _STAGING_PREFIX = ".staging-"
 
-#: Seconds after which a staging folder belongs to a run that is dead: four times the longest life of a Lambda call.
-_STAGING_MAX_AGE = 3600
+#: Seconds that a call may take: https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
+CALL_S = 900
+
+#: Seconds of a call that are kept for removing what was copied in vain, and saying so: twice what S3 is waited for.
+KEPT_S = 60
+
+#: Seconds after which a staging folder belongs to a run that is dead.
+_STAGING_MAX_AGE = 4 * CALL_S
 
 
 class PublishError(Exception):
     """The artifact was not published, and nothing of it is left; the message says why and what to do."""
+
+
+class _OutOfTimeError(Exception):
+    """The call ends too soon to copy the rest."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +57,23 @@ class Published:
     copied: bool
 
 
-def publish(client: "S3Client", bucket: str, root: Path, artifact: Artifact) -> Published:
+def publish(
+    client: "S3Client", bucket: str, root: Path, artifact: Artifact, remaining_ms: Callable[[], int]
+) -> Published:
     """Make sure that `<root>/<model>/<digest>/` holds exactly the artifact's files.
 
     A folder that is there is read in full and compared by sha256, since this runs only when Terraform or an operator
     has a reason to ask; one that differs is replaced.
 
+    Args:
+        client: S3.
+        bucket: that holds the artifacts.
+        root: the folder of all models.
+        artifact: what to publish.
+        remaining_ms: gives the milliseconds until Lambda ends the call.
+
     Raises:
-        PublishError: an object is missing or differs, or a disk or S3 error remained.
+        PublishError: an object is missing or differs, a disk or S3 error remained, or there was too little time.
     """
     folder = root / artifact.model
     target = folder / artifact.digest
@@ -65,7 +84,10 @@ def publish(client: "S3Client", bucket: str, root: Path, artifact: Artifact) -> 
             return Published(_total_bytes(target, artifact), copied=False)
         staging = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=folder))
         try:
-            _copy(client, bucket, staging, artifact)
+            try:
+                _copy(client, bucket, staging, artifact, remaining_ms)
+            except _OutOfTimeError:
+                raise PublishError(_not_in_time(client, bucket, staging, artifact)) from None
             _put_in_place(staging, target, artifact)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -105,7 +127,7 @@ def _total_bytes(target: Path, artifact: Artifact) -> int:
     return sum((target / name).stat().st_size for name in artifact.files)
 
 
-def _copy(client: "S3Client", bucket: str, staging: Path, artifact: Artifact) -> None:
+def _copy(client: "S3Client", bucket: str, staging: Path, artifact: Artifact, remaining_ms: Callable[[], int]) -> None:
     """Copy all files and sync them to disk."""
     paths = [staging / name for name in artifact.files]
     folders = sorted({parent for path in paths for parent in path.parents if parent.is_relative_to(staging)})
@@ -113,7 +135,8 @@ def _copy(client: "S3Client", bucket: str, staging: Path, artifact: Artifact) ->
         _make_folder(folder)
     with ThreadPoolExecutor(_PARALLEL) as pool:
         copies = [
-            pool.submit(_copy_file, client, bucket, artifact, name, staging / name) for name in sorted(artifact.files)
+            pool.submit(_copy_file, client, bucket, artifact, name, staging / name, remaining_ms)
+            for name in sorted(artifact.files)
         ]
         try:
             for copy in copies:
@@ -124,14 +147,36 @@ def _copy(client: "S3Client", bucket: str, staging: Path, artifact: Artifact) ->
     _sync_folders(folders)
 
 
-def _copy_file(client: "S3Client", bucket: str, artifact: Artifact, name: str, path: Path) -> None:
+def _key(artifact: Artifact, name: str) -> str:
+    return f"models/{artifact.model}/{artifact.digest}/{name}"
+
+
+def _not_in_time(client: "S3Client", bucket: str, staging: Path, artifact: Artifact) -> str:
+    """How much of the artifact could be copied in one call, and what to do."""
+
+    def size(name: str) -> int:
+        return int(client.head_object(Bucket=bucket, Key=_key(artifact, name))["ContentLength"])
+
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        total = sum(pool.map(size, artifact.files))
+    copied = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
+    return (
+        f"models.{artifact.model}: {copied:,} of {total:,} bytes were copied in the {CALL_S // 60} minutes that one "
+        "call of weights_sync may take, and were removed again. Apply again if S3 or EFS was slow; else make the "
+        "artifact smaller, as `modelctl import --quantize` does"
+    )
+
+
+def _copy_file(
+    client: "S3Client", bucket: str, artifact: Artifact, name: str, path: Path, remaining_ms: Callable[[], int]
+) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
-    key = f"models/{artifact.model}/{artifact.digest}/{name}"
+    key = _key(artifact, name)
     where = f"models.{artifact.model}: s3://{bucket}/{key}"
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            sha256 = _download(client, bucket, key, path)
+            sha256 = _download(client, bucket, key, path, remaining_ms)
         except ClientError as error:
             raise PublishError(f"{where} cannot be read: {error}. `terraform apply` uploads it") from error
         except BotoCoreError as error:
@@ -146,12 +191,18 @@ def _copy_file(client: "S3Client", bucket: str, artifact: Artifact, name: str, p
             return
 
 
-def _download(client: "S3Client", bucket: str, key: str, path: Path) -> str:
-    """Stream an object to disk; returns the sha256 of what was written."""
+def _download(client: "S3Client", bucket: str, key: str, path: Path, remaining_ms: Callable[[], int]) -> str:
+    """Stream an object to disk; returns the sha256 of what was written.
+
+    Raises:
+        _OutOfTimeError: the call ends soon.
+    """
     body: Any = client.get_object(Bucket=bucket, Key=key)["Body"]
     sha256 = hashlib.sha256()
     with path.open("wb") as file:
         for chunk in body.iter_chunks(_CHUNK_BYTES):
+            if remaining_ms() < 1000 * KEPT_S:
+                raise _OutOfTimeError
             file.write(chunk)
             sha256.update(chunk)
         file.flush()

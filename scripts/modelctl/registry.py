@@ -1,8 +1,9 @@
 """What is wrong with a registry, and what it says once it is right: asked of the Terraform module `registry`.
 
 The module holds the rules, so `terraform plan` refuses the same registries; this adds the line of every problem and
-suggests a known field for an unknown one. One rule is this file's own: no map has a key twice. Terraform shows the
-module only the last value, so a plan finds only those of the outer levels, in the lines of the file (duplicates.tf).
+suggests a known field for an unknown one. Two rules are this file's own. No map has a key twice: Terraform shows the
+module only the last value, so a plan finds only those of the outer levels, in the lines of the file (duplicates.tf). No
+artifact is larger than one call of weights_sync can copy: Terraform cannot tell the size of a file.
 """
 
 import base64
@@ -12,7 +13,7 @@ import re
 import subprocess
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +25,13 @@ from modelctl import paths, terraform
 from modelctl.errors import UserError
 
 MODULE = paths.TERRAFORM / "modules" / "registry"
+
+#: The most bytes that one call of weights_sync can copy: it may take 900 s, and keeps 60 of them. A file comes through
+#: one connection, and S3 sends up to 90 MB a second through one
+#: (https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance-design-patterns.html). Several are no
+#: faster, since users measured 50 to 90 MB a second of a whole function; EFS takes 500 of a client
+#: (https://docs.aws.amazon.com/efs/latest/ug/performance.html).
+LARGEST_ARTIFACT = (900 - 60) * 90 * 10**6
 
 _YAML = "tag:yaml.org,2002:"
 # What Terraform reads; "value" is a plain "=".
@@ -74,8 +82,10 @@ def examine(registry: Path) -> Examined:
     Raises:
         UserError: Terraform is missing or does not run.
     """
-    answer = ask(registry, "{ problems = local.problems, models = local.models, unfit = local.quota_problems }")
-    problems = _problems(registry, answer["problems"])
+    sources = "{ for name, files in local._files : name => values(files)[*].source }"
+    asked = f"{{ problems = local.problems, models = local.models, unfit = local.quota_problems, sources = {sources} }}"
+    answer = ask(registry, asked)
+    problems = _problems(registry, [*answer["problems"], *_too_large(answer["sources"])])
     models: dict[str, Any] = {} if problems else answer["models"]
     for model in models.values():
         model["document"] = json.loads(model["variables"]["MODELYARD_MODEL"])
@@ -158,6 +168,19 @@ def ask(registry: Path, expression: str) -> Any:
     if answer is None:
         raise UserError(f"terraform could not check {registry}:\n{(done.stderr or done.stdout).strip()}")
     return json.loads(base64.b64decode(answer[1]))
+
+
+def _too_large(sources: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
+    """A problem, as the module gives them, per artifact that is too large to be published."""
+    for name, files in sources.items():
+        size = sum(Path(file).stat().st_size for file in files if Path(file).is_file())
+        if size > LARGEST_ARTIFACT:
+            path = f"models.{name}.artifact"
+            message = (
+                f"has {size:,} bytes, and the one call that publishes it, which may take 15 minutes, copies "
+                f"{LARGEST_ARTIFACT:,} at most; make the model smaller, as `modelctl import --quantize` does"
+            )
+            yield {"path": path, "at": path, "message": message}
 
 
 def _problems(registry: Path, found: list[dict[str, Any]]) -> list[Problem]:

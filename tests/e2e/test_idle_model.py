@@ -10,6 +10,26 @@ from modelctl.local.layout import ACCOUNT, REGION
 from modelctl.local.mends.idle import TAG
 
 
+def test_a_call_that_keeps_functions_active_is_answered_and_counts_as_no_input(
+    platform: Platform, modelctl: Modelctl
+) -> None:
+    (schedule,) = platform.client("scheduler").list_schedules(NamePrefix="modelyard-")["Schedules"]
+    target = platform.client("scheduler").get_schedule(Name=schedule["Name"])["Target"]
+    model = platform.deployment["models"]["wine"]
+    functions = platform.client("lambda")
+    before = metrics(modelctl)
+    for called in (target["Arn"], f"{model['function_name']}:{model['alias']}"):
+        answer = functions.invoke(FunctionName=called, Payload=target["Input"])
+        assert (answer["Payload"].read(), answer.get("FunctionError")) == (b"{}", None)
+    assert metrics(modelctl) == before
+
+
+def metrics(modelctl: Modelctl) -> list[object]:
+    """What the model wine has sent to CloudWatch."""
+    lines = [event["line"] for event in modelctl("logs", "wine", "--json").document]
+    return [line for line in lines if isinstance(line, dict) and "_aws" in line]
+
+
 @pytest.fixture
 def idle_digits(platform: Platform) -> Iterator[None]:
     """The model digits is idle, takes two seconds to restore, and what fails comes back after four."""

@@ -87,6 +87,11 @@ CONDITIONAL: list[tuple[str, str, dict[str, str]]] = [
         f"arn:aws:iam::{ACCOUNT}:role/{NAME}-seven",
         {"iam:PassedToService": "lambda.amazonaws.com"},
     ),
+    (
+        "iam:PassRole",
+        f"arn:aws:iam::{ACCOUNT}:role/{NAME}--keep-active",
+        {"iam:PassedToService": "scheduler.amazonaws.com"},
+    ),
     ("lambda:CreateEventSourceMapping", "*", {"lambda:FunctionArn": f"{LAMBDA}:function:{NAME}-seven:live"}),
     (
         "lambda:DeleteEventSourceMapping",
@@ -191,6 +196,7 @@ def test_the_deployer_applies_and_finds_nothing_to_change(applied: Root, tmp_pat
         ("s3", "get_object", {"Bucket": f"{NAME}-results-{ACCOUNT}-{REGION}", "Key": "seven/seven/1.png.json"}),
         ("s3", "delete_object", {"Bucket": f"{NAME}-inputs-{ACCOUNT}-{REGION}", "Key": "seven/1.png"}),
         ("sqs", "create_queue", {"QueueName": "modelyard-digits"}),
+        ("scheduler", "delete_schedule", {"Name": "modelyard--weights-sync"}),
         ("sns", "create_topic", {"Name": "on-call"}),
         ("sns", "publish", {"TopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:{NAME}-alarms", "Message": "all is well"}),
         ("logs", "create_log_group", {"logGroupName": "/aws/lambda/modelyard-digits"}),

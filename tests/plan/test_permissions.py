@@ -129,8 +129,7 @@ def test_every_listed_action_says_why_and_where_aws_says_so(listed: Any) -> None
 
 def test_what_lambda_does_as_a_role_in_the_network_the_functions_own_code_may_not(plan: Plan) -> None:
     """https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions"""
-    policies = plan.of_type("aws_iam_role_policy")
-    assert policies
+    policies = of_functions(plan, "aws_iam_role_policy")
     for address, value in policies.items():
         denied = [each for each in value["policy"]["Statement"] if each["Effect"] == "Deny"]
         assert denied == [
@@ -146,9 +145,16 @@ def test_what_lambda_does_as_a_role_in_the_network_the_functions_own_code_may_no
         assert all(action.startswith("ec2:") for action in network["Action"])
 
 
-def test_a_role_has_one_policy_of_its_own_and_only_lambda_takes_it_on(plan: Plan) -> None:
+def of_functions(plan: Plan, kind: str) -> dict[str, Any]:
+    """The resources of a type that are about the execution roles of functions."""
+    found = {address: value for address, value in plan.of_type(kind).items() if ".module.role." in address}
+    assert plan.of_type(kind).keys() - found.keys() == {f"module.keep_active.{kind}.this"}
+    return found
+
+
+def test_a_role_has_one_policy_of_its_own_and_only_lambda_takes_on_that_of_a_function(plan: Plan) -> None:
     roles = plan.of_type("aws_iam_role")
     policies = plan.of_type("aws_iam_role_policy")
     assert sorted(role["name"] for role in roles.values()) == sorted(policy["role"] for policy in policies.values())
-    for address, role in roles.items():
+    for address, role in of_functions(plan, "aws_iam_role").items():
         assert role["assume_role_policy"]["Statement"] == LAMBDA_ONLY, address

@@ -14,6 +14,7 @@ from inference import runtimes as served_runtimes
 from inference.errors import ModelError
 from modelctl import paths, registry, runtimes
 from modelctl.local.layout import ACCOUNT
+from weights_sync import publish
 
 EVERYTHING = paths.CHECKOUT / "tests" / "registries" / "valid" / "everything.yaml"
 SCHEMA = json.loads((registry.MODULE / "model_registry.schema.json").read_text())
@@ -164,6 +165,28 @@ def test_the_schema_tells_the_limits_that_the_function_has() -> None:
         "pixels": limits.MAX_PIXELS,
         "records": limits.MAX_RECORDS,
     }
+
+
+def test_the_largest_artifact_is_what_a_call_of_weights_sync_copies_in_its_time() -> None:
+    function = (paths.TERRAFORM / "modules" / "weights_sync" / "main.tf").read_text()
+    assert re.findall(r"timeout += (\d+)", function) == [str(publish.CALL_S)]
+    assert registry.LARGEST_ARTIFACT == (publish.CALL_S - publish.KEPT_S) * 90 * 10**6
+    limit = f"{registry.LARGEST_ARTIFACT / 10**9} GB"
+    assert limit in paths.CHECKOUT.joinpath("README.md").read_text()
+    assert limit in (paths.TERRAFORM / "AWS_RULES.md").read_text()
+
+
+def test_a_function_is_kept_active_by_the_alias_and_with_the_event_that_it_knows() -> None:
+    modules = paths.TERRAFORM / "modules"
+    schedule = (modules / "keep_active" / "main.tf").read_text()
+    for handler in ("inference", "weights_sync"):
+        (known,) = re.findall(r"^KEEP_ACTIVE = (.+)$", (paths.FUNCTIONS / handler / "handler.py").read_text(), re.M)
+        assert known == '{"keep_active": True}'
+    assert re.findall(r"input += (.+?) #", schedule) == ["jsonencode({ keep_active = true })"]
+    aliases = [
+        re.findall(r'alias += ("\w+")', text) for text in (schedule, (modules / "model" / "main.tf").read_text())
+    ]
+    assert aliases == [['"live"'], ['"live"']]
 
 
 def test_the_local_stacks_account_is_the_one_that_terraform_knows_it_by() -> None:

@@ -79,6 +79,7 @@ def waits_for(graph: Graph, resource: str) -> set[str]:
         (MAPPING, "module.routing.module.queue.aws_sqs_queue.inputs"),
         ("module.routing.module.queue.aws_sqs_queue.inputs", "module.routing.module.queue.aws_sqs_queue.dead_letters"),
         (NOTIFICATION, "module.routing.module.queue.aws_sqs_queue.inputs"),
+        ("module.keep_active.aws_scheduler_schedule.this", "module.keep_active.aws_iam_role_policy.this"),
         (ALARMS, TOPIC),
         (TOPIC, "module.observability.aws_kms_key.alarms"),
         ("aws_s3_bucket_policy.data", "aws_s3_bucket_public_access_block.data"),

@@ -208,6 +208,24 @@ def test_digest_and_files_are_those_of_the_artifact_without_hidden_files() -> No
     assert list(with_hidden_files["files"]) == ["labels.txt", "model.tflite"]
 
 
+def test_an_artifact_that_one_call_cannot_copy_is_refused_with_its_size_and_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry_file = REGISTRIES / "valid/one_model.yaml"
+    size = sum(file.stat().st_size for file in (REGISTRIES / "artifacts/litert").iterdir() if file.name[0] != ".")
+    monkeypatch.setattr(registry, "LARGEST_ARTIFACT", size)
+    assert registry.validate(registry_file) == []
+
+    monkeypatch.setattr(registry, "LARGEST_ARTIFACT", size - 1)
+    (problem,) = registry.validate(registry_file)
+    assert problem.path == "models.digits.artifact"
+    assert problem.message == (
+        f"has {size:,} bytes, and the one call that publishes it, which may take 15 minutes, copies {size - 1:,} at "
+        "most; make the model smaller, as `modelctl import --quantize` does"
+    )
+    assert "artifact:" in registry_file.read_text().splitlines()[problem.line - 1]
+
+
 def test_digest_sorts_paths_by_their_bytes(tmp_path: Path) -> None:
     names = ["model.tflite", "Z", "a", "a-b", "a/b", "ä", "z"]
     names.remove("a")  # a file and a folder cannot have one name

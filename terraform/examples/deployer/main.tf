@@ -206,6 +206,17 @@ locals {
         Condition = { StringEquals = { "iam:PassedToService" = "lambda.amazonaws.com" } }
       },
       {
+        Sid      = "Schedules"
+        Action   = ["scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"]
+        Resource = "arn:${local.partition}:scheduler:${local.here}:schedule/default/${var.name}-*"
+      },
+      {
+        Sid       = "RoleForScheduler"
+        Action    = "iam:PassRole"
+        Resource  = "${local.role}/${var.name}--keep-active"
+        Condition = { StringEquals = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
+      },
+      {
         Sid      = "LogGroups"
         Action   = ["logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:PutRetentionPolicy", "logs:ListTagsForResource", "logs:TagResource", "logs:UntagResource"]
         Resource = "arn:${local.partition}:logs:${local.here}:log-group:/aws/lambda/${var.name}-*"

@@ -27,6 +27,7 @@ locals {
     # How long the queue waits before it tries an input again.
     visibility_timeout_s = model.visibility_timeout_s
     retries              = model.retries
+    keep_active          = model.keep_active
     alarms               = { for alarm in keys(local.rules_of_keys.alarms) : alarm => tonumber(model["alarms.${alarm}"]) }
     variables            = tomap(local.variables[name])
     check                = local._checks[name]

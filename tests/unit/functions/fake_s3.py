@@ -99,6 +99,11 @@ class FakeS3:
             "VersionId": stored.version_id,
         }
 
+    def head_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803
+        """The parameters are S3's."""
+        found = self.get_object(Bucket=Bucket, Key=Key)
+        return {name: value for name, value in found.items() if name != "Body"}
+
     def put_object(
         self,
         *,

@@ -142,6 +142,7 @@ def test_direct_calls_and_uploads_are_served_under_awslambdaric(
     with served_s3(fake_s3) as endpoint:
         variables = environment("odds.tflite", "litert", **access(endpoint))
         events = [
+            {"keep_active": True},
             {"instances": [[0, 0, 0]]},
             {"Records": messages},
             {"Records": messages},
@@ -149,7 +150,8 @@ def test_direct_calls_and_uploads_are_served_under_awslambdaric(
             {"Records": [1]},
         ]
         run = run_handler("inference.handler.handler", events, variables)
-    direct, first, again, *wrong = run.answers
+    kept_active, direct, first, again, *wrong = run.answers
+    assert kept_active == {}
     assert direct == {"predictions": [[0.5]]}
     assert first == again == {"batchItemFailures": []}
     assert [set(answer) for answer in wrong] == [{"error"}, {"error"}]
@@ -157,14 +159,15 @@ def test_direct_calls_and_uploads_are_served_under_awslambdaric(
     (refused,) = fake_s3.objects[RESULTS, "digits/digits/broken.json.json"]
     document = json.loads(served.body)
     assert document["predictions"] == [[0.5]]
-    assert document["request_id"] == "request-1"
+    assert document["request_id"] == "request-2"
     assert document["timing_ms"]["cold_start"] is False
     assert served.content_type == "application/json"
     assert json.loads(refused.body)["error"]["type"] == "DecodeError"
     lines = [json.loads(line) for line in run.output.splitlines() if line.startswith("{")]
+    # The first call is no input, and leaves it to the next one to be a cold start.
     assert [line["ColdStarts"] for line in lines if "_aws" in line] == [1, 0, 0, 0, 0]
     (refusal,) = [line for line in lines if line.get("key") == "digits/broken.json" and line["level"] == "WARNING"]
-    assert (refusal["error_type"], refusal["requestId"]) == ("DecodeError", "request-1")
+    assert (refusal["error_type"], refusal["requestId"]) == ("DecodeError", "request-2")
 
 
 def test_missing_weights_fail_the_init_with_the_way_out(environment: Callable[..., dict[str, str]]) -> None:

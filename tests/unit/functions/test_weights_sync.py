@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,11 @@ def uploaded() -> tuple[FakeS3, Artifact]:
     return fake, wanted
 
 
-def publish_artifact(fake: Any, root: Path, wanted: Artifact) -> publish.Published:
+def publish_artifact(
+    fake: Any, root: Path, wanted: Artifact, remaining_ms: Callable[[], int] = lambda: 900_000
+) -> publish.Published:
     """Publish from the S3 in memory."""
-    return publish.publish(fake, BUCKET, root, wanted)
+    return publish.publish(fake, BUCKET, root, wanted, remaining_ms)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -163,6 +166,26 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(
     assert stagings(tmp_path) == []
 
 
+def test_what_does_not_fit_into_one_call_is_removed_and_says_how_much_was_copied_of_how_much(
+    uploaded: tuple[FakeS3, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GIVEN one file after the other, in chunks of 4 MB, and a call with a minute left before each of four chunks."""
+    fake, wanted = uploaded
+    monkeypatch.setattr(publish, "_PARALLEL", 1)
+    left_ms = iter([61_000, 60_001, 60_000, 60_000, 59_999])
+    with pytest.raises(PublishError) as refused:
+        publish_artifact(fake, tmp_path, wanted, lambda: next(left_ms))
+    # .hooks.py, the graph and two of three chunks of the variables; the empty labels.txt has no chunk.
+    copied = len(FILES[".hooks.py"]) + len(FILES["saved_model.pb"]) + 2 * 4 * 2**20
+    total = sum(map(len, FILES.values()))
+    assert str(refused.value).startswith(
+        f"models.digits: {copied:,} of {total:,} bytes were copied in the 15 minutes that one call of weights_sync may "
+        "take, and were removed again."
+    )
+    assert contents(tmp_path) == {}
+    assert stagings(tmp_path) == []
+
+
 def test_a_run_that_was_overtaken_accepts_what_the_other_published(
     uploaded: tuple[FakeS3, Artifact], tmp_path: Path
 ) -> None:
@@ -232,11 +255,13 @@ def test_terraforms_call_is_served_under_awslambdaric(uploaded: tuple[FakeS3, Ar
             "AWS_LAMBDA_LOG_FORMAT": "JSON",
             **access(endpoint),
         }
-        run = run_handler("weights_sync.handler.handler", [event, event, event | {"model": "wine"}], environment)
-    first, second, wrong = run.answers
+        events = [event, event, event | {"model": "wine"}, {"keep_active": True}]
+        run = run_handler("weights_sync.handler.handler", events, environment, timeout_s=publish.CALL_S)
+    first, second, wrong, kept_active = run.answers
     size = sum(map(len, FILES.values()))
     assert first == {"model": "digits", "digest": wanted.digest, "files": 5, "bytes": size, "copied": True}
     assert second == first | {"copied": False}
     assert wrong["errorType"] == "PublishError"
+    assert kept_active == {}
     assert contents(tmp_path / "digits" / wanted.digest) == FILES
     assert any(json.loads(line).get("message") == "published" for line in run.output.splitlines() if line[0] == "{")
