@@ -366,6 +366,7 @@ _FOLLOWS: Mapping[str, list[str]] = {
     "aws_iam_role_policy": ["permissions"],
     "aws_lambda_alias": ["`live` moves"],
     "aws_lambda_event_source_mapping": ["polling of the queue"],
+    "aws_lambda_function": ["function"],
     "aws_s3_object": ["files uploaded again"],
     "aws_sqs_queue": ["queue"],
 }
