@@ -239,7 +239,7 @@ def test_a_function_that_changes_between_image_and_layer_is_replaced() -> None:
 def test_a_kind_of_resource_that_nobody_has_named_is_said_by_its_type() -> None:
     plan = unchanged(recorded("changed_registry"))
     resource = {"address": 'module.model["seven"].aws_new_thing.this', "type": "aws_new_thing"}
-    change = {"actions": ["create"], "before": None, "after": {}, "after_unknown": {}}
+    change: Any = {"actions": ["create"], "before": None, "after": {}, "after_unknown": {}}
     plan["resource_changes"].append({**resource, "change": change})
     assert lines(plan) == ["seven  new thing added"]
 
@@ -247,7 +247,7 @@ def test_a_kind_of_resource_that_nobody_has_named_is_said_by_its_type() -> None:
 def test_a_bucket_that_is_deleted_is_warned_of() -> None:
     plan = unchanged(recorded("changed_registry"))
     for name in ("inputs", "results"):
-        change = {"actions": ["delete"], "before": {}, "after": None, "after_unknown": {}}
+        change: Any = {"actions": ["delete"], "before": {}, "after": None, "after_unknown": {}}
         resource = {"address": f'aws_s3_bucket.data["{name}"]', "type": "aws_s3_bucket"}
         plan["resource_changes"].append({**resource, "change": change})
     assert lines(plan) == [
