@@ -84,18 +84,20 @@ resource "terraform_data" "live" {
 
 output "completed" { value = terraform_data.live.output }
 """
+# False, but nobody knows before the apply.
+UNKNOWN = 'terraform_data.before.id == "none"'
 COMPLETED = "an earlier update of a function was refused or interrupted half-way: it is completed\n"
 
 
 @pytest.mark.parametrize(
-    ("condition", "plans"),
+    ("condition", "applies"),
     [
-        pytest.param("length(var.publish_again) > 0", 2, id="seen when it is planned"),
-        pytest.param("terraform_data.before.id == null || length(var.publish_again) > 0", 2, id="when it is applied"),
+        pytest.param("length(var.publish_again) > 0", 1, id="when it is planned"),
+        pytest.param(f"{UNKNOWN} || length(var.publish_again) > 0", 2, id="when it is applied"),
     ],
 )
 def test_the_way_out_that_an_error_names_is_taken(
-    target: OnAws, condition: str, plans: int, capsys: pytest.CaptureFixture[str]
+    target: OnAws, condition: str, applies: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(target, HALF_DONE.replace("CONDITION", condition))
     target.root.init()
@@ -103,12 +105,12 @@ def test_the_way_out_that_an_error_names_is_taken(
         applying.apply(plan)
     said = capsys.readouterr().err
     assert said.count(COMPLETED) == 1
-    assert said.count("terraform plan ...") == plans
+    assert (said.count("terraform plan ..."), said.count("terraform apply ...")) == (2, applies)
     assert target.root.outputs() == {"completed": ["seven"]}
 
 
 def test_a_way_out_that_does_not_help_is_taken_once(target: OnAws, capsys: pytest.CaptureFixture[str]) -> None:
-    write(target, HALF_DONE.replace("CONDITION", "terraform_data.before.id == null"))
+    write(target, HALF_DONE.replace("CONDITION", UNKNOWN))
     target.root.init()
     with (
         applying.planned(target) as plan,
@@ -121,7 +123,7 @@ def test_a_way_out_that_does_not_help_is_taken_once(target: OnAws, capsys: pytes
 def test_a_queue_with_inputs_is_looked_for_again_before_each_apply(
     target: OnAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(target, HALF_DONE.replace("CONDITION", "terraform_data.before.id == null || length(var.publish_again) > 0"))
+    write(target, HALF_DONE.replace("CONDITION", f"{UNKNOWN} || length(var.publish_again) > 0"))
     target.root.init()
     looked: list[Any] = []
     monkeypatch.setattr(queues, "refuse_to_lose_inputs", lambda *arguments: looked.append(arguments))
