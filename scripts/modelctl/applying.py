@@ -47,8 +47,8 @@ def ready(name: Literal["local", "aws"] | None) -> Iterator[Target]:
     Raises:
         UserError: the registry has problems, the packages cannot be built, or the local stack is not up.
     """
-    if targets.chosen(name).name == "aws":
-        target = targets.chosen("aws")
+    target = targets.chosen(name)
+    if target.name == "aws":
         _prepare(target, (paths.TERRAFORM / target.env.get("TF_VAR_registry_file", "../model_registry.yaml")).resolve())
         yield target
         return
@@ -104,9 +104,13 @@ def _write_plan(target: Target, file: Path, *options: str) -> None:
 
 def _run_plan(target: Target, file: Path, *options: str) -> None:
     run = target.root.write_plan(file, *((PARALLEL, _PATIENT) if target.name == "local" else ()), *options)
+    warnings: list[str] = []
     with console.step("terraform plan") as update, closing(run):
         for progress in run:
             update(f"{progress.read} resources read")
+            warnings = progress.warnings
+    for warning in dict.fromkeys(warnings):
+        console.warning(warning)
 
 
 def refuse_to_lose_inputs(plan: Planned) -> None:

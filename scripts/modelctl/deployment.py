@@ -70,8 +70,7 @@ class Deployment:
             described = None
         if not described:
             raise UserError(
-                "nothing is deployed: run `modelctl up` for the local stack, or `terraform -chdir=terraform init` and "
-                "`terraform -chdir=terraform apply` for AWS"
+                "nothing is deployed: run `modelctl up` for the local stack, or `modelctl apply --target aws` for AWS"
             )
         self.name: str = described["name"]
         # The deployment's region, whatever the shell of the user says.

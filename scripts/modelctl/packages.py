@@ -198,8 +198,8 @@ def are_built(wanted: Collection[str], target: Literal["local", "aws"]) -> bool:
     manifest = _read()
     return (
         manifest is not None
-        and manifest["target"] == target
-        and manifest["sources"] == _digest(_read_sources())
+        and manifest.get("target") == target
+        and manifest.get("sources") == _digest(_read_sources())
         and manifest["layers"].keys() >= set(wanted) - set(IMAGES)
         and all((paths.PACKAGES / package["file"]).exists() for package in contents(manifest).values())
     )

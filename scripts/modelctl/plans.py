@@ -328,10 +328,10 @@ def _queue_reasons(resource: Resource) -> Iterator[str]:
             yield f"retries {retries}"
 
 
-def _weights_reasons(resource: Resource) -> Iterator[str]:
+def _call_reasons(resource: Resource) -> Iterator[str]:
     # With another digest, the function's document says that the weights are new.
     old, new = (values.get("input") for values in _before_after(resource))
-    if old == new:
+    if resource["name"] == "weights" and old == new:
         yield "weights copied again"
 
 
@@ -363,7 +363,7 @@ _REASONS: Mapping[str, Callable[[Resource], Iterator[str]]] = {
     "aws_lambda_alias": _no_reasons,
     "aws_lambda_event_source_mapping": _mapping_reasons,
     "aws_lambda_function": _function_reasons,
-    "aws_lambda_invocation": _weights_reasons,
+    "aws_lambda_invocation": _call_reasons,
     "aws_s3_object": _no_reasons,
     "aws_sqs_queue": _queue_reasons,
 }
@@ -372,6 +372,7 @@ _FOLLOWS: Mapping[str, list[str]] = {
     "aws_iam_role_policy": ["permissions"],
     "aws_lambda_alias": ["`live` moves"],
     "aws_lambda_event_source_mapping": ["polling of the queue"],
+    "aws_lambda_function": ["function"],
     "aws_s3_object": ["files uploaded again"],
     "aws_sqs_queue": ["queue"],
 }

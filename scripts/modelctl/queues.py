@@ -50,17 +50,22 @@ def _problem(target: Target, queue: DeletedQueue, waiting: int, in_work: int) ->
         if queue.replaced
         else f"the registry no longer names {queue.model}, but"
     )
-    shell = 'eval "$(modelctl env)"; ' if target.name == "local" else ""
-    sqs, region = f"{shell}aws sqs", f"--region {queue.region}"
-    give_up = f"or give them up (`{sqs} purge-queue --queue-url {queue.url} {region}`), then run the command again"
-    if queue.dead_letters:
+    sqs, place = "aws sqs", f"--region {queue.region}"
+    if target.name == "local":
+        # Named, since version 1 of aws does not look at the variable for SQS in us-east-1.
+        sqs, place = f'eval "$(modelctl env)"; {sqs}', f'{place} --endpoint-url "$AWS_ENDPOINT_URL"'
+    give_up = f"or give them up (`{sqs} purge-queue --queue-url {queue.url} {place}`), then run the command again"
+    if not queue.dead_letters:
         return (
-            f"{why} its dead-letter queue holds inputs that would be lost with it: {waiting + in_work}. Nothing was "
-            f"changed: have them served (`{sqs} start-message-move-task --source-arn {queue.arn} {region}`), {give_up}"
+            f"{why} its queue holds inputs that would be lost with it: {waiting} waiting, {in_work} being served. "
+            f"Nothing was changed: wait until they are served (`modelctl status`), {give_up}"
         )
+    again = "upload them again"
+    if target.name == "aws":  # the emulator has no such call
+        again = f"let the model try them again (`{sqs} start-message-move-task --source-arn {queue.arn} {place}`)"
     return (
-        f"{why} its queue holds inputs that would be lost with it: {waiting} waiting, {in_work} being served. Nothing "
-        f"was changed: wait until they are served (`modelctl status`), {give_up}"
+        f"{why} its dead-letter queue holds inputs that would be lost with it: {waiting + in_work}. Nothing was "
+        f"changed: {again}, {give_up}"
     )
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -470,6 +472,89 @@ def assert_serves(checkout: Checkout, *models: str) -> None:
     assert "terraform apply: nothing to change" in again.err
 
 
+def test_what_is_planned_is_what_is_applied_if_the_user_agrees(deployed: Checkout) -> None:
+    deployed.names(seven=640, other=512)
+    before = deployed.state.read_text()
+
+    document = deployed.run("plan", "--json").document
+    memory = {"model": "seven", "change": "changed", "versions": None, "reasons": ["memory 512 → 640 MB"]}
+    assert document == {
+        "target": "local",
+        "changes": True,
+        "models": [memory],
+        "platform": [],
+        "warnings": [],
+        "resources": {"add": 0, "change": 2, "destroy": 0},
+    }
+
+    nobody = deployed.run("apply")
+    assert (nobody.status, nobody.out) == (2, "")
+    assert "there is nobody to ask: add --yes to apply without a question" in nobody.err
+    refused = answered(deployed, "no", "apply")
+    assert refused.status == 1
+    assert [line.rstrip() for line in refused.out.splitlines()] == ["model  change", "seven  memory 512 → 640 MB"]
+    assert refused.err.splitlines()[-2:] == [
+        "resources: 0 to add, 2 to change, 0 to destroy",
+        "apply this to the local stack? [y/N] error: not applied: nothing was changed",
+    ]
+    assert deployed.state.read_text() == before
+
+    agreed = answered(deployed, "y", "apply")
+    assert agreed.status == 0, agreed.err
+    assert "terraform apply: 2 of 2 changes made" in agreed.err
+    (digest,) = {
+        row["digest"] for row in deployed.run("status", "--json").document["models"] if row["model"] == "seven"
+    }
+    assert agreed.err.splitlines()[-1] == f"live on the local stack: seven 1 ({digest[:8]})"
+    live = client(deployed.env, "lambda").get_function_configuration(FunctionName="modelyard-seven", Qualifier="live")
+    assert live["MemorySize"] == 640
+    assert deployed.run("predict", "seven", SCAN, "--json").status == 0
+
+    again = deployed.run("apply", "--yes")
+    assert again.out == "nothing to change: the local stack is what the registry says\n"
+
+
+def test_an_update_that_was_refused_a_call_is_completed_by_the_next_apply(deployed: Checkout) -> None:
+    """The test before has left the function with 640 MB."""
+    iam, (operator,) = client(deployed.env, "iam"), client(deployed.env, "iam").list_users()["Users"]
+    functions = client(deployed.env, "lambda")
+    deployed.names(seven=512, other=512)
+    deny = {"Effect": "Deny", "Action": "lambda:PublishVersion", "Resource": "*"}
+    iam.put_user_policy(
+        UserName=operator["UserName"],
+        PolicyName="refusal",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [deny]}),
+    )
+    refused = deployed.run("apply", "--yes")
+    assert refused.status == 1
+    assert "PublishVersion" in refused.err
+    iam.delete_user_policy(UserName=operator["UserName"], PolicyName="refusal")
+
+    completed = deployed.run("apply", "--yes")
+
+    assert completed.status == 0, completed.err
+    assert "an earlier update of a function was refused or interrupted half-way: it is completed" in completed.err
+    assert [line.rstrip() for line in completed.out.splitlines()] == ["model  change", "seven  published again"]
+    live = functions.get_function_configuration(FunctionName="modelyard-seven", Qualifier="live")
+    assert live["MemorySize"] == 512
+    assert deployed.run("predict", "seven", SCAN, "--json").status == 0
+    assert not deployed.journal.exists()
+
+
+def answered(checkout: Checkout, answer: str, *arguments: str) -> Command:
+    """Run modelctl at a terminal, where the user types an answer."""
+    terminal, user = pty.openpty()
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [MODELCTL, *arguments], env=checkout.shell, stdin=user, stdout=pipe, stderr=pipe, text=True
+    )
+    os.close(user)
+    os.write(terminal, f"{answer}\n".encode())
+    done = ended(process)
+    os.close(terminal)
+    return done
+
+
 def test_a_model_is_not_removed_while_inputs_are_in_its_queue(deployed: Checkout) -> None:
     env = deployed.env
     s3, sqs, functions = client(env, "s3"), client(env, "sqs"), client(env, "lambda")
@@ -502,8 +587,26 @@ def test_a_model_is_not_removed_while_inputs_are_in_its_queue(deployed: Checkout
         assert "aws sqs purge-queue --queue-url" in line
     assert functions.get_function(FunctionName="modelyard-other")
 
-    # The way out that the message names.
-    sqs.purge_queue(QueueUrl=url)
+    # An input that was given up is one, too.
+    sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName="modelyard-other-dlq")["QueueUrl"], MessageBody="{}")
+    applied = deployed.run("apply", "--yes")
+    assert applied.status == 1
+    assert "the queues of other are removed: inputs and dead letters are lost with them" in applied.err
+    given_up, line = applied.err.splitlines()[-2:]
+    assert given_up.startswith(
+        "error: the registry no longer names other, but its dead-letter queue holds inputs that would be lost with it: "
+        "1. Nothing was changed: upload them again, or give them up (`"
+    )
+    assert "its queue holds inputs that would be lost with it: 1 waiting, 1 being served. Nothing was changed" in line
+    assert functions.get_function(FunctionName="modelyard-other")
+
+    # The ways out that the message names.
+    purges = re.findall(r"or give them up \(`(.+?)`\)", applied.err)
+    assert len(purges) == 2
+    path = f"{MODELCTL.parent}{os.pathsep}{os.environ['PATH']}"
+    shell = {**os.environ, "MODELYARD_STACK": str(deployed.home), "PATH": path}
+    for purge in purges:
+        subprocess.run(["/bin/sh", "-c", purge], env=shell, check=True)
     # And a Ctrl-C once more, when half of it is gone.
     process = deployed.start_up()
     wait_for(lambda: not deployed.has_queue("other"), process)

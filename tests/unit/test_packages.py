@@ -114,6 +114,28 @@ def test_what_is_up_to_date_is_left_alone(yard: Yard) -> None:
     assert {path: path.stat().st_mtime_ns for path in yard.packages.glob("*.zip")} == before
 
 
+def test_what_is_built_is_known_without_building(yard: Yard) -> None:
+    manifest = yard.packages / "manifest.json"
+    with yard.used():
+        assert packages.are_built({"litert", "tensorflow"}, "local")
+        assert not packages.are_built({"litert"}, "aws")
+        (yard.functions / "inference" / "keys.py").write_text("")
+        assert not packages.are_built({"litert"}, "local")
+        packages.build(["onnx"])
+        assert packages.are_built({"litert", "onnx"}, "local"), "a layer that is up to date stays"
+        described = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps({**described, "layers": {"onnx": described["layers"]["onnx"]}}))
+        assert packages.are_built({"onnx"}, "local")
+        assert not packages.are_built({"litert"}, "local")
+        (yard.packages / described["code"]["inference"]["file"]).unlink()
+        assert not packages.are_built({"onnx"}, "local")
+        for written in ('{"target": "local"}', "", "[]"):
+            manifest.write_text(written)
+            assert not packages.are_built({"onnx"}, "local")
+        manifest.unlink()
+        assert not packages.are_built({"onnx"}, "local")
+
+
 def test_packages_that_are_made_for_a_benchmark_leave_the_manifest_of_a_deployment_as_it_is(yard: Yard) -> None:
     manifest = yard.packages / "manifest.json"
     manifest.write_text('{"target": "aws"}')

@@ -1,0 +1,164 @@
+"""Applying exactly what was planned, and the ways out of errors that name one, with roots that need no provider."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelctl import applying, queues, terraform
+from modelctl.errors import UserError
+from modelctl.targets import Target
+
+
+class OnAws(Target):
+    """AWS with another root module than the platform's."""
+
+    folder: Path
+
+    @property
+    def root(self) -> terraform.Root:
+        return terraform.Root({**self.env, **terraform.QUIET}, self.folder)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> OnAws:
+    """A target whose root nobody has initialised; its module goes to main.tf."""
+    made = OnAws("aws", terraform.clean_environment())
+    object.__setattr__(made, "folder", tmp_path)
+    return made
+
+
+def write(target: OnAws, text: str) -> None:
+    (target.folder / "main.tf").write_text('terraform {\n  backend "local" {}\n}\n' + text)
+
+
+COUNTED = 'resource "terraform_data" "some" { count = 2 }\noutput "said" { value = "hello" }\n'
+
+
+def test_what_was_planned_is_applied_and_nothing_that_came_later(
+    target: OnAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(target, COUNTED)
+    with applying.planned(target) as plan:
+        # It was never initialised.
+        assert "terraform init" in capsys.readouterr().err
+        assert plan.changes
+        write(target, COUNTED.replace("2", "5"))
+        applying.apply(plan)
+    assert "terraform apply: 2 of 2 changes made" in capsys.readouterr().err
+    write(target, COUNTED)
+    with applying.planned(target) as plan:
+        assert not plan.changes
+        applying.apply(plan)
+    assert "terraform init" not in capsys.readouterr().err
+    assert not plan.file.exists()
+
+
+def test_a_plan_that_fails_for_another_reason_is_not_tried_again(
+    target: OnAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(target, 'output "said" { value = nowhere.at_all }\n')
+    target.root.init()
+    with pytest.raises(UserError, match=r"terraform plan failed:\n.*Reference to undeclared resource"):
+        applying.planned(target).__enter__()
+    assert capsys.readouterr().err.count("terraform plan ...") == 1
+
+
+CHECK = """
+check "quota" {
+  assert {
+    condition     = length(terraform_data.some) > 9
+    error_message = "seven does not fit."
+  }
+}
+"""
+
+
+def test_what_terraform_warns_of_is_shown_once(target: OnAws, capsys: pytest.CaptureFixture[str]) -> None:
+    write(target, COUNTED + CHECK)
+    target.root.init()
+    with applying.planned(target) as plan:
+        applying.apply(plan)
+    warned = [line for line in capsys.readouterr().err.splitlines() if "seven does not fit." in line]
+    assert warned == ["warning: Check block assertion failed: seven does not fit."]
+
+
+HALF_DONE = """
+variable "publish_again" {
+  type    = set(string)
+  default = []
+}
+
+resource "terraform_data" "before" {}
+
+resource "terraform_data" "live" {
+  input = var.publish_again
+  lifecycle {
+    precondition {
+      condition     = CONDITION
+      error_message = "To complete it, run the following.\\n  terraform apply -var 'publish_again=[\\"seven\\"]'"
+    }
+  }
+}
+
+output "completed" { value = terraform_data.live.output }
+"""
+# False, but nobody knows before the apply.
+UNKNOWN = 'terraform_data.before.id == "none"'
+COMPLETED = "an earlier update of a function was refused or interrupted half-way: it is completed\n"
+
+
+@pytest.mark.parametrize(
+    ("condition", "applies"),
+    [
+        pytest.param("length(var.publish_again) > 0", 1, id="when it is planned"),
+        pytest.param(f"{UNKNOWN} || length(var.publish_again) > 0", 2, id="when it is applied"),
+    ],
+)
+def test_the_way_out_that_an_error_names_is_taken(
+    target: OnAws, condition: str, applies: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(target, HALF_DONE.replace("CONDITION", condition))
+    target.root.init()
+    with applying.planned(target) as plan:
+        applying.apply(plan)
+    said = capsys.readouterr().err
+    assert said.count(COMPLETED) == 1
+    assert (said.count("terraform plan ..."), said.count("terraform apply ...")) == (2, applies)
+    assert target.root.outputs() == {"completed": ["seven"]}
+
+
+def test_a_way_out_that_does_not_help_is_taken_once(target: OnAws, capsys: pytest.CaptureFixture[str]) -> None:
+    write(target, HALF_DONE.replace("CONDITION", UNKNOWN))
+    target.root.init()
+    with (
+        applying.planned(target) as plan,
+        pytest.raises(UserError, match="To complete it, run the following"),
+    ):
+        applying.apply(plan)
+    assert capsys.readouterr().err.count(COMPLETED) == 1
+
+
+def test_a_queue_with_inputs_is_looked_for_again_before_each_apply(
+    target: OnAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(target, HALF_DONE.replace("CONDITION", f"{UNKNOWN} || length(var.publish_again) > 0"))
+    target.root.init()
+    looked: list[Any] = []
+    monkeypatch.setattr(queues, "refuse_to_lose_inputs", lambda *arguments: looked.append(arguments))
+    with applying.planned(target) as plan:
+        applying.apply(plan)
+    assert looked == [(target, []), (target, [])]
+
+
+def refused(*_: object) -> None:
+    raise UserError("the queue holds inputs")
+
+
+def test_nothing_is_changed_if_a_queue_holds_inputs(target: OnAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(target, COUNTED)
+    target.root.init()
+    monkeypatch.setattr(queues, "refuse_to_lose_inputs", refused)
+    with applying.planned(target) as plan, pytest.raises(UserError, match="the queue holds inputs"):
+        applying.apply(plan)
+    assert target.root.outputs() == {}
