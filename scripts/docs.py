@@ -15,7 +15,7 @@ from typing import Any
 
 import hcl2
 
-from modelctl import cli, console, paths, runtimes
+from modelctl import cli, console, paths, races, runtimes
 from modelctl.registry import ask
 
 README = paths.CHECKOUT / "README.md"
@@ -30,7 +30,12 @@ def main() -> int:
     """Write the tables and values, or with `--check` say whether they are as they would be written."""
     check = sys.argv[1:] == ["--check"]
     fresh = README.read_text()
-    for name, table in {"registry": registry(), "terraform": terraform(), "commands": commands()}.items():
+    for name, table in {
+        "registry": registry(),
+        "terraform": terraform(),
+        "commands": commands(),
+        "races": passing(),
+    }.items():
         marked = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         if not marked.search(fresh):
             console.error(f"{README.name} has no place for the table {name!r}")
@@ -167,6 +172,20 @@ def commands() -> str:
         )
         rows.append((f"`{usage}`", str(helps[name])))
     return markdown(("command", "does"), rows)
+
+
+def passing() -> str:
+    """The errors of an apply that pass by themselves."""
+    kept = " Before you apply again, run `terraform untaint` with the address that the error names."
+    rows = [
+        (
+            ", or ".join(f"`{said}`" for said in race.says),
+            race.means + (kept if race.keeps else ""),
+            f"[{race.within_s} s]({race.source})",
+        )
+        for race in races.RACES
+    ]
+    return markdown(("the error contains", "it means", "it passes within"), rows)
 
 
 def markdown(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

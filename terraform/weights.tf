@@ -8,7 +8,7 @@ module "weights_sync" {
 
   deployment         = local.deployment
   name               = local.weights_sync_name
-  artifacts_bucket   = local.buckets.artifacts
+  artifacts_bucket   = local.bucket_names.artifacts # its role need not wait for the bucket: the code is in it
   file_system        = module.storage.file_system
   network            = local.network
   mount_targets      = module.storage.mount_targets

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from modelctl import console, local_runs, packages, paths, plans, queues, registry, targets, terraform
+from modelctl import console, local_runs, packages, paths, plans, queues, races, registry, targets, terraform
 from modelctl.errors import UserError
 from modelctl.targets import Target
 
@@ -133,8 +133,11 @@ def apply(plan: Planned) -> None:
     _apply(plan)
 
 
-def _apply(plan: Planned) -> None:
-    """Apply a plan, and complete what an earlier update of a function left half done, in the way that errors name."""
+def _apply(plan: Planned, repeated: int = 0) -> None:
+    """Apply a plan, and again if what it failed of passes by itself, or in the way that errors name.
+
+    By such a way an earlier update of a function that was left half done is completed.
+    """
     # As late as possible: between this look and the deletion, an input may still arrive.
     refuse_to_lose_inputs(plan)
     if not plan.changes:
@@ -143,10 +146,11 @@ def _apply(plan: Planned) -> None:
     try:
         change(plan.target, "apply", str(plan.file))
     except UserError as problem:
-        if not (ways := _ways_out(problem, plan.options)):
+        ways = _ways_out(problem, plan.options)
+        if not ways and not races.waited_for(problem, repeated, plan.target.root):
             raise
         with planned(plan.target, *plan.options, *ways) as again:
-            _apply(again)
+            _apply(again, repeated if ways else repeated + 1)
 
 
 def change(target: Target, command: Literal["apply", "destroy"], *options: str) -> None:

@@ -47,6 +47,15 @@ _TICK_S = 0.1
 _INTERRUPTED = "interrupted: Terraform finishes what is under way and saves its state (Ctrl-C again: it does not)"
 
 
+class TerraformError(UserError):
+    """Terraform failed."""
+
+    def __init__(self, command: str, problems: Sequence[str]) -> None:
+        super().__init__(f"terraform {command} failed:\n" + "\n".join(problems))
+        #: Its errors, each with the address that it is about.
+        self.problems = problems
+
+
 @dataclass
 class Progress:
     """How far a run is.
@@ -94,6 +103,10 @@ class Root:
         """A plan as `terraform show -json` gives it. It holds the values of secrets."""
         document: dict[str, Any] = json.loads(self._run(["show", "-json", str(plan)]))
         return document
+
+    def untaint(self, address: str) -> None:
+        """Keep a resource that failed while it was made, and that the next apply would replace."""
+        self._run(["untaint", address])
 
     def change(self, command: str, *options: str, journal: Path | None = None) -> Generator[Progress, None, None]:
         """Run `apply` or `destroy` without asking, and tell after every event how far it is.
@@ -147,7 +160,7 @@ class Root:
         if status:
             if status < 0:
                 problems.append(f"it was ended by {signal.Signals(-status).name}")
-            raise UserError(f"terraform {command} failed:\n" + "\n".join(dict.fromkeys(problems or rest)))
+            raise TerraformError(command, list(dict.fromkeys(problems or rest)))
 
     def _run(self, arguments: Sequence[str]) -> str:
         with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:

@@ -21,10 +21,12 @@ from typing import Any
 import pytest
 
 from local_stack.support import allow, client, eventually, policy
-from modelctl import paths, terraform
+from modelctl import applying, paths, races, terraform
 from modelctl.errors import UserError
 from modelctl.local.stack import LocalStack
+from modelctl.targets import Target
 from plan.conftest import Root, platform
+from plan.refusals import Refusal, refusing
 
 NAME = "interrupted"
 FUNCTION = f"{NAME}-seven"
@@ -40,6 +42,42 @@ models:
     input: {{format: image, size: [8, 8], mode: L}}
 """
 
+#: What passes by itself: what a first apply meets, and then a second one.
+FIRST_APPLY = [
+    Refusal(
+        call=f"POST /2015-03-31/functions/{WEIGHTS_SYNC}/invocations",
+        status=408,
+        code="EFSMountConnectivityException",
+        message="The function couldn't connect to the Amazon EFS file system with access point "
+        "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-1. Check your network configuration and "
+        "try again.",
+    ),
+    Refusal(
+        call=r"POST / TrentService\.EnableKeyRotation",
+        status=400,
+        code="AccessDeniedException",
+        message="User: arn:aws:iam::000000000000:user/deployer is not authorized to perform: kms:EnableKeyRotation on "
+        "resource: arn:aws:kms:us-east-1:000000000000:key/1 because no identity-based policy allows the "
+        "kms:EnableKeyRotation action",
+    ),
+    Refusal(
+        call=r"PUT /[^/]+/?\?notification",
+        status=400,
+        code="InvalidArgument",
+        message="Unable to validate the following destination configurations",
+        xml=True,
+    ),
+]
+SECOND_APPLY = [
+    Refusal(
+        call=rf"POST /2015-03-31/functions/\S+{FUNCTION}/aliases",
+        status=409,
+        code="ResourceConflictException",
+        message="The operation cannot be performed at this time. "
+        "The function is currently in the following state: Pending",
+    ),
+]
+
 
 @dataclass
 class Yard:
@@ -50,6 +88,8 @@ class Yard:
     deployer: dict[str, str]
     root: Root = field(init=False)
     version: int = 0
+    #: Seconds that were to pass before the first apply was repeated.
+    slept: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         shutil.copytree(paths.PACKAGES, self.folder / "packages")
@@ -141,7 +181,17 @@ def yard(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     deployer = env | {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
     yard = Yard(tmp_path_factory.mktemp("interrupted"), env, deployer)
     yard.refuse()
-    yard.root.apply()
+    rounds = [FIRST_APPLY, SECOND_APPLY]
+
+    def sleep(seconds: float) -> None:
+        yard.slept.append(seconds)
+        del rounds[0]
+
+    with refusing(env, ["KMS", "LAMBDA", "S3"], rounds) as endpoints:
+        target = Target("aws", {**yard.root.env, **endpoints, "TF_CLI_ARGS_apply": applying.PARALLEL})
+        with pytest.MonkeyPatch.context() as patched, applying.planned(target) as plan:
+            patched.setattr(races, "sleep", sleep)
+            applying.apply(plan)
     yield yard
     yard.refuse()
     yard.root.destroy()
@@ -164,6 +214,15 @@ def assert_completed(yard: Yard, is_live: Callable[[], bool]) -> None:
         assert yard.apply(*way_out(problem)) == ""
     assert is_live()
     yard.root.find_nothing_to_change()
+
+
+def test_a_first_apply_is_repeated_until_what_passes_by_itself_has_passed(yard: Yard) -> None:
+    # After the first apply a sixth of the slowest one's time, the tags of the key, and then a third of the function's.
+    assert yard.slept == [50, 40]
+    # What passes for one key would not for another.
+    kms = client(yard.env, "kms")
+    keys = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
+    assert [key["KeyState"] for key in keys if key["Description"] == f"Alarms of {NAME}"] == ["Enabled"]
 
 
 @pytest.mark.parametrize("call", ["UpdateFunctionConfiguration", "UpdateFunctionCode", "PublishVersion"])

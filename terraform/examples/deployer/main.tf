@@ -319,6 +319,7 @@ locals {
         Condition = local.to_be_made
       },
       {
+        # The tags of a new key take up to five minutes until they count; the README says what to do until then.
         Sid = "Key"
         Action = [
           "kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListResourceTags",
