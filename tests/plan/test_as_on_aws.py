@@ -121,33 +121,45 @@ def test_who_may_not_read_quotas_finds_the_way_out_after_which_the_defaults_are_
     assert "AWS's defaults are assumed: 1000 concurrent executions and 10240 MB per function" in warning
 
 
-#: As if the recorded deployment were in an existing network.
-IN_EXISTING_NETWORK = {
-    **STATE,
-    "resources": [
-        *(each for each in STATE["resources"] if not each.get("module", "").startswith("module.network")),
-        kept(VPC),
-    ],
-}
+def from_an_image(resource: dict[str, Any]) -> dict[str, Any]:
+    """A recorded function as if it had been one with an image."""
+    (instance,) = resource["instances"]
+    attributes = instance["attributes"] | {"package_type": "Image", "image_uri": IMAGE, "runtime": "", "handler": ""}
+    return resource | {"instances": [instance | {"attributes": attributes}]}
+
+
+#: What was recorded, with a function that ran from an image and will run from a zip.
+RECORDED = [
+    from_an_image(each)
+    if (each.get("module"), each["type"], each["mode"]) == ('module.model["digits"]', "aws_lambda_function", "managed")
+    else each
+    for each in STATE["resources"]
+]
+#: The same in an existing network.
+IN_EXISTING_NETWORK = [
+    *(each for each in RECORDED if not each.get("module", "").startswith("module.network")),
+    kept(VPC),
+]
 
 
 @pytest.mark.parametrize(
-    ("state", "ec2", "network"),
+    ("resources", "ec2", "network"),
     [
-        (STATE, Ec2(zones=(f"{layout.REGION}-0a", C, B, A)), None),
+        (RECORDED, Ec2(zones=(f"{layout.REGION}-0a", C, B, A)), None),
         (IN_EXISTING_NETWORK, EXISTING, {**GIVEN, "subnet_ids": SUBNETS[::-1]}),
     ],
     ids=["other-zones", "reversed-subnets"],
 )
-def test_nothing_of_a_platform_moves_whatever_ec2_answers(
-    checkout: Checkout, state: Any, ec2: Ec2, network: Any
+def test_only_functions_whose_package_type_changes_are_replaced_whatever_ec2_answers(
+    checkout: Checkout, resources: Any, ec2: Ec2, network: Any
 ) -> None:
+    state = STATE | {"resources": resources}
     found = changes(checkout.plan(Aws(ec2, ACCOUNT), "-refresh=false", state=state, network=network))
 
     done = actions(found, *KEPT, *NETWORK)
     assert {found[address]["type"] for address in done} >= KEPT - {"aws_subnet", "aws_vpc"}
-    # On AWS their packages are images, and in the state, which is one of the local stack, they are zips.
+    # All three change: the other two are images on AWS, and were zips on the local stack, where this was recorded.
     parts = ("lambda_alias.live", "lambda_event_source_mapping.queue", "lambda_function.inference")
-    assert {address: how for address, how in done.items() if how not in (["no-op"], ["update"])} == {
-        f'module.model["{name}"].aws_{part}': ["delete", "create"] for name in IMAGES for part in parts
+    assert {address: how for address, how in done.items() if "delete" in how} == {
+        f'module.model["{name}"].aws_{part}': ["delete", "create"] for name in ("digits", *IMAGES) for part in parts
     }

@@ -1,6 +1,7 @@
-"""A function that changes from an image to a zip or back is replaced: its mapping goes first and comes back last.
+"""The mapping of a function that is replaced, as when a zip becomes an image, goes first and comes back last.
 
-The local stack keeps functions with an image, and runs those with a zip only.
+The local stack runs no images, so one zip is applied in place of another. Both ways between zips and images are planned
+in test_as_on_aws.py.
 """
 
 import base64
@@ -21,19 +22,30 @@ from modelctl.local.layout import ACCOUNT, REGION
 from modelctl.local.stack import LocalStack
 from plan.conftest import Root, alone
 
-NAME = "exchanged"
+NAME = "replaced"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/modelyard@sha256:{'1' * 64}"
-CODE = zipped({"inference/handler.py": "def handler(event, context): print(event['Records'][0]['body'])"})
+CODE = zipped(
+    {"inference/handler.py": "def handler(event, context): print([each['body'] for each in event.get('Records', ())])"}
+)
+PACKAGE = {
+    "lambda_runtime": "python3.13",
+    "s3_bucket": f"{NAME}-artifacts",
+    "s3_key": "code.zip",
+    "code_sha256": base64.b64encode(hashlib.sha256(CODE).digest()).decode(),
+    "layers": [],
+    "publish_again": False,
+}
 MAPPING, ALIAS, FUNCTION = (
     *("aws_lambda_event_source_mapping.queue", "aws_lambda_alias.live", "aws_lambda_function.inference"),
 )
+AGAIN = f"-replace={FUNCTION}"
 REMOVED = [("delete", MAPPING), ("delete", ALIAS), ("delete", FUNCTION)]
 MADE = [("create", FUNCTION), ("create", ALIAS), ("create", MAPPING)]
 
 
 @dataclass
-class Exchanged:
-    """One model by itself, which is applied as one kind of package after the other."""
+class Replaced:
+    """One model by itself, whose function is replaced."""
 
     cloud: Cloud
     folder: Path
@@ -94,7 +106,7 @@ class Exchanged:
             "alarm_topic_arn": f"arn:aws:sns:{REGION}:{ACCOUNT}:{NAME}",
             "notify_cleared_alarms": False,
             "log_retention_days": 1,
-            "package": self._package(),
+            "package": PACKAGE,
         }
         shutil.copytree(paths.TERRAFORM / "modules/execution_role", self.folder / "execution_role")
         self._root = alone(
@@ -113,15 +125,18 @@ class Exchanged:
         )
 
     def upload(self) -> None:
-        """Put the zip where a package without an image is."""
+        """Put the code where the function's is taken from."""
         self.cloud.client("s3").put_object(Bucket=f"{NAME}-artifacts", Key="code.zip", Body=CODE)
 
-    def apply(self, *, image: bool) -> list[tuple[str, str]]:
+    def lose_code(self) -> None:
+        self.cloud.client("s3").delete_object(Bucket=f"{NAME}-artifacts", Key="code.zip")
+
+    def apply(self, *options: str) -> list[tuple[str, str]]:
         """What an apply does to what serves inputs, in this order; where it fails, the last says why."""
         journal = self.folder / "journal"
         journal.unlink(missing_ok=True)
         try:
-            for _ in self._root.change("apply", self._option(image=image), journal=journal):
+            for _ in self._root.change("apply", *options, journal=journal):
                 pass
         except UserError as problem:
             failed = [("failed", str(problem))]
@@ -133,7 +148,7 @@ class Exchanged:
 
     def planned(self, *options: str) -> dict[str, list[str]]:
         """What a plan does with what serves inputs."""
-        shown = json.loads(self._root.plan(self.folder / "plan", self._option(image=True), *options))
+        shown = json.loads(self._root.plan(self.folder / "plan", *options))
         return {
             change["address"]: change["change"]["actions"]
             for change in shown["resource_changes"]
@@ -148,51 +163,41 @@ class Exchanged:
     def destroy(self) -> None:
         self._root.destroy()
 
-    def _option(self, *, image: bool) -> str:
-        return f"-var=package={json.dumps(self._package(image=image))}"
-
-    def _package(self, *, image: bool = True) -> dict[str, Any]:
-        sha256 = base64.b64encode(hashlib.sha256(CODE).digest()).decode()
-        return {
-            "lambda_runtime": "python3.13",
-            "s3_bucket": f"{NAME}-artifacts",
-            "layers": [],
-            "publish_again": False,
-            **({"image_uri": IMAGE} if image else {"s3_key": "code.zip", "code_sha256": sha256}),
-        }
-
 
 def _is_done(event: dict[str, Any]) -> bool:
     return event["type"] == "apply_complete" and event["hook"]["action"] in ("create", "update", "delete")
 
 
 @pytest.fixture(scope="module")
-def exchanged(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanged]:
-    exchanged = Exchanged(Cloud(stack.environment()), tmp_path_factory.mktemp(NAME))
-    assert exchanged.apply(image=True) == MADE
-    yield exchanged
-    exchanged.destroy()
+def replaced(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replaced]:
+    replaced = Replaced(Cloud(stack.environment()), tmp_path_factory.mktemp(NAME))
+    replaced.upload()
+    assert replaced.apply() == MADE
+    yield replaced
+    replaced.destroy()
 
 
-def test_inputs_wait_in_the_queue_while_a_function_is_replaced(exchanged: Exchanged) -> None:
-    # The zip is not there yet, so the apply fails halfway.
-    *done, (failed, why) = exchanged.apply(image=False)
+def test_inputs_wait_in_the_queue_while_a_function_is_replaced(replaced: Replaced) -> None:
+    replaced.lose_code()
+    *done, (failed, why) = replaced.apply(AGAIN)
     assert (done, failed) == (REMOVED, "failed")
     assert "NoSuchKey" in why
-    assert exchanged.mappings() == 0
-    exchanged.cloud.client("sqs").send_message(QueueUrl=exchanged.queue_url, MessageBody="arrived meanwhile")
+    assert replaced.mappings() == 0
+    replaced.cloud.client("sqs").send_message(QueueUrl=replaced.queue_url, MessageBody="arrived meanwhile")
 
-    exchanged.upload()
-    assert exchanged.apply(image=False) == MADE
+    replaced.upload()
+    assert replaced.apply() == MADE
 
-    eventually(lambda: exchanged.cloud.messages(exchanged.queue_url) == 0)
-    assert "arrived meanwhile" in exchanged.cloud.log(NAME)
-
-    assert exchanged.apply(image=True) == [*REMOVED, *MADE]
+    eventually(lambda: replaced.cloud.messages(replaced.queue_url) == 0)
+    assert "['arrived meanwhile']" in replaced.cloud.log(NAME)
 
 
-def test_a_mapping_stays_as_long_as_its_function(exchanged: Exchanged) -> None:
-    updated = exchanged.planned('-var=network={subnet_ids=["subnet-other"],security_group_id="sg-other"}')
-    assert updated == {FUNCTION: ["update"], ALIAS: ["update"], MAPPING: ["no-op"]}
-    replaced = exchanged.planned(f"-replace={FUNCTION}")
-    assert replaced == {address: ["delete", "create"] for address in (FUNCTION, ALIAS, MAPPING)}
+def test_the_mapping_goes_first_and_comes_back_last(replaced: Replaced) -> None:
+    assert replaced.apply(AGAIN) == [*REMOVED, *MADE]
+
+
+def test_a_mapping_stays_as_long_as_its_function(replaced: Replaced) -> None:
+    other = '-var=network={subnet_ids=["subnet-other"],security_group_id="sg-other"}'
+    assert replaced.planned(other) == {FUNCTION: ["update"], ALIAS: ["update"], MAPPING: ["no-op"]}
+    image = f"-var=package={json.dumps(PACKAGE | {'image_uri': IMAGE})}"
+    assert replaced.planned(image) == {address: ["delete", "create"] for address in (FUNCTION, ALIAS, MAPPING)}
