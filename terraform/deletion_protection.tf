@@ -26,6 +26,7 @@ resource "aws_s3_object" "deletion_protection" {
     module.routing,
     module.observability,
     module.weights_sync,
+    module.keep_active,
     module.model,
     terraform_data.network,
     aws_s3_bucket_public_access_block.data,
