@@ -104,13 +104,9 @@ def _write_plan(target: Target, file: Path, *options: str) -> None:
 
 def _run_plan(target: Target, file: Path, *options: str) -> None:
     run = target.root.write_plan(file, *((PARALLEL, _PATIENT) if target.name == "local" else ()), *options)
-    warnings: list[str] = []
     with console.step("terraform plan") as update, closing(run):
         for progress in run:
             update(f"{progress.read} resources read")
-            warnings = progress.warnings
-    for warning in dict.fromkeys(warnings):
-        console.warning(warning)
 
 
 def refuse_to_lose_inputs(plan: Planned) -> None:

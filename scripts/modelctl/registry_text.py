@@ -65,12 +65,13 @@ def remove(text: str, name: str) -> str:
     document = _with_model(text, name)
     remaining = {model: entry for model, entry in document["models"].items() if model != name}
     _, models = _models(text)
-    if lines := list(_lines_that_need(text, _entry(models, name))):
+    key, value = _entry(models, name)
+    if lines := list(_lines_that_need(text, key, value)):
         raise UserError(
             f"models.{name} cannot be removed: {' and '.join(lines)}. Write there what is meant, then run the command "
             "again"
         )
-    changed = _without(text, models, name)
+    changed = _without(text, models, key)
     if _holds(changed, {**document, "models": remaining}):
         return changed
     raise UserError(f"the registry's text is too unusual to be changed: remove models.{name} yourself")
@@ -195,9 +196,9 @@ def _entry(models: list[Event], name: str) -> tuple[Event, list[Event]]:
     raise UserError(f"the registry's text is too unusual to be changed: change models.{name} yourself")
 
 
-def _lines_that_need(text: str, entry: tuple[Event, list[Event]]) -> Iterator[str]:
+def _lines_that_need(text: str, key: Event, value: list[Event]) -> Iterator[str]:
     """What outside of an entry takes its value from an anchor in it."""
-    start, end = entry[0].start_mark.index, entry[1][-1].end_mark.index
+    start, end = key.start_mark.index, value[-1].end_mark.index
     anchors: dict[str, int] = {}
     events: Iterator[Event] = yaml.parse(text, yaml.SafeLoader)
     for event in events:
@@ -213,11 +214,11 @@ def _lines_that_need(text: str, entry: tuple[Event, list[Event]]) -> Iterator[st
             anchors.pop(anchor, None)
 
 
-def _without(text: str, models: list[Event], name: str) -> str:
-    """The text without an entry."""
+def _without(text: str, models: list[Event], key: Event) -> str:
+    """The text without the entry of this key."""
     entries = list(_entries(models))
-    index = next(index for index, (key, _) in enumerate(entries) if key.value == name)
-    key, value = entries[index]
+    index = next(index for index, (other, _) in enumerate(entries) if other is key)
+    _, value = entries[index]
     start, end = key.start_mark.index, max(event.end_mark.index for event in (key, *value) if _is_content(event))
     if models[0].flow_style:
         # With the comma behind it, or before the last one.

@@ -58,21 +58,12 @@ class TerraformError(UserError):
 
 @dataclass
 class Progress:
-    """How far a run is.
-
-    Args:
-        read: how many resources a plan has looked at.
-        planned: how many changes there are to make.
-        changes: how many are made.
-        running: the resources under way.
-        warnings: what a plan warns of, such as a check that does not hold.
-    """
+    """How far a run is; `read` (of a plan), `planned`, `changes` count resources, `running` names those under way."""
 
     read: int = 0
     planned: int = 0
     changes: int = 0
     running: set[str] = field(default_factory=set)
-    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -149,8 +140,6 @@ class Root:
                             progress.changes += event["type"] == "apply_complete"
                         case "diagnostic" if event["diagnostic"]["severity"] == "error":
                             problems.append(_sentence(event["diagnostic"]))
-                        case "diagnostic" if command == "plan":
-                            progress.warnings.append(_sentence(event["diagnostic"]))
                         case None:
                             rest.append(line.decode(errors="replace").strip())
                             continue

@@ -515,10 +515,9 @@ def test_what_is_planned_is_what_is_applied_if_the_user_agrees(deployed: Checkou
 
 
 def test_an_update_that_was_refused_a_call_is_completed_by_the_next_apply(deployed: Checkout) -> None:
-    """The test before has left the function with 640 MB."""
     iam, (operator,) = client(deployed.env, "iam"), client(deployed.env, "iam").list_users()["Users"]
     functions = client(deployed.env, "lambda")
-    deployed.names(seven=512, other=512)
+    deployed.names(seven=768, other=512)
     deny = {"Effect": "Deny", "Action": "lambda:PublishVersion", "Resource": "*"}
     iam.put_user_policy(
         UserName=operator["UserName"],
@@ -536,7 +535,7 @@ def test_an_update_that_was_refused_a_call_is_completed_by_the_next_apply(deploy
     assert "an earlier update of a function was refused or interrupted half-way: it is completed" in completed.err
     assert [line.rstrip() for line in completed.out.splitlines()] == ["model  change", "seven  published again"]
     live = functions.get_function_configuration(FunctionName="modelyard-seven", Qualifier="live")
-    assert live["MemorySize"] == 512
+    assert live["MemorySize"] == 768
     assert deployed.run("predict", "seven", SCAN, "--json").status == 0
     assert not deployed.journal.exists()
 

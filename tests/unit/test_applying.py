@@ -64,25 +64,6 @@ def test_a_plan_that_fails_for_another_reason_is_not_tried_again(
     assert capsys.readouterr().err.count("terraform plan ...") == 1
 
 
-CHECK = """
-check "quota" {
-  assert {
-    condition     = length(terraform_data.some) > 9
-    error_message = "seven does not fit."
-  }
-}
-"""
-
-
-def test_what_terraform_warns_of_is_shown_once(target: OnAws, capsys: pytest.CaptureFixture[str]) -> None:
-    write(target, COUNTED + CHECK)
-    target.root.init()
-    with applying.planned(target) as plan:
-        applying.apply(plan)
-    warned = [line for line in capsys.readouterr().err.splitlines() if "seven does not fit." in line]
-    assert warned == ["warning: Check block assertion failed: seven does not fit."]
-
-
 HALF_DONE = """
 variable "publish_again" {
   type    = set(string)

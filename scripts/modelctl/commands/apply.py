@@ -66,14 +66,14 @@ def apply(called: argparse.Namespace) -> int:
 def _show(planned: Planned, said: Summary) -> None:
     if not planned.changes:
         console.out(f"nothing to change: {planned.target.says} is what the registry says")
-        return
-    if rows := list(plans.rows(said)):
+    elif rows := list(plans.rows(said)):
         console.table(("model", "change"), rows, style=_style)
     else:
         console.out("only outputs of Terraform change")
     for warning in said.warnings:
         console.warning(warning)
-    console.note(f"resources: {said.add} to add, {said.change} to change, {said.destroy} to destroy")
+    if planned.changes:
+        console.note(f"resources: {said.add} to add, {said.change} to change, {said.destroy} to destroy")
 
 
 def _style(row: Sequence[str]) -> str:
