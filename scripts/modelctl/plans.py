@@ -373,6 +373,7 @@ _FOLLOWS: Mapping[str, list[str]] = {
     "aws_lambda_alias": ["`live` moves"],
     "aws_lambda_event_source_mapping": ["polling of the queue"],
     "aws_lambda_function": ["function"],
+    "aws_lambda_invocation": ["checked again"],
     "aws_s3_object": ["files uploaded again"],
     "aws_sqs_queue": ["queue"],
 }
@@ -388,7 +389,7 @@ _KINDS = {
     "aws_lambda_function": "weights_sync",
     "aws_lambda_layer_version": "layer",
     "aws_s3_bucket_notification": "routes of the inputs bucket",
-    "aws_s3_object": "uploaded package",
+    "aws_s3_object": "object of the artifacts bucket",
     "aws_sns_topic": "alarm topic",
 }
 #: Of these, an attribute's name says nothing: they have only one that changes.

@@ -90,7 +90,7 @@ def with_document(change: Any, **fields: Any) -> Any:
                 "seven  new function code, new litert layer",
                 "third  new function code, new litert layer",
                 "platform  layer replaced",
-                "platform  uploaded package (3) replaced",
+                "platform  object of the artifacts bucket (3) replaced",
                 "platform  weights_sync changed: s3_key",
             ],
         ),
@@ -225,6 +225,16 @@ def test_what_follows_is_said_only_where_nothing_else_is() -> None:
     next(of(plan, "aws_iam_role_policy", "seven"))["actions"] = ["update"]
     next(of(plan, "aws_lambda_alias", "seven"))["actions"] = ["update"]
     assert lines(plan) == ["seven  `live` moves, permissions"]
+    updated(plan, "aws_lambda_function", "seven", timeout=(1, 2))
+    assert lines(plan) == ["seven  timeout 1 → 2 s"]
+
+
+def test_other_samples_to_check_a_version_with_are_a_change_of_their_own() -> None:
+    plan = unchanged(recorded("changed_registry"))
+    check = {"address": 'module.model["seven"].aws_lambda_invocation.check', "type": "aws_lambda_invocation"}
+    change = {"actions": ["delete", "create"], "before": {"input": "1"}, "after": {"input": "1"}, "after_unknown": {}}
+    plan["resource_changes"].append({**check, "mode": "managed", "name": "check", "change": change})
+    assert lines(plan) == ["seven  checked again"]
     updated(plan, "aws_lambda_function", "seven", timeout=(1, 2))
     assert lines(plan) == ["seven  timeout 1 → 2 s"]
 
