@@ -6,16 +6,17 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-ANSWER = """\
-<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
-<Arn>arn:aws:iam::{account}:user/ann</Arn><UserId>AIDA</UserId><Account>{account}</Account>
-</GetCallerIdentityResult></GetCallerIdentityResponse>"""
+
+def identity(account: str) -> str:
+    """The body of the answer."""
+    content = f"<Arn>arn:aws:iam::{account}:user/ann</Arn><UserId>A</UserId><Account>{account}</Account>"
+    return f"<Response><GetCallerIdentityResult>{content}</GetCallerIdentityResult></Response>"
 
 
 @contextmanager
 def of_account(account: str) -> Iterator[dict[str, str]]:
     """What makes Terraform believe that its credentials are of this account."""
-    answer = ANSWER.format(account=account).encode()
+    answer = identity(account).encode()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+from local_stack import sts
 from modelctl.local.layout import ACCOUNT, REGION
 
 A, B, C = (f"{REGION}{letter}" for letter in "abc")
@@ -129,8 +130,7 @@ class Aws:
         asked = dict(urllib.parse.parse_qsl(body))
         if asked["Action"] != "GetCallerIdentity":
             return self.ec2.answer(asked)
-        identity = f"<Arn>arn:aws:iam::{self.account}:user/ann</Arn><UserId>A</UserId><Account>{self.account}</Account>"
-        return f"<Response><GetCallerIdentityResult>{identity}</GetCallerIdentityResult></Response>"
+        return sts.identity(self.account)
 
     def _quota(self, target: str, body: str) -> tuple[int, str]:
         """Status and body of the answer to a request for one of Lambda's quotas, or for AWS's default of it."""
