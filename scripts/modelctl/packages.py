@@ -196,11 +196,13 @@ def build(wanted: Sequence[str] | None = None, target: Literal["local", "aws"] =
 def are_built(wanted: Collection[str], target: Literal["local", "aws"]) -> bool:
     """Whether the packages that these runtimes need are there, of the sources as they are and for this target."""
     manifest = _read()
+    code = {f"inference-{runtime}" for runtime in wanted if runtime in IMAGES and target == "local"}
     return (
         manifest is not None
         and manifest.get("target") == target
         and manifest.get("sources") == _digest(_read_sources())
         and manifest["layers"].keys() >= set(wanted) - set(IMAGES)
+        and manifest["code"].keys() >= code
         and all((paths.PACKAGES / package["file"]).exists() for package in contents(manifest).values())
     )
 

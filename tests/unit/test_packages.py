@@ -123,6 +123,7 @@ def test_what_is_built_is_known_without_building(yard: Yard) -> None:
         assert not packages.are_built({"litert"}, "local")
         packages.build(["onnx"])
         assert packages.are_built({"litert", "onnx"}, "local"), "a layer that is up to date stays"
+        assert not packages.are_built({"tensorflow"}, "local")
         described = json.loads(manifest.read_text())
         manifest.write_text(json.dumps({**described, "layers": {"onnx": described["layers"]["onnx"]}}))
         assert packages.are_built({"onnx"}, "local")
