@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -142,11 +142,33 @@ def _apply(plan: Planned, repeated: int = 0) -> None:
     try:
         change(plan.target, "apply", str(plan.file))
     except UserError as problem:
-        ways = _ways_out(problem, plan.options)
-        if not ways and not races.waited_for(problem, repeated, plan.target.root):
-            raise
-        with planned(plan.target, *plan.options, *ways) as again:
-            _apply(again, repeated if ways else repeated + 1)
+        with _planned_again(plan, problem, repeated) as (again, repeated):
+            _apply(again, repeated)
+
+
+@contextmanager
+def _planned_again(plan: Planned, problem: UserError, repeated: int) -> Iterator[tuple[Planned, int]]:
+    """The plan to apply after an apply has failed, and how often one was then repeated.
+
+    The new plan may fail of the same as the apply did, since Terraform reads what the apply has made.
+
+    Raises:
+        UserError: what failed neither passes by itself nor names a way out.
+    """
+    ways = _ways_out(problem, plan.options)
+    options = (*plan.options, *ways)
+    with ExitStack() as files:
+        while True:
+            if not ways and not races.waited_for(problem, repeated, plan.target.root):
+                raise problem
+            repeated += not ways
+            try:
+                again = files.enter_context(planned(plan.target, *options))
+            except UserError as another:
+                problem, ways = another, []
+            else:
+                break
+        yield again, repeated
 
 
 def change(target: Target, command: Literal["apply", "destroy"], *options: str) -> None:

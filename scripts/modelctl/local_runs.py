@@ -41,7 +41,7 @@ def alone() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as problem:
-        raise UserError(f"{problem}: mend that, then run the command again") from problem
+        raise UserError(f"{problem}: fix that, then run the command again") from problem
 
 
 def refuse_another_backend() -> None:

@@ -390,6 +390,7 @@ _KINDS = {
     "aws_lambda_layer_version": "layer",
     "aws_s3_bucket_notification": "routes of the inputs bucket",
     "aws_s3_object": "object of the artifacts bucket",
+    "aws_scheduler_schedule": "weekly call",
     "aws_sns_topic": "alarm topic",
 }
 #: Of these, an attribute's name says nothing: they have only one that changes.

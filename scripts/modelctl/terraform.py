@@ -96,8 +96,12 @@ class Root:
         return document
 
     def untaint(self, address: str) -> None:
-        """Keep a resource that failed while it was made, and that the next apply would replace."""
-        self._run(["untaint", address])
+        """Keep a resource that failed while it was made, and that the next apply would replace; others stay."""
+        try:
+            self._run(["untaint", address])
+        except UserError as problem:
+            if "Resource instance is not tainted" not in str(problem):
+                raise
 
     def change(self, command: str, *options: str, journal: Path | None = None) -> Generator[Progress, None, None]:
         """Run `apply` or `destroy` without asking, and tell after every event how far it is.

@@ -169,7 +169,9 @@ def test_destroy_leaves_nothing_in_the_account_whatever_lies_in_the_buckets(home
     results = s3.list_objects_v2(Bucket=f"modelyard-results-{ACCOUNT}-{REGION}")["Contents"]
     assert {found["Key"] for found in results} == {f"seven/{key}.json" for key in (*keys, f"sevens/{SCAN.name}")}
     there = {kind for kind, found in _left(env).items() if found}
-    assert {"functions", "alarms", "dashboards", "topics", "keys"} <= there, "or finding nothing proves nothing"
+    assert {"functions", "alarms", "dashboards", "schedules", "topics", "keys"} <= there, (
+        "or finding nothing proves nothing"
+    )
 
     command = [terraform.binary(), f"-chdir={paths.TERRAFORM}", "destroy", "-auto-approve", "-no-color"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
@@ -227,6 +229,7 @@ def _left(env: dict[str, str]) -> dict[str, list[Any]]:
         "file systems": client(env, "efs").describe_file_systems()["FileSystems"],
         "access points": client(env, "efs").describe_access_points()["AccessPoints"],
         "roles": client(env, "iam").list_roles()["Roles"],
+        "schedules": client(env, "scheduler").list_schedules()["Schedules"],
         "alarms": client(env, "cloudwatch").describe_alarms()["MetricAlarms"],
         "dashboards": client(env, "cloudwatch").list_dashboards()["DashboardEntries"],
         "topics": client(env, "sns").list_topics()["Topics"],

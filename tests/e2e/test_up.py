@@ -312,7 +312,7 @@ def test_an_up_that_was_broken_off_is_healed_by_the_next_one(deployed: Checkout)
 
 
 def test_what_the_state_does_not_know_is_made_anew(deployed: Checkout) -> None:
-    forget(deployed, ADDED)
+    forget(deployed, ADDED, "module.keep_active")
     assert len(of_model(deployed, "added")) > 5
     healed = deployed.up()
     assert healed.status == 0, healed.err

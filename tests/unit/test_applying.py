@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelctl import applying, queues, terraform
+from modelctl import applying, queues, races, terraform
 from modelctl.errors import UserError
 from modelctl.targets import Target
 
@@ -118,6 +118,62 @@ def test_a_way_out_that_does_not_help_is_taken_once(target: OnAws, capsys: pytes
     ):
         applying.apply(plan)
     assert capsys.readouterr().err.count(COMPLETED) == 1
+
+
+FAILS = """
+resource "terraform_data" "before" {}
+
+resource "terraform_data" "notification" {
+  lifecycle {
+    precondition {
+      condition     = CONDITION
+      error_message = "Unable to validate the following destination configurations"
+    }
+  }
+}
+"""
+
+
+def test_what_passes_by_itself_is_waited_for_also_if_the_next_plan_fails_of_it(
+    target: OnAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It fails when it is applied, then when it is planned, and then no more.
+    rest = [FAILS.replace("CONDITION", 'terraform.workspace == "none"'), COUNTED]
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        write(target, rest.pop(0))
+
+    monkeypatch.setattr(races, "sleep", sleep)
+    write(target, FAILS.replace("CONDITION", UNKNOWN))
+    target.root.init()
+    with applying.planned(target) as plan:
+        applying.apply(plan)
+    assert slept == [10, 20]
+    assert target.root.outputs() == {"said": "hello"}
+
+
+FAILED = """
+resource "terraform_data" "failed" {
+  provisioner "local-exec" {
+    command = "false"
+  }
+}
+"""
+
+
+def test_only_what_failed_while_it_was_made_is_untainted(target: OnAws) -> None:
+    write(target, COUNTED + FAILED)
+    target.root.init()
+    with applying.planned(target) as plan, pytest.raises(UserError, match="local-exec"):
+        applying.apply(plan)
+    for address in ("terraform_data.failed", "terraform_data.some[0]"):
+        target.root.untaint(address)
+    with applying.planned(target) as plan:
+        assert not plan.changes
+    with pytest.raises(UserError, match="No such resource instance"):
+        target.root.untaint("terraform_data.nowhere")
 
 
 def test_a_queue_with_inputs_is_looked_for_again_before_each_apply(

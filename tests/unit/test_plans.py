@@ -254,6 +254,14 @@ def test_a_kind_of_resource_that_nobody_has_named_is_said_by_its_type() -> None:
     assert lines(plan) == ["seven  new thing added"]
 
 
+def test_a_model_that_is_kept_active_is_called_weekly() -> None:
+    plan = unchanged(recorded("changed_registry"))
+    address = 'module.keep_active.aws_scheduler_schedule.this["modelyard-seven"]'
+    change: Any = {"actions": ["create"], "before": None, "after": {}, "after_unknown": {}}
+    plan["resource_changes"].append({"address": address, "type": "aws_scheduler_schedule", "change": change})
+    assert lines(plan) == ["platform  weekly call added"]
+
+
 def test_a_bucket_that_is_deleted_is_warned_of() -> None:
     plan = unchanged(recorded("changed_registry"))
     for name in ("inputs", "results"):

@@ -86,7 +86,7 @@ def run(called: argparse.Namespace) -> int:
     try:
         done = importer.run(wanted)
     except OSError as problem:
-        raise UserError(f"{problem}: mend that, then run the command again") from problem
+        raise UserError(f"{problem}: fix that, then run the command again") from problem
     if called.json:
         print_json(done)
         return 0

@@ -136,6 +136,13 @@ def _alarms(session: boto3.Session, prefix: str) -> Found:
         yield found["AlarmName"], partial(cloudwatch.delete_alarms, AlarmNames=[found["AlarmName"]])
 
 
+def _schedules(session: boto3.Session, prefix: str) -> Found:
+    scheduler = session.client("scheduler")
+    for found in _pages(scheduler, "list_schedules", "Schedules", NamePrefix=prefix):
+        delete = partial(scheduler.delete_schedule, GroupName=found["GroupName"], Name=found["Name"])
+        yield found["Arn"], delete
+
+
 def _queues(session: boto3.Session, prefix: str) -> Found:
     """Queues without messages: one that has any stays, and SQS gives it to Terraform when that creates it again."""
     sqs = session.client("sqs")
@@ -158,5 +165,6 @@ KINDS: Mapping[str, Callable[[boto3.Session, str], Found]] = {
     "aws_iam_role": _roles,
     "aws_efs_access_point": _access_points,
     "aws_cloudwatch_metric_alarm": _alarms,
+    "aws_scheduler_schedule": _schedules,
     "aws_sqs_queue": _queues,
 }
