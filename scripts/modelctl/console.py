@@ -29,7 +29,13 @@ def warning(text: str) -> None:
 def agrees(question: str) -> bool:
     """Ask the user; anything but a yes is a no."""
     _err.print(f"{question} [y/N] ", markup=False, end="")
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    answer = ""
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):  # Ctrl-D or Ctrl-C: what is said next begins a line
+            note("")
+    return answer.strip().lower() in ("y", "yes")
 
 
 def error(text: str) -> None:

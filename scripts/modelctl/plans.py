@@ -31,6 +31,7 @@ class DeletedQueue:
         model: whose it is.
         dead_letters: whether it is the model's dead-letter queue.
         replaced: whether another one is created in its place.
+        served: whether a function takes inputs out of it. If the first apply of a model fails, none does.
     """
 
     model: str
@@ -38,6 +39,7 @@ class DeletedQueue:
     replaced: bool
     url: str
     arn: str
+    served: bool = True
 
     @property
     def region(self) -> str:
@@ -138,6 +140,8 @@ def failed_checks(plan: Document) -> list[str]:
 
 def deleted_queues(plan: Document) -> list[DeletedQueue]:
     """The queues that a plan deletes or replaces."""
+    # What serves the queue of a removed model goes with it.
+    served = {_model(resource) for resource in _changes(plan) if resource["type"] == "aws_lambda_event_source_mapping"}
     return [
         DeletedQueue(
             model=_model(resource),
@@ -145,6 +149,7 @@ def deleted_queues(plan: Document) -> list[DeletedQueue]:
             replaced=_action(resource) == "replaced",
             url=resource["change"]["before"]["url"],
             arn=resource["change"]["before"]["arn"],
+            served=_action(resource) == "replaced" or _model(resource) in served,
         )
         for resource in _changes(plan)
         if resource["type"] == "aws_sqs_queue" and _action(resource) in ("removed", "replaced")

@@ -55,6 +55,13 @@ def _problem(target: Target, queue: DeletedQueue, waiting: int, in_work: int) ->
         # Named, since version 1 of aws does not look at the variable for SQS in us-east-1.
         sqs, place = f'eval "$(modelctl env)"; {sqs}', f'{place} --endpoint-url "$AWS_ENDPOINT_URL"'
     give_up = f"or give them up (`{sqs} purge-queue --queue-url {queue.url} {place}`), then run the command again"
+    if not queue.dead_letters and not queue.served:
+        return (
+            f"{why} its queue holds messages that would be lost with it: {waiting + in_work}. No function serves it, "
+            "since the model never went live or its removal was interrupted. One message may be the test event that S3 "
+            "sends to a new queue; any other is an input. Nothing was changed: put the model back and "
+            f"apply, {give_up}"
+        )
     if not queue.dead_letters:
         return (
             f"{why} its queue holds inputs that would be lost with it: {waiting} waiting, {in_work} being served. "

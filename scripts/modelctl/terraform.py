@@ -244,7 +244,16 @@ def _event(line: bytes) -> dict[str, Any]:
 def _sentence(diagnostic: Mapping[str, Any]) -> str:
     where = f" ({diagnostic['address']})" if diagnostic.get("address") else ""
     detail = diagnostic.get("detail", "").strip()
-    return f"{diagnostic['summary']}{where}" + (f": {detail}" if detail else "")
+    return f"{_summary(diagnostic['summary'])}{where}" + (f": {detail}" if detail else "")
+
+
+def _summary(summary: str) -> str:
+    """What a diagnostic says. Of a function's error only its message: the provider quotes JSON, with a traceback."""
+    called, quoted, answer = summary.partition("): {")
+    if not called.startswith("invoking Lambda Function (") or not quoted:
+        return summary
+    message = _event(b"{" + answer.encode()).get("errorMessage")
+    return f"{called}): {message}" if message else summary
 
 
 def clean_environment() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What people and programs read."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -28,3 +29,15 @@ def test_output_that_no_disk_takes_is_one_clear_line() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "error: [Errno 28] No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "agrees"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False)]
+)
+def test_only_a_yes_agrees_and_what_is_said_next_begins_a_line(
+    answer: str, agrees: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+    assert console.agrees("apply this?") is agrees
+    # A terminal shows the line break that was typed; Ctrl-D types none.
+    assert capsys.readouterr().err == "apply this? [y/N] " + ("" if answer else "\n")

@@ -317,3 +317,13 @@ def test_the_queues_that_a_plan_deletes_or_replaces() -> None:
     assert replaced == DeletedQueue("seven", False, True, f"{SQS}/modelyard-seven", f"{arn}-seven")
     assert replaced.region == "us-east-1"
     assert plans.deleted_queues(recorded("new_packages")) == []
+
+
+def test_a_removed_model_that_never_went_live_has_a_queue_that_nothing_serves() -> None:
+    plan = recorded("changed_registry")
+    plan["resource_changes"] = [
+        resource
+        for resource in plan["resource_changes"]
+        if resource["address"] != 'module.model["another"].aws_lambda_event_source_mapping.queue'
+    ]
+    assert [(queue.model, queue.served) for queue in plans.deleted_queues(plan)] == [("another", False)] * 2

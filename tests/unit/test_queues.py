@@ -1,5 +1,6 @@
 """The guard of queues that a plan deletes: which are refused, and which ways out the message names."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -82,3 +83,11 @@ def test_a_queue_that_is_replaced_is_said_to_be() -> None:
     assert problem(target("aws", old=(1, 0)), [replaced]).startswith(
         "the queue of old is to be replaced, and its queue holds inputs that would be lost with it: 1 waiting, 0 being "
     )
+
+
+def test_a_queue_that_nothing_serves_is_not_waited_for() -> None:
+    """GIVEN a model whose first apply failed, THEN nobody is told to wait until S3's test event is served."""
+    said = problem(target("aws", old=(1, 0)), [replace(INPUTS, served=False)])
+    assert "its queue holds messages that would be lost with it: 1. No function serves it" in said
+    assert "put the model back and apply, or give them up (`aws sqs purge-queue" in said
+    assert "wait until they are served" not in said

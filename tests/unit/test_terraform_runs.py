@@ -1,5 +1,6 @@
 """What modelctl tells of a Terraform run: how far it is, and what went wrong."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,26 @@ def test_a_failed_change_tells_terraforms_own_words(root: terraform.Root) -> Non
     root.init()
     with pytest.raises(UserError, match=r"terraform apply failed:\n.*the path is short\."):
         list(root.change("apply"))
+
+
+def test_of_a_functions_error_its_message_is_told() -> None:
+    """Not the JSON that the provider quotes, with a traceback in it."""
+    answer = {
+        "errorMessage": "LiteRT cannot load\nmodel.tflite",
+        "errorType": "ModelError",
+        "stackTrace": ["a.py", "b.py"],
+    }
+    summary = "invoking Lambda Function (yard-faces): "
+    failed = {"address": 'module.model["faces"].aws_lambda_invocation.check', "detail": ""}
+    said = terraform._sentence({"summary": summary + json.dumps(answer), **failed})
+    assert said == f"{summary}LiteRT cannot load\nmodel.tflite ({failed['address']})"
+    for other in (
+        "operation error Lambda: Invoke",
+        '{"errorType": "Runtime.ExitError"}',
+        '{"errorMessage": "cut',
+        "{}",
+    ):
+        assert terraform._sentence({"summary": summary + other, **failed}) == f"{summary}{other} ({failed['address']})"
 
 
 HALF = """
