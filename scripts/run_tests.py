@@ -28,17 +28,28 @@ class Counts:
 
 Outcome = tuple[Counts, str]
 
-UP = "tests/e2e/test_up.py"
-FUNCTIONS = "tests/unit/functions"
+# Tests that need a long time and share no platform with others of their folder.
+LIFE = ("tests/e2e/test_lifecycle.py",)
+UP = ("tests/e2e/test_up.py",)
+REFUSED = (
+    "tests/plan/test_deployer.py",
+    "tests/plan/test_home.py",
+    "tests/plan/test_interrupted_updates.py",
+    "tests/plan/test_package_type.py",
+)
+FUNCTIONS = ("tests/unit/functions",)
 
 # The longest first, so that those that run at once end together. Most of end to end is waiting for queues, which leaves
-# the processors to a third.
+# the processors to others.
+AT_ONCE = 4
 KINDS: tuple[tuple[str, Callable[[], Outcome]], ...] = (
-    ("Plan: what AWS would be asked for", lambda: pytest("tests/plan")),
-    ("End to end: one apply of the platform", lambda: pytest("tests/e2e", f"--ignore={UP}")),
-    ("End to end: modelctl up, again and again", lambda: pytest(UP)),
-    ("Python: functions", lambda: pytest(FUNCTIONS)),
-    ("Python: modelctl", lambda: pytest("tests/unit", f"--ignore={FUNCTIONS}")),
+    ("End to end: modelctl up, again and again", lambda: pytest(*UP)),
+    ("End to end: one apply of the platform", lambda: pytest("tests/e2e", *without(*UP, *LIFE))),
+    ("Plan and apply: refused, broken off, in the wrong place", lambda: pytest(*REFUSED)),
+    ("Plan: what AWS would be asked for", lambda: pytest("tests/plan", *without(*REFUSED))),
+    ("Python: modelctl", lambda: pytest("tests/unit", *without(*FUNCTIONS))),
+    ("Python: functions", lambda: pytest(*FUNCTIONS)),
+    ("End to end: from the first up to down", lambda: pytest(*LIFE)),
     ("Local stack: emulator, permissions, isolation", lambda: pytest("tests/local_stack")),
     ("Terraform: AWS modules, mocked provider", lambda: terraform_tests(paths.TERRAFORM)),
     ("Terraform: registry module", lambda: terraform_tests(MODULES / "registry")),
@@ -47,7 +58,7 @@ KINDS: tuple[tuple[str, Callable[[], Outcome]], ...] = (
 
 def main() -> int:
     """Exit status 0 if every test of every kind passed and every kind had some."""
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         outcomes = dict(zip((kind for kind, _ in KINDS), pool.map(lambda kind: timed(*kind), KINDS), strict=True))
     console.table(
         ("tests", "passed", "failed", "skipped", "seconds"),
@@ -68,6 +79,11 @@ def timed(kind: str, run: Callable[[], Outcome]) -> tuple[Counts, float]:
     spent = time.monotonic() - started
     console.note(f"\n=== {kind}: {counts.passed} passed, {counts.failed} failed in {spent:.0f} s\n{said}")
     return counts, spent
+
+
+def without(*paths: str) -> list[str]:
+    """The options of pytest that leave tests out."""
+    return [f"--ignore={path}" for path in paths]
 
 
 def pytest(*arguments: str) -> Outcome:
