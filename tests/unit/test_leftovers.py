@@ -71,3 +71,12 @@ def test_a_state_that_ends_in_the_middle_is_replaced_by_the_last_whole_one(tmp_p
     state.write_text('{"resources": [], "serial": 2}')
     leftovers.restore(state, applied)
     assert json.loads(state.read_text())["serial"] == 2
+
+
+def test_a_state_that_was_deleted_is_replaced_by_the_last_one_that_was_applied(tmp_path: Path) -> None:
+    state, applied = tmp_path / "terraform.tfstate", tmp_path / "applied"
+    leftovers.restore(state, applied)
+    assert not state.exists(), "nothing was applied yet"
+    applied.write_text('{"resources": [], "serial": 1}')
+    leftovers.restore(state, applied)
+    assert json.loads(state.read_text())["serial"] == 1

@@ -21,7 +21,7 @@ Found = Iterator[tuple[str, Callable[[], object]]]
 
 
 def restore(state: Path, applied: Path) -> None:
-    """Put the copy `applied` in the place of a state that ends where Terraform was killed as it wrote it.
+    """Put the copy `applied` in the place of a state that is gone, or ends where Terraform was killed as it wrote it.
 
     Terraform overwrites the file after every change, and not in one step.
     """
@@ -57,7 +57,7 @@ def _ids(state: Path) -> dict[str, set[str]]:
 def _is_json(file: Path) -> bool:
     try:
         json.loads(file.read_bytes())
-    except ValueError:
+    except (FileNotFoundError, ValueError):
         return False
     return True
 
