@@ -102,7 +102,7 @@ variable "quotas" {
 
   validation {
     condition     = alltrue([for quota in [var.quotas.concurrency, var.quotas.memory_mb] : quota == null ? true : quota >= 1 && floor(quota) == quota])
-    error_message = "quotas.concurrency and quotas.memory_mb are whole numbers, as in {concurrency = 10, memory_mb = 3008}."
+    error_message = "quotas.concurrency and quotas.memory_mb are whole numbers above 0, as in {concurrency = 10, memory_mb = 3008}."
   }
 }
 
