@@ -41,12 +41,14 @@ class Planned:
 
 
 @contextmanager
-def ready(name: Literal["local", "aws"] | None) -> Iterator[Target]:
+def ready(name: Literal["local", "aws"]) -> Iterator[Target]:
     """The target of a command that plans: its registry is valid, its packages are built, and nobody else changes it.
 
     Raises:
         UserError: the registry has problems, the packages cannot be built, or the local stack is not up.
     """
+    if name == "local" and not targets.stack().running():
+        raise UserError("the local stack is not up: run `modelctl up`. To change what is on AWS, add `--target aws`")
     target = targets.chosen(name)
     if target.name == "aws":
         _prepare(target, (paths.TERRAFORM / target.env.get("TF_VAR_registry_file", "../model_registry.yaml")).resolve())

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelctl import applying, queues, races, terraform
+from modelctl import applying, cli, paths, queues, races, terraform
 from modelctl.errors import UserError
 from modelctl.targets import Target
 
@@ -62,6 +62,18 @@ def test_a_plan_that_fails_for_another_reason_is_not_tried_again(
     with pytest.raises(UserError, match=r"terraform plan failed:\n.*Reference to undeclared resource"):
         applying.planned(target).__enter__()
     assert capsys.readouterr().err.count("terraform plan ...") == 1
+
+
+@pytest.mark.parametrize("command", ["plan", "apply --yes"])
+def test_aws_is_changed_only_where_it_is_asked_for_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setattr(paths, "STACK", tmp_path)
+    assert cli.main(command.split()) == 1
+    said = capsys.readouterr().err
+    assert said == (
+        "error: the local stack is not up: run `modelctl up`. To change what is on AWS, add `--target aws`\n"
+    )
 
 
 HALF_DONE = """

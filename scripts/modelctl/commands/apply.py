@@ -9,7 +9,7 @@ from typing import Any
 
 from modelctl import applying, console, plans
 from modelctl.applying import Planned
-from modelctl.commands.arguments import Commands, add_target, command, print_json
+from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.deployment import Deployment
 from modelctl.errors import UserError
 from modelctl.plans import Summary
@@ -23,12 +23,17 @@ _STYLES = {"added": "green", "removed": "red"}
 def add_to(commands: Commands) -> None:
     """Describe both commands."""
     does = "show what an apply would change, model by model; 0 whether or not something changes"
-    add_target(command(commands, "plan", plan, does, "modelctl plan --target aws"))
+    _add_target(command(commands, "plan", plan, does, "modelctl plan --target aws"))
     does = "show what changes, ask, and apply it; refused while a queue that would be deleted holds inputs"
     parser = command(commands, "apply", apply, does, "modelctl apply --target aws")
     parser.set_defaults(parser=parser)
-    add_target(parser)
+    _add_target(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask; required for --json and without a terminal")
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    # Not AWS by default even where no local stack is up: what changes it is asked for by name.
+    parser.add_argument("--target", choices=("local", "aws"), default="local", help="what to change; default: local")
 
 
 def plan(called: argparse.Namespace) -> int:
