@@ -1,5 +1,5 @@
-# `terraform destroy` begins with this object, and S3 refuses to delete it until `force_destroy` was applied: the policy of
-# its bucket does (buckets.tf). A bucket that is not empty refuses as well, but when everything else is gone.
+# `terraform destroy` begins with this object, and the policy of its bucket (buckets.tf) denies deleting it until
+# `force_destroy` was applied. S3 also refuses to delete a bucket that is not empty, but only after everything else is gone.
 
 locals {
   deletion_protection = "deletion-protection"

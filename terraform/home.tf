@@ -1,4 +1,4 @@
-# Everything is named by the account and the region that this returns, so it waits until they are known to be right.
+# Names and ARNs contain the account and the region that this returns, so all waits until they are known to be right.
 module "home" {
   source = "./modules/home"
 

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the deployment; every resource's name begins with it. An account has one deployment of a name, in one region: give one in another region another name."
+  description = "Name of the deployment; every resource's name begins with it. A name can be used once per account: a deployment in another region needs another one."
   type        = string
   default     = "modelyard"
   nullable    = false
@@ -34,7 +34,7 @@ variable "runtime_images" {
 }
 
 variable "network" {
-  description = "An existing network to use instead of creating one: at least two private subnets, each in another availability zone and with a way to S3, and a security group for the functions that lets them reach S3 (HTTPS). If a policy limits the network's S3 endpoint, let it allow what the module network allows; without s3:ListBucket and s3:ListBucketVersions on the inputs bucket, which no role has, a deleted input cannot be told from one that may not be read, and becomes a dead letter. The network cannot be changed later; more subnets may be appended."
+  description = "An existing network to use instead of creating one: at least two private subnets, each in another availability zone and with a way to S3, and a security group for the functions that lets them reach S3 (HTTPS). If the network's S3 endpoint has a policy of its own, it must allow what the module network allows. That includes s3:ListBucket and s3:ListBucketVersions on the inputs bucket, although no role has them: without them, a deleted input looks like one that may not be read, and becomes a dead letter. The network cannot be changed later; more subnets may be appended."
   type = object({
     vpc_id            = string
     subnet_ids        = list(string)
@@ -91,7 +91,7 @@ variable "expiry_days" {
 }
 
 variable "quotas" {
-  description = "What Lambda allows the account, where Terraform cannot find it out: `memory_mb` per function (3008 in new accounts; nothing but a refusal says so), and `concurrency`, which is read from Service Quotas unless it is given. With `read = false` it is not read, and AWS's default is assumed."
+  description = "What Lambda allows the account. `memory_mb` per function cannot be read: give it if it is less than AWS's default (3008 in new accounts). `concurrency` is read from Service Quotas unless it is given here; with `read = false` it is not read, and AWS's default is assumed."
   type = object({
     concurrency = optional(number)
     memory_mb   = optional(number)
@@ -102,7 +102,7 @@ variable "quotas" {
 
   validation {
     condition     = alltrue([for quota in [var.quotas.concurrency, var.quotas.memory_mb] : quota == null ? true : quota >= 1 && floor(quota) == quota])
-    error_message = "quotas.concurrency and quotas.memory_mb are whole numbers above 0, as in {concurrency = 10, memory_mb = 3008}."
+    error_message = "quotas.concurrency and quotas.memory_mb must be whole numbers of 1 or more, as in {concurrency = 10, memory_mb = 3008}."
   }
 }
 
@@ -119,7 +119,7 @@ variable "log_retention_days" {
 }
 
 variable "force_destroy" {
-  description = "Whether `terraform destroy` is allowed; it then deletes all inputs and results as well. It has to be applied first: without that, `terraform destroy` fails before it destroys anything."
+  description = "Whether `terraform destroy` is allowed, which also deletes all inputs and results. Apply this value first: otherwise `terraform destroy` fails before it destroys anything."
   type        = bool
   default     = false
   nullable    = false

@@ -146,7 +146,7 @@ def _problem(sample: Sample, config: Config, predictor: Predictor) -> str | None
     except InputError as error:
         return f"{sample.file}: expected {expected}, got {type(error).__name__}: {error}"
     except ModelError as error:
-        raise ModelError(f"the model {config.name} fails at the smoke sample {sample.file}: {error}") from error
+        raise ModelError(f"the model {config.name} fails on the smoke sample {sample.file}: {error}") from error
     if sample.predictions is None or _agrees(got, sample.predictions, sample.tolerance):
         return None
     return f"{sample.file}: expected {expected}, got {_text(got)}"

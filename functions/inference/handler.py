@@ -12,8 +12,7 @@ if "AWS_LAMBDA_LOG_LEVEL" not in os.environ:
     # awslambdaric leaves the root logger at WARNING then; a set level it applies there, and it holds here too.
     logging.getLogger("inference").setLevel(logging.INFO)
 
-# What a schedule sends once a week, so that Lambda does not take back what the function holds
-# (terraform/modules/keep_active).
+# What a schedule sends once a week, so that Lambda keeps the function active (terraform/modules/keep_active).
 KEEP_ACTIVE = {"keep_active": True}
 
 _config = configuration.read(os.environ)

@@ -96,10 +96,10 @@ class Predictor:
         return self._rows_per_call(sum(map(_row_bytes, model.inputs))) > 1
 
     def try_zeros(self) -> None:
-        """Answer zeros, so that what no signature tells is found before the first input: labels of another number, say.
+        """Predict zeros, to find before the first input what no signature shows: a wrong number of labels, for example.
 
-        Independent rows are two, which share a call. A model may refuse zeros and still serve real inputs, as may its
-        own `postprocess`, which is not called.
+        If rows are independent, two of them share the call. A model may refuse zeros and still serve real inputs.
+        So may its own `postprocess`, which is therefore not called.
 
         Raises:
             ModelError: the model does not fit its registry entry.
@@ -333,7 +333,7 @@ def _warm(model: Model) -> None:
 
 
 def _zeros(inputs: Specs) -> dict[str, Array] | None:
-    """Zeros, or empty strings, for every input of a signature; None if it does not say of what shape."""
+    """Zeros, or empty strings, for every input of a signature; None if the signature does not give their shapes."""
     shapes = {spec.name: _warm_shape(spec) for spec in inputs}
     zeros = {
         spec.name: np.full(shape, b"", dtype=object) if spec.dtype.kind == "O" else np.zeros(shape, spec.dtype)

@@ -60,8 +60,8 @@ UNREADABLE = (Refusal.ARCHIVED, Refusal.CUSTOMER_KEY, Refusal.KEY_DELETED)
 def refusal(error: "ClientError") -> Refusal:
     """What an error answer of S3 means.
 
-    Who may not list a bucket, as this function may not, gets a 403 for what is missing. Its message then names the
-    action by which S3 would have told: "... is not authorized to perform: s3:ListBucket on resource: ...", for a
+    A caller without s3:ListBucket, such as this function, gets a 403 for a missing object. Its message then names the
+    action that the caller lacks: "... is not authorized to perform: s3:ListBucket on resource: ...", for a
     version s3:ListBucketVersions. A 403 that names another action (s3:GetObject, kms:Decrypt) is a missing permission.
     One that a VPC endpoint's policy causes may name none, so the platform's own endpoint lets both actions through, and
     only the role's policies refuse them. 405 is a delete marker.

@@ -15,8 +15,7 @@ if "AWS_LAMBDA_LOG_LEVEL" not in os.environ:
     # awslambdaric leaves the root logger at WARNING then; a set level it applies there, and it holds here too.
     logger.setLevel(logging.INFO)
 
-# What a schedule sends once a week, so that Lambda does not take back what the function holds
-# (terraform/modules/keep_active).
+# What a schedule sends once a week, so that Lambda keeps the function active (terraform/modules/keep_active).
 KEEP_ACTIVE = {"keep_active": True}
 
 _client = boto3.client("s3", config=Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard"}))
@@ -35,7 +34,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
     Raises:
         ArtifactError: the call is malformed.
-        PublishError: the files could not be copied, not in the time of one call, or are not the ones that were planned.
+        PublishError: the files could not be copied, took too long for one call, or are not the ones that were planned.
     """
     if event == KEEP_ACTIVE:
         return {}

@@ -33,7 +33,7 @@ _STAGING_PREFIX = ".staging-"
 #: Seconds that a call may take: https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
 CALL_S = 900
 
-#: Seconds of a call that are kept for removing what was copied in vain, and saying so: twice what S3 is waited for.
+#: Seconds of a call that are reserved for removing an incomplete copy and reporting it: twice the read timeout of S3.
 KEPT_S = 60
 
 #: Seconds after which a staging folder belongs to a run that is dead.
@@ -73,7 +73,7 @@ def publish(
         remaining_ms: gives the milliseconds until Lambda ends the call.
 
     Raises:
-        PublishError: an object is missing or differs, a disk or S3 error remained, or there was too little time.
+        PublishError: an object is missing or differs, a disk or S3 error remained, or the time was too short.
     """
     folder = root / artifact.model
     target = folder / artifact.digest
@@ -162,7 +162,7 @@ def _not_in_time(client: "S3Client", bucket: str, staging: Path, artifact: Artif
     copied = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
     return (
         f"models.{artifact.model}: {copied:,} of {total:,} bytes were copied in the {CALL_S // 60} minutes that one "
-        "call of weights_sync may take, and were removed again. Apply again if S3 or EFS was slow; else make the "
+        "call of weights_sync may take, and were removed again. Apply again if S3 or EFS was slow; otherwise make the "
         "artifact smaller, as `modelctl import --quantize` does"
     )
 

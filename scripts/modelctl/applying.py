@@ -24,9 +24,9 @@ class Planned:
 
     Args:
         target: what it was made for.
-        options: those of `terraform plan` that it was made with.
-        file: holds it, secrets included; it is removed with the folder that it is in.
-        document: what `terraform show -json` says of it. It holds secrets, too.
+        options: the options of `terraform plan` that it was made with.
+        file: the plan itself, secrets included; it is removed together with its folder.
+        document: the plan as `terraform show -json` prints it, also with secrets.
     """
 
     target: Target
@@ -58,7 +58,7 @@ def ready(name: Literal["local", "aws"]) -> Iterator[Target]:
     with local_runs.alone():
         target = targets.local()
         if local_runs.first_is_unfinished():
-            raise UserError("the first apply was not finished: run `modelctl up`, which starts the local stack anew")
+            raise UserError("the first apply was not finished: run `modelctl up`, which starts the local stack over")
         _prepare(target, targets.registry())
         local_runs.init(target)
         yield target
@@ -67,13 +67,13 @@ def ready(name: Literal["local", "aws"]) -> Iterator[Target]:
 def _prepare(target: Target, registry_file: Path) -> None:
     models = registry.check(registry_file)
     if not packages.are_built({model["runtime"] for model in models.values()}, target.name):
-        console.note(f"the packages for {target.says} are missing or stale: they are built")
+        console.note(f"the packages for {target.says} are missing or stale: building them")
         packages.build(target=target.name)
 
 
 @contextmanager
 def planned(target: Target, *options: str) -> Iterator[Planned]:
-    """Plan; where a plan says how an interrupted update is completed, plan that.
+    """Plan; if the error says how to complete an interrupted update, plan that instead.
 
     Raises:
         UserError: Terraform refuses to plan.
@@ -93,7 +93,7 @@ def planned(target: Target, *options: str) -> Iterator[Planned]:
 
 
 def _write_plan(target: Target, file: Path, *options: str) -> None:
-    """Plan; initialise Terraform if it asks for it. On the local stack that is done before."""
+    """Plan; run `terraform init` if Terraform asks for it. On the local stack, `ready` has run it already."""
     try:
         _run_plan(target, file, *options)
     except UserError as problem:
@@ -112,7 +112,7 @@ def _run_plan(target: Target, file: Path, *options: str) -> None:
 
 
 def refuse_to_lose_inputs(plan: Planned) -> None:
-    """Refuse a plan that deletes queues with inputs in them. Terraform does not look: what waits goes with the queue.
+    """Refuse a plan that deletes queues with inputs in them. Terraform does not look, and deletes what waits there.
 
     Raises:
         UserError: inputs or dead letters are in such a queue; the message names the ways out.
@@ -121,7 +121,7 @@ def refuse_to_lose_inputs(plan: Planned) -> None:
 
 
 def apply(plan: Planned) -> None:
-    """Apply exactly this plan; if a run before it was broken off, remove what that one has left.
+    """Apply exactly this plan; on the local stack, first remove what an interrupted run has left behind.
 
     Raises:
         UserError: Terraform failed; or a queue that the plan deletes holds inputs, and nothing was changed.
@@ -132,9 +132,9 @@ def apply(plan: Planned) -> None:
 
 
 def _apply(plan: Planned, repeated: int = 0) -> None:
-    """Apply a plan, and again if what it failed of passes by itself, or in the way that errors name.
+    """Apply a plan; repeat it if its errors pass by themselves, or with the options that an error names.
 
-    By such a way an earlier update of a function that was left half done is completed.
+    Those options complete an earlier update of a function that was left half done.
     """
     # As late as possible: between this look and the deletion, an input may still arrive.
     refuse_to_lose_inputs(plan)
@@ -185,7 +185,7 @@ def change(target: Target, command: Literal["apply", "destroy"], *options: str) 
             command, *([PARALLEL] if local else []), *options, journal=local_runs.UNFINISHED if local else None
         )
         said = "nothing to change"
-        # Closed here and not by chance later: at Ctrl-C that is what waits for Terraform.
+        # Closed here, not at some later time: at Ctrl-C, closing it is what waits for Terraform.
         with console.step(f"terraform {command}") as update, closing(run):
             for progress in run:
                 said = f"{progress.changes} of {progress.planned} changes made"
@@ -194,8 +194,8 @@ def change(target: Target, command: Literal["apply", "destroy"], *options: str) 
 
 
 def _ways_out(problem: UserError, tried: tuple[str, ...]) -> list[str]:
-    """The options by which an error says that an update is completed, and which were not tried yet."""
+    """The options that complete an update, as an error names them, without those that were tried already."""
     ways = [way for way in terraform.ways_out(str(problem)) if way not in tried]
     if ways:
-        console.note("an earlier update of a function was refused or interrupted half-way: it is completed")
+        console.note("an earlier update of a function was refused or interrupted halfway: completing it")
     return ways

@@ -83,7 +83,7 @@ class Deployment:
         self.models: Mapping[str, Model] = {
             name: Model(
                 **{
-                    # Six times the function's timeout is what Lambda asks for; an earlier version's apply left it out.
+                    # An apply of an earlier version left this out; Lambda asks for six times the function's timeout.
                     "visibility_timeout_s": 6 * model["timeout_s"],
                     **model,
                     "name": name,

@@ -29,7 +29,7 @@ def call(deployed: Deployment, model: Model, body: bytes, progress: Callable[[st
         deployed: where.
         model: which.
         body: the request.
-        progress: takes word of what is waited for.
+        progress: is called with what the call waits for.
 
     Raises:
         UserError: the function failed, or Lambda does not restore it.
@@ -53,9 +53,9 @@ def _invoke(deployed: Deployment, model: Model, body: bytes, progress: Callable[
             if time.monotonic() > deadline:
                 raise UserError(
                     f"the function of {model.name} was not called: it was idle, and Lambda has not restored it within "
-                    f"{_GIVEN_UP_AFTER_S:.0f} s ({error}). Run the command again in some minutes. If that does not "
+                    f"{_GIVEN_UP_AFTER_S:.0f} s ({error}). Run the command again in a few minutes. If that does not "
                     f"help, `aws lambda get-function-configuration --function-name {model.function_name} --qualifier "
                     f"{model.alias}` shows the StateReason"
                 ) from error
-        progress(f"{model.function_name} was idle and is being restored by Lambda, which takes a minute or two")
+        progress(f"{model.function_name} was idle; Lambda is restoring it, which takes a minute or two")
         time.sleep(_AGAIN_EVERY_S)

@@ -1,4 +1,4 @@
-"""Terraform's runs on the local stack: one at a time, and what one that was broken off has left is removed."""
+"""Terraform's runs on the local stack: one at a time; what an interrupted run has left behind is removed."""
 
 import fcntl
 import re
@@ -25,7 +25,7 @@ APPLIED = paths.STACK / "state" / "applied"
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Let one command at a time change the local stack, and tell what the disk refuses in one line."""
+    """Let one command at a time change the local stack, and report errors of the disk in one line."""
     lock = paths.STACK.with_name(f".{paths.STACK.name}.lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def forget_earlier_instance(instance: str) -> None:
 
 
 def init(target: Target) -> None:
-    """Make Terraform ready, with the state as it was if it ends where Terraform was killed as it wrote it."""
+    """Run `terraform init`, and restore the state if Terraform was killed while it wrote it."""
     leftovers.restore(STATE, APPLIED)
     with console.step("terraform init"):
         # The workspace is named by the environment and made by the first apply.
@@ -80,9 +80,9 @@ def first_is_unfinished() -> bool:
 
 
 def recover(target: Target) -> None:
-    """Remove what an apply that was broken off has made and the state does not know; nothing if none was."""
+    """Remove what an interrupted apply has created and the state does not know, if one was interrupted."""
     if UNFINISHED.exists() and APPLIED.exists():
-        console.note("the last run of Terraform was not finished: what it left half done is made anew")
+        console.note("the last run of Terraform was not finished: what it left half done is created again")
         deployed = target.root.outputs()["deployment"]
         leftovers.remove(target.session(deployed["region"]), STATE, deployed["name"])
 

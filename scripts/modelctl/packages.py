@@ -194,7 +194,7 @@ def build(wanted: Sequence[str] | None = None, target: Literal["local", "aws"] =
 
 
 def are_built(wanted: Collection[str], target: Literal["local", "aws"]) -> bool:
-    """Whether the packages that these runtimes need are there, of the sources as they are and for this target."""
+    """Whether the packages that these runtimes need exist, up to date and for this target."""
     manifest = _read()
     code = {f"inference-{runtime}" for runtime in wanted if runtime in IMAGES and target == "local"}
     return (

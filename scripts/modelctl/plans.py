@@ -1,6 +1,6 @@
 """What a plan of the platform changes, model by model, read from the JSON that `terraform show` prints of it.
 
-Everything here is a function of that document. What is said holds no value of an environment variable or a tag.
+Everything here is a function of that document. No summary contains the value of an environment variable or a tag.
 """
 
 import json
@@ -19,7 +19,7 @@ Action = Literal["added", "removed", "replaced", "changed"]
 
 _OF_MODEL = re.compile(r'module\.(?:model|routing\.module\.queue)\["(.+?)"\]')
 
-#: As many models with the same change share a line, which names this many of them.
+#: From this many on, models with the same change share a line, which names this many of them.
 _SAME = 3
 
 
@@ -53,7 +53,7 @@ class ModelChange:
 
     Args:
         model: its name.
-        change: whether the registry names it anew, no longer, or differently.
+        change: whether the registry adds it, removes it, or changes its entry.
         versions: the version before and after, if it is another one.
         reasons: what else changes, the most important first.
     """
@@ -95,7 +95,7 @@ class Summary:
     Args:
         models: those that change, by name.
         platform: what changes beside them.
-        warnings: what happens to what holds data or inputs, and what checks warn of.
+        warnings: what happens to resources that hold data or inputs, and what Terraform's checks warn of.
         add: how many resources Terraform creates; a replaced one is created and destroyed.
         change: how many it updates.
         destroy: how many it destroys.
@@ -133,7 +133,7 @@ def summary(plan: Document) -> Summary:
 
 
 def failed_checks(plan: Document) -> list[str]:
-    """What the checks of a plan warn of, of which Terraform makes no error."""
+    """The warnings of a plan's `check` blocks, which are not errors for Terraform."""
     instances = [instance for check in plan.get("checks", ()) for instance in check.get("instances", ())]
     return [problem["message"] for instance in instances for problem in instance.get("problems", ())]
 
@@ -232,7 +232,7 @@ def _model_change(name: str, before: bool, after: bool, resources: Sequence[Reso
         if "environment" in _changed(resource):
             old, new = (_model_document(values).get("version", "") for values in _before_after(resource))
             versions = (old, new) if old != new else None
-    # Of what follows from something else, nobody needs to hear unless it comes alone.
+    # A change that follows from another one is reported only if it comes alone.
     return ModelChange(name, "changed", versions, tuple(dict.fromkeys(reasons or ([] if versions else follows))))
 
 
@@ -419,20 +419,20 @@ def _platform_changes(resources: Sequence[Resource]) -> Iterator[PlatformChange]
 
 #: By type: what people call one and several, and what is lost with them.
 _HOLDERS = {
-    "aws_efs_access_point": ("access point", "access points", "functions lose sight of their weights until updated"),
-    "aws_efs_file_system": ("file system", "file systems", "all weights on it are lost, and are copied again"),
-    "aws_efs_mount_target": ("mount target", "mount targets", "functions lose sight of their weights meanwhile"),
+    "aws_efs_access_point": ("access point", "access points", "functions cannot read their weights until updated"),
+    "aws_efs_file_system": ("file system", "file systems", "all weights on it are lost, then copied again"),
+    "aws_efs_mount_target": ("mount target", "mount targets", "functions cannot read their weights meanwhile"),
     "aws_s3_bucket": ("bucket", "buckets", "all objects are lost"),
     "aws_sqs_queue": (
         "queue",
         "queues",
-        "inputs and dead letters are lost with them; `modelctl apply` refuses while there are any",
+        "inputs and dead letters still inside are lost; `modelctl apply` refuses while there are any",
     ),
 }
 
 
 def _warnings(resources: Sequence[Resource]) -> Iterator[str]:
-    """What is replaced or deleted that holds data or inputs; a model that is removed needs its access point no more."""
+    """Resources with data or inputs that are replaced or deleted, except the access point of a removed model."""
     found: dict[tuple[str, Action, bool], list[str]] = {}
     for resource in resources:
         action, of = _action(resource), _model(resource)
@@ -442,7 +442,7 @@ def _warnings(resources: Sequence[Resource]) -> Iterator[str]:
     for (kind, action, of_models), places in found.items():
         one, several, lost = _HOLDERS[kind]
         what = f"{one if len(places) == 1 else several} {'of ' if of_models else ''}{some(list(dict.fromkeys(places)))}"
-        yield f"the {what} {'is' if len(places) == 1 else 'are'} {action}: {lost}"
+        yield f"the {what} will be {action}: {lost}"
 
 
 # --- attributes -------------------------------------------------------------------------------------------------------
@@ -464,7 +464,7 @@ def _changed(resource: Resource) -> set[str]:
     return (known | from_others) - {"tags_all"}
 
 
-#: What AWS says of a resource once it is updated.
+#: What AWS computes when a resource is updated.
 _COMPUTED = {
     "arn",
     "code_sha256",

@@ -20,7 +20,7 @@ _LOOK_EVERY_S = 5
 
 
 def longest_wait_s(model: Model) -> float:
-    """Seconds in which a result comes even if Lambda has to restore the function first.
+    """Seconds within which a result arrives even if Lambda has to restore the function first.
 
     What is received until then comes back when its visibility timeout is over.
     """
@@ -75,7 +75,7 @@ def _watch(
             return
         if restoring.state(deployed, model) in ("Inactive", "Pending"):
             said = (
-                f"{{come}} of {{all}} results are there; {model.function_name} was idle and had to be restored by "
-                f"Lambda, and what it refused meanwhile comes back after {model.visibility_timeout_s} s"
+                f"{{come}} of {{all}} results are there; {model.function_name} was idle and Lambda had to restore "
+                f"it; inputs that it refused meanwhile are tried again after {model.visibility_timeout_s} s"
             )
         progress(said.format(come=len(done), all=len(waiting)))

@@ -35,7 +35,7 @@ def refuse_to_lose_inputs(target: Target, queues: Sequence[DeletedQueue]) -> Non
 
 
 def _problems(target: Target, queues: Sequence[DeletedQueue]) -> Iterator[str]:
-    # By region, since the shell may name another one than the plan is for.
+    # By region, since the shell may name a region other than the plan's.
     clients = {queue.region: target.session(queue.region).client("sqs") for queue in queues}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         depths = pool.map(lambda queue: _depth(clients[queue.region], queue.url), queues)
@@ -46,7 +46,7 @@ def _problems(target: Target, queues: Sequence[DeletedQueue]) -> Iterator[str]:
 
 def _problem(target: Target, queue: DeletedQueue, waiting: int, in_work: int) -> str:
     why = (
-        f"the queue of {queue.model} is to be replaced, and"
+        f"the plan would replace queues of {queue.model}, but"
         if queue.replaced
         else f"the registry no longer names {queue.model}, but"
     )
@@ -54,25 +54,25 @@ def _problem(target: Target, queue: DeletedQueue, waiting: int, in_work: int) ->
     if target.name == "local":
         # Named, since version 1 of aws does not look at the variable for SQS in us-east-1.
         sqs, place = f'eval "$(modelctl env)"; {sqs}', f'{place} --endpoint-url "$AWS_ENDPOINT_URL"'
-    give_up = f"or give them up (`{sqs} purge-queue --queue-url {queue.url} {place}`), then run the command again"
+    discard = f"or discard them (`{sqs} purge-queue --queue-url {queue.url} {place}`), then run the command again"
     if not queue.dead_letters and not queue.served:
         return (
             f"{why} its queue holds messages that would be lost with it: {waiting + in_work}. No function serves it, "
             "since the model never went live or its removal was interrupted. One message may be the test event that S3 "
             "sends to a new queue; any other is an input. Nothing was changed: put the model back and "
-            f"apply, {give_up}"
+            f"apply, {discard}"
         )
     if not queue.dead_letters:
         return (
             f"{why} its queue holds inputs that would be lost with it: {waiting} waiting, {in_work} being served. "
-            f"Nothing was changed: wait until they are served (`modelctl status`), {give_up}"
+            f"Nothing was changed: wait until they are served (`modelctl status`), {discard}"
         )
     again = "upload them again"
     if target.name == "aws":  # the emulator has no such call
         again = f"let the model try them again (`{sqs} start-message-move-task --source-arn {queue.arn} {place}`)"
     return (
         f"{why} its dead-letter queue holds inputs that would be lost with it: {waiting + in_work}. Nothing was "
-        f"changed: {again}, {give_up}"
+        f"changed: {again}, {discard}"
     )
 
 

@@ -1,7 +1,7 @@
 """Errors of an apply that pass by themselves: AWS has not finished yet what it was asked for shortly before.
 
-An apply that fails of nothing else is repeated. Many more pass by themselves, but the provider retries those for longer
-than they last; the README lists them. If it gives up on one of them, applying again would not help.
+An apply that fails with no other errors is repeated. More errors pass by themselves, but the provider retries those for
+longer than they last; the README lists them. If the provider gives up on one of them, applying again would not help.
 """
 
 import re
@@ -18,12 +18,12 @@ class Race:
     """An error that passes by itself.
 
     Args:
-        says: what the error contains, any of them.
+        says: texts; the error contains one of them.
         means: what is not finished, as a sentence.
         within_s: how many seconds that takes at most.
         source: where AWS says so.
-        keeps: a type of resource. One that failed while it was made would be replaced by the next apply, and the error
-            passes for this one only, as its successor would be new again.
+        keeps: a type of resource that must not be replaced. The next apply would replace one that failed while it was
+            created, and the successor, just as new, would fail in the same way.
     """
 
     says: tuple[str, ...]
@@ -47,7 +47,7 @@ RACES = (
     ),
     Race(
         says=("CodeArtifactUserPendingException", "The function is currently in the following state: Pending"),
-        means="Lambda is still making a function ready, or a function again that was not called for weeks.",
+        means="Lambda is still preparing a new function, or restoring one that was idle for weeks.",
         within_s=restoring.SLOWEST_S,
         source="https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html",
     ),
@@ -65,7 +65,7 @@ RACES = (
             "to perform: kms:DescribeKey on",
             "to perform: kms:ListResourceTags on",
         ),
-        means="The tags of a new key do not count yet where the deployer's policies go by tags.",
+        means="The tags of a new key have not taken effect yet, and the deployer's policies depend on them.",
         within_s=300,
         source="https://docs.aws.amazon.com/kms/latest/developerguide/abac.html",
         keeps="aws_kms_key",
@@ -77,12 +77,12 @@ _WAITS = (1 / 6, 1 / 3, 1 / 2)
 
 
 def waited_for(problem: UserError, repeated: int, root: Root) -> bool:
-    """Wait until what an apply failed of may have passed; whether to repeat it.
+    """Wait until the errors of an apply may have passed; returns whether to repeat it.
 
-    Not if it failed of another error as well, or was repeated for as long as its errors take.
+    It is not repeated if it failed with another error as well, or was repeated for as long as its errors last.
 
     Args:
-        problem: what it failed of.
+        problem: the error of the apply.
         repeated: how often it was repeated so far.
         root: what was applied.
     """
@@ -92,7 +92,7 @@ def waited_for(problem: UserError, repeated: int, root: Root) -> bool:
     wait_s = round(_WAITS[repeated] * max(race.within_s for race in found))
     for race in found:
         console.note(race.means)
-    console.note(f"that passes by itself: applying again in {wait_s} s")
+    console.note(f"this passes by itself: applying again in {wait_s} s")
     sleep(wait_s)
     for address in _kept(problem, found):
         root.untaint(address)
@@ -100,7 +100,7 @@ def waited_for(problem: UserError, repeated: int, root: Root) -> bool:
 
 
 def _races(problem: UserError) -> list[Race]:
-    """What an apply failed of; nothing if one of its errors is of another kind."""
+    """The races that an apply failed with; none if one of its errors is of another kind."""
     if not isinstance(problem, TerraformError):
         return []
     found = [next((race for race in RACES if any(s in text for s in race.says)), None) for text in problem.problems]

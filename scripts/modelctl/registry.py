@@ -29,7 +29,7 @@ MODULE = paths.TERRAFORM / "modules" / "registry"
 #: The most bytes that one call of weights_sync can copy: it may take 900 s, and keeps 60 of them. A file comes through
 #: one connection, and S3 sends up to 90 MB a second through one
 #: (https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance-design-patterns.html). Several are no
-#: faster, since users measured 50 to 90 MB a second of a whole function; EFS takes 500 of a client
+#: faster: users measured 50 to 90 MB a second for a whole function. EFS takes 500 MB a second from one client
 #: (https://docs.aws.amazon.com/efs/latest/ug/performance.html).
 LARGEST_ARTIFACT = (900 - 60) * 90 * 10**6
 
@@ -177,8 +177,8 @@ def _too_large(sources: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
         if size > LARGEST_ARTIFACT:
             path = f"models.{name}.artifact"
             message = (
-                f"has {size:,} bytes, and the one call that publishes it, which may take 15 minutes, copies "
-                f"{LARGEST_ARTIFACT:,} at most; make the model smaller, as `modelctl import --quantize` does"
+                f"has {size:,} bytes, but the one call that publishes it may take 15 minutes and copies at most "
+                f"{LARGEST_ARTIFACT:,}; make the model smaller, as `modelctl import --quantize` does"
             )
             yield {"path": path, "at": path, "message": message}
 

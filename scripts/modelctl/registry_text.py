@@ -68,8 +68,8 @@ def remove(text: str, name: str) -> str:
     key, value = _entry(models, name)
     if lines := list(_lines_that_need(text, key, value)):
         raise UserError(
-            f"models.{name} cannot be removed: {' and '.join(lines)}. Write there what is meant, then run the command "
-            "again"
+            f"models.{name} cannot be removed: {' and '.join(lines)}. Write the value there instead, then run the "
+            "command again"
         )
     changed = _without(text, models, key)
     if _holds(changed, {**document, "models": remaining}):
@@ -206,7 +206,7 @@ def _lines_that_need(text: str, key: Event, value: list[Event]) -> Iterator[str]
         anchor = getattr(event, "anchor", None)
         if isinstance(event, yaml.AliasEvent):
             if not inside and anchor in anchors:
-                yield f"line {line} takes its value from it (*{anchor}, which line {anchors[anchor]} names)"
+                yield f"line {line} takes its value from it (*{anchor}, anchored in line {anchors[anchor]})"
         elif anchor and inside:
             anchors[anchor] = line
         elif anchor:

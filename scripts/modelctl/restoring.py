@@ -9,12 +9,12 @@ from modelctl.deployment import Deployment, Model
 
 #: Seconds in which Lambda restores a function. Reports name 40 to 106:
 #: https://github.com/aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws/issues/801
-#: The registry counts on as many when it computes visibility timeouts (terraform/modules/registry/merge.tf).
+#: The registry assumes the same number when it computes visibility timeouts (terraform/modules/registry/merge.tf).
 SLOWEST_S = 120
 
-# By each of these Lambda says that it did not run the function, since it is not active (or, ENINotReady, not connected
-# to its network) yet. The documentation names the last two; the first is what calls of idle functions get in fact, and
-# the second what calls get while the function is Pending. https://github.com/boto/boto3/issues/3788
+# Each of these means that Lambda did not run the function, because it is not active yet (ENINotReady: not connected to
+# its network yet). The documentation names the last two. In fact, the first call of an idle function gets the first of
+# them, and calls of a Pending function get the second. https://github.com/boto/boto3/issues/3788
 # https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors
 _REFUSALS = {
     "CodeArtifactUserPendingException",
@@ -30,7 +30,7 @@ def refused(error: ClientError) -> bool:
 
 
 def state(deployed: Deployment, model: Model) -> str:
-    """Of what the alias stands for: `Active`, `Inactive`, `Pending` or `Failed`; "" for who may not read it."""
+    """The state of the live version: `Active`, `Inactive`, `Pending` or `Failed`; "" if it may not be read."""
     try:
         found = deployed.function_settings.get_function_configuration(
             FunctionName=model.function_name, Qualifier=model.alias

@@ -373,7 +373,7 @@ def test_an_update_that_was_refused_a_call_is_shown_and_completed_by_the_next_up
     completed = deployed.up()
 
     assert completed.status == 0, completed.err
-    assert "an earlier update of a function was refused or interrupted half-way: it is completed" in completed.err
+    assert "an earlier update of a function was refused or interrupted halfway: completing it" in completed.err
     assert live_and_asked(deployed, "seven") == (asked, asked)
     assert deployed.run("status").err == ""
     predicted = deployed.run("predict", "seven", SCAN, "--json").document
@@ -490,7 +490,7 @@ def test_what_is_planned_is_what_is_applied_if_the_user_agrees(deployed: Checkou
 
     nobody = deployed.run("apply")
     assert (nobody.status, nobody.out) == (2, "")
-    assert "there is nobody to ask: add --yes to apply without a question" in nobody.err
+    assert "cannot ask for confirmation: add --yes to apply without asking" in nobody.err
     refused = answered(deployed, "no", "apply")
     assert refused.status == 1
     assert [line.rstrip() for line in refused.out.splitlines()] == ["model  change", "seven  memory 512 → 640 MB"]
@@ -512,7 +512,7 @@ def test_what_is_planned_is_what_is_applied_if_the_user_agrees(deployed: Checkou
     assert deployed.run("predict", "seven", SCAN, "--json").status == 0
 
     again = deployed.run("apply", "--yes")
-    assert again.out == "nothing to change: the local stack is what the registry says\n"
+    assert again.out == "nothing to change: the local stack matches the registry\n"
 
 
 def test_an_update_that_was_refused_a_call_is_completed_by_the_next_apply(deployed: Checkout) -> None:
@@ -533,7 +533,7 @@ def test_an_update_that_was_refused_a_call_is_completed_by_the_next_apply(deploy
     completed = deployed.run("apply", "--yes")
 
     assert completed.status == 0, completed.err
-    assert "an earlier update of a function was refused or interrupted half-way: it is completed" in completed.err
+    assert "an earlier update of a function was refused or interrupted halfway: completing it" in completed.err
     assert [line.rstrip() for line in completed.out.splitlines()] == ["model  change", "seven  published again"]
     live = functions.get_function_configuration(FunctionName="modelyard-seven", Qualifier="live")
     assert live["MemorySize"] == 768
@@ -591,17 +591,17 @@ def test_a_model_is_not_removed_while_inputs_are_in_its_queue(deployed: Checkout
     sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName="modelyard-other-dlq")["QueueUrl"], MessageBody="{}")
     applied = deployed.run("apply", "--yes")
     assert applied.status == 1
-    assert "the queues of other are removed: inputs and dead letters are lost with them" in applied.err
+    assert "the queues of other will be removed: inputs and dead letters still inside are lost" in applied.err
     given_up, line = applied.err.splitlines()[-2:]
     assert given_up.startswith(
         "error: the registry no longer names other, but its dead-letter queue holds inputs that would be lost with it: "
-        "1. Nothing was changed: upload them again, or give them up (`"
+        "1. Nothing was changed: upload them again, or discard them (`"
     )
     assert "its queue holds inputs that would be lost with it: 1 waiting, 1 being served. Nothing was changed" in line
     assert functions.get_function(FunctionName="modelyard-other")
 
     # The ways out that the message names.
-    purges = re.findall(r"or give them up \(`(.+?)`\)", applied.err)
+    purges = re.findall(r"or discard them \(`(.+?)`\)", applied.err)
     assert len(purges) == 2
     path = f"{MODELCTL.parent}{os.pathsep}{os.environ['PATH']}"
     shell = {**os.environ, "MODELYARD_STACK": str(deployed.home), "PATH": path}

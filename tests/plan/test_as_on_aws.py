@@ -104,7 +104,9 @@ def test_what_a_new_account_does_not_allow_is_refused_by_name_with_the_way_out(
     says = checkout.refusal(Aws(account=ACCOUNT, executions=10), demanding, quotas={"memory_mb": 3008})
     assert "registry.yaml does not fit into this account:" in says
     assert "models.large.memory_mb: must be at most 3008" in says
-    assert "models: reserve 2 executions in all (sure 2), where the account has 10 and 100 must stay unreserved" in says
+    assert (
+        "models: reserve 2 executions in total (sure 2), but the account has 10, and 100 must stay unreserved" in says
+    )
     assert "request more (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384)" in says
 
 

@@ -98,7 +98,7 @@ output "completed" { value = terraform_data.live.output }
 """
 # False, but nobody knows before the apply.
 UNKNOWN = 'terraform_data.before.id == "none"'
-COMPLETED = "an earlier update of a function was refused or interrupted half-way: it is completed\n"
+COMPLETED = "an earlier update of a function was refused or interrupted halfway: completing it\n"
 
 
 @pytest.mark.parametrize(

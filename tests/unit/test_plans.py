@@ -80,8 +80,8 @@ def with_document(change: Any, **fields: Any) -> Any:
                 "third  added",
                 "platform  dashboard changed",
                 "platform  routes of the inputs bucket changed",
-                "! the queues of another are removed: inputs and dead letters are lost with them; `modelctl apply` "
-                "refuses while there are any",
+                "! the queues of another will be removed: inputs and dead letters still inside are lost; `modelctl "
+                "apply` refuses while there are any",
             ],
         ),
         (
@@ -118,17 +118,17 @@ def with_document(change: Any, **fields: Any) -> Any:
                 "platform  efs mount target (2) replaced",
                 "platform  weights_sync changed: file_system_config",
                 "platform  iam role policy changed: policy",
-                "! the access points of another, seven are replaced: functions lose sight of their weights until "
+                "! the access points of another, seven will be replaced: functions cannot read their weights until "
                 "updated",
-                "! the access point module.storage.aws_efs_access_point.writer is replaced: functions lose sight of "
-                "their weights until updated",
-                "! the file system module.storage.aws_efs_file_system.weights is replaced: all weights on it are lost, "
-                "and are copied again",
+                "! the access point module.storage.aws_efs_access_point.writer will be replaced: functions cannot "
+                "read their weights until updated",
+                "! the file system module.storage.aws_efs_file_system.weights will be replaced: all weights on it are "
+                "lost, then copied again",
                 "! the mount targets module.storage.aws_efs_mount_target.weights[0], "
-                "module.storage.aws_efs_mount_target.weights[1] are replaced: functions lose sight of their weights "
+                "module.storage.aws_efs_mount_target.weights[1] will be replaced: functions cannot read their weights "
                 "meanwhile",
-                "! the queue of seven is replaced: inputs and dead letters are lost with them; `modelctl apply` "
-                "refuses while there are any",
+                "! the queue of seven will be replaced: inputs and dead letters still inside are lost; `modelctl "
+                "apply` refuses while there are any",
             ],
         ),
     ],

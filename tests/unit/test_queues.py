@@ -55,7 +55,7 @@ def test_empty_queues_and_those_that_are_gone_may_go() -> None:
 def test_inputs_that_wait_or_are_being_served_are_not_lost() -> None:
     assert problem(target("aws", old=(3, 2), dlq=(0, 0)), [DEAD_LETTERS, INPUTS]) == (
         "the registry no longer names old, but its queue holds inputs that would be lost with it: 3 waiting, 2 being "
-        "served. Nothing was changed: wait until they are served (`modelctl status`), or give them up (`aws sqs "
+        "served. Nothing was changed: wait until they are served (`modelctl status`), or discard them (`aws sqs "
         f"purge-queue --queue-url {URL} --region eu-central-1`), then run the command again"
     )
 
@@ -64,7 +64,7 @@ def test_dead_letters_are_not_lost_either() -> None:
     assert problem(target("aws", dlq=(1, 0)), [DEAD_LETTERS]) == (
         "the registry no longer names old, but its dead-letter queue holds inputs that would be lost with it: 1. "
         "Nothing was changed: let the model try them again (`aws sqs start-message-move-task --source-arn "
-        f"{ARN}-dlq --region eu-central-1`), or give them up (`aws sqs purge-queue --queue-url {URL}-dlq --region "
+        f"{ARN}-dlq --region eu-central-1`), or discard them (`aws sqs purge-queue --queue-url {URL}-dlq --region "
         "eu-central-1`), then run the command again"
     )
 
@@ -74,14 +74,15 @@ def test_the_ways_out_of_the_local_stack_speak_to_it() -> None:
     dead_letters, inputs = said.splitlines()
     purge = '(`eval "$(modelctl env)"; aws sqs purge-queue --queue-url {} --region eu-central-1 --endpoint-url "{}"`)'
     assert purge.format(f"{URL}-dlq", "$AWS_ENDPOINT_URL") in dead_letters
-    assert "Nothing was changed: upload them again, or give them up" in dead_letters
+    assert "Nothing was changed: upload them again, or discard them" in dead_letters
     assert purge.format(URL, "$AWS_ENDPOINT_URL") in inputs
 
 
 def test_a_queue_that_is_replaced_is_said_to_be() -> None:
     replaced = DeletedQueue("old", dead_letters=False, replaced=True, url=URL, arn=ARN)
     assert problem(target("aws", old=(1, 0)), [replaced]).startswith(
-        "the queue of old is to be replaced, and its queue holds inputs that would be lost with it: 1 waiting, 0 being "
+        "the plan would replace queues of old, but its queue holds inputs that would be lost with it: 1 waiting, 0 "
+        "being "
     )
 
 
@@ -89,5 +90,5 @@ def test_a_queue_that_nothing_serves_is_not_waited_for() -> None:
     """GIVEN a model whose first apply failed, THEN nobody is told to wait until S3's test event is served."""
     said = problem(target("aws", old=(1, 0)), [replace(INPUTS, served=False)])
     assert "its queue holds messages that would be lost with it: 1. No function serves it" in said
-    assert "put the model back and apply, or give them up (`aws sqs purge-queue" in said
+    assert "put the model back and apply, or discard them (`aws sqs purge-queue" in said
     assert "wait until they are served" not in said

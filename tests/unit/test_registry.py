@@ -220,8 +220,8 @@ def test_an_artifact_that_one_call_cannot_copy_is_refused_with_its_size_and_the_
     (problem,) = registry.validate(registry_file)
     assert problem.path == "models.digits.artifact"
     assert problem.message == (
-        f"has {size:,} bytes, and the one call that publishes it, which may take 15 minutes, copies {size - 1:,} at "
-        "most; make the model smaller, as `modelctl import --quantize` does"
+        f"has {size:,} bytes, but the one call that publishes it may take 15 minutes and copies at most "
+        f"{size - 1:,}; make the model smaller, as `modelctl import --quantize` does"
     )
     assert "artifact:" in registry_file.read_text().splitlines()[problem.line - 1]
 

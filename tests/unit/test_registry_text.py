@@ -359,11 +359,11 @@ def test_a_model_is_removed_with_its_lines_and_nothing_else(before: str, after: 
     [
         (
             "models:\n  a: &a\n    runtime: onnx\n  b:\n    <<: *a\n  c: *a\n",
-            r"models\.a cannot be removed: line 5 takes its value from it \(\*a, which line 2 names\) and line 6 takes",
+            r"models\.a cannot be removed: line 5 takes its value from it \(\*a, anchored in line 2\) and line 6 takes",
         ),
         (
             "models:\n  a: {env: &e {}}\ndefaults:\n  env: *e\n",
-            r"line 4 takes its value from it \(\*e, which line 2 names\)",
+            r"line 4 takes its value from it \(\*e, anchored in line 2\)",
         ),
         ("models:\n  digits: {}\n  wine: {}\n", "the registry has no model 'a'; it has: digits, wine$"),
         ("models:\n  aa: {}\n", r"the registry has no model 'a'; did you mean 'aa'\?"),

@@ -47,11 +47,11 @@ def test_rename_changes_the_name_and_says_that_it_is_a_removal_and_an_addition(
     said = capsys.readouterr()
     assert said.out == f"{registry}: models.digits is now models.numbers\n"
     assert said.err == (
-        "to an apply this is a removal and an addition: numbers gets queues, a function and weights of its own, and "
+        "an apply treats this as a removal and an addition: numbers gets its own queues, function and weights, and "
         "the queues and the function of digits are deleted\n"
-        "results appear under numbers/ in the results bucket; those that are there stay under digits/\n"
-        "uploads go under numbers/; what is still in the queues of digits is not served by numbers, and apply refuses "
-        "until it is served or given up\n"
+        "new results appear under numbers/ in the results bucket; existing ones stay under digits/\n"
+        "uploads go under numbers/; numbers does not serve what is still in the queues of digits, and apply refuses "
+        "until that is served or discarded\n"
     )
 
 

@@ -76,7 +76,7 @@ def test_a_direct_call_waits_until_the_function_is_restored(passed: list[float])
     said: list[str] = []
     assert direct.call(deployment(functions), DIGITS, b"{}", said.append) == {"predictions": [1]}
     assert functions.calls == [{"FunctionName": "yard-digits", "Qualifier": "live", "Payload": b"{}"}] * 5
-    assert said == ["yard-digits was idle and is being restored by Lambda, which takes a minute or two"] * 4
+    assert said == ["yard-digits was idle; Lambda is restoring it, which takes a minute or two"] * 4
     assert sum(passed) == 4 * 3
 
 
@@ -150,8 +150,8 @@ def test_predict_says_that_the_function_is_being_restored_for_as_long_as_results
     (result,) = predictions.predict(deployment(functions, s3), DIGITS, [tmp_path / "7.png"])
     assert result["predictions"] == [7]
     waiting = (
-        "0 of 1 results are there; yard-digits was idle and had to be restored by Lambda, and what it refused "
-        "meanwhile comes back after 361 s"
+        "0 of 1 results are there; yard-digits was idle and Lambda had to restore it; inputs that it refused "
+        "meanwhile are tried again after 361 s"
     )
     assert said[:4] == ["0 of 1 results are there", *[waiting] * 3]
 

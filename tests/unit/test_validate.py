@@ -56,8 +56,8 @@ def test_what_only_an_account_with_larger_quotas_allows_is_noted_and_no_problem(
     registry = write(tmp_path / "registry.yaml", entries, "{concurrency: {reserved: 10}}")
     assert cli.main(["validate", str(registry)]) == 0
     assert capsys.readouterr().err == (
-        "note: an account with AWS's default quotas would refuse this: models: reserve 901 executions in all (most "
-        "891, rest 10), where the account has 1000 and 100 must stay unreserved; lower concurrency.reserved or leave "
+        "note: an account with AWS's default quotas would refuse this: models: reserve 901 executions in total (most "
+        "891, rest 10), but the account has 1000, and 100 must stay unreserved; lower concurrency.reserved or leave "
         "it out, or request more (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384)\n"
         f"{registry}: no problems\n"
     )

@@ -1,4 +1,4 @@
-"""`modelctl plan` and `modelctl apply`: what changes, model by model, and how it is made so."""
+"""`modelctl plan` and `modelctl apply`: show what changes, model by model, and apply it."""
 
 import argparse
 import sys
@@ -22,13 +22,13 @@ _STYLES = {"added": "green", "removed": "red"}
 
 def add_to(commands: Commands) -> None:
     """Describe both commands."""
-    does = "show what an apply would change, model by model; 0 whether or not something changes"
+    does = "show what an apply would change, model by model; exits with 0 whether or not anything changes"
     _add_target(command(commands, "plan", plan, does, "modelctl plan --target aws"))
-    does = "show what changes, ask, and apply it; refused while a queue that would be deleted holds inputs"
+    does = "show what changes, ask, and apply it; refuses to delete a queue that holds inputs"
     parser = command(commands, "apply", apply, does, "modelctl apply --target aws")
     parser.set_defaults(parser=parser)
     _add_target(parser)
-    parser.add_argument("--yes", action="store_true", help="do not ask; required for --json and without a terminal")
+    parser.add_argument("--yes", action="store_true", help="apply without asking; needed with --json or no terminal")
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def plan(called: argparse.Namespace) -> int:
 def apply(called: argparse.Namespace) -> int:
     """Show a plan, ask, and apply exactly that."""
     if not called.yes and (called.json or not sys.stdin.isatty()):
-        called.parser.error("there is nobody to ask: add --yes to apply without a question")
+        called.parser.error("cannot ask for confirmation: add --yes to apply without asking")
     with applying.ready(called.target) as target, applying.planned(target) as planned:
         said = plans.summary(planned.document)
         if not called.json:
@@ -70,11 +70,11 @@ def apply(called: argparse.Namespace) -> int:
 
 def _show(planned: Planned, said: Summary) -> None:
     if not planned.changes:
-        console.out(f"nothing to change: {planned.target.says} is what the registry says")
+        console.out(f"nothing to change: {planned.target.says} matches the registry")
     elif rows := list(plans.rows(said)):
         console.table(("model", "change"), rows, style=_style)
     else:
-        console.out("only outputs of Terraform change")
+        console.out("only Terraform's outputs change")
     for warning in said.warnings:
         console.warning(warning)
     if planned.changes:

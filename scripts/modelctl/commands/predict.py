@@ -22,8 +22,8 @@ def add_to(commands: Commands) -> None:
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="how long to wait; default: as long as it takes if Lambda has to restore the function first, which is 541 "
-        "with the usual timeout_s",
+        help="how long to wait; by default long enough for Lambda to restore an idle function first: 541 with the "
+        "default timeout_s",
     )
     add_target(parser)
 

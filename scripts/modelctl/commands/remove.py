@@ -1,4 +1,4 @@
-"""`modelctl remove` and `modelctl rename`: an entry of the registry, whose other lines and comments stay."""
+"""`modelctl remove` and `modelctl rename`: change one entry of the registry; all other lines and comments stay."""
 
 import argparse
 import re
@@ -11,14 +11,14 @@ from modelctl.commands.arguments import Commands, command, print_json
 
 def add_to(commands: Commands) -> None:
     """Describe both commands."""
-    does = "take a model out of the registry; its files stay, and the next apply deletes what belongs to it"
+    does = "take a model out of the registry; its files stay, and the next apply deletes its resources"
     parser = command(commands, "remove", remove, does, "modelctl remove digits && modelctl apply --target aws")
     parser.add_argument("model", metavar="MODEL", help="as the registry names it")
     _add_registry(parser)
-    does = "give a model of the registry another name, which to an apply is a removal and an addition"
+    does = "rename a model in the registry; an apply treats that as a removal and an addition"
     parser = command(commands, "rename", rename, does, "modelctl rename digits numbers")
     parser.add_argument("model", metavar="OLD", help="as the registry names it")
-    parser.add_argument("new", metavar="NEW", help="the name that it gets")
+    parser.add_argument("new", metavar="NEW", help="its new name")
     _add_registry(parser)
 
 
@@ -55,11 +55,11 @@ def rename(called: argparse.Namespace) -> int:
     failure = f"models.{called.model} cannot be renamed to {called.new}"
     prefixes = registry_file.write(called.registry, change, _explain(failure))[called.new]["route"]["prefixes"]
     says = [
-        f"to an apply this is a removal and an addition: {called.new} gets queues, a function and weights of its own, "
+        f"an apply treats this as a removal and an addition: {called.new} gets its own queues, function and weights, "
         f"and the queues and the function of {called.model} are deleted",
-        f"results appear under {called.new}/ in the results bucket; those that are there stay under {called.model}/",
-        f"uploads go under {' or '.join(prefixes)}; what is still in the queues of {called.model} is not served by "
-        f"{called.new}, and apply refuses until it is served or given up",
+        f"new results appear under {called.new}/ in the results bucket; existing ones stay under {called.model}/",
+        f"uploads go under {' or '.join(prefixes)}; {called.new} does not serve what is still in the queues of "
+        f"{called.model}, and apply refuses until that is served or discarded",
     ]
     if called.json:
         renamed = {"from": called.model, "to": called.new}

@@ -13,7 +13,7 @@ ACCOUNT = "000000000000"
 # processors of one machine only wait for each other, and each has the memory of its model.
 MAX_ENVIRONMENTS = max(16, 4 * (os.cpu_count() or 1))
 
-# So many checks of new versions run at once, each of which is a cold start: an apply asks for all of them together.
+# This many checks of new versions run at once. Each is a cold start, and an apply asks for all of them together.
 MAX_CHECKS = 4
 
 

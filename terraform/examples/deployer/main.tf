@@ -6,11 +6,14 @@
 #
 # What has a name is allowed by its name, which begins with the deployment's. Networks, file systems and the topic's key
 # have none: they are allowed by the tag that the platform's provider puts on everything it makes. Four things to know:
-# the deployer may not delete inputs and results, so empty their buckets before it destroys; it may not read them
-# either, whatever bucket policy it writes, but it deploys functions that do, so who must not see inputs must not deploy;
-# who may write the policies of roles can give those roles anything, so where that is too much, demand a permissions
-# boundary of iam:CreateRole; and who makes a key with tags may tag other keys, too: where that is too much, give the platform a topic of yours
-# (alarm_topic_arn) and leave out the statements MakeKey, Key and Topic.
+#
+# - The deployer may not delete inputs and results. Empty their buckets before it destroys the platform.
+# - It may not read them either, whatever bucket policy it writes. But it deploys functions that read them, so whoever must
+#   not see inputs must not deploy.
+# - Whoever may write the policies of roles can give those roles any permission. Where that is too much, require a
+#   permissions boundary for iam:CreateRole.
+# - Whoever creates a key with tags may tag other keys, too. Where that is too much, give the platform a topic of yours
+#   (alarm_topic_arn) and leave out the statements MakeKey, Key and Topic.
 
 terraform {
   required_version = ">= 1.11"
@@ -194,7 +197,7 @@ locals {
         Resource = "${local.role}/${var.name}-*"
       },
       {
-        # A plan looks whether there is a deployment of this name. IAM knows no narrower resource for it.
+        # A plan looks for a deployment of this name. IAM has no narrower resource for this action.
         Sid      = "FindRoles"
         Action   = "iam:ListRoles"
         Resource = "*"
@@ -231,7 +234,7 @@ locals {
     # Functions, and what they run from.
     functions = [
       {
-        # What may be read of quotas is not narrowed down.
+        # Reading quotas is not limited to certain quotas.
         Sid      = "Quotas"
         Action   = ["servicequotas:GetAWSDefaultServiceQuota", "servicequotas:GetServiceQuota"]
         Resource = "*"
@@ -255,8 +258,8 @@ locals {
         Resource = ["${local.lambda}:function:${var.name}--weights-sync", "${local.lambda}:function:${var.name}--weights-sync:*"]
       },
       {
-        # It also checks every new version of a model before the alias moves. A version is a number: neither the alias, by
-        # which predictions are asked for, nor $LATEST begins with a digit.
+        # It also checks every new version of a model before the alias moves. Versions are numbers. Neither $LATEST nor the
+        # alias, through which clients get predictions, begins with a digit.
         Sid      = "CheckVersions"
         Action   = "lambda:InvokeFunction"
         Resource = [for digit in range(1, 10) : "${local.lambda}:function:${var.name}-*:${digit}*"]
@@ -319,7 +322,7 @@ locals {
         Condition = local.to_be_made
       },
       {
-        # The tags of a new key take up to five minutes until they count; the README says what to do until then.
+        # The tags of a new key take up to five minutes to take effect; the README says what to do until then.
         Sid = "Key"
         Action = [
           "kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListResourceTags",

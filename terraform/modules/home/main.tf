@@ -1,10 +1,10 @@
-# Where the deployment of this state is, and whether the deployment of this name is that of this state.
+# Records where this state's deployment is, and finds out whether the deployment of this name belongs to this state.
 
 locals {
   tag = "ModelyardHome"
 }
 
-# Kept from the first apply on. Unlike an id or an output, what it keeps is known as soon as it is planned.
+# Recorded by the first apply. Unlike an id or an output, the input is known as soon as it is planned.
 resource "terraform_data" "this" {
   input = {
     account_id = var.account_id
@@ -17,8 +17,8 @@ resource "terraform_data" "this" {
   }
 }
 
-# Roles have one namespace per account, whatever the region, so one of them says whose the name is. A data source of that
-# one role would fail where there is none.
+# Roles have one namespace per account, whatever the region, so a tag on one of them says which state the name belongs to. A
+# data source of just that role would fail where it does not exist.
 data "aws_iam_roles" "marked" {
   name_regex = "^${var.role_name}$"
 }
@@ -32,7 +32,7 @@ data "aws_iam_role" "marked" {
 locals {
   home = terraform_data.this.input
   mark = "${local.home.region} ${local.home.made}"
-  # Without a mark, the role was made before there were any, and its state marks it.
+  # A role without a mark was made before there were marks; its own state will mark it.
   marks  = [for role in values(data.aws_iam_role.marked) : role.tags[local.tag] if can(role.tags[local.tag])]
   others = [for mark in local.marks : mark if mark != local.mark]
 
@@ -40,13 +40,13 @@ locals {
   there = "the account ${local.home.account_id} and the region ${local.home.region}"
 
   away = <<-EOT
-    The deployment of this state is in ${local.there}, but this shell is set to ${local.here}, where nothing of it exists. Set AWS_PROFILE and AWS_REGION to where the deployment is. For another deployment, use a state of its own (terraform workspace new), and in the same account another name.
+    The deployment of this state is in ${local.there}, but this shell is set to ${local.here}, where nothing of it exists. Set AWS_PROFILE and AWS_REGION to where the deployment is. To make another deployment, use a separate state (terraform workspace new), and in the same account another name.
   EOT
 
   taken = <<-EOT
-    This account has a deployment called ${var.name} that is not the one of this state: it was made in ${join(", ", [for mark in local.others : replace(mark, " ", " on ")])}.
+    This account has a deployment called ${var.name} that belongs to another state: it was made in ${join(", ", [for mark in local.others : replace(mark, " ", " on ")])}.
     To change or destroy it, use its own state: the checkout, backend and workspace that it was applied with. If that state is lost, restore a copy: an earlier version of the object in S3, or terraform.tfstate.backup beside the file. For another deployment, choose another name.
-    Only if no copy of the state is left, let this one take the deployment over: run the following, and import all that it consists of (`import` blocks) before you apply.
+    Only if no copy of that state is left, let this state take over the deployment: run the following, and import all its resources (`import` blocks) before you apply.
       aws iam untag-role --role-name ${var.role_name} --tag-keys ${local.tag}
   EOT
 

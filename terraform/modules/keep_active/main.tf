@@ -1,5 +1,5 @@
-# Calls functions once a week. Lambda takes back what a function in a network holds if nobody calls it for weeks, and refuses
-# its next call while it restores it (scripts/modelctl/restoring.py).
+# Calls functions once a week. Lambda makes a function in a network inactive if nobody calls it for weeks, and refuses its
+# next calls until it has restored the function (scripts/modelctl/restoring.py).
 
 locals {
   role_name = "${var.deployment.name}--keep-active"
@@ -20,7 +20,7 @@ resource "aws_iam_role" "this" {
       Condition = {
         StringEquals = {
           "aws:SourceAccount" = var.deployment.account_id
-          "aws:SourceArn"     = "${var.deployment.arns.scheduler}schedule-group/default" # it may be no single schedule
+          "aws:SourceArn"     = "${var.deployment.arns.scheduler}schedule-group/default" # AWS allows no single schedule here
         }
       }
     }]
@@ -66,6 +66,6 @@ resource "aws_scheduler_schedule" "this" {
     input    = jsonencode({ keep_active = true }) # which both handlers answer at once
   }
 
-  # EventBridge Scheduler takes the role on before it accepts a schedule.
+  # EventBridge Scheduler assumes the role before it accepts a schedule.
   depends_on = [aws_iam_role_policy.this]
 }

@@ -1,6 +1,7 @@
-# Whether the version that is to go live is what the registry asks for; proof.tf refuses to call another one. An update of a
-# function is three calls (configuration, code, PublishVersion). If one is refused, or Ctrl-C comes in between, the provider
-# stores the planned values all the same: from then on it finds nothing to change, and the version before would keep serving.
+# Finds out whether the version that is to go live is what the registry asks for; proof.tf refuses to call any other. An
+# update of a function is three calls (configuration, code, PublishVersion). If one is refused, or Ctrl-C comes in between,
+# the provider stores the planned values all the same: from then on it finds nothing to change, and the previous version
+# would keep serving.
 # https://github.com/hashicorp/terraform-provider-aws/issues/29870
 
 # A planned update makes the version unknown, so that this is read after the update.

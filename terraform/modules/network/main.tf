@@ -94,8 +94,8 @@ resource "aws_vpc_endpoint" "s3" {
         Resource  = "${var.buckets.results}/*"
       },
       {
-        # No role may list, and this lets none of them. S3 asks whether one may before it says that an input is missing,
-        # and where the endpoint is what refuses, its 403 may give no reason.
+        # This lets no role list, because no role's own policy allows it. S3 looks for these permissions before it says
+        # that an input is missing; if the endpoint's policy denies them, the 403 may give no reason.
         Sid       = "Missing"
         Effect    = "Allow"
         Principal = "*"

@@ -33,8 +33,8 @@ locals {
   }
 
   # Lambda asks for six times the function's timeout, and the window in which a batch is collected counts as well. A function
-  # that was idle for weeks refuses what it receives while Lambda restores it (scripts/modelctl/restoring.py): the last of
-  # an input's receives has to come later. One that is received only once has no later one.
+  # that was idle for weeks refuses what it receives while Lambda restores it (scripts/modelctl/restoring.py), so the last
+  # receive of an input has to come after that. With one receive, there is no later one.
   _restored_within_s = 120
   _visibility_timeouts_s = { for name, model in local._merged : name => try(max(
     6 * model.timeout_s + model["batch.window_s"],

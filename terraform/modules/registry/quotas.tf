@@ -29,13 +29,13 @@ locals {
     [for name, memory_mb in local._memory_mb :
       {
         path    = "models.${name}.memory_mb"
-        message = "must be at most ${local.quotas.memory_mb}, which Lambda allows a function of the account, not ${memory_mb}; lower it, or ask AWS Support for more"
+        message = "must be at most ${local.quotas.memory_mb}, the memory that Lambda allows a function in this account, not ${memory_mb}; lower it, or ask AWS Support for more"
       } if memory_mb > local.quotas.memory_mb
     ],
     [for reserved in [local._all_reserved] :
       {
         path    = "models"
-        message = "reserve ${reserved} executions in all (${join(", ", [for name, executions in local._reserved : "${name} ${executions}"])}), where the account has ${local.quotas.concurrency} and ${local._unreserved} must stay unreserved; lower concurrency.reserved or leave it out, or ${local._request}"
+        message = "reserve ${reserved} executions in total (${join(", ", [for name, executions in local._reserved : "${name} ${executions}"])}), but the account has ${local.quotas.concurrency}, and ${local._unreserved} must stay unreserved; lower concurrency.reserved or leave it out, or ${local._request}"
       } if reserved > max(0, local.quotas.concurrency - local._unreserved)
     ],
   )

@@ -20,7 +20,7 @@ locals {
     [for check in [
       {
         fails = local._check_bytes[name] > local._limits.check_bytes
-        says  = "the call that checks the samples would have ${local._check_bytes[name]} bytes, where a file takes a third more than on disk; it may have ${local._limits.check_bytes}, so give fewer or smaller ones"
+        says  = "the call that checks the samples would have ${local._check_bytes[name]} bytes, but may have ${local._limits.check_bytes}; a file in it takes a third more than on disk, so give fewer or smaller samples"
       },
     ] : { path = "models.${name}.smoke", at = "models.${name}.smoke", message = check.says } if check.fails],
     flatten([for index, sample in samples : [
@@ -43,7 +43,7 @@ locals {
         {
           fails = can(sample.label) && can(sample.predictions)
           field = "label"
-          says  = "is given beside predictions, which has the labels: leave one of them out"
+          says  = "is given together with predictions, which contains the labels: leave one of them out"
         },
         {
           fails = can(sample.label) && local.merged[name]["output.labels"] == null && local.merged[name].hooks == null && !can(local._broken_leaves["models.${name}/output.labels"])

@@ -66,7 +66,7 @@ locals {
     }
   ] if can(local.rules[node.rule].items)])
 
-  # The maps of a field that is a list of them, and their fields: all have the list's leaf, too.
+  # The maps in a field that is a list of maps, and their fields; all of them have the list's leaf.
   _items = flatten([for node in local._fields : [
     for index, value in try([for value in node.value : value if !can(keys(node.value))], []) : {
       path    = "${node.path}[${index}]"

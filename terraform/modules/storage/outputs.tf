@@ -11,7 +11,7 @@ output "file_system" {
 }
 
 output "mount_targets" {
-  description = "Subnets in which the file system can be mounted, once it can."
+  description = "Subnets in which the file system can be mounted; known once it can be."
   value       = aws_efs_mount_target.weights[*].subnet_id
 
   depends_on = [

@@ -72,7 +72,7 @@ resource "aws_lambda_function" "this" {
     log_group  = local.log_group
   }
 
-  # Not before it can mount: what the functions of models do, too, since they wait until their weights are there.
+  # Not before it can mount. The functions of models can then mount as well, because they wait for their weights.
   depends_on = [aws_cloudwatch_log_group.this, var.mount_targets]
 }
 

@@ -14,6 +14,6 @@ output "function_name" {
 }
 
 output "role_arn" {
-  description = "ARN of the function's role, once it may do what it is for."
+  description = "ARN of the function's role, known once the role has its permissions."
   value       = module.role.arn
 }

@@ -170,7 +170,7 @@ def test_hooks_are_called_with_samples_only(checked: Check, onnx_folder: Callabl
     assert checked("double.onnx", folder=folder)["samples"] == 0
     answered = sample("123.digits", b"123", [{"ratio": 0.5}])
     assert checked("double.onnx", answered, folder=folder)["samples"] == 1
-    with pytest.raises(ModelError, match=r"digits fails at the smoke sample 0.digits: hooks: preprocess gave tensors"):
+    with pytest.raises(ModelError, match=r"digits fails on the smoke sample 0.digits: hooks: preprocess gave tensors"):
         checked("double.onnx", sample("0.digits", b"0"), folder=folder)
 
 

@@ -1,4 +1,4 @@
-"""IAM: who is root, which principal and which function a condition sees, and what a call of a function is about."""
+"""IAM: who is root, which principal and which function a condition sees, and the resource of a call of a function."""
 
 import re
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def _function_of_session(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_qualifier(original: Callable[..., str]) -> Callable[..., str]:
-    """A call of a version or an alias is about that one, and not about the function.
+    """The resource of a call by version or alias is that version or alias, not the function.
 
     https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html. The emulator looks at a qualifier only
     if it is part of the function's name.

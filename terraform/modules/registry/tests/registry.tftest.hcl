@@ -178,8 +178,8 @@ run "refuses_what_an_account_does_not_allow" {
 
   assert {
     condition = { for problem in output.quota_problems : problem.path => problem.message } == {
-      "models.inherits.memory_mb" = "must be at most 511, which Lambda allows a function of the account, not 512; lower it, or ask AWS Support for more"
-      models                      = "reserve 900 executions in all (digits 890, inherits 10), where the account has 999 and 100 must stay unreserved; lower concurrency.reserved or leave it out, or request more (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384)"
+      "models.inherits.memory_mb" = "must be at most 511, the memory that Lambda allows a function in this account, not 512; lower it, or ask AWS Support for more"
+      models                      = "reserve 900 executions in total (digits 890, inherits 10), but the account has 999, and 100 must stay unreserved; lower concurrency.reserved or leave it out, or request more (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384)"
     }
     error_message = "Each must be named with the way out: ${jsonencode(output.quota_problems)}"
   }
