@@ -119,11 +119,6 @@ class Replaced:
             },
         )
 
-        # A version with an image cannot be called here, and so not be checked: something else is called in its place.
-        (self._root.folder / "proof_override.tf").write_text(
-            'resource "aws_lambda_invocation" "check" {\n  function_name = var.weights_sync\n  qualifier = "live"\n}\n'
-        )
-
     def upload(self) -> None:
         """Put the code where the function's is taken from."""
         self.cloud.client("s3").put_object(Bucket=f"{NAME}-artifacts", Key="code.zip", Body=CODE)
