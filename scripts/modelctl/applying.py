@@ -155,7 +155,8 @@ def _planned_again(plan: Planned, problem: UserError, repeated: int) -> Iterator
     The new plan may fail of the same as the apply did, since Terraform reads what the apply has made.
 
     Raises:
-        UserError: what failed neither passes by itself nor names a way out.
+        UserError: what failed neither passes by itself nor names a way out; or the registry has changed since the plan
+            that the user has seen.
     """
     ways = _ways_out(problem, plan.options)
     options = (*plan.options, *ways)
@@ -170,6 +171,11 @@ def _planned_again(plan: Planned, problem: UserError, repeated: int) -> Iterator
                 problem, ways = another, []
             else:
                 break
+        if plans.functions(again.document) != plans.functions(plan.document):
+            raise UserError(
+                f"{problem}\nIt was not applied again: the registry, or a file that it names, has changed since the "
+                "first plan. Run the command again, which plans that change"
+            )
         yield again, repeated
 
 

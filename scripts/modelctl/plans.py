@@ -138,6 +138,16 @@ def failed_checks(plan: Document) -> list[str]:
     return [problem["message"] for instance in instances for problem in instance.get("problems", ())]
 
 
+def functions(plan: Document) -> dict[str, tuple[Any, ...]]:
+    """The models' functions as planned, by address: document, memory (MB), timeout (s). They follow the registry."""
+    return {
+        resource["address"]: (_variables(after).get("MODELYARD_MODEL"), after["memory_size"], after["timeout"])
+        for resource in plan.get("resource_changes", [])
+        if (resource["type"], resource["name"]) == ("aws_lambda_function", "inference")
+        and (after := resource["change"]["after"])
+    }
+
+
 def deleted_queues(plan: Document) -> list[DeletedQueue]:
     """The queues that a plan deletes or replaces."""
     # What serves the queue of a removed model goes with it.

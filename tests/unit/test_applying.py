@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelctl import applying, cli, paths, queues, races, terraform
+from modelctl import applying, cli, paths, plans, queues, races, terraform
 from modelctl.errors import UserError
 from modelctl.targets import Target
 
@@ -164,6 +164,18 @@ def test_what_passes_by_itself_is_waited_for_also_if_the_next_plan_fails_of_it(
         applying.apply(plan)
     assert slept == [10, 20]
     assert target.root.outputs() == {"said": "hello"}
+
+
+def test_what_has_changed_since_the_first_plan_is_not_applied(target: OnAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(races, "sleep", lambda _: write(target, COUNTED))
+    seen = iter([{"module.model": ("{}", 512, 30)}, {"module.model": ("{}", 640, 30)}])
+    monkeypatch.setattr(plans, "functions", lambda _: next(seen))
+    write(target, FAILS.replace("CONDITION", UNKNOWN))
+    target.root.init()
+    with applying.planned(target) as plan, pytest.raises(UserError, match="has changed since the first") as refused:
+        applying.apply(plan)
+    assert "Unable to validate the following destination configurations" in str(refused.value)
+    assert target.root.outputs() == {}, "nothing of the new plan was applied"
 
 
 FAILED = """

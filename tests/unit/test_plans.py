@@ -270,7 +270,8 @@ def test_a_bucket_that_is_deleted_is_warned_of() -> None:
         plan["resource_changes"].append({**resource, "change": change})
     assert lines(plan) == [
         "platform  s3 bucket (2) removed",
-        '! the buckets aws_s3_bucket.data["inputs"], aws_s3_bucket.data["results"] are removed: all objects are lost',
+        '! the buckets aws_s3_bucket.data["inputs"], aws_s3_bucket.data["results"] will be removed: '
+        "all objects are lost",
     ]
 
 
@@ -327,3 +328,12 @@ def test_a_removed_model_that_never_went_live_has_a_queue_that_nothing_serves() 
         if resource["address"] != 'module.model["another"].aws_lambda_event_source_mapping.queue'
     ]
     assert [(queue.model, queue.served) for queue in plans.deleted_queues(plan)] == [("another", False)] * 2
+
+
+def test_functions_are_what_the_registry_makes_of_them() -> None:
+    plan = recorded("changed_registry")
+    of_two = ('module.model["seven"]', 'module.model["another"]')
+    plan["resource_changes"] = [one for one in plan["resource_changes"] if one["address"].startswith(of_two)]
+    ((address, (document, memory, timeout)),) = plans.functions(plan).items()
+    assert address == 'module.model["seven"].aws_lambda_function.inference', "another is removed"
+    assert (json.loads(document)["name"], memory, timeout) == ("seven", 2048, 30)
