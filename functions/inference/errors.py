@@ -56,7 +56,7 @@ class PredictionError(InputError):
 
 
 class ServiceError(Exception):
-    """Not the input's fault; trying again can help, or somebody has to mend the deployment."""
+    """Not the input's fault; trying again can help, or the deployment has to be fixed."""
 
 
 class ModelError(ServiceError):

@@ -91,7 +91,7 @@ def _meaning(error: "ClientError", uploaded: UploadedObject) -> Exception:
     """What S3's refusal says about the input.
 
     Access denied without a reason counts as a missing permission: it may be a missing version, but taking it for one
-    would end the inputs of a function whose permissions are wrong, where the queue keeps them until they are mended.
+    would end the inputs of a function whose permissions are wrong, where the queue keeps them until they are fixed.
     """
     refusal = s3.refusal(error)
     if refusal in (s3.Refusal.MISSING, s3.Refusal.CHANGED):

@@ -33,7 +33,7 @@ def ensure(name: str, requirements: Path) -> Path:
         if marker.is_file() and marker.read_text() == wanted:
             return folder
         shutil.rmtree(folder, ignore_errors=True)
-        failure = f"Python environment {name!r} could not be made; mend what uv says and run the command again"
+        failure = f"Python environment {name!r} could not be made; fix what uv reports and run the command again"
         uv(failure, "venv", "--quiet", "--python", sys.executable, folder)
         uv(
             failure,

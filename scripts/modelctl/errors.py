@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """A failure that the user can mend; shown as one clear line, without a traceback (exit status 1).
+    """A failure that the user can fix; shown as one clear line, without a traceback (exit status 1).
 
     The message names the thing, says what was expected and what to do next.
     """

@@ -395,7 +395,7 @@ def _layer(target: _BuildTarget, runtime: str, architecture: str) -> _Recipe:
 
     def fill(folder: Path) -> None:
         environments.uv(
-            f"layer {name}: uv could not install {requirements.name}; mend what it says and run the command again",
+            f"layer {name}: uv could not install {requirements.name}; fix what it reports and run the command again",
             *("pip", "install", "--quiet", "--python", target.python, "--target", folder / "python"),
             *(("--python-platform", wanted) if wanted else ()),
             *("--require-hashes", "--only-binary", ":all:", "--requirements", requirements),

@@ -7,7 +7,7 @@ import pytest
 from e2e.conftest import Modelctl, Platform, wait_until_empty
 from e2e.test_modelctl import SCAN
 from modelctl.local.layout import ACCOUNT, REGION
-from modelctl.local.mends.idle import TAG
+from modelctl.local.patches.idle import TAG
 
 
 def test_a_call_that_keeps_functions_active_is_answered_and_counts_as_no_input(

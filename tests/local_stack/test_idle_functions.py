@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_stack.support import LOGS, POLLING, Cloud, eventually
-from modelctl.local.mends.idle import TAG
+from modelctl.local.patches.idle import TAG
 
 
 def idle(cloud: Cloud, function_arn: str, restored_after_s: float) -> None:

@@ -96,10 +96,10 @@ def _serve(layout: Layout, environment: Path, *, isolated: bool) -> NoReturn:
     from hypercorn.config import Config
     from ministack import app
 
-    from modelctl.local import mends
+    from modelctl.local import patches
     from modelctl.local.execution import Host
 
-    mends.install(Host(layout, os.environ["AWS_ENDPOINT_URL"], environment, isolated))
+    patches.install(Host(layout, os.environ["AWS_ENDPOINT_URL"], environment, isolated))
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=_end).start())
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]

@@ -8,12 +8,12 @@
 # have none: they are allowed by the tag that the platform's provider puts on everything it makes. Four things to know:
 #
 # - The deployer may not delete inputs and results. Empty their buckets before it destroys the platform.
-# - It may not read them either, whatever bucket policy it writes. But it deploys functions that read them, so whoever must
-#   not see inputs must not deploy.
-# - Whoever may write the policies of roles can give those roles any permission. Where that is too much, require a
-#   permissions boundary for iam:CreateRole.
-# - Whoever creates a key with tags may tag other keys, too. Where that is too much, give the platform a topic of yours
-#   (alarm_topic_arn) and leave out the statements MakeKey, Key and Topic.
+# - The deployer may not read inputs and results either, and no bucket policy that it writes changes that. But it
+#   deploys functions that read them: do not let people deploy who must not see inputs.
+# - The deployer writes the policies of the platform's roles, so it can give these roles any permission. If that is too
+#   much, require a permissions boundary for iam:CreateRole.
+# - The deployer creates a key with tags, so it can tag other keys as well. If that is too much, give the platform
+#   your own topic (alarm_topic_arn) and leave out the statements MakeKey, Key and Topic.
 
 terraform {
   required_version = ">= 1.11"

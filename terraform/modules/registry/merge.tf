@@ -32,9 +32,9 @@ locals {
     )
   }
 
-  # Lambda asks for six times the function's timeout, and the window in which a batch is collected counts as well. A function
-  # that was idle for weeks refuses what it receives while Lambda restores it (scripts/modelctl/restoring.py), so the last
-  # receive of an input has to come after that. With one receive, there is no later one.
+  # Lambda asks for six times the function's timeout, and the window in which a batch is collected counts as well. While
+  # Lambda restores a function that was idle for weeks, its calls are refused (scripts/modelctl/restoring.py). The last
+  # attempt at an input must come after that, which is impossible if `retries` is 1.
   _restored_within_s = 120
   _visibility_timeouts_s = { for name, model in local._merged : name => try(max(
     6 * model.timeout_s + model["batch.window_s"],

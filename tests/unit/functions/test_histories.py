@@ -446,7 +446,7 @@ def test_every_history_ends_in_one_current_result_per_key(versions: Versions, hi
         world.do(step)
     world.drain()
     world.check(exactly=False)
-    # Once more, in the order of upload, then again: the first may mend what was spoiled, the second writes nothing.
+    # Once more, in the order of upload, then again: the first may repair what was spoiled, the second writes nothing.
     received = [message for message in world.messages if message.receives]
     world.deliver(received)
     world.drain()

@@ -1,4 +1,4 @@
-# What is not built for this account from these sources is refused when planning, with the command that mends it.
+# What is not built for this account from these sources is refused when planning, with the command that fixes it.
 
 variables {
   functions_dir  = "./tests/fixtures/functions"

@@ -15,7 +15,7 @@ from inference import CHECK
 from modelctl.local import logs, memory, permissions
 from modelctl.local.execution import Host
 from modelctl.local.layout import MAX_CHECKS, MAX_ENVIRONMENTS
-from modelctl.local.mends.patching import replace
+from modelctl.local.patches.patching import replace
 from modelctl.local.worker import FunctionWorker
 
 _VPC_ACTIONS = ("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface")
@@ -28,7 +28,7 @@ _checks = threading.BoundedSemaphore(MAX_CHECKS)
 
 
 def install(host: Host) -> None:
-    """Mend how the Lambda service creates and runs functions."""
+    """Patch how the Lambda service creates and runs functions."""
     # Modelyard's functions are all Python.
     replace(lambda_runtime, "_worker_class_for", lambda _: lambda config: functools.partial(FunctionWorker, host))
     replace(lambda_svc, "_execute_function_warm", lambda _: _execute)

@@ -7,14 +7,14 @@ from xml.sax.saxutils import escape
 
 from ministack.services import ec2
 
-from modelctl.local.mends.patching import replace, replace_entry
+from modelctl.local.patches.patching import replace, replace_entry
 
 # What AWS gives an endpoint for which no policy was set.
 _FULL_ACCESS = '{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}'
 
 
 def install() -> None:
-    """Mend the EC2 service."""
+    """Patch the EC2 service."""
     replace_entry(ec2, "_ACTION_MAP", "CreateVpcEndpoint", _with_policy)
     replace(ec2, "_vpce_fields_xml", _showing_policy)
     replace(ec2, "_parse_ip_permissions", _with_prefix_lists)

@@ -14,7 +14,7 @@ from typing import Any
 from ministack.core.responses import error_response_json
 from ministack.services import lambda_svc
 
-from modelctl.local.mends.patching import replace
+from modelctl.local.patches.patching import replace
 
 TAG = "local-stack:idle"
 
@@ -26,7 +26,7 @@ _lock = threading.Lock()
 
 
 def install() -> None:
-    """Mend how the Lambda service calls functions that were idle."""
+    """Patch how the Lambda service calls functions that were idle."""
     replace(lambda_svc, "_tag_resource", _making_idle)
     replace(lambda_svc, "_invoke", _refused)
     replace(lambda_svc, "_execute_function", _failed)

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from ministack.services import cloudwatch
 
-from modelctl.local.mends.patching import replace
+from modelctl.local.patches.patching import replace
 
 _NAMESPACE = "http://monitoring.amazonaws.com/doc/2010-08-01/"
 
@@ -18,7 +18,7 @@ Response = tuple[int, dict[str, str], bytes]
 
 
 def install() -> None:
-    """Mend the CloudWatch service."""
+    """Patch the CloudWatch service."""
     replace(cloudwatch, "_put_metric_alarm", _with_expressions)
     replace(cloudwatch, "_describe_alarms", _in_full)
 

@@ -12,13 +12,13 @@ from ministack.core.router import extract_access_key_id
 from ministack.services import s3
 
 from modelctl.local.layout import REGION
-from modelctl.local.mends.patching import replace
+from modelctl.local.patches.patching import replace
 
 Response = tuple[int, dict[str, str], bytes]
 
 
 def install() -> None:
-    """Mend the S3 service."""
+    """Patch the S3 service."""
     replace(s3, "_list_object_versions", _encoded_versions)
     replace(s3, "_xml_body", _with_encoded_keys)
     replace(

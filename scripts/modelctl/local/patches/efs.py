@@ -6,11 +6,11 @@ from typing import Any
 
 from ministack.services import efs
 
-from modelctl.local.mends.patching import replace
+from modelctl.local.patches.patching import replace
 
 
 def install() -> None:
-    """Mend the EFS service."""
+    """Patch the EFS service."""
     replace(efs, "_put_file_system_policy", _without_id)
 
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from local_stack.support import LOGS, NETWORK, Cloud, allow, client, policy, zipped
 from modelctl.local.layout import ACCOUNT, REGION
-from modelctl.local.mends import patching
+from modelctl.local.patches import patching
 
 NOTHING = "def handler(event, context): pass"
 
@@ -333,18 +333,18 @@ def test_a_handler_is_told_the_alias_it_was_called_by(cloud: Cloud) -> None:
     assert cloud.invoke("called").payload == f"{arn}:live"
 
 
-def test_a_mend_without_its_place_is_an_error() -> None:
+def test_a_patch_without_its_place_is_an_error() -> None:
     module = ModuleType("service")
     module.table = {}  # type: ignore[attr-defined]
-    with pytest.raises(patching.MendError, match="service has no function gone"):
+    with pytest.raises(patching.PatchError, match="service has no function gone"):
         patching.replace(module, "gone", lambda original: original)
-    with pytest.raises(patching.MendError, match=r"service has no table\['gone'\]"):
+    with pytest.raises(patching.PatchError, match=r"service has no table\['gone'\]"):
         patching.replace_entry(module, "table", "gone", lambda original: original)
 
 
 def test_another_ministack_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patching, "version", lambda package: "9.9.9")
-    with pytest.raises(patching.MendError, match=r"9\.9\.9 is installed, but the mends were made for"):
+    with pytest.raises(patching.PatchError, match=r"9\.9\.9 is installed, but the patches were written for"):
         patching.check_version()
 
 

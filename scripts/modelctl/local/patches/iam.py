@@ -7,11 +7,11 @@ from typing import Any
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import iam, lambda_svc
 
-from modelctl.local.mends.patching import replace
+from modelctl.local.patches.patching import replace
 
 
 def install() -> None:
-    """Mend authentication and the evaluation of policies."""
+    """Patch authentication and the evaluation of policies."""
     replace(iam_evaluator, "_is_root_key", _signed_like_every_key)
     replace(iam_evaluator, "_resolve_condition_key", _role_of_session)
     replace(iam_evaluator, "_resolve_condition_key", _function_of_session)

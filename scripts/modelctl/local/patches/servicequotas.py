@@ -8,7 +8,7 @@ from ministack import app
 from ministack.core import iam_actions, router
 from ministack.core.responses import error_response_json, get_account_id, get_region
 
-from modelctl.local.mends.patching import MendError
+from modelctl.local.patches.patching import PatchError
 
 _SERVICE = "servicequotas"
 _TARGET = "ServiceQuotasV20190624."
@@ -21,7 +21,7 @@ Response = tuple[int, dict[str, str], bytes]
 def install() -> None:
     """Add the service."""
     if _SERVICE in app.SERVICE_HANDLERS:
-        raise MendError(f"ministack has {_SERVICE} by now: the mend is not needed any more")
+        raise PatchError(f"ministack supports {_SERVICE}, so this patch is no longer needed")
     router.SERVICE_PATTERNS[_SERVICE] = {"target_prefixes": [_TARGET]}
     iam_actions.SERVICE_TO_IAM_NAMESPACE[_SERVICE] = _SERVICE
     app.SERVICE_HANDLERS[_SERVICE] = _answer
@@ -41,7 +41,7 @@ async def _answer(
     asked = json.loads(body)
     service, code = asked["ServiceCode"], asked["QuotaCode"]
     if (service, code) not in _QUOTAS:
-        return _refusal("NoSuchResourceException", f"there is no quota {code} of {service} here")
+        return _refusal("NoSuchResourceException", f"the service {service} has no quota {code}")
     name, value = _QUOTAS[service, code]
     # AWS's defaults are nobody's.
     account = get_account_id() if action == "GetServiceQuota" else ""

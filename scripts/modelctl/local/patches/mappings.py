@@ -8,7 +8,7 @@ from ministack.core.responses import error_response_json
 from ministack.services import lambda_svc
 
 from modelctl.local import permissions
-from modelctl.local.mends.patching import replace
+from modelctl.local.patches.patching import replace
 
 _SQS_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
@@ -17,7 +17,7 @@ Record = dict[str, Any]
 
 
 def install() -> None:
-    """Mend how the Lambda service polls queues."""
+    """Patch how the Lambda service polls queues."""
     replace(lambda_svc, "_create_esm", lambda create: lambda data: _refusal(data) or create(data))
     replace(lambda_svc, "_run_sqs_batch", _named_as_called)
     replace(lambda_svc, "_sqs_esm_concurrency", _bounded)

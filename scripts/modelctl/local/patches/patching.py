@@ -8,24 +8,24 @@ from typing import Any
 MINISTACK = "1.5.33"
 
 
-class MendError(Exception):
-    """A mend does not fit the installed ministack."""
+class PatchError(Exception):
+    """A patch does not fit the installed ministack."""
 
 
 def check_version() -> None:
-    """Refuse a ministack that the mends were not made for."""
+    """Refuse a ministack that the patches were not written for."""
     installed = version("ministack")
     if installed != MINISTACK:
-        raise MendError(
-            f"ministack {installed} is installed, but the mends were made for {MINISTACK}: install the locked version, "
-            "or look through each mend and its test and raise MINISTACK in mends/patching.py"
+        raise PatchError(
+            f"ministack {installed} is installed, but the patches were written for {MINISTACK}: install the locked "
+            "version, or look through each patch and its test and raise MINISTACK in patches/patching.py"
         )
 
 
 def replace(module: ModuleType, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     """Put `make(original)` in the place of a module's function."""
     if not callable(getattr(module, name, None)):
-        raise MendError(f"{module.__name__} has no function {name}: its mend has nothing to mend")
+        raise PatchError(f"{module.__name__} has no function {name}: its patch has nothing to replace")
     setattr(module, name, make(getattr(module, name)))
 
 
@@ -35,5 +35,5 @@ def replace_entry(
     """Put `make(original)` in the place of a function that a module finds through a table."""
     entries = getattr(module, table, {})
     if not callable(entries.get(key)):
-        raise MendError(f"{module.__name__} has no {table}[{key!r}]: its mend has nothing to mend")
+        raise PatchError(f"{module.__name__} has no {table}[{key!r}]: its patch has nothing to replace")
     entries[key] = make(entries[key])

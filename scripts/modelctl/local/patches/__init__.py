@@ -1,0 +1,26 @@
+"""What the emulator gets wrong or is laxer about than AWS, patched: one module per service.
+
+Each patch says what AWS does. They replace functions inside ministack, so they belong to one version of it.
+"""
+
+from modelctl.local.execution import Host
+from modelctl.local.patches import cloudwatch, ec2, efs, functions, iam, idle, mappings, s3, servicequotas
+from modelctl.local.patches.patching import check_version
+
+
+def install(host: Host) -> None:
+    """Patch the emulator in this process, before it serves its first request.
+
+    Raises:
+        PatchError: the installed ministack is not the one that the patches were written for.
+    """
+    check_version()
+    iam.install()
+    s3.install()
+    ec2.install()
+    efs.install()
+    functions.install(host)
+    mappings.install()
+    idle.install()
+    cloudwatch.install()
+    servicequotas.install()
