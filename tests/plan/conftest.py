@@ -15,6 +15,17 @@ from modelctl.applying import PARALLEL
 from modelctl.local.stack import LocalStack
 from plan.planned import Plan
 
+#: A registry of one model.
+ONE_MODEL = f"""\
+version: 1
+models:
+  seven:
+    artifact: {paths.CHECKOUT}/models/digits/artifact
+    runtime: litert
+    version: "1"
+    input: {{format: image, size: [8, 8], mode: L}}
+"""
+
 
 class Root(terraform.Root):
     """A Terraform root module with a state of its own, in an environment that says who applies it and where."""

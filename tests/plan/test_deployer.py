@@ -14,21 +14,12 @@ from modelctl import paths
 from modelctl.errors import UserError
 from modelctl.local.layout import ACCOUNT, REGION
 from modelctl.local.stack import LocalStack
-from plan.conftest import Root, example, platform
+from plan.conftest import ONE_MODEL, Root, example, platform
 from plan.planned import Plan
 
 NAME = "longestnamethere"  # 16 characters are the most that there may be
 USER = "deployer"
 SCAN = next((paths.CHECKOUT / "models" / "digits" / "samples").glob("*.png"))
-REGISTRY = f"""\
-version: 1
-models:
-  seven:
-    artifact: {paths.CHECKOUT}/models/digits/artifact
-    runtime: litert
-    version: "1"
-    input: {{format: image, size: [8, 8], mode: L}}
-"""
 
 # The emulator asks for CreateFunction on no function in particular, and for the other two where AWS asks for
 # GetEventSourceMapping and GetLayerVersion.
@@ -176,7 +167,7 @@ def applied(deployer: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
     """The platform with one model, applied by the deployer."""
     scratch = tmp_path_factory.mktemp("yard")
     registry = scratch / "registry.yaml"
-    registry.write_text(REGISTRY)
+    registry.write_text(ONE_MODEL)
     root = platform(scratch, deployer, TF_VAR_name=NAME, TF_VAR_registry_file=registry)
     root.apply()
     return root

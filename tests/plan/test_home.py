@@ -22,22 +22,13 @@ from modelctl import paths
 from modelctl.errors import UserError
 from modelctl.local.layout import REGION
 from modelctl.local.stack import LocalStack
-from plan.conftest import Root, platform
+from plan.conftest import ONE_MODEL, Root, platform
 from plan.test_upgrade import actions
 
 NAME = "athome"
 ACCOUNT, ANOTHER_ACCOUNT = "123456789012", "210987654321"
 ANOTHER_REGION = "eu-west-1"
 WORKSPACE = "production"
-REGISTRY = f"""\
-version: 1
-models:
-  seven:
-    artifact: {paths.CHECKOUT}/models/digits/artifact
-    runtime: litert
-    version: "1"
-    input: {{format: image, size: [8, 8], mode: L}}
-"""
 ROLE = f"{NAME}--weights-sync"
 HOME = "module.home.terraform_data.this"
 MARKED = "module.weights_sync.module.role.aws_iam_role.this"
@@ -54,7 +45,7 @@ class Checkout:
 
     @classmethod
     def make(cls, scratch: Path, env: dict[str, str]) -> "Checkout":
-        (scratch / "registry.yaml").write_text(REGISTRY)
+        (scratch / "registry.yaml").write_text(ONE_MODEL)
         shutil.copytree(paths.PACKAGES, scratch / "packages")
         manifest = scratch / "packages" / "manifest.json"
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"target": "aws", "python": "3.13"}))
