@@ -2,19 +2,19 @@
 
 data "aws_servicequotas_service_quota" "lambda" {
   # The key is part of the address that an error shows: who may not read quotas finds the way out there.
-  for_each = var.quotas.read && var.quotas.concurrency == null ? { "concurrency, unless quotas.read = false" = "L-B99A9384" } : {}
+  for_each = var.read_quotas && !can(var.quotas.concurrency) ? { "concurrency, unless read_quotas = false" = "L-B99A9384" } : {}
 
   service_code = "lambda"
   quota_code   = each.value
 }
 
 locals {
-  quotas = {
-    # One of them, or neither.
-    concurrency = one(concat([for given in [var.quotas.concurrency] : given if given != null], values(data.aws_servicequotas_service_quota.lambda)[*].value))
-    # Service Quotas does not have it.
-    memory_mb = var.quotas.memory_mb
-  }
+  # Service Quotas does not have memory_mb.
+  quotas = merge(
+    { concurrency = null, memory_mb = null },
+    { for quota in data.aws_servicequotas_service_quota.lambda : "concurrency" => quota.value },
+    var.quotas,
+  )
 }
 
 check "quotas" {

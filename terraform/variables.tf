@@ -91,19 +91,23 @@ variable "expiry_days" {
 }
 
 variable "quotas" {
-  description = "What Lambda allows the account. `memory_mb` per function cannot be read: give it if it is less than AWS's default (3008 in new accounts). `concurrency` is read from Service Quotas unless it is given here; with `read = false` it is not read, and AWS's default is assumed."
-  type = object({
-    concurrency = optional(number)
-    memory_mb   = optional(number)
-    read        = optional(bool, true)
-  })
+  description = "What Lambda allows the account. `memory_mb` per function cannot be read: give it if it is less than AWS's default (3008 in new accounts). `concurrency` is read from Service Quotas unless it is given here."
+  # An object would drop a misspelt name without a word.
+  type     = map(number)
   default  = {}
   nullable = false
 
   validation {
-    condition     = alltrue([for quota in [var.quotas.concurrency, var.quotas.memory_mb] : quota == null ? true : quota >= 1 && floor(quota) == quota])
-    error_message = "quotas.concurrency and quotas.memory_mb must be whole numbers of 1 or more, as in {concurrency = 10, memory_mb = 3008}."
+    condition     = alltrue([for quota, most in var.quotas : contains(["concurrency", "memory_mb"], quota) && try(most >= 1 && floor(most) == most, false)])
+    error_message = "quotas has concurrency, memory_mb or both, each a whole number of 1 or more, as in {concurrency = 10, memory_mb = 3008}."
   }
+}
+
+variable "read_quotas" {
+  description = "Whether Terraform reads the account's quota of concurrent executions. If not, AWS's default is assumed and every plan says so, unless `quotas` gives it. `modelctl` sets this by itself where the quota cannot be read."
+  type        = bool
+  default     = true
+  nullable    = false
 }
 
 variable "log_retention_days" {

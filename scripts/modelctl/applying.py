@@ -73,7 +73,7 @@ def _prepare(target: Target, registry_file: Path) -> None:
 
 @contextmanager
 def planned(target: Target, *options: str) -> Iterator[Planned]:
-    """Plan; if the error says how to complete an interrupted update, plan that instead.
+    """Plan; if the error names a way out, such as how to complete an interrupted update, plan with that instead.
 
     Raises:
         UserError: Terraform refuses to plan.
@@ -200,8 +200,11 @@ def change(target: Target, command: Literal["apply", "destroy"], *options: str) 
 
 
 def _ways_out(problem: UserError, tried: tuple[str, ...]) -> list[str]:
-    """The options that complete an update, as an error names them, without those that were tried already."""
+    """The options that an error names as the way out, without those that were tried already."""
     ways = [way for way in terraform.ways_out(str(problem)) if way not in tried]
-    if ways:
+    if terraform.WITHOUT_QUOTAS in ways:
+        reason = next(line for line in str(problem).splitlines() if terraform.QUOTAS_UNREAD in line)
+        console.note(f"AWS's default quotas are assumed, because the account's cannot be read: {reason}")
+    if set(ways) - {terraform.WITHOUT_QUOTAS}:
         console.note("an earlier update of a function was refused or interrupted halfway: completing it")
     return ways

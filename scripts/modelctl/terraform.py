@@ -208,11 +208,19 @@ class Root:
                     pass
 
 
+#: How an error shows that the account's quotas cannot be read, and the option without which no plan is possible then.
+QUOTAS_UNREAD, WITHOUT_QUOTAS = "unless read_quotas = false", "-var=read_quotas=false"
+
+
 def ways_out(problem: str) -> list[str]:
-    """The options of `terraform apply` that errors of the modules model and weights_sync name to complete an update."""
+    """The options of `terraform plan` and `apply` that errors of the root module name, or of its modules.
+
+    Those of model and weights_sync complete an update.
+    """
     models = sorted(set(re.findall(r"""terraform apply -var 'publish_again=\["(.+?)"\]'""", problem)))
     replaced = sorted(set(re.findall(r"terraform apply (-replace=\S+)", problem)))
-    return [*([f"-var=publish_again={json.dumps(models)}"] if models else []), *replaced]
+    again = [f"-var=publish_again={json.dumps(models)}"] if models else []
+    return [*([WITHOUT_QUOTAS] if QUOTAS_UNREAD in problem else []), *again, *replaced]
 
 
 def wait_for_end(journal: Path) -> None:

@@ -278,7 +278,7 @@ run "quotas_that_are_not_read_are_assumed_and_that_is_said" {
   command = plan
 
   variables {
-    quotas = { read = false }
+    read_quotas = false
   }
 
   expect_failures = [check.quotas]
@@ -307,6 +307,16 @@ run "a_quota_that_is_no_whole_number_is_refused" {
 
   variables {
     quotas = { concurrency = 0.5 }
+  }
+
+  expect_failures = [var.quotas]
+}
+
+run "a_misspelt_quota_is_refused" {
+  command = plan
+
+  variables {
+    quotas = { memory = 3008 }
   }
 
   expect_failures = [var.quotas]

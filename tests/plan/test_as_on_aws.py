@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from modelctl import packages, paths, plans
+from modelctl import packages, paths, plans, terraform
 from modelctl.errors import UserError
 from modelctl.local import layout
 from modelctl.local.stack import LocalStack
@@ -51,8 +51,9 @@ class Checkout:
         given = {f"TF_VAR_{name}": json.dumps(value) for name, value in variables.items()}
         with aws.serving() as asking:
             root = dataclasses.replace(self.root, env={**self.root.env, **given, **asking})
-            shown: dict[str, Any] = json.loads(root.plan(self.scratch / "plan", *options))
-        return shown
+            for _ in root.write_plan(self.scratch / "plan", *options):
+                pass
+            return root.show(self.scratch / "plan")
 
     def refusal(self, aws: Aws, *options: str, **variables: Any) -> str:
         """Why there is no plan, on one line: Terraform breaks long ones."""
@@ -110,17 +111,18 @@ def test_what_a_new_account_does_not_allow_is_refused_by_name_with_the_way_out(
     assert "request more (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384)" in says
 
 
-def test_who_may_not_read_quotas_finds_the_way_out_after_which_the_defaults_are_assumed_and_that_is_said(
+def test_where_quotas_cannot_be_read_modelctl_assumes_the_defaults_and_says_so(
     checkout: Checkout, demanding: str
 ) -> None:
-    says = checkout.refusal(Aws(account=ACCOUNT, executions=None), demanding)
+    uninformed = Aws(account=ACCOUNT, executions=None)
+    says = checkout.refusal(uninformed, demanding)
     assert "AccessDeniedException" in says
-    assert 'data.aws_servicequotas_service_quota.lambda["concurrency, unless quotas.read = false"]' in says
+    # What `modelctl` plans again with: see tests/unit/test_applying.py. What the user gives of quotas stays.
+    ways = terraform.ways_out(says)
+    assert ways == ["-var=read_quotas=false"]
 
-    (warning,) = plans.failed_checks(
-        checkout.plan(Aws(account=ACCOUNT, executions=None), demanding, quotas={"read": False})
-    )
-    assert "AWS's defaults are assumed: 1000 concurrent executions and 10240 MB per function" in warning
+    (warning,) = plans.failed_checks(checkout.plan(uninformed, demanding, *ways, quotas={"memory_mb": 4096}))
+    assert "AWS's defaults are assumed: 1000 concurrent executions and 4096 MB per function" in warning
 
 
 def from_an_image(resource: dict[str, Any]) -> dict[str, Any]:

@@ -121,6 +121,38 @@ def test_the_way_out_that_an_error_names_is_taken(
     assert target.root.outputs() == {"completed": ["seven"]}
 
 
+UNREAD = """
+variable "read_quotas" {
+  default = true
+}
+
+resource "terraform_data" "quota" {
+  for_each = toset(var.read_quotas ? ["concurrency, unless read_quotas = false"] : [])
+
+  lifecycle {
+    precondition {
+      condition     = terraform.workspace == "none"
+      error_message = "quota (concurrency, unless read_quotas = false): AccessDeniedException"
+    }
+  }
+}
+"""
+
+
+def test_where_quotas_cannot_be_read_the_plan_assumes_the_defaults_and_says_so_with_the_reason(
+    target: OnAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(target, COUNTED + UNREAD)
+    target.root.init()
+    with applying.planned(target) as plan:
+        applying.apply(plan)
+    said = capsys.readouterr().err
+    assert said.count("AWS's default quotas are assumed, because the account's cannot be read: ") == 1
+    assert "quota (concurrency, unless read_quotas = false): AccessDeniedException\n" in said
+    assert COMPLETED not in said
+    assert target.root.outputs() == {"said": "hello"}
+
+
 def test_a_way_out_that_does_not_help_is_taken_once(target: OnAws, capsys: pytest.CaptureFixture[str]) -> None:
     write(target, HALF_DONE.replace("CONDITION", UNKNOWN))
     target.root.init()

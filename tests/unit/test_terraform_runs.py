@@ -78,12 +78,14 @@ def test_the_ways_out_that_errors_name_are_one_list_of_options() -> None:
     problem = "\n".join(
         [
             "terraform apply failed:",
+            'getting a quota (data.quota.lambda["concurrency, unless read_quotas = false"])',
             "  terraform apply -var 'publish_again=[\"wine\"]'",
             "  terraform apply -var 'publish_again=[\"digits\"]'",
             "  terraform apply -replace=module.weights_sync.aws_lambda_function.this",
         ]
     )
     assert terraform.ways_out(problem) == [
+        "-var=read_quotas=false",
         '-var=publish_again=["digits", "wine"]',
         "-replace=module.weights_sync.aws_lambda_function.this",
     ]
