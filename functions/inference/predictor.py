@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,13 @@ from inference.errors import InputError, ModelError, PredictionError, TooLargeEr
 from inference.limits import max_result_bytes, max_tensor_bytes
 from inference.predictions import Predictions
 from inference.rows import Rows, check_rows, fixed_rows, rows_of
-from inference.runtimes import Array, Model, Specs, TensorSpec
+from inference.runtimes import Array, Model, Quantization, Specs, TensorSpec
 from inference.tensors import Instances
 
 if TYPE_CHECKING:
     from inference.hooks import Hooks
+
+logger = logging.getLogger(__name__)
 
 
 class Predictor:
@@ -75,6 +78,11 @@ class Predictor:
         outputs = self.load().outputs if self._kind is Rows.OPEN else ()
         lengths = {spec.name: spec.shape[0] or 0 for spec in outputs if spec.shape}
         return {name: length for name, length in lengths.items() if length > 1}
+
+    @functools.cached_property
+    def _quantized(self) -> list[tuple[TensorSpec, Quantization]]:
+        """The inputs that are quantized."""
+        return [(spec, spec.quantization) for spec in self.load().inputs if spec.quantization]
 
     @property
     def inputs(self) -> Specs:
@@ -172,6 +180,8 @@ class Predictor:
         """The raw outputs of the model's calls for an input, and the number of rows of each; None: not rows."""
         model = self.load()
         tensors, count = instances.tensors, instances.count
+        for spec, quantization in self._quantized:
+            _log_clipping(spec.name, tensors[spec.name], quantization)
         if not count or self._kind not in (Rows.SINGLE, Rows.INDEPENDENT):
             self._check_call(instances)
             yield model(tensors), count
@@ -276,6 +286,18 @@ class Predictor:
             predictions.check_size(sum(array.size for array in row.values()))
             return predictions.raw(row, bare=bare)
         return predictions.labelled(next(iter(row.values())), self._labels, self._config.output)
+
+
+def _log_clipping(name: str, tensor: Array, quantization: Quantization) -> None:
+    """Say so if most numbers of an input are beyond those that it can hold: they were scaled for another model."""
+    (low, high), half = quantization.range, quantization.scale / 2
+    beyond = int(np.count_nonzero((tensor < low - half) | (tensor > high + half)))
+    if 2 * beyond > tensor.size:
+        logger.warning(
+            "the input %s is quantized and holds numbers from %.6g to %.6g, but %d of %d are beyond that, so the model "
+            "gets the nearest that it holds: check input.scale, mean and std, or the numbers that were sent",
+            *(name, low, high, beyond, tensor.size),
+        )
 
 
 def _row_bytes(spec: TensorSpec) -> int:

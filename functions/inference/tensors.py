@@ -2,8 +2,8 @@
 
 `{"instances": [...]}` is a list of rows; `{"inputs": ...}` gives whole tensors, which are passed as they are. A model
 with one input takes bare values, one with several takes objects by input name. Strings are text or `{"b64": "..."}`,
-and so are the bytes of one instance of a uint8 input. If one row does not fit, the whole input is refused, since it has
-one result.
+which may also be the bytes of one instance of a uint8 or int8 input. If one row does not fit, the whole input is
+refused, since it has one result.
 https://www.tensorflow.org/tfx/serving/api_rest#predict_api
 """
 
@@ -233,11 +233,14 @@ def _squares(dtype: np.dtype[Any]) -> float:
 def cast(array: Array, spec: TensorSpec, where: str, name: Callable[[tuple[int, ...]], str] = _at) -> Array:
     """The array in the signature's type, where that loses nothing but precision.
 
-    `name` is how messages name an element's place.
+    An array in the type that a quantized tensor has in the file holds its integers; any other holds the numbers that
+    these stand for. `name` is how messages name an element's place.
 
     Raises:
         DecodeError: the elements are of another kind, or beyond the type's range.
     """
+    if spec.quantization and array.dtype == spec.quantization.dtype:
+        return spec.quantization.real(array)
     kind, target = array.dtype.kind, spec.dtype.kind
     if kind == target == "f" and is_surely_within(array, spec.dtype):
         return array.astype(spec.dtype, copy=False)
@@ -387,7 +390,7 @@ def _converted(value: Any, spec: TensorSpec, where: str, encoded: tuple[int | No
     kinds = _types(value, where)
     if spec.dtype.kind == "O":
         value = _each(value, lambda element: _bytes(element, where))
-    elif spec.dtype == np.uint8 and kinds == {dict}:
+    elif spec.holds_bytes and kinds == {dict}:
         value = _each(value, lambda element: _filled_bytes(element, spec, where, encoded))
     elif not kinds <= _ACCEPTED_TYPES.get(spec.dtype.kind, set()):
         # Before numpy sees them: it would make an array of texts that are all as long as the longest of them.
@@ -455,7 +458,7 @@ def _bytes(value: Any, where: str) -> bytes:
 
 def _filled_bytes(value: Any, spec: TensorSpec, where: str, shape: tuple[int | None, ...] | None) -> Array:
     try:
-        return filled(np.frombuffer(_bytes(value, where), np.uint8), spec, shape)
+        return filled(np.frombuffer(_bytes(value, where), spec.stored), spec, shape)
     except ShapeError as error:
         raise ShapeError(f"{where}: {error}") from error
 

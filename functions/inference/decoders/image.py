@@ -41,7 +41,7 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
         pixels = pixels.reshape(*pixels.shape[:2], len(mode))
         pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1)) if config.layout == "NCHW" else pixels
     try:
-        return tensors.stack({spec.name: _normalized(pixels, config)}, specs, config)
+        return tensors.stack({spec.name: _normalized(pixels, spec, config)}, specs, config)
     except DecodeError as error:
         raise ModelError(f"pixels do not fit once input.scale, mean and std are applied: {error}") from error
 
@@ -117,10 +117,14 @@ def _pixels(image: Any, mode: str, size: tuple[int, int] | None) -> Array:
     return np.asarray(image)
 
 
-def _normalized(pixels: Array, config: InputConfig) -> Array:
-    """(pixel * scale - mean) / std, as far as the registry entry has them."""
+def _normalized(pixels: Array, spec: TensorSpec, config: InputConfig) -> Array:
+    """(pixel * scale - mean) / std, as far as the registry entry has them.
+
+    Without any of them, an int8 input gets 128 less, since it has no 255: so converters make int8 of uint8.
+    https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
+    """
     if config.scale is None and not config.mean and not config.std:
-        return pixels
+        return (pixels ^ 0x80).view(np.int8) if spec.stored == np.int8 else pixels
     values = np.multiply(pixels, np.float32(1 if config.scale is None else config.scale), dtype=np.float32)
     channels = (-1, 1, 1) if config.layout == "NCHW" else -1
     if config.mean:

@@ -22,11 +22,13 @@ def decode_raw(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """The object's bytes for a model that reads them itself, with one input.
 
     An input of strings gets them as one string, whatever they are (an encoded picture, a serialized `tf.Example`). An
-    input of uint8 gets a number for each, which fill an instance in the order of its elements (samples, pixels).
+    input of uint8 or int8 gets each as an element, which fill an instance in their order (samples, pixels); if it is
+    quantized, they are the integers as they are in the file.
     """
-    if len(specs) == 1 and specs[0].dtype == np.uint8:
+    if len(specs) == 1 and specs[0].holds_bytes:
         tensors.check_size(len(body))
-        array = tensors.filled(np.frombuffer(body, np.uint8), specs[0], tensors.unstacked_shape(specs[0], config))
+        elements = np.frombuffer(body, specs[0].stored)
+        array = tensors.filled(elements, specs[0], tensors.unstacked_shape(specs[0], config))
         return tensors.stack({specs[0].name: array}, specs, config)
     return _single(body, config, specs, "raw")
 
@@ -34,7 +36,7 @@ def decode_raw(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 def _single(value: bytes, config: InputConfig, specs: Specs, what: str) -> Instances:
     """One string as one instance."""
     if len(specs) != 1 or specs[0].dtype.kind != "O":
-        kinds = "strings" if what == "text" else "strings or uint8"
+        kinds = "strings" if what == "text" else "strings, uint8 or int8"
         found = ", ".join(f"{spec.name} ({spec.dtype.name})" for spec in specs)
         raise ModelError(f"input.format {what} fits a model with one input of {kinds}; this one has {found}")
     tensors.check_size(len(value))

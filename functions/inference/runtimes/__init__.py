@@ -40,14 +40,41 @@ _OUT_OF_MEMORY = re.compile(r"fail(ed|ure)? to alloc|allocation fail|could not a
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """How the integers of a quantized tensor stand for real numbers: real = (stored - zero_point) * scale."""
+
+    #: The integers' type.
+    dtype: np.dtype[Any]
+    scale: float
+    zero_point: int
+
+    def real(self, stored: Array) -> Array:
+        """The numbers that integers stand for, as float32."""
+        return np.asarray((stored.astype(np.float32) - self.zero_point) * self.scale, np.float32)
+
+    def stored(self, real: Array) -> Array:
+        """The integers that stand for numbers: for one that is beyond all of them, the smallest or largest."""
+        limits = np.iinfo(self.dtype)
+        integers = np.clip(np.rint(real / self.scale) + self.zero_point, limits.min, limits.max)
+        return np.asarray(integers, self.dtype)
+
+    @functools.cached_property
+    def range(self) -> tuple[float, float]:
+        """The least and the largest number that an integer stands for."""
+        limits = np.iinfo(self.dtype)
+        return (limits.min - self.zero_point) * self.scale, (limits.max - self.zero_point) * self.scale
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """Name, shape and type of one input or output of a signature."""
 
     name: str
     #: With the batch dimension; None in place of a dimension: any length; None in place of all: any shape.
     shape: tuple[int | None, ...] | None
-    #: Strings are `object`: an array of bytes.
+    #: Strings are `object`: an array of bytes. Of a quantized tensor float32, the type of what its integers stand for.
     dtype: np.dtype[Any]
+    quantization: Quantization | None = None
 
     @functools.cached_property
     def instance(self) -> tuple[int | None, ...] | None:
@@ -59,6 +86,16 @@ class TensorSpec:
         """How many elements one instance has; None: any number."""
         lengths = (None,) if self.instance is None else self.instance
         return None if None in lengths else math.prod(length or 0 for length in lengths)
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """The type of the tensor in the file."""
+        return self.quantization.dtype if self.quantization else self.dtype
+
+    @property
+    def holds_bytes(self) -> bool:
+        """Whether a byte is an element of the tensor as it is in the file."""
+        return self.stored.kind in "iu" and self.stored.itemsize == 1
 
 
 #: The inputs, or the outputs, of a signature.

@@ -13,6 +13,7 @@ import mmap
 import re
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from inference import runtimes
 from inference.errors import ModelError, PredictionError
-from inference.runtimes import Array, TensorSpec
+from inference.runtimes import Array, Quantization, TensorSpec
 
 Details = Mapping[str, Any]
 
@@ -65,12 +66,12 @@ class LiteRtModel:
         self.inputs = tuple(_spec(name, details) for name, details in graph.inputs.items())
         # An output without dimensions is a single value or has any shape; LiteRT does not say which.
         specs = (_spec(name, details) for name, details in graph.outputs.items())
-        self.outputs = tuple(TensorSpec(spec.name, spec.shape or None, spec.dtype) for spec in specs)
+        self.outputs = tuple(replace(spec, shape=spec.shape or None) for spec in specs)
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """Run the signature once, on tensors of the shapes of `inputs`."""
         graph = self._graph
-        quantized = {name: _quantize(tensors[name], details) for name, details in graph.inputs.items()}
+        quantized = {spec.name: _quantized(tensors[spec.name], spec) for spec in self.inputs}
         if self._start:
             self._start()
         try:
@@ -82,7 +83,10 @@ class LiteRtModel:
             raise PredictionError(f"the model failed on these values: {text}") from error
         except Exception as error:
             raise ModelError(f"LiteRT cannot run the model: {type(error).__name__}: {error}") from error
-        return {name: _dequantize(outputs[name], details) for name, details in graph.outputs.items()}
+        return {
+            spec.name: spec.quantization.real(outputs[spec.name]) if spec.quantization else outputs[spec.name]
+            for spec in self.outputs
+        }
 
 
 def load(file: Path, signature: str) -> LiteRtModel:
@@ -236,36 +240,19 @@ def _spec(name: str, details: Details) -> TensorSpec:
     shape = tuple(None if length < 0 else int(length) for length in details["shape_signature"])
     if len(details["quantization_parameters"]["scales"]) > 1:
         raise ModelError(f"{name!r} is quantized per channel, which cannot be served: quantize it per tensor")
-    if _quantization(details):
-        return TensorSpec(name, shape, np.dtype(np.float32))
     dtype = np.dtype(details["dtype"])
+    scale, zero_point = details["quantization"]
+    if scale and dtype.kind in "iu":
+        return TensorSpec(name, shape, np.dtype(np.float32), Quantization(dtype, float(scale), int(zero_point)))
     if dtype.kind == "O":
         raise ModelError(f"{name!r} is a resource handle; only tensors can be served: leave it out of the signature")
     return TensorSpec(name, shape, np.dtype(object) if dtype.kind in "SU" else dtype)
 
 
-def _quantization(details: Details) -> tuple[float, int] | None:
-    """Scale and zero point of a quantized tensor: real = (stored - zero point) * scale."""
-    scale, zero_point = details["quantization"]
-    return (float(scale), int(zero_point)) if scale and np.dtype(details["dtype"]).kind in "iu" else None
-
-
-def _quantize(tensor: Array, details: Details) -> Array:
-    quantization = _quantization(details)
-    if quantization is None:
+def _quantized(tensor: Array, spec: TensorSpec) -> Array:
+    """A tensor as LiteRT takes it."""
+    if spec.quantization is None:
         return tensor
-    scale, zero_point = quantization
     if np.isnan(tensor).any():
-        raise PredictionError(f"{details['name']} is quantized, and has no number for NaN")
-    limits = np.iinfo(details["dtype"])
-    stored = np.clip(np.rint(tensor / scale) + zero_point, limits.min, limits.max)
-    quantized: Array = stored.astype(details["dtype"])
-    return quantized
-
-
-def _dequantize(tensor: Array, details: Details) -> Array:
-    quantization = _quantization(details)
-    if quantization is None:
-        return tensor
-    scale, zero_point = quantization
-    return ((tensor.astype(np.float32) - zero_point) * scale).astype(np.float32)
+        raise PredictionError(f"{spec.name} is quantized, and has no number for NaN")
+    return spec.quantization.stored(tensor)

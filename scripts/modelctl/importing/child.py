@@ -73,7 +73,8 @@ def prepare(request: Request) -> dict[str, Any]:
     Request: `environment` of the function; `samples`, files to take the inputs from, else they are made up;
     `choose_input`, whether the signature decides how inputs are decoded; `labels`, the file of the labels, or null;
     `inputs` and `answers`, the files to write.
-    Answer: `input` of the registry entry, or null; whether it makes pixels into floats; how many `inputs` there are.
+    Answer: `input` of the registry entry, or null; whether `float_pixels` are its pixels as floats, and whether
+    `stored_pixels` are scaled as the model is quantized; how many `inputs` there are.
     """
     chosen = None
     config = _config(request["environment"])
@@ -96,7 +97,13 @@ def prepare(request: Request) -> dict[str, Any]:
     _predict(predictor, pairs[0][0], origins[0])
     inputs.save(Path(request["inputs"]), [tensors for tensors, _ in pairs])
     inputs.save(Path(request["answers"]), answers)
-    return {"input": chosen, "float_pixels": bool(chosen) and specs[0].dtype.kind == "f", "inputs": len(pairs)}
+    stored = bool(chosen) and specs[0].holds_bytes
+    return {
+        "input": chosen,
+        "float_pixels": bool(chosen) and specs[0].dtype.kind == "f" and not stored,
+        "stored_pixels": stored and specs[0].quantization is not None,
+        "inputs": len(pairs),
+    }
 
 
 def answer(request: Request) -> dict[str, Any]:

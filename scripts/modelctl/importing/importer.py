@@ -134,6 +134,11 @@ def _next(
             f"models.{wanted.name}.input: pixels go in as 0 to 255, since no signature says what the model was trained "
             f"on; add `scale` if it was on other numbers, such as 0.00392157 for 0 to 1{learned}"
         )
+    if found["stored_pixels"]:
+        steps.append(
+            f"models.{wanted.name}.input: scale and mean are the file's own quantization, so the model gets pixels as "
+            "they are, 0 to 255, which most quantized models take; change them if its documentation says otherwise"
+        )
     if wanted.quantize == "int8" and not wanted.samples:
         steps.append(
             "int8 has learned the ranges of numbers from made-up inputs: import it again with --replace --samples"

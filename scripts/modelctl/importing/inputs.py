@@ -55,6 +55,9 @@ def _tensor(spec: TensorSpec, kind: int, random: Generator) -> Array:
     """A tensor of a batch of one, of the distribution `kind`."""
     shape = _shape(spec)
     match spec.dtype.kind:
+        case "f" if spec.quantization:
+            limits = np.iinfo(spec.stored)
+            return spec.quantization.real(random.integers(limits.min, limits.max, shape, spec.stored, endpoint=True))
         case "f":
             return _REALS[kind](random, shape)
         case "b":
@@ -153,7 +156,8 @@ def _identity(row: Tensors) -> bytes:
 def image_fields(specs: Specs) -> dict[str, Any] | None:
     """What `input` of a registry entry says for a model that takes pictures; None if the signature does not show one.
 
-    Only what is certain: how pixels become the numbers that the model was trained on, no signature says.
+    Only what is certain: how pixels become the numbers that the model was trained on, no signature says, but that of a
+    quantized model, which takes the pixels themselves.
     """
     if len(specs) != 1 or rows_of(specs, None) not in (Rows.SINGLE, Rows.OPEN) or specs[0].dtype.kind not in "fiu":
         return None
@@ -166,7 +170,22 @@ def image_fields(specs: Specs) -> dict[str, Any] | None:
         return None
     size = {"size": [height, width]} if height and width else {}
     layout = {"layout": "NCHW"} if first else {}
-    return {"format": "image", **size, "mode": _MODES[channels], **layout}
+    return {"format": "image", **size, "mode": _MODES[channels], **_stored_pixels(specs[0], channels), **layout}
+
+
+def _stored_pixels(spec: TensorSpec, channels: int) -> dict[str, Any]:
+    """`scale` and `mean` by which a tensor stores pixels as they are, or 128 less if it is one of int8."""
+    if not spec.holds_bytes:
+        return {}
+    scale, zero_point = (spec.quantization.scale, spec.quantization.zero_point) if spec.quantization else (1.0, 0)
+    mean = (zero_point - np.iinfo(spec.stored).min) * scale
+    fields: dict[str, Any] = {"scale": _shortest(scale)} if scale != 1 else {}
+    return fields | ({"mean": [_shortest(mean)] * channels} if mean else {})
+
+
+def _shortest(number: float) -> float:
+    """The shortest number that is the same as float32."""
+    return float(str(np.float32(number)))
 
 
 #: Pillow's name for a pixel of as many channels.

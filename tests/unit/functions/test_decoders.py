@@ -399,7 +399,7 @@ def test_raw_bytes_fill_an_instance_of_uint8(shape: tuple[int | None, ...], expe
             ModelError,
             r"text fits a model with one input of strings; this one has x \(float32\)",
         ),
-        (ROW, "raw", ModelError, r"one input of strings or uint8; this one has x \(float32\)"),
+        (ROW, "raw", ModelError, r"one input of strings, uint8 or int8; this one has x \(float32\)"),
         (TWO, "raw", ModelError, r"this one has a \(float32\), b \(int32\)"),
         ((TensorSpec("x", (None, 2), np.dtype(object)),), "text", ShapeError, r"1 elements do not fill x, .* \[2\]"),
         ((TensorSpec("x", (None, 3), np.dtype(np.uint8)),), "raw", ShapeError, r"4 elements do not fill x, .* \[3\]"),

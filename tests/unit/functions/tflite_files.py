@@ -1,12 +1,14 @@
 """Small `.tflite` files: what TensorFlow's converter makes of a function, and changes that it would not make."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import flatbuffers
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
 
 
 def converted(folder: Path, *, custom: bool = False, flex: bool = False, **signatures: Any) -> Path:
@@ -31,10 +33,42 @@ def converted(folder: Path, *, custom: bool = False, flex: bool = False, **signa
     return folder
 
 
+def dequantizing(folder: Path, dtype: str, shape: Sequence[int], scale: float, zero_point: int) -> Path:
+    """A file without signatures that gives the numbers that its quantized input `x` stands for; gives the folder."""
+    model, graph, op = schema.ModelT(), schema.SubGraphT(), schema.OperatorT()
+    code, quantization = schema.OperatorCodeT(), schema.QuantizationParametersT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
+    code.version = 2
+    quantization.scale, quantization.zeroPoint = [scale], [zero_point]
+    graph.tensors = [schema.TensorT(), schema.TensorT()]
+    for tensor, name, kind in zip(graph.tensors, ("x", "y"), (dtype.upper(), "FLOAT32"), strict=True):
+        tensor.name, tensor.shape, tensor.type = name, list(shape), getattr(schema.TensorType, kind)
+        tensor.buffer = 0
+    graph.tensors[0].quantization = quantization
+    op.inputs, op.outputs = [0], [1]
+    graph.inputs, graph.outputs, graph.operators = [0], [1], [op]
+    model.version, model.subgraphs, model.operatorCodes, model.buffers = 3, [graph], [code], [schema.BufferT()]
+    return _written(folder, model)
+
+
+def bare_answer(folder: Path, stored: Any) -> Any:
+    """What LiteRT's interpreter gives of a file's only input, as it is stored, for its only output."""
+    interpreter = Interpreter(str(folder / "model.tflite"))
+    interpreter.allocate_tensors()
+    (given,), (taken,) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.set_tensor(given["index"], np.asarray(stored, given["dtype"]).reshape(given["shape"]))
+    interpreter.invoke()
+    return interpreter.get_tensor(taken["index"])
+
+
 def changed(folder: Path, change: Callable[[Any], Any]) -> Path:
     """Change the model of a file in the form of FlatBuffers' object API; gives the folder."""
     model = schema.ModelT.InitFromPackedBuf((folder / "model.tflite").read_bytes())
     change(model)
+    return _written(folder, model)
+
+
+def _written(folder: Path, model: Any) -> Path:
     builder = flatbuffers.Builder()
     builder.Finish(model.Pack(builder), b"TFL3")
     (folder / "model.tflite").write_bytes(builder.Output())

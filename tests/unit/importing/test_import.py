@@ -24,7 +24,7 @@ from modelctl.importing import children, importer
 from unit.functions.artifacts import Artifacts
 from unit.functions.onnx_artifacts import graph
 from unit.functions.stateful_artifacts import FEATURES, STEPS, UNITS, fused_lstm, sequences
-from unit.functions.tflite_files import converted
+from unit.functions.tflite_files import converted, dequantizing
 
 README = paths.CHECKOUT / "README.md"
 
@@ -220,6 +220,21 @@ def test_samples_are_decoded_as_the_function_will(artifacts: Artifacts, tmp_path
     np.savez(tmp_path / "one.npz", scan=SCANS[4])
     samples = [*sorted(tmp_path.glob("*.png")), tmp_path / "two.json", tmp_path / "one.npz"]
     assert import_model(artifacts.root / "scans.keras", samples=samples)["inputs"] == {"count": 5, "from": "samples"}
+
+
+def test_a_quantized_model_of_pictures_gets_their_pixels_as_they_are(
+    tmp_path: Path, registry: Path, import_model: Import
+) -> None:
+    """Its entry has the file's own quantization; test_quantized_inputs.py compares what it is good for."""
+    (tmp_path / "given").mkdir()
+    file = dequantizing(tmp_path / "given", "uint8", (1, 8, 8, 3), 0.012566, 131) / "model.tflite"
+    for color in (0, 255):
+        Image.new("RGB", (8, 8), (color, 1, 2)).save(tmp_path / f"{color}.png")
+    done = import_model(file, samples=sorted(tmp_path.glob("*.png")))
+    fields = {"format": "image", "size": [8, 8], "mode": "RGB", "scale": 0.012566, "mean": [1.646146] * 3}
+    assert done["entry"]["input"] == fields
+    assert registries.load(registry)["faces"]["document"]["input"] == fields
+    assert done["next"][0].startswith("models.faces.input: scale and mean are the file's own quantization")
 
 
 @pytest.mark.parametrize(
