@@ -1,8 +1,12 @@
 """What all tests share: Ctrl-C works, and with `make expected` files that say what is expected are rewritten."""
 
+import os
 import signal
 
 import pytest
+
+# ONNX Runtime, which some tests call without the function's code, must not report that to its makers.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 # A shell starts what runs in the background with Ctrl-C ignored, and tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -550,7 +550,7 @@ def _kind(spec: TensorSpec) -> str:
 
 
 def _names(specs: Specs) -> str:
-    return ", ".join(f'"{spec.name}"' for spec in specs)
+    return ", ".join(f'"{spec.name}"' for spec in specs) or "no inputs"
 
 
 def _text(shape: tuple[int | None, ...] | None) -> str:

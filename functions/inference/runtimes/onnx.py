@@ -4,17 +4,44 @@ Small rows are run together, since there a call costs many times what a row does
 at a time, since on the few threads of a function a larger call costs as much per row, and takes more memory.
 """
 
-from collections.abc import Mapping
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as raised
 
 from inference import runtimes
 from inference.errors import ModelError, PredictionError
 from inference.runtimes import Array, TensorSpec
+
+# It reports to its makers from 1.29 on: it writes what it reports to a file, and a thread sends it.
+# https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Let nothing through to standard error."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+# While it is imported, it logs in colours what it does not find of GPUs and processors. Why it cannot be imported, it
+# raises.
+with _silence():
+    import onnxruntime as ort
+    from onnxruntime.capi import onnxruntime_pybind11_state as raised
+
+# Fatal errors only, also of sessions: what it would log as an error, in colours and on several lines, it raises as well.
+ort.set_default_logger_severity(4)
 
 #: The most bytes of inputs and outputs of a shared call. The tensors between them, whose memory grows with the rows as
 #: well, then stay small.
@@ -74,8 +101,6 @@ def load(file: Path, signature: str) -> OnnxModel:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # It keeps a plan for every shape of inputs that it ever saw.
     options.enable_mem_pattern = False
-    # What it logs as an error, in colours and on several lines, it raises as well.
-    options.log_severity_level = 4
     try:
         session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:
@@ -84,14 +109,24 @@ def load(file: Path, signature: str) -> OnnxModel:
         raise ModelError(
             f"ONNX Runtime cannot load {file.name}: {str(error).strip()}{way_out if 'locale' in str(error) else ''}"
         ) from error
-    # Without dimensions it is a single value or has any shape, and ONNX Runtime does not tell which: exporters give
-    # every input its shape, and leave out those of outputs that they do not know.
-    inputs = tuple(_spec(node, file.name, undimensioned=()) for node in session.get_inputs())
-    outputs = tuple(_spec(node, file.name, undimensioned=None) for node in session.get_outputs())
+    nodes = session.get_inputs()
+    # Without dimensions it is a single value or has any shape, and ONNX Runtime does not tell which. Exporters leave
+    # out the shapes of outputs that they do not know, and hardly ever those of inputs.
+    open_inputs = frozenset() if all(node.shape for node in nodes) else _without_shape(file)
+    inputs = tuple(_spec(node, file.name, is_open=node.name in open_inputs) for node in nodes)
+    outputs = tuple(_spec(node, file.name, is_open=not node.shape) for node in session.get_outputs())
     return OnnxModel(session, inputs, outputs)
 
 
-def _spec(node: Any, file: str, undimensioned: tuple[int, ...] | None) -> TensorSpec:
+def _without_shape(file: Path) -> frozenset[str]:
+    """The inputs that have no shape in a file: onnx.proto, ModelProto.graph.input, ValueInfoProto.name and type."""
+    from inference import protobuf
+
+    inputs = [*protobuf.read(file).messages(7, 11)]
+    return frozenset(value.text(1) for value in inputs if not any(value.messages(2, 1, 2)))
+
+
+def _spec(node: Any, file: str, *, is_open: bool) -> TensorSpec:
     """The spec of an input or output; a dimension has a length, a name or nothing."""
     kind = str(node.type)
     if not kind.startswith("tensor("):
@@ -103,7 +138,7 @@ def _spec(node: Any, file: str, undimensioned: tuple[int, ...] | None) -> Tensor
     if dtype is None:
         raise ModelError(f"{file}: {node.name!r} is {kind}, and numpy has no such type; export the model with another")
     shape = tuple(length if isinstance(length, int) else None for length in node.shape)
-    return TensorSpec(node.name, shape or undimensioned, np.dtype(dtype))
+    return TensorSpec(node.name, None if is_open else shape, np.dtype(dtype))
 
 
 def _given(tensor: Array) -> Array:

@@ -93,7 +93,7 @@ def prepare(request: Request) -> dict[str, Any]:
         together = _answer_together(predictor, pairs)
         pairs, origins = (together, ["rows together"] * len(together)) if together else (pairs, origins)
     answers = [outputs for _, outputs in pairs]
-    proof.check_answers(answers, origins)
+    proof.check_answers(answers, origins, has_inputs=bool(specs))
     _predict(predictor, pairs[0][0], origins[0])
     inputs.save(Path(request["inputs"]), [tensors for tensors, _ in pairs])
     inputs.save(Path(request["answers"]), answers)

@@ -37,11 +37,13 @@ _INTEGERS_BELOW = (2, 10, 100, 1000)
 
 
 def made_up(specs: Specs) -> list[Instances]:
-    """The same inputs in every run, of several distributions each, for the types of the signature.
+    """The same inputs in every run, of several distributions each, for the types of the signature; one if it has none.
 
     Raises:
         UserError: the signature does not say what shape they have.
     """
+    if not specs:
+        return [Instances({}, None)]
     random = np.random.default_rng(_SEED)
     return [Instances(_tensors(specs, kind, random), 1) for kind in range(len(_REALS)) for _ in range(_EACH)]
 
@@ -193,20 +195,24 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def save(file: Path, tensors: Sequence[Mapping[str, Array]]) -> None:
-    """Write the tensors of several inputs, or of several answers, to an `.npz` file; strings as bytes."""
+    """Write the tensors of several inputs, or of several answers, to an `.npz` file; strings as bytes.
+
+    How many there are is written too: those of a model without inputs have no tensors.
+    """
     arrays = {f"{index}/{name}": array for index, named in enumerate(tensors) for name, array in named.items()}
     with file.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **{name: _plain(array) for name, array in arrays.items()})
+        plain = {name: _plain(array) for name, array in arrays.items()}
+        np.savez(stream, allow_pickle=False, count=len(tensors), **plain)
 
 
 def load(file: Path) -> list[Tensors]:
     """Read what `save` wrote."""
-    tensors: list[Tensors] = []
     with np.load(file) as arrays:
+        tensors: list[Tensors] = [{} for _ in range(arrays["count"])]
         for key in arrays.files:
+            if key == "count":
+                continue
             index, name = key.split("/", 1)
-            while len(tensors) <= int(index):
-                tensors.append({})
             array = arrays[key]
             tensors[int(index)][name] = _strings(array) if array.dtype.kind == "S" else array
     return tensors

@@ -61,8 +61,8 @@ class Proof:
     agreement: float | None
 
 
-def check_answers(answers: Answers, origins: Sequence[str]) -> None:
-    """Refuse answers that show nothing of a model: numbers that are none, or the same for all inputs.
+def check_answers(answers: Answers, origins: Sequence[str], *, has_inputs: bool = True) -> None:
+    """Refuse answers that show nothing of a model: numbers that are none, or the same for all inputs, if it has any.
 
     Raises:
         UserError: what is wrong and how to do better.
@@ -73,7 +73,7 @@ def check_answers(answers: Answers, origins: Sequence[str]) -> None:
                 raise UserError(
                     f"the model answers {origin} with NaN or infinity in {name}: such an input gets no prediction"
                 )
-    if not any_differ(answers):
+    if has_inputs and not any_differ(answers):
         raise UserError(
             f"the model gives the same answer to all {len(answers)} inputs, which proves nothing of it: give inputs "
             "that it answers differently with --samples. If it has not been trained yet, there are none"

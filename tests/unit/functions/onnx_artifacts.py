@@ -31,6 +31,7 @@ GRAPHS = {
     "images": "(float[N, 64, 64, 3] x) => (float[N, 64, 64, 3] y) { y = Identity(x) }",
     "sentences": "(int64[N, L] x) => (int64[N, L] y) { y = Identity(x) }",
     "scaled": "(float[N, 3] x, float scale) => (float[N, 3] y) { y = Mul(x, scale) }",
+    "nothing": "() => (float[2] y) <float[2] both = {1, 2}> { y = Identity(both) }",
     "whole": "(float[3] x) => (float[1] sum) { sum = ReduceSum <keepdims = 1> (x) }",
     "unlike": "(float[N] x) => (float[N] same, int64[D, K] places) { same = Identity(x) places = NonZero(x) }",
     "sequence": "(float[N] x) => (seq(float[N]) y) { y = SequenceConstruct(x) }",
@@ -38,6 +39,8 @@ GRAPHS = {
     "locale": """
         (string[N] x) => (string[N] y) { y = StringNormalizer <case_change_action = "LOWER", locale = "xx_XX"> (x) }
     """,
+    # ONNX Runtime warns of the initializer that nothing uses.
+    "untidy": "(float[N, 3] x) => (float[N, 3] y) <float[1] unused = {1}> { y = Identity(x) }",
     "unknown_op": "(float[N] x) => (float[N] y) { y = Fold(x) }",
 }
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,18 +108,22 @@ def test_the_first_upload_loads_botocore_and_what_decodes_it_and_no_other_librar
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads where Linux lists them")
-def test_numpy_makes_no_threads_for_linear_algebra_that_nobody_asks_for(
-    environment: Callable[..., dict[str, str]],
+@pytest.mark.parametrize(("artifact", "runtime"), [("odds.tflite", "litert"), ("untidy.onnx", "onnx")])
+def test_libraries_make_no_threads_and_files_that_nobody_asks_for_and_log_nothing(
+    artifact: str, runtime: str, environment: Callable[..., dict[str, str]], tmp_path: Path
 ) -> None:
+    """numpy would make threads for linear algebra, and ONNX Runtime one that reports how it is used."""
     script = "import os, inference.handler; print(len(os.listdir('/proc/self/task')))"
     finished = subprocess.run(
         [sys.executable, "-c", script],
-        env=environment("odds.tflite", "litert") | {"PYTHONPATH": str(paths.FUNCTIONS)},
+        env=environment(artifact, runtime) | {"PYTHONPATH": str(paths.FUNCTIONS), "HOME": str(tmp_path)},
         check=True,
         capture_output=True,
         text=True,
     )
     assert finished.stdout == "1\n"
+    assert "onnxruntime" not in finished.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_tensorflow_function_does_not_load_tensorflow_while_init_may_take_ten_seconds_only(

@@ -1,19 +1,25 @@
 """ONNX models, as ONNX Runtime runs them: what is refused and whose fault it is, and how many rows a call takes."""
 
+import json
+import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
-from inference import runtimes
-from inference.config import InputConfig
-from inference.errors import DecodeError, ModelError, PredictionError
+from inference import decoders, runtimes
+from inference.config import Config, InputConfig
+from inference.errors import DecodeError, ModelError, PredictionError, ShapeError
 from inference.predictor import Predictor
 from inference.tensors import from_request
 from unit.functions.artifacts import Artifacts, answer
+from unit.functions.onnx_artifacts import graph
 
 
 def test_bytes_that_are_no_text_are_the_inputs_fault(make_predictor: Callable[..., Predictor]) -> None:
@@ -28,6 +34,58 @@ def test_a_single_value_beside_a_batch_is_no_batch(make_predictor: Callable[...,
     assert answer(predictor, x=[[1, 2, 3], [4, 5, 6]], scale=2) == {"y": [[2, 4, 6], [8, 10, 12]]}
     with pytest.raises(DecodeError, match="takes no batch"):
         from_request({"instances": [{"x": [1, 2, 3], "scale": 2}]}, predictor.inputs, InputConfig("json"))
+
+
+def test_an_input_without_a_shape_takes_any_and_one_without_dimensions_a_single_value(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    """GIVEN a file in which only one of two inputs has a shape, and that has none: ONNX Runtime shows both alike."""
+    model = graph("(float x, float scale) => (float y) <float[1] half = {0.5}> { z = Mul(x, scale) y = Add(z, half) }")
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert [node.shape for node in session.get_inputs()] == [[], []]
+    config = replace(make_config("scaled.onnx"), artifact=tmp_path)
+    predictor = Predictor(config)
+    assert {spec.name: spec.shape for spec in predictor.inputs} == {"x": None, "scale": ()}
+    for x, y in ((3, [6.5]), ([1, 2], [2.5, 4.5]), ([[1], [-1]], [[2.5], [-1.5]])):
+        assert answer(predictor, x=x, scale=2) == {"y": y}
+        given = {"x": np.array(x, np.float32), "scale": np.array(2, np.float32)}
+        assert session.run(["y"], given)[0].tolist() == y
+    with pytest.raises(ShapeError, match=r"scale has the shape \[1\]; expected \[\]"):
+        answer(predictor, x=1, scale=[2])
+
+
+def test_rows_of_an_input_without_a_shape_have_predictions(make_config: Callable[..., Config], tmp_path: Path) -> None:
+    model = graph("(float x) => (float y) { y = Add(x, x) }")
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, tmp_path / "model.onnx")
+    config = replace(make_config("scaled.onnx"), artifact=tmp_path)
+    predictor = Predictor(config)
+    for body, expected in ((b"[1, 2]", [2, 4]), (b"3", [6]), (b"[[1, 2], [3, 4]]", [[2, 4], [6, 8]])):
+        instances = decoders.decode("digits/a.json", body, config.input, predictor.inputs)
+        assert json.loads(predictor.predict(instances).json) == expected
+
+
+def test_a_model_without_inputs_answers_an_empty_object(make_predictor: Callable[..., Predictor]) -> None:
+    predictor = make_predictor("nothing.onnx")
+    predictor.try_zeros()
+    assert answer(predictor) == {"y": [1, 2]}
+    for body in (b"{}", b'{"inputs": {}}'):
+        instances = decoders.decode("digits/a.json", body, InputConfig("json"), predictor.inputs)
+        assert json.loads(predictor.predict(instances).json) == [[1, 2]]
+    with pytest.raises(DecodeError, match="a bare value fits a model with one input; this one has no inputs"):
+        decoders.decode("digits/a.json", b"[1]", InputConfig("json"), predictor.inputs)
+
+
+def test_what_onnx_runtime_logs_while_it_is_imported_does_not_get_to_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    from inference.runtimes.onnx import _silence
+
+    with _silence():
+        os.write(2, b"[W:onnxruntime:Default, device_discovery.cc:322 GetGpuDevices] Failed\n")
+    os.write(2, b"and after it\n")
+    assert capfd.readouterr().err == "and after it\n"
 
 
 def test_a_classifier_of_scikit_learn_gives_labels_and_probabilities(

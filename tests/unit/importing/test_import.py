@@ -86,8 +86,29 @@ def test_a_model_is_copied_and_named_in_the_registry(
     assert sorted(path.name for path in (registry.parent / "models").iterdir()) == ["faces"]
 
 
-def test_a_model_of_single_values_is_imported(tmp_path: Path, import_model: Import) -> None:
-    onnx.save(graph("(float x) => (float y) { y = Neg(x) }"), tmp_path / "model.onnx")
+def test_an_input_without_a_shape_needs_samples(tmp_path: Path, import_model: Import) -> None:
+    model = graph("(float x) => (float y) { y = Neg(x) }")
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(UserError, match="the signature leaves the shape of x open: give inputs with --samples"):
+        import_model(tmp_path / "model.onnx")
+    (tmp_path / "a.json").write_text("[[1, 2], [3, 4]]")
+    assert import_model(tmp_path / "model.onnx", samples=[tmp_path / "a.json"])["inputs"]["count"] == 2
+
+
+@pytest.mark.parametrize("runtime", ["tensorflow", "litert"])
+def test_a_model_without_inputs_gives_one_answer(runtime: str, tmp_path: Path, import_model: Import) -> None:
+    signature = tf.function(lambda: {"y": tf.constant([1.0, 2.0])}, input_signature=[])
+    tf.saved_model.save(tf.Module(), str(tmp_path / "given"), signatures=signature)
+    done = import_model(tmp_path / "given", runtime=runtime)
+    assert done["inputs"] == {"count": 1, "from": "made up"}
+    model = runtimes.load(runtime, Path(done["artifact"]), "serving_default")
+    assert model({})["y"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("kind", ["float", "float16", "double"])
+def test_a_model_of_single_values_is_imported(kind: str, tmp_path: Path, import_model: Import) -> None:
+    onnx.save(graph(f"({kind} x) => ({kind} y) {{ y = Neg(x) }}"), tmp_path / "model.onnx")
     done = import_model(tmp_path / "model.onnx")
     assert done["inputs"] == {"count": 32, "from": "made up"}
     assert done["entry"]["batch"] == {"rows": 0}

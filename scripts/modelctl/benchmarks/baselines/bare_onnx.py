@@ -2,6 +2,8 @@
 
 import os
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import onnxruntime
 
 _options = onnxruntime.SessionOptions()

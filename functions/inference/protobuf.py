@@ -1,0 +1,75 @@
+"""Reads single fields of protobuf messages: what a model file says of its tensors, however large the rest of it is.
+
+https://protobuf.dev/programming-guides/encoding/
+"""
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+#: Bytes of a field of fixed length, by wire type.
+_FIXED = {1: 8, 5: 4}
+
+
+class Message:
+    """A message, or a text: a part of a file's bytes. What cannot be read raises a ValueError."""
+
+    def __init__(self, data: mmap.mmap | bytes, start: int, end: int) -> None:
+        self._data = data
+        self._start = start
+        self._end = end
+
+    def fields(self) -> Iterator[tuple[int, "int | Message"]]:
+        """Every field by its number: an integer, or what has a length; others are passed over."""
+        place = self._start
+        while place < self._end:
+            key, place = self._varint(place)
+            kind = key & 7
+            if kind == 0:
+                number, place = self._varint(place)
+                yield key >> 3, number
+            elif kind == 2:
+                length, place = self._varint(place)
+                yield key >> 3, Message(self._data, place, place + length)
+                place += length
+            elif kind in _FIXED:
+                place += _FIXED[kind]
+            else:
+                raise ValueError(f"wire type {kind}")
+        if place != self._end:
+            raise ValueError("a field is longer than its message")
+
+    def messages(self, *path: int) -> Iterator["Message"]:
+        """The messages under a path of field numbers, each of which may be there several times."""
+        first, *rest = path
+        for number, value in self.fields():
+            if number == first and isinstance(value, Message):
+                yield from value.messages(*rest) if rest else (value,)
+
+    def number(self, field: int) -> int:
+        """The integer of a field: the last one, as protobuf says, or 0."""
+        return next((value for key, value in reversed([*self.fields()]) if key == field and isinstance(value, int)), 0)
+
+    def text(self, field: int) -> str:
+        """The text of a field, or ""."""
+        return "".join(str(message) for message in self.messages(field))
+
+    def __str__(self) -> str:
+        """It as a text."""
+        return self._data[self._start : self._end].decode()
+
+    def _varint(self, place: int) -> tuple[int, int]:
+        """The integer at a place, of which each byte holds seven bits, and the place behind it."""
+        number = 0
+        for index, byte in enumerate(self._data[place : min(place + 10, self._end)]):
+            number |= (byte & 127) << 7 * index
+            if byte < 128:
+                return number, place + index + 1
+        raise ValueError("an integer has no end")
+
+
+def read(file: Path) -> Message:
+    """The message that a file is, of which only what is asked for is read."""
+    with file.open("rb") as stream:
+        data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    return Message(data, 0, len(data))
