@@ -64,16 +64,23 @@ class Predictions:
 def read_labels(path: Path) -> tuple[str, ...]:
     """The labels of an artifact, one per line, in the order of the model's output.
 
+    A line ends with LF, CR LF or CR. A byte-order mark and blank lines at the end do not count. Terraform's module
+    `registry` splits them alike (artifacts.tf).
+
     Raises:
         ModelError: the file is missing, no text, or empty.
     """
     try:
-        labels = tuple(path.read_text(encoding="utf-8").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
+        labels = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
         raise ModelError(f"output.labels: cannot read {path.name} from the artifact: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f'output.labels: "{path.name}" is not text in UTF-8; save it as UTF-8') from error
+    while labels and not labels[-1].strip(" \t"):
+        labels.pop()
     if not labels:
-        raise ModelError(f"output.labels: {path.name} is empty; expected one label per line")
-    return labels
+        raise ModelError(f'output.labels: "{path.name}" is empty; expected one label per line')
+    return tuple(labels)
 
 
 def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...], config: OutputConfig, rows: Rows) -> None:

@@ -47,8 +47,12 @@ class Message:
                 yield from value.messages(*rest) if rest else (value,)
 
     def number(self, field: int) -> int:
-        """The integer of a field: the last one, as protobuf says, or 0."""
-        return next((value for key, value in reversed([*self.fields()]) if key == field and isinstance(value, int)), 0)
+        """The integer of a field, of 64 bits with a sign: the last one, as protobuf says, or 0."""
+        number = 0
+        for key, value in self.fields():
+            if key == field and isinstance(value, int):
+                number = value - 2**64 if value >= 2**63 else value
+        return number
 
     def text(self, field: int) -> str:
         """The text of a field, or ""."""

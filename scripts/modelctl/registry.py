@@ -1,9 +1,10 @@
 """What is wrong with a registry, and what it says once it is right: asked of the Terraform module `registry`.
 
 The module holds the rules, so `terraform plan` refuses the same registries; this adds the line of every problem and
-suggests a known field for an unknown one. Two rules are this file's own. No map has a key twice: Terraform shows the
+suggests a known field for an unknown one. Three rules are this file's own. No map has a key twice: Terraform shows the
 module only the last value, so a plan finds only those of the outer levels, in the lines of the file (duplicates.tf). No
-artifact is larger than one call of weights_sync can copy: Terraform cannot tell the size of a file.
+artifact is larger than one call of weights_sync can copy: Terraform cannot tell the size of a file. Labels fit the
+output that the model's file declares: Terraform cannot read that.
 """
 
 import base64
@@ -82,10 +83,13 @@ def examine(registry: Path) -> Examined:
     Raises:
         UserError: Terraform is missing or does not run.
     """
-    sources = "{ for name, files in local._files : name => values(files)[*].source }"
-    asked = f"{{ problems = local.problems, models = local.models, unfit = local.quota_problems, sources = {sources} }}"
-    answer = ask(registry, asked)
-    problems = _problems(registry, [*answer["problems"], *_too_large(answer["sources"])])
+    asked = (
+        "problems = local.problems, models = local.models, unfit = local.quota_problems",
+        "sources = { for name, files in local._files : name => values(files)[*].source }",
+        "labels = local._labels, model_files = local._model_files, variables = local.variables",
+    )
+    answer = ask(registry, f"{{ {', '.join(asked)} }}")
+    problems = _problems(registry, [*answer["problems"], *_too_large(answer["sources"]), *_label_problems(answer)])
     models: dict[str, Any] = {} if problems else answer["models"]
     for model in models.values():
         model["document"] = json.loads(model["variables"]["MODELYARD_MODEL"])
@@ -181,6 +185,20 @@ def _too_large(sources: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
                 f"{LARGEST_ARTIFACT:,}; make the model smaller, as `modelctl import --quantize` does"
             )
             yield {"path": path, "at": path, "message": message}
+
+
+def _label_problems(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A problem, as the module gives them, per model without any whose labels do not fit the output of its file."""
+    labels = {
+        name: text
+        for name, text in answer["labels"].items()
+        if not any(f"{problem['path']}.".startswith(f"models.{name}.") for problem in answer["problems"])
+    }
+    if labels:
+        # Imported here: what has no labels does not wait for numpy.
+        from modelctl import declared
+
+        yield from declared.label_problems(answer["variables"], answer["model_files"], labels)
 
 
 def _problems(registry: Path, found: list[dict[str, Any]]) -> list[Problem]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from inference import CHECK, HOOKS_FILE, check, limits, metrics
+from inference import CHECK, HOOKS_FILE, check, limits, metrics, predictions
 from inference import config as configuration
 from inference import runtimes as served_runtimes
 from inference.errors import ModelError
@@ -116,6 +116,36 @@ def test_terraform_and_the_function_name_the_same_things(documented: dict[str, A
     assert documented["names"]["metric_dimensions"] == {"Model": "digits", "Variant": configuration.VARIANT}
     assert HOOKS_FILE in documented["files"]
     assert SCHEMA["$defs"]["signature"]["default"] == served_runtimes.DEFAULT_SIGNATURE
+
+
+LABELS = {
+    "plain": (b"cat\ndog\n", ["cat", "dog"]),
+    "without-an-end": (b"cat\ndog", ["cat", "dog"]),
+    "byte-order-mark": (b"\xef\xbb\xbfcat\ndog\n", ["cat", "dog"]),
+    "windows": (b"cat\r\ndog\r\n", ["cat", "dog"]),
+    "old-macs": (b"cat\rdog\r", ["cat", "dog"]),
+    "blank-end": (b"cat\ndog\n\n \t\r\n\n", ["cat", "dog"]),
+    "blank-inside": (b"\ncat\n\ndog\n", ["", "cat", "", "dog"]),
+    "spaces": (b" big  cat\n\tdog \n", [" big  cat", "\tdog "]),
+    # str.splitlines ends a line at each of these.
+    "other-separators": (
+        "sie\u2028ben\nacht\u2029\x0b\x0c\x1c\x1d\x1e\x85\n".encode(),
+        ["sie\u2028ben", "acht\u2029\x0b\x0c\x1c\x1d\x1e\x85"],
+    ),
+    "last-line-of-a-separator": ("cat\n\u2028\n".encode(), ["cat", "\u2028"]),
+}
+
+
+def test_terraform_and_the_function_split_labels_alike(tmp_path: Path) -> None:
+    for name, (content, _) in LABELS.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "labels.txt").write_bytes(content)
+    entries = [f"  {name}: {{artifact: {name}, output: {{labels: labels.txt}}}}" for name in LABELS]
+    (tmp_path / "registry.yaml").write_text("\n".join(["version: 1", "models:", *entries]))
+    expected = {name: lines for name, (_, lines) in LABELS.items()}
+    joined = {name: "\n".join(lines) for name, lines in expected.items()}
+    assert registry.ask(tmp_path / "registry.yaml", "local._labels") == joined
+    assert {name: list(predictions.read_labels(tmp_path / name / "labels.txt")) for name in LABELS} == expected
 
 
 def test_the_check_that_terraform_sends_is_the_one_that_the_function_reads(documented: dict[str, Any]) -> None:

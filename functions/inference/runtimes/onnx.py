@@ -40,7 +40,7 @@ with _silence():
     import onnxruntime as ort
     from onnxruntime.capi import onnxruntime_pybind11_state as raised
 
-# Fatal errors only, also of sessions: what it would log as an error, in colours and on several lines, it raises as well.
+# Fatal errors only, also of sessions: what it logs as an error, in colours and on several lines, it raises as well.
 ort.set_default_logger_severity(4)
 
 #: The most bytes of inputs and outputs of a shared call. The tensors between them, whose memory grows with the rows as

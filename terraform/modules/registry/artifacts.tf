@@ -53,6 +53,18 @@ locals {
     for path, file in files : format("%s  %s\n", coalesce(file.sha256, "unreadable"), path)
   ])) }
 
+  # The file that the model's runtime would load; several are a problem.
+  _model_files = { for name, artifact in local._with_artifact : name => try(
+    [for file in artifact.models[local.merged[name].runtime] : artifact.files[file].source], [],
+  ) }
+
+  # The labels of each model, with a line feed between two, as the function splits them (functions/inference/predictions.py);
+  # null for a file that is not text in UTF-8.
+  _labels = { for name, artifact in local._with_artifact : name => try(replace(
+    replace(trimprefix(file(artifact.files[local.merged[name]["output.labels"]].source), "\ufeff"), "/\r\n?/", "\n"),
+    "/(\n[ \t]*)+$/", "",
+  ), null) if can(artifact.files[local.merged[name]["output.labels"]].source) }
+
   # What one call of weights_sync is given (modules/model/main.tf); four characters of base64 are three bytes.
   _publication_bytes = { for name, files in local._files : name => floor(length(replace(base64encode(jsonencode({
     model = name, digest = local._digests[name], files = { for path, file in files : path => file.sha256 }
@@ -128,6 +140,17 @@ locals {
         fails = length(artifact.files) > 0 && try(!can(artifact.files[local.merged[name]["output.labels"]]) && local.merged[name]["output.labels"] != null, false)
         field = "output.labels"
         says  = try("\"${local.merged[name]["output.labels"]}\" is not in the artifact; found ${artifact.summary}", "")
+      },
+      {
+        # What cannot be read is a problem of the artifact already.
+        fails = try(local._labels[name] == null && artifact.files[local.merged[name]["output.labels"]].sha256 != null, false)
+        field = "output.labels"
+        says  = try("\"${local.merged[name]["output.labels"]}\" is not text in UTF-8; save it as UTF-8", "")
+      },
+      {
+        fails = try(trim(local._labels[name], " \t") == "", false)
+        field = "output.labels"
+        says  = try("\"${local.merged[name]["output.labels"]}\" is empty; expected one label per line", "")
       },
     ] : { path = "models.${name}.${check.field}", at = "models.${name}.${check.field}", message = check.says } if check.fails
   ]])

@@ -46,6 +46,11 @@ locals {
           says  = "is given together with predictions, which contains the labels: leave one of them out"
         },
         {
+          fails = can(sample.label) && local.merged[name].hooks == null && try(!contains(split("\n", local._labels[name]), sample.label), false)
+          field = "label"
+          says  = try("\"${sample.label}\" is not a line of \"${local.merged[name]["output.labels"]}\", so no prediction has it", "")
+        },
+        {
           fails = can(sample.label) && local.merged[name]["output.labels"] == null && local.merged[name].hooks == null && !can(local._broken_leaves["models.${name}/output.labels"])
           field = "label"
           says  = "needs output.labels, or hooks that give labels: without them a prediction is the raw output"

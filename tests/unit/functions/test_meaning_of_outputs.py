@@ -258,7 +258,10 @@ def test_a_missing_or_empty_labels_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"cannot read labels\.txt"):
         predictions.read_labels(tmp_path / "labels.txt")
     (tmp_path / "labels.txt").write_text("")
-    with pytest.raises(ModelError, match=r"labels\.txt is empty"):
+    with pytest.raises(ModelError, match=r'output\.labels: "labels\.txt" is empty; expected one label per line'):
+        predictions.read_labels(tmp_path / "labels.txt")
+    (tmp_path / "labels.txt").write_text("cat\ndog\n", encoding="utf-16")
+    with pytest.raises(ModelError, match=r'output\.labels: "labels\.txt" is not text in UTF-8; save it as UTF-8'):
         predictions.read_labels(tmp_path / "labels.txt")
 
 

@@ -136,6 +136,18 @@ def test_bytes_and_arrays_of_its_type_are_stored_and_all_other_numbers_real(dtyp
     assert served.upload("digits/a.json", b"[0, 1, 2]") == other.tolist()
 
 
+@pytest.mark.parametrize(("numpy_type", "gives"), [("uint8", [-65.5, -65, 62]), ("float32", [0, 1, 62])])
+def test_arrays_of_a_hook_are_stored_or_real_by_their_type(numpy_type: str, gives: list[float], tmp_path: Path) -> None:
+    served = Served(tmp_path, "uint8", 0.5, 131, shape=(1, 3))
+    (served.folder / ".hooks.py").write_text(
+        "import numpy as np\n\n"
+        f"def preprocess(body, key):\n    return np.frombuffer(body, np.uint8)[None].astype({numpy_type!r})\n"
+    )
+    hook = served.predictor.preprocess
+    assert hook
+    assert json.loads(served.predictor.predict(hook(bytes([0, 1, 255]), "a.bin")).json) == [gives]
+
+
 def test_a_single_quantized_number_is_an_array_too(tmp_path: Path) -> None:
     served = Served(tmp_path, "uint8", 0.5, 10, shape=())
     assert served.call(inputs=3.5) == {"outputs": 3.5}

@@ -320,6 +320,18 @@ def test_labels_that_are_not_the_outputs_are_refused_and_named(
     assert files_below(registry.parent) == before
 
 
+def test_labels_that_the_file_shows_to_be_wrong_are_refused_as_at_a_plan(
+    artifacts: Artifacts, tmp_path: Path, registry: Path, import_model: Import
+) -> None:
+    (tmp_path / "few.txt").write_text("cat\ndog\n\n")
+    before = files_below(registry.parent)
+    with pytest.raises(
+        UserError, match=r"models\.faces\.output\.labels: names 2 labels, but the model gives 10 scores"
+    ):
+        import_model(artifacts.root / "scans.tflite", labels=tmp_path / "few.txt")
+    assert files_below(registry.parent) == before
+
+
 def test_what_a_signature_leaves_open_of_its_outputs_is_checked_on_an_answer(
     tmp_path: Path, registry: Path, import_model: Import
 ) -> None:
