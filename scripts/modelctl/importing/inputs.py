@@ -158,8 +158,8 @@ def _identity(row: Tensors) -> bytes:
 def image_fields(specs: Specs) -> dict[str, Any] | None:
     """What `input` of a registry entry says for a model that takes pictures; None if the signature does not show one.
 
-    Only what is certain: how pixels become the numbers that the model was trained on, no signature says, but that of a
-    quantized model, which takes the pixels themselves.
+    Only what is certain: how pixels become the numbers that a model was trained on, no signature says. A quantized one
+    takes the pixels themselves.
     """
     if len(specs) != 1 or rows_of(specs, None) not in (Rows.SINGLE, Rows.OPEN) or specs[0].dtype.kind not in "fiu":
         return None
