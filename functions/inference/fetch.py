@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inference import s3
 from inference.errors import NotFoundError, StorageError, TooLargeError, UnreadableError
@@ -34,8 +34,18 @@ _UNEXPLAINED = (
 )
 
 
-def fetch(client: "S3Client", uploaded: UploadedObject, max_bytes: int) -> tuple[UploadedObject, bytes]:
-    """Read an object; what its event did not say about it is filled in from the answer.
+class Fetched(NamedTuple):
+    """An object as S3 has it."""
+
+    #: What its event said about it; the rest is filled in from the answer.
+    uploaded: UploadedObject
+    body: bytes
+    #: Its `Content-Encoding`; empty if it has none.
+    encoding: str
+
+
+def fetch(client: "S3Client", uploaded: UploadedObject, max_bytes: int) -> Fetched:
+    """Read an object.
 
     Raises:
         TooLargeError: it has more than `max_bytes`; it is then not read.
@@ -66,7 +76,7 @@ def fetch(client: "S3Client", uploaded: UploadedObject, max_bytes: int) -> tuple
                 etag=uploaded.etag or response["ETag"].strip('"'),
                 size=len(body),
             )
-            return found, body
+            return Fetched(found, body, response.get("ContentEncoding", ""))
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -1,5 +1,6 @@
 """Inputs as users and their tools come up with them: odd keys, deleted and replaced objects, objects too large."""
 
+import gzip
 import hashlib
 import json
 import re
@@ -127,6 +128,15 @@ def test_predict_takes_files_with_odd_names(modelctl: Modelctl, tmp_path: Path) 
     done = modelctl("predict", "digits", *(tmp_path / name for name in names), "--json")
     assert done.status == 0, done.err
     assert [served["input"]["key"] for served in done.document] == [f"digits/{name}" for name in names]
+
+
+def test_an_object_with_a_content_encoding_is_served_like_the_object_without(
+    upload: Callable[..., str], result: Callable[[str, str], Any]
+) -> None:
+    plain = upload("digits/plain.png")
+    encoded = upload("digits/encoded.png", gzip.compress(SCAN.read_bytes()), ContentEncoding="gzip")
+    expected = result("digits/digits/plain.png.json", plain)["predictions"]
+    assert result("digits/digits/encoded.png.json", encoded)["predictions"] == expected
 
 
 # Between the event and the fetch

@@ -68,7 +68,8 @@ class Pipeline:
         started = self._surroundings.perf_counter()
         self._look_up(work)
         if work.ending is None:
-            work.uploaded, work.body = fetch(self._client, work.uploaded, self._config.input.limits.bytes)
+            found = fetch(self._client, work.uploaded, self._config.input.limits.bytes)
+            work.uploaded, work.body, work.encoding = found
             work.fetch_ms = self._surroundings.milliseconds_since(started)
 
     def _decoded(self, fetched: Iterable[Work]) -> Iterator[list[Work]]:
@@ -96,7 +97,12 @@ class Pipeline:
         started = self._surroundings.perf_counter()
         predictor = self._predictor
         work.instances = decoders.decode(
-            work.uploaded.key, work.body, self._config.input, predictor.inputs, predictor.preprocess
+            work.uploaded.key,
+            work.body,
+            self._config.input,
+            predictor.inputs,
+            predictor.preprocess,
+            encoding=work.encoding,
         )
         work.body = b""
         work.decode_ms = self._surroundings.milliseconds_since(started)

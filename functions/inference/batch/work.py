@@ -43,6 +43,8 @@ class Work:
         #: The result that it replaces.
         self.current: CurrentResult | None = None
         self.body = b""
+        #: The object's `Content-Encoding`.
+        self.encoding = ""
         self.instances = _NO_INSTANCES
         #: Milliseconds of each step; None: not reached.
         self.fetch_ms: float | None = None

@@ -41,17 +41,21 @@ def decode(
     config: InputConfig,
     specs: Specs,
     preprocess: Callable[[bytes, str], Instances] | None = None,
+    *,
+    encoding: str = "",
 ) -> Instances:
     """Turn an object into instances for the model's inputs; `preprocess` is the model's own way of doing so.
+
+    `encoding` is the object's `Content-Encoding`.
 
     Raises:
         InputError: what is wrong with it.
         ModelError: the model's registry entry does not fit its signature, or its own way failed.
     """
     if preprocess is not None:
-        return preprocess(content(key, body, config.limits), key)
+        return preprocess(content(key, body, config.limits, encoding), key)
     decoder = _choose(key, config.format)
-    body = content(key, body, config.limits)
+    body = content(key, body, config.limits, encoding)
     try:
         return decoder(body, config, specs)
     except (InputError, ServiceError, MemoryError, ImportError):
@@ -61,16 +65,17 @@ def decode(
         raise DecodeError(f"cannot be decoded: {type(error).__name__}: {error}") from error
 
 
-def content(key: str, body: bytes, limits: Limits) -> bytes:
-    """What an object holds: its bytes, decompressed where its key ends in `.gz`.
+def content(key: str, body: bytes, limits: Limits, encoding: str = "") -> bytes:
+    """What an object holds: its bytes, decompressed where its `Content-Encoding` or the end of its key says so.
 
     Raises:
         InputError: it is empty, holds too much, or cannot be decompressed.
     """
-    if key.lower().endswith(".gz"):
+    is_gz = key.lower().endswith(".gz")
+    if encoding or is_gz:
         from inference.decoders import gzip
 
-        body = gzip.decompress(body, limits)
+        body = gzip.content(body, encoding, limits, is_gz=is_gz)
     if not body:
         raise EmptyInputError("the object is empty")
     return body

@@ -4,11 +4,43 @@ import gzip
 import io
 import zlib
 
-from inference.errors import DecodeError, TooLargeError
+from inference.errors import DecodeError, TooLargeError, UnsupportedInputError
 from inference.limits import Limits
 
 #: Bytes that are decompressed at once.
 _PART_BYTES = 2**20
+
+_GZIP = ("gzip", "x-gzip")
+
+#: Codings of HTTP that nothing here decodes. Anything else is not one and changes nothing: `aws-chunked` is how an SDK
+#: sent the object, and `utf-8` and `base64` are often set by mistake.
+#: https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding
+_UNREADABLE = ("br", "compress", "dcb", "dcz", "deflate", "exi", "pack200-gzip", "x-compress", "zstd")
+
+
+def content(body: bytes, encoding: str, limits: Limits, *, is_gz: bool) -> bytes:
+    """What an object holds that has a `Content-Encoding`, or whose key ends in `.gz` (`is_gz`).
+
+    An object with both is decompressed a second time only if it is still gzip then: most are compressed once.
+
+    Raises:
+        UnsupportedInputError: its encoding is another one than gzip, or several.
+        TooLargeError: it holds more than `limits.decompressed_bytes`.
+        DecodeError: it is not a gzip file.
+    """
+    codings = [coding for part in encoding.split(",") if (coding := part.strip().lower()) in _GZIP + _UNREADABLE]
+    if codings and (len(codings) > 1 or codings[0] not in _GZIP):
+        raise UnsupportedInputError(
+            f"its Content-Encoding is {encoding[:80]}: upload it without one, or compressed with gzip, once"
+        )
+    if codings:
+        try:
+            body = decompress(body, limits)
+        except DecodeError as error:
+            raise DecodeError(f"its Content-Encoding is {encoding[:80]}, but it is {error}") from error
+    if is_gz and (not codings or body.startswith(b"\x1f\x8b")):
+        body = decompress(body, limits)
+    return body
 
 
 def decompress(body: bytes, limits: Limits) -> bytes:

@@ -112,8 +112,10 @@ def announce(fake_s3: FakeS3) -> Callable[..., dict[str, Any]]:
     """Uploads an input and gives the queue message that S3 sends about it."""
     sequencers = itertools.count(0x0055AED6DCD90281E5)
 
-    def upload(key: str, body: bytes, *, sequencer: str | None = None, **changes: Any) -> dict[str, Any]:
-        stored = fake_s3.upload(INPUTS, key, body)
+    def upload(
+        key: str, body: bytes, *, sequencer: str | None = None, encoding: str | None = None, **changes: Any
+    ) -> dict[str, Any]:
+        stored = fake_s3.upload(INPUTS, key, body, content_encoding=encoding)
         entry = {
             "key": key.replace(" ", "+"),
             "size": len(body),

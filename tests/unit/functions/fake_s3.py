@@ -38,6 +38,7 @@ class Stored:
     version_id: str
     body: bytes
     content_type: str = "binary/octet-stream"
+    content_encoding: str | None = None
 
     @property
     def etag(self) -> str:
@@ -67,11 +68,18 @@ class FakeS3:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _versions: int = 0
 
-    def upload(self, bucket: str, key: str, body: bytes, content_type: str = "binary/octet-stream") -> Stored:
+    def upload(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes,
+        content_type: str = "binary/octet-stream",
+        content_encoding: str | None = None,
+    ) -> Stored:
         """Store a new version, unconditionally."""
         with self._lock:
             self._versions += 1
-            stored = Stored(f"v{self._versions}", body, content_type)
+            stored = Stored(f"v{self._versions}", body, content_type, content_encoding)
             self.objects.setdefault((bucket, key), []).append(stored)
             return stored
 
@@ -97,6 +105,7 @@ class FakeS3:
             "ContentLength": stored.size,
             "ETag": stored.etag,
             "VersionId": stored.version_id,
+            **({"ContentEncoding": stored.content_encoding} if stored.content_encoding else {}),
         }
 
     def head_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803

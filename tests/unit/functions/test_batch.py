@@ -119,6 +119,25 @@ def test_an_object_with_many_rows_gets_as_many_predictions(
     assert len(result("digits/a.csv.gz")["predictions"]) == 70
 
 
+def test_an_object_with_a_content_encoding_is_decoded(
+    announce: Announce, serve: Serve, result: Callable[[str], Any]
+) -> None:
+    body = gzip.compress(b"0,0,0\n0,0,0\n")
+    messages = [
+        announce("digits/a.csv", body, encoding="gzip"),
+        announce("digits/b.csv", body, encoding="br"),
+        announce("digits/c.csv", body),
+    ]
+    assert serve(messages) == []
+    assert result("digits/a.csv")["predictions"] == [[0.5], [0.5]]
+    assert result("digits/a.csv")["input"]["size"] == len(body)
+    assert result("digits/b.csv")["error"] == {
+        "type": "UnsupportedInputError",
+        "message": "its Content-Encoding is br: upload it without one, or compressed with gzip, once",
+    }
+    assert result("digits/c.csv")["error"]["type"] == "DecodeError"
+
+
 # The input's fault
 
 
@@ -852,19 +871,19 @@ def test_the_objects_that_are_in_memory_together_are_bounded(
     decode = decoders.decode
 
     def weighed_fetch(*arguments: Any) -> Any:
-        uploaded, body = fetch(*arguments)
+        found = fetch(*arguments)
         with lock:
-            held[0] += len(body)
+            held[0] += len(found.body)
             most[0] = max(most[0], held[0])
-        if len(body) < 100_000:
+        if len(found.body) < 100_000:
             # Or the first may be decoded before the second is there.
             two.wait(10)
-        return uploaded, body
+        return found
 
-    def weighed_decode(key: str, body: bytes, *arguments: Any) -> Instances:
+    def weighed_decode(key: str, body: bytes, *arguments: Any, **options: Any) -> Instances:
         with lock:
             held[0] -= len(body)
-        return decode(key, body, *arguments)
+        return decode(key, body, *arguments, **options)
 
     monkeypatch.setattr(pipeline, "fetch", weighed_fetch)
     monkeypatch.setattr(decoders, "decode", weighed_decode)

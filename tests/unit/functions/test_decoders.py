@@ -758,3 +758,49 @@ def test_arbitrary_bytes_are_always_the_inputs_fault(key: str) -> None:
         for length in (1, 17, 300):
             with pytest.raises(InputError):
                 decode(key, beginning + generator.bytes(length), SCAN, "image")
+ONCE = gzip.compress(b"[1, 2, 3]")
+
+
+def encoded(key: str, body: bytes, encoding: str, **fields: Any) -> Instances:
+    """Decode an object with a Content-Encoding."""
+    return decoders.decode(key, body, InputConfig("json", **fields), ROW, encoding=encoding)
+
+
+@pytest.mark.parametrize(
+    ("key", "encoding", "body"),
+    [
+        ("a.json", "gzip", ONCE),
+        ("a.json", "X-Gzip", ONCE),
+        ("a", "aws-chunked, gzip", ONCE),
+        ("a.json", "gzip,aws-chunked", ONCE),
+        ("a.json", "identity", b"[1, 2, 3]"),
+        ("a.json", "aws-chunked", b"[1, 2, 3]"),
+        ("a.json", "utf-8", b"[1, 2, 3]"),
+        ("a.json.gz", "aws-chunked", ONCE),
+        # Many tools set both for an object that is compressed once.
+        ("a.json.gz", "gzip", ONCE),
+        ("a.json.gz", "gzip", gzip.compress(ONCE)),
+    ],
+)
+def test_a_content_encoding_of_gzip_is_undone(key: str, encoding: str, body: bytes) -> None:
+    np.testing.assert_array_equal(encoded(key, body, encoding).tensors["x"], [[1, 2, 3]])
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "ZSTD", "compress", "gzip, br", "gzip, gzip", "aws-chunked,br"])
+def test_another_content_encoding_is_refused_by_name(encoding: str) -> None:
+    with pytest.raises(UnsupportedInputError, match=f"its Content-Encoding is {encoding}: upload it without one"):
+        encoded("a.json", ONCE, encoding)
+
+
+def test_what_a_content_encoding_hides_is_bounded_and_has_to_be_gzip() -> None:
+    with pytest.raises(DecodeError, match="its Content-Encoding is gzip, but it is not valid gzip: Not a gzipped file"):
+        encoded("a.json", b"[1, 2, 3]", "gzip")
+    with pytest.raises(EmptyInputError, match="the object is empty"):
+        encoded("a.json", gzip.compress(b""), "gzip")
+    limits = Limits(decompressed_bytes=9)
+    assert encoded("a.json", ONCE, "gzip", limits=limits).count == 1
+    for key, body in (("a.json", gzip.compress(b"[1, 2, 3 ]")), ("a.json.gz", gzip.compress(ONCE))):
+        with pytest.raises(TooLargeError, match=r"decompresses to more than 9 bytes \(limits\.decompressed_bytes\)"):
+            encoded(key, body, "gzip", limits=limits)
+
+
