@@ -100,7 +100,7 @@ def kind(field: Mapping[str, Any]) -> str:
         if name != "null"
     ]
     if "enum" in field:
-        return " or ".join(f"`{value}`" for value in field["enum"] if value is not None)
+        return " or ".join(f"`{in_yaml(value)}`" for value in field["enum"] if value is not None)
     if types == ["array"]:
         return f"list of {kind(field['items'])}" if field["items"] else "list"
     low, high = field.get("minimum"), field.get("maximum")
@@ -112,7 +112,12 @@ def default(field: Mapping[str, Any]) -> str:
     """The default of a field."""
     if field.get("default") is None or field.get("default") == "":
         return ""
-    return f"`{json.dumps(field['default']).strip(chr(34))}`"
+    return f"`{in_yaml(field['default'])}`"
+
+
+def in_yaml(value: Any) -> str:
+    """A value as YAML has it."""
+    return json.dumps(value).strip('"')
 
 
 def runtime_defaults(field: str) -> str:

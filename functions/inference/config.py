@@ -54,8 +54,12 @@ class InputConfig:
     std: tuple[float, ...] = ()
     #: Where the model has a pixel's channels: last (NHWC) or first (NCHW).
     layout: str = "NHWC"
-    #: Names of the columns of CSV in the model's order; empty: they count as they stand.
+    #: Names of the columns of CSV and of records in JSON, in the model's order; empty: they count as they stand.
     columns: tuple[str, ...] = ()
+    #: Whether CSV begins with column names; "auto": the first row has to show that.
+    header: bool | str = "auto"
+    #: Whether floats may be missing; they are then NaN.
+    missing: bool = False
     limits: Limits = field(default_factory=Limits)
     batch: BatchConfig = field(default_factory=BatchConfig)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inference import HOOKS_FILE, predictions, runtimes
-from inference.config import Config
+from inference.config import Config, InputConfig
 from inference.errors import InputError, ModelError, PredictionError, TooLargeError
 from inference.limits import max_result_bytes, max_tensor_bytes
 from inference.predictions import Predictions
@@ -48,7 +48,7 @@ class Predictor:
                 predictions.check_labels(
                     self._labels, model.outputs, config.output, rows_of(model.inputs, config.input.batch.rows)
                 )
-            _check_columns(config.input.columns, model.inputs)
+            _check_table(config.input, model.inputs)
             if (config.artifact / HOOKS_FILE).is_file():
                 from inference import hooks
 
@@ -331,16 +331,25 @@ def _kept(parts: Iterable[dict[str, Array]], instances: Instances) -> list[dict[
     return kept
 
 
-def _check_columns(columns: tuple[str, ...], inputs: Specs) -> None:
-    """Refuse names of CSV columns that cannot belong to the inputs, as far as the signature tells."""
-    if not columns:
+def _check_table(config: InputConfig, inputs: Specs) -> None:
+    """Refuse what an entry says of columns and cells where it cannot fit the inputs, as far as the signature tells."""
+    names = ", ".join(spec.name for spec in inputs) or "none"
+    if config.missing and not any(spec.has_nan for spec in inputs):
+        kinds = ", ".join(f"{spec.name} ({spec.stored.name})" for spec in inputs) or "none"
+        raise ModelError(f"input.missing fits a signature with inputs of floats, which have NaN; this one has {kinds}")
+    if config.header is False and len(inputs) > 1:
+        raise ModelError(
+            f"input.header false fits a signature with one input; this one has {names}, which a header has to name"
+        )
+    if not config.columns:
         return
     if len(inputs) != 1:
-        names = ", ".join(spec.name for spec in inputs) or "none"
         raise ModelError(f"input.columns fits a signature with one input; this one has {names}, which name the columns")
     size = inputs[0].instance_size
-    if size is not None and size != len(columns):
-        raise ModelError(f"input.columns names {len(columns)} columns, but the input {inputs[0].name} takes {size}")
+    if size is not None and size != len(config.columns):
+        raise ModelError(
+            f"input.columns names {len(config.columns)} columns, but the input {inputs[0].name} takes {size}"
+        )
 
 
 def _warm(model: Model) -> None:

@@ -1,9 +1,9 @@
 """JSON values to arrays, in the forms of TensorFlow Serving's REST API.
 
 `{"instances": [...]}` is a list of rows; `{"inputs": ...}` gives whole tensors, which are passed as they are. A model
-with one input takes bare values, one with several takes objects by input name. Strings are text or `{"b64": "..."}`,
-which may also be the bytes of one instance of a uint8 or int8 input. If one row does not fit, the whole input is
-refused, since it has one result.
+with one input takes bare values, one with several takes objects by input name; if the registry names the columns of a
+single input, a row may be an object by column name. Strings are text or `{"b64": "..."}`, which may also be the bytes
+of one instance of a uint8 or int8 input. If one row does not fit, the whole input is refused, since it has one result.
 https://www.tensorflow.org/tfx/serving/api_rest#predict_api
 """
 
@@ -15,9 +15,9 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -94,22 +94,30 @@ def from_document(document: Any, specs: Specs, config: InputConfig) -> Instances
     """The tensors of an uploaded JSON document.
 
     Beside the forms of `from_request` it may be bare: a value for a model with one input, an object by input name for
-    others; one instance if it has an instance's rank, several if it has one more or is a list of such objects.
+    others; one instance if it has an instance's rank, several if it has one more or is a list of such objects. An
+    object with a single value for each column, or for each input, is one row.
     """
     if isinstance(document, dict) and set(document) != {"b64"}:
         if "instances" in document or "inputs" in document:
             return from_request(document, specs, config)
+        if _is_one_row(document, specs, config):
+            return from_rows([document], specs, "the document", config)
         if set(document) == {spec.name for spec in specs}:
             arrays = {
-                spec.name: _array(document[spec.name], spec, spec.name, unstacked_shape(spec, config)) for spec in specs
+                spec.name: _array(
+                    document[spec.name], spec, spec.name, unstacked_shape(spec, config), missing=config.missing
+                )
+                for spec in specs
             }
             return stack(arrays, specs, config)
-        found = _short(sorted(document))
-        raise DecodeError(f'expected "instances", "inputs" or an object with {_names(specs)}; found {found}')
+        raise DecodeError(
+            f'expected "instances", "inputs" or an object with {_names(specs)}; found {_short(sorted(document))}'
+            + _columns_hint(specs, config)
+        )
     if isinstance(document, list) and document and _is_named(document[0], specs):
         return from_rows(document, specs, "the document", config)
     spec = _only(specs, "a bare value")
-    array = _array(document, spec, "the document", unstacked_shape(spec, config))
+    array = _array(document, spec, "the document", unstacked_shape(spec, config), missing=config.missing)
     return stack({spec.name: array}, specs, config)
 
 
@@ -122,12 +130,18 @@ def from_rows(instances: Any, specs: Specs, where: str, config: InputConfig) -> 
     check_records(len(instances), config)
     if not instances:
         return Instances({}, 0)
+    if _is_record(instances[0], specs, config):
+        array = _record_array(instances, specs[0], where, config)
+        return _checked({specs[0].name: array}, specs, config, in_rows=True)
     if len(specs) > 1 or _is_named(instances[0], specs):
-        columns = {spec.name: _column(instances, spec, specs, where) for spec in specs}
+        columns = _columns(instances, specs, where, config)
     else:
         columns = {specs[0].name: instances}
     bare = {spec.name: _is_bare(columns[spec.name][0], spec) for spec in specs}
-    arrays = {spec.name: _row_array(columns[spec.name], spec, where, bare=bare[spec.name]) for spec in specs}
+    arrays = {
+        spec.name: _row_array(columns[spec.name], spec, where, bare=bare[spec.name], missing=config.missing)
+        for spec in specs
+    }
     return _checked(arrays, specs, config, in_rows=True, bare=False not in bare.values())
 
 
@@ -136,9 +150,36 @@ def _is_named(row: Any, specs: Specs) -> bool:
     return isinstance(row, dict) and (set(row) != {"b64"} or specs[0].name == "b64")
 
 
+def _is_record(row: Any, specs: Specs, config: InputConfig) -> bool:
+    """Whether a row of a single input is an object by column name."""
+    if len(specs) > 1 or not config.columns or not _is_named(row, specs):
+        return False
+    name = specs[0].name
+    return set(row) != {name} or (len(config.columns) > 1 and not isinstance(row[name], list))
+
+
+def _is_one_row(document: dict[str, Any], specs: Specs, config: InputConfig) -> bool:
+    """Whether an object is one row: by column name, or with a single value for each input."""
+    if _is_record(document, specs, config):
+        return True
+    absent = {spec.name for spec in specs} - document.keys()
+    return (
+        are_stacked(specs)
+        and all(map(_is_single, specs))
+        and 0 < len(document) == len(specs) - len(absent)
+        and (config.missing or not absent)
+        and not any(isinstance(value, list) for value in document.values())
+    )
+
+
+def _is_single(spec: TensorSpec) -> bool:
+    """Whether an instance has one element: a column of a table, for example."""
+    return spec.instance is not None and set(spec.instance) <= {1}
+
+
 def _is_bare(instance: Any, spec: TensorSpec) -> bool:
     """Whether an instance of one element, `[1]` or `[[1]]`, was given as what is in it."""
-    if isinstance(instance, list) or not spec.instance or set(spec.instance) != {1}:
+    if isinstance(instance, list) or not spec.instance or not _is_single(spec):
         return False
     return spec.dtype.kind == "O" or not isinstance(instance, dict)
 
@@ -150,7 +191,10 @@ def _from_columns(inputs: Any, specs: Specs, config: InputConfig) -> Instances:
     if not isinstance(inputs, dict) or set(inputs) != names:
         found = _short(sorted(inputs)) if isinstance(inputs, dict) else "no object"
         raise DecodeError(f'"inputs" needs {_names(specs)}; found {found}')
-    arrays = {spec.name: _array(inputs[spec.name], spec, f"inputs.{spec.name}", spec.shape) for spec in specs}
+    arrays = {
+        spec.name: _array(inputs[spec.name], spec, f"inputs.{spec.name}", spec.shape, missing=config.missing)
+        for spec in specs
+    }
     return _checked(arrays, specs, config, as_is=True)
 
 
@@ -212,6 +256,21 @@ def filled(elements: Array, spec: TensorSpec, shape: tuple[int | None, ...] | No
     return elements.reshape(lengths)
 
 
+def columns_shape(spec: TensorSpec, width: int) -> tuple[int, ...]:
+    """The shape of an instance that a row of so many columns fills in the order of its elements.
+
+    Raises:
+        ShapeError: it does not.
+    """
+    instance = spec.instance
+    if instance is None or any(length is None for length in instance):
+        return (width,)
+    shape = tuple(length for length in instance if length is not None)
+    if math.prod(shape) != width:
+        raise ShapeError(f"the rows have {width} columns; expected {math.prod(shape)}")
+    return shape
+
+
 def _at(place: tuple[int, ...]) -> str:
     return "at " + "".join(f"[{index}]" for index in place)
 
@@ -222,6 +281,11 @@ def is_surely_within(array: Array, dtype: np.dtype[Any]) -> bool:
     For the few numbers of most inputs, this takes a quarter of the time of checking each.
     """
     return array.size <= _FEW and float(np.vdot(array, array)) <= _squares(dtype)
+
+
+def are_finite(array: Array, *, missing: bool) -> bool:
+    """Whether floats are finite or, with `missing`, NaN."""
+    return bool((~np.isinf(array) if missing else np.isfinite(array)).all())
 
 
 @functools.cache
@@ -276,16 +340,16 @@ def _first(array: Array, wrong: Array, name: Callable[[tuple[int, ...]], str]) -
     return f"{array[place]} {name(place)}" if place else str(array[place])
 
 
-def parse(text: str) -> Any:
-    """The value of a JSON document.
+def parse(text: str, *, missing: bool = False) -> Any:
+    """The value of a JSON document; `missing`: NaN is a number, as Python writes missing values.
 
     Raises:
         DecodeError: it is not JSON (NaN and Infinity are not) or nested too deeply.
     """
     try:
-        return _DECODER.decode(text)
+        return (_DECODER_WITH_NAN if missing else _DECODER).decode(text)
     except _ConstantError as error:
-        place = next(found for found in _CONSTANTS.finditer(text) if found[1]).start()
+        place = next(found for found in _CONSTANTS.finditer(text) if found[1] == str(error)).start()
         raise DecodeError(
             f"not valid JSON: {json.JSONDecodeError(f'{error} is not a JSON number', text, place)}"
         ) from error
@@ -302,8 +366,12 @@ class _ConstantError(Exception):
     """The name of a constant that is not JSON: NaN or an infinity."""
 
 
-def _refuse_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> NoReturn:
     raise _ConstantError(name)
+
+
+def _nan_or_refused(name: str) -> float:
+    return math.nan if name == "NaN" else _refuse_constant(name)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -315,22 +383,62 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)
+_DECODER_WITH_NAN = json.JSONDecoder(parse_constant=_nan_or_refused, object_pairs_hook=_unique)
 
 
-def _column(rows: Sequence[Any], spec: TensorSpec, specs: Specs, where: str) -> list[Any]:
-    names = {spec.name for spec in specs}
-    column = []
+def _check_names(
+    rows: Sequence[Any], names: Set[str], optional: Set[str], where: str, expected: str, way_out: str = ""
+) -> None:
+    """Refuse rows that are not objects with these names, of which the optional ones may be absent."""
     for index, row in enumerate(rows):
-        if not isinstance(row, dict) or set(row) != names:
-            found = _short(sorted(row)) if isinstance(row, dict) else "no object"
-            raise DecodeError(f"{where}[{index}]: expected an object with {_names(specs)}; found {found}")
-        column.append(row[spec.name])
-    return column
+        if not isinstance(row, dict) or row.keys() != names:
+            if isinstance(row, dict) and row and names - optional <= row.keys() <= names:
+                continue
+            found = "no object"
+            if isinstance(row, dict):
+                unknown, absent = row.keys() - names, names - optional - row.keys() or names
+                difference = f"{min(unknown)[:40]!r} is unknown" if unknown else f"{min(absent)!r} is missing"
+                found = f"{_short(sorted(row))} ({difference})"
+            raise DecodeError(f"{where}[{index}]: expected {expected}; found {found}{way_out}")
 
 
-def _row_array(rows: list[Any], spec: TensorSpec, where: str, *, bare: bool) -> Array:
+def _columns(rows: Sequence[Any], specs: Specs, where: str, config: InputConfig) -> dict[str, list[Any]]:
+    """The values for each input of rows that are objects by input name."""
+    names = {spec.name for spec in specs}
+    optional = {spec.name for spec in specs if config.missing and spec.has_nan and _is_single(spec)}
+    _check_names(rows, names, optional, where, f"an object with {_names(specs)}", _columns_hint(specs, config))
+    return {spec.name: [row.get(spec.name) for row in rows] for spec in specs}
+
+
+def _columns_hint(specs: Specs, config: InputConfig) -> str:
+    if len(specs) > 1 or config.columns:
+        return ""
+    return "; for objects by column name, name the model's columns in input.columns"
+
+
+def _record_array(rows: Sequence[Any], spec: TensorSpec, where: str, config: InputConfig) -> Array:
+    """One array of rows that are objects by column name; the error names the first row and column that are wrong."""
+    names, missing = config.columns, config.missing
+    known = frozenset(names)
+    optional = known if missing and spec.has_nan else frozenset[str]()
+    _check_names(rows, known, optional, where, f"an object with the columns {_short(list(names))}")
+    values = [[row.get(name) for name in names] for row in rows]
+    try:
+        flat = replace(spec, shape=(None, len(names)))
+        array = _row_array(values, flat, where, bare=False, missing=missing)
+    except (DecodeError, ShapeError):
+        for name, *column in zip(names, *values, strict=True):
+            try:
+                _row_array(column, replace(spec, shape=(None,)), where, bare=False, missing=missing)
+            except (DecodeError, ShapeError) as error:
+                raise type(error)(f"the column {name!r}: {error}") from error
+        raise
+    return array.reshape(-1, *columns_shape(spec, len(names)))
+
+
+def _row_array(rows: list[Any], spec: TensorSpec, where: str, *, bare: bool, missing: bool) -> Array:
     """One array of all rows; if they do not make one, the error names the first row that differs."""
-    array = _array(rows, spec, where, spec.instance, instances=not bare)
+    array = _array(rows, spec, where, spec.instance, instances=not bare, missing=missing)
     if bare:
         array = array.reshape(-1, *(spec.instance or ()))
     if not _fits(array.shape, spec, any_rows=True):
@@ -339,27 +447,33 @@ def _row_array(rows: list[Any], spec: TensorSpec, where: str, *, bare: bool) -> 
 
 
 def _array(
-    value: Any, spec: TensorSpec, where: str, alone: tuple[int | None, ...] | None, *, instances: bool = False
+    value: Any,
+    spec: TensorSpec,
+    where: str,
+    alone: tuple[int | None, ...] | None,
+    *,
+    missing: bool,
+    instances: bool = False,
 ) -> Array:
     """One array of a value; if it does not make one, the error names the first of its elements that is wrong.
 
     `alone` is the shape of `{"b64": ...}` that is the whole value; in a list it has an instance's. With `instances`
-    each element has to have an instance's shape.
+    each element has to have an instance's shape; with `missing` floats may be null or NaN.
     """
     try:
-        return _converted(value, spec, where, alone if isinstance(value, dict) else spec.instance)
+        return _converted(value, spec, where, alone if isinstance(value, dict) else spec.instance, missing)
     except (DecodeError, ShapeError):
         if isinstance(value, list):
-            _refuse_first_wrong(value, spec, where, instances=instances)
+            _refuse_first_wrong(value, spec, where, instances=instances, missing=missing)
         raise
 
 
-def _refuse_first_wrong(rows: list[Any], spec: TensorSpec, where: str, *, instances: bool) -> None:
+def _refuse_first_wrong(rows: list[Any], spec: TensorSpec, where: str, *, instances: bool, missing: bool) -> None:
     """Of rows that do not make one array, raise the error of the first that is wrong by itself, if any is."""
 
     def shape_of(index: int) -> tuple[int, ...]:
         name = f"{where}[{index}]"
-        shape: tuple[int, ...] = _converted(rows[index], spec, name, spec.instance).shape
+        shape: tuple[int, ...] = _converted(rows[index], spec, name, spec.instance, missing).shape
         # Elements of an input that is not a list of instances may still be rows; their rank shows that.
         if (instances or len(shape) == len(spec.instance or ())) and not _matches(shape, spec.instance):
             raise ShapeError(f"{name} has the shape {_text(shape)}; expected {_text(spec.instance)}")
@@ -367,7 +481,7 @@ def _refuse_first_wrong(rows: list[Any], spec: TensorSpec, where: str, *, instan
 
     def are_right(part: list[Any]) -> bool:
         try:
-            return bool(_converted(part, spec, where, spec.instance).shape[1:] == first)
+            return bool(_converted(part, spec, where, spec.instance, missing).shape[1:] == first)
         except (DecodeError, ShapeError):
             return False
 
@@ -385,9 +499,15 @@ def _refuse_first_wrong(rows: list[Any], spec: TensorSpec, where: str, *, instan
         raise ShapeError(f"{where}[{right}] has the shape {_text(shape)}, but {where}[0] has {_text(first)}")
 
 
-def _converted(value: Any, spec: TensorSpec, where: str, encoded: tuple[int | None, ...] | None) -> Array:
+def _converted(
+    value: Any, spec: TensorSpec, where: str, encoded: tuple[int | None, ...] | None, missing: bool
+) -> Array:
     """One array of a value, in which the bytes of `{"b64": ...}` have the shape `encoded`."""
     kinds = _types(value, where)
+    missing = missing and spec.has_nan
+    if missing and type(None) in kinds:
+        value = _each(value, lambda element: math.nan if element is None else element)
+        kinds = kinds - {type(None)} | {float}
     if spec.dtype.kind == "O":
         value = _each(value, lambda element: _bytes(element, where))
     elif spec.holds_bytes and kinds == {dict}:
@@ -412,7 +532,10 @@ def _converted(value: Any, spec: TensorSpec, where: str, encoded: tuple[int | No
         raise ShapeError(f"{where}: the lists in it differ in length or depth") from error
     if array.dtype.kind == "O" and any(isinstance(element, list) for element in array.flat):
         raise ShapeError(f"{where}: the lists in it differ in length or depth")
-    if array.dtype.kind == "f" and not is_surely_within(array, array.dtype) and not np.isfinite(array).all():
+    if array.dtype.kind == "O" and spec.dtype.kind in "iu":
+        # An integer of more than 64 bits.
+        raise DecodeError(f"{where}: expected {_kind(spec)}, found one beyond its range")
+    if array.dtype.kind == "f" and not is_surely_within(array, array.dtype) and not are_finite(array, missing=missing):
         raise DecodeError(f"{where}: NaN, infinity or a number beyond the range of JSON's readers")
     check_size(array.size * spec.dtype.itemsize)
     return cast(array, spec, where)

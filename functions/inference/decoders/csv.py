@@ -1,10 +1,15 @@
-"""CSV: rows of cells, with or without a header."""
+"""CSV: rows of cells, with or without a header.
 
-import contextlib
+`input.header` says whether the first row is column names. If it is `auto`, the cells have to show that; a first row
+that may be either is refused, since a header would get a prediction, or a row would get none.
+"""
+
 import csv
 import io
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +24,36 @@ from inference.tensors import Instances
 #: Booleans of CSV, in small letters.
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
+#: Cells that stand for a missing value, beside those without a letter or digit: pandas reads them as one by default.
+#: https://pandas.pydata.org/docs/reference/api/pandas.read_csv.html
+_MISSING = frozenset(
+    {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL"}
+    | {"NaN", "None", "n/a", "nan", "null"}
+)
+
+#: Floats below it hold every integer.
+_EXACT = 2.0**53
+
+# By default a cell may have 131,072 characters. What a file may hold is limited already.
+csv.field_size_limit(sys.maxsize)
+
+
+class _Table(NamedTuple):
+    """Rows of cells, all equally long, and how messages name their places."""
+
+    rows: list[list[str]]
+    #: The line of the file that each row begins in.
+    lines: list[int]
+    #: What each column is called.
+    titles: list[str]
+
+    def place(self, row: int, column: int) -> str:
+        return f"line {self.lines[row]}, {self.titles[column]}"
+
+    def taken(self, columns: list[int], titles: list[str]) -> "_Table":
+        """Some of the columns, under other titles."""
+        return _Table([[row[column] for column in columns] for row in self.rows], self.lines, titles)
+
 
 def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """Rows of what the input takes (finite numbers, booleans, strings), with or without a header.
@@ -28,94 +63,207 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """
     if not are_stacked(specs):
         raise UnsupportedInputError('rows of CSV fit a signature with a batch; send this one {"inputs": ...} as JSON')
-    reader = (row for row in csv.reader(io.StringIO(text.parsable(body), newline=""), strict=True) if row)
-    first = next(reader)
-    header = _header(first, config, specs)
-    rows = [] if header is not None else [first]
-    for row in reader:
-        text.check_next_row(rows, config)
-        rows.append(row)
-    if not rows:
-        raise EmptyInputError("it has no rows after the header")
-    width = len(first)
-    for index, row in enumerate(rows):
-        if len(row) != width:
-            raise ShapeError(f"row {index + 1} has {len(row)} columns, the first one {width}")
-    names = config.columns if len(specs) == 1 else tuple(spec.name for spec in specs)
-    titles = [f"column {number}" for number in range(1, width + 1)]
-    if header is not None and names:
-        columns = [_column(header, name) for name in names]
-        rows = [[row[column] for column in columns] for row in rows]
-        titles = [f"column {name!r}" for name in names]
-    elif len(specs) > 1:
-        raise DecodeError(f"the model has several inputs: the first row has to name their columns, {', '.join(names)}")
-    elif names and width != len(names):
-        raise ShapeError(f"the rows have {width} columns; expected {len(names)}")
+    table = _read(text.parsable(body), config, specs)
     if len(specs) == 1:
-        cells = {specs[0].name: _cells(rows, specs[0], titles).reshape(_row_shape(len(rows[0]), specs[0]))}
+        cells = {specs[0].name: _shaped(table, specs[0], config)}
     else:
-        cells = {
-            spec.name: _cells([[row[column]] for row in rows], spec, [titles[column]]).reshape(_row_shape(1, spec))
-            for column, spec in enumerate(specs)
-        }
+        parts = [table.taken([column], [title]) for column, title in enumerate(table.titles)]
+        cells = {spec.name: _shaped(part, spec, config) for spec, part in zip(specs, parts, strict=True)}
     return tensors.stack(cells, specs, config, in_rows=True)
 
 
-def _header(first: list[str], config: InputConfig, specs: Specs) -> list[str] | None:
-    """The first row, if it is a header: it names columns of the model, or no cell is a value for the input."""
+def _read(content: str, config: InputConfig, specs: Specs) -> _Table:
+    """The rows, with the columns of the model in its order.
+
+    Raises:
+        DecodeError, EmptyInputError, ShapeError, TooLargeError: what is wrong, and in which line.
+    """
+    found = _numbered_rows(content)
+    begin, first = next(found)
+    following = next(found, None)
     cells = [cell.strip() for cell in first]
+    names = config.columns if len(specs) == 1 else tuple(spec.name for spec in specs)
+    if not names:
+        # Before it is a header or not: the rows of a file with semicolons, for example, are one cell each.
+        _shape(begin, specs[0], len(first))
+    is_header = _is_header(begin, cells, names, config, specs, alone=following is None)
+    table = _Table([], [], [f"column {number}" for number in range(1, len(first) + 1)])
+    if not is_header:
+        table.rows.append(first)
+        table.lines.append(begin)
+    while following is not None:
+        line, row = following
+        text.check_next_row(table.rows, config, line)
+        if len(row) != len(first):
+            raise ShapeError(f"line {line} has {len(row)} columns, the first row {len(first)}")
+        table.rows.append(row)
+        table.lines.append(line)
+        following = next(found, None)
+    if not table.rows:
+        raise EmptyInputError(f"it has no rows after the header in line {begin}")
+    if is_header and names:
+        columns = [_column(begin, cells, name) for name in names]
+        return table.taken(columns, [f"column {name!r}" for name in names])
+    if names and len(first) != len(names):
+        raise ShapeError(f"line {begin}: the rows have {len(first)} columns; expected {len(names)}")
+    return table
+
+
+def _numbered_rows(content: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not empty, each with the number of the line that it begins in.
+
+    Raises:
+        DecodeError: one is not CSV.
+    """
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+    line = 1
+    try:
+        for row in reader:
+            if row:
+                yield line, row
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DecodeError(f"line {line}: not valid CSV: {error}") from error
+
+
+def _is_header(
+    line: int, cells: list[str], names: tuple[str, ...], config: InputConfig, specs: Specs, *, alone: bool
+) -> bool:
+    """Whether the first row is column names; `alone`: there is no other.
+
+    Raises:
+        DecodeError: it lacks the names of the inputs; or it may be either, and the registry does not say which.
+    """
     if len(specs) > 1:
-        return cells if {spec.name for spec in specs} <= set(cells) else None
-    # A row of numbers may hold a column's name by chance, where that is a number as well, but not all of them.
-    known = set(config.columns)
-    named = known and (known <= set(cells) or any(cell in known and not _is_number(cell) for cell in cells))
-    return cells if named or not any(_is_value(cell, specs[0]) for cell in cells) else None
+        if set(names) <= set(cells):
+            return True
+        raise DecodeError(
+            f"line {line}: the model has several inputs: the first row has to name their columns, {', '.join(names)}"
+        )
+    if config.header != "auto":
+        return config.header is True
+    found = _looks_like_header(cells, names, specs[0], alone=alone)
+    if found is None:
+        shown = ", ".join(cells[:5]) + (", ..." if len(cells) > 5 else "")
+        raise DecodeError(
+            f"line {line}: the first row ({shown[:200]}) may be column names or values: set input.header to true if "
+            "the model's files begin with column names, or to false if they do not"
+        )
+    return found
 
 
-def _is_value(cell: str, spec: TensorSpec) -> bool:
-    if spec.dtype.kind == "b":
-        return cell.lower() in _BOOLEANS
-    return spec.dtype.kind == "O" or _is_number(cell)
+def _looks_like_header(cells: list[str], names: tuple[str, ...], spec: TensorSpec, *, alone: bool) -> bool | None:
+    """Whether cells are column names and not values; None: they may be either.
+
+    All names of the model's columns are a header, unless they are numbers as well. Any other text is a name only where
+    the model does not take texts. Numbers that are alone are values: a header has rows after it.
+    """
+    texts = spec.dtype.kind == "O"
+    values = [_is_value(cell) for cell in cells]
+    named = bool(names) and set(names) <= set(cells)
+    if named and (texts or not all(values)):
+        return True
+    # As pandas and spreadsheets name the columns of a table without names.
+    numbered = cells == [str(number) for number in range(len(cells))]
+    if (named or numbered) and not alone:
+        return None
+    if texts:
+        known = {name.casefold() for name in names or (spec.name,)}
+        return False if known.isdisjoint(map(str.casefold, cells)) else None
+    if any(cell in names and not value for cell, value in zip(cells, values, strict=True)):
+        # Its error then says which name is missing.
+        return True
+    if any(values):
+        return False
+    missing = [_is_missing(cell) for cell in cells]
+    if any(missing):
+        return False if all(missing) else None
+    return True if any(map(_is_name, cells)) else None
 
 
-def _column(header: list[str], name: str) -> int:
+def _is_value(cell: str) -> bool:
+    """Whether it is a number or a boolean, even one that the model does not take."""
+    return _is_number(cell) or cell.lower() in _BOOLEANS
+
+
+def _is_missing(cell: str) -> bool:
+    """Whether it stands for a missing value: "", "?", "-" or "NA", for example."""
+    return cell in _MISSING or not any(map(str.isalnum, cell))
+
+
+def _is_name(cell: str) -> bool:
+    """Whether it is not a number in another notation, such as 5%, $5, 5 kg or 2024-01-05."""
+    return "_" in cell or not next(filter(str.isalnum, cell)).isdigit()
+
+
+def _column(line: int, header: list[str], name: str) -> int:
     if header.count(name) != 1:
         found = "names it more than once" if name in header else "does not name it"
-        raise DecodeError(f"the first row must name the column {name!r} exactly once, but {found}")
+        raise DecodeError(f"line {line}: the first row must name the column {name!r} exactly once, but {found}")
     return header.index(name)
 
 
-def _cells(rows: list[list[str]], spec: TensorSpec, titles: Sequence[str]) -> Array:
-    """Rows of text as a two-dimensional array of the input's type; `titles` names the columns in messages.
+def _shaped(table: _Table, spec: TensorSpec, config: InputConfig) -> Array:
+    """The cells, each row in the shape of an instance."""
+    shape = _shape(table.lines[0], spec, len(table.titles))
+    return _cells(table, spec, missing=config.missing).reshape(-1, *shape)
+
+
+def _shape(line: int, spec: TensorSpec, width: int) -> tuple[int, ...]:
+    try:
+        return tensors.columns_shape(spec, width)
+    except ShapeError as error:
+        raise ShapeError(f"line {line}: {error}") from error
+
+
+def _cells(table: _Table, spec: TensorSpec, *, missing: bool) -> Array:
+    """The cells as a two-dimensional array of the input's type.
 
     Integers are read as such, since a float has no more than 53 bits for them; `1.0` is one as well. NaN and infinity
-    are refused, as they are in JSON.
+    are refused, as they are in JSON; `missing`: NaN is not, and stands for missing values.
 
     Raises:
-        DecodeError: a cell is not a value of the input's type; the message names its row and column.
+        DecodeError: a cell is not a value of the input's type; the message names its line and column.
     """
+    rows = table.rows
     if spec.dtype.kind == "O":
         return np.array([[cell.encode() for cell in row] for row in rows], dtype=object)
     if spec.dtype.kind == "b":
-        return np.array([[_boolean(cell, index) for cell in row] for index, row in enumerate(rows)])
+        return np.array(
+            [[_boolean(cell, table, at, column) for column, cell in enumerate(row)] for at, row in enumerate(rows)]
+        )
+    missing = missing and spec.has_nan
+    if missing:
+        rows = [["nan" if _is_missing(cell.strip()) else cell for cell in row] for row in rows]
+        table = table._replace(rows=rows)
     # Python reads 2024_01 as a number.
     if any("_" in cell for row in rows for cell in row):
-        raise _refused_cell(rows, titles)
+        raise _refused_cell(table, missing=missing)
     try:
-        array = _integers(rows, spec) if spec.dtype.kind in "iu" else np.array(rows, dtype=np.float64)
+        array = _integers(table, spec) if spec.dtype.kind in "iu" else np.array(rows, dtype=np.float64)
     except (ValueError, OverflowError) as error:
-        raise _refused_cell(rows, titles) from error
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise _refused_cell(rows, titles)
-    return tensors.cast(array, spec, spec.name, lambda place: f"in row {place[0] + 1}, {titles[place[1]]}")
+        raise _refused_cell(table, missing=missing) from error
+    if array.dtype.kind == "f" and not tensors.are_finite(array, missing=missing):
+        raise _refused_cell(table, missing=missing)
+    return tensors.cast(array, spec, spec.name, lambda place: f"in {table.place(*place)}")
 
 
-def _integers(rows: list[list[str]], spec: TensorSpec) -> Array:
-    numbers = [[_integer(cell) for cell in row] for row in rows]
+def _integers(table: _Table, spec: TensorSpec) -> Array:
+    numbers = [[_integer(cell) for cell in row] for row in table.rows]
     if all(isinstance(number, int) for row in numbers for number in row):
-        with contextlib.suppress(OverflowError):
+        try:
             return np.array(numbers, dtype=np.uint64 if spec.dtype.kind == "u" else np.int64)
-    # The cast to the signature's type names the first number that does not fit.
+        except OverflowError as error:
+            floats = np.array(numbers, dtype=np.float64)  # a number that is too large for one is refused as infinite
+            # By its digits: as a float, the number below the lowest int64 equals it.
+            limits = np.iinfo(spec.dtype)
+            wrong = [[not limits.min <= number <= limits.max for number in row] for row in numbers]
+            row, column = divmod(int(np.argmax(wrong)), floats.shape[1])
+            raise DecodeError(
+                f"{spec.name}: beyond the range of {spec.dtype.name}, {limits.min} to {limits.max}: "
+                f"{table.rows[row][column].strip()[:40]} in {table.place(row, column)}"
+            ) from error
+    # The cast to the signature's type names the first number that is not whole.
     return np.array(numbers, dtype=np.float64)
 
 
@@ -124,23 +272,29 @@ def _integer(cell: str) -> int | float:
         return int(cell)
     except ValueError:
         number = float(cell)
-        return int(number) if number.is_integer() else number
+        if not number.is_integer():
+            return number
+        if abs(number) < _EXACT:
+            return int(number)
+        from decimal import Decimal
+
+        return int(Decimal(cell))
 
 
-def _boolean(cell: str, row: int) -> bool:
+def _boolean(cell: str, table: _Table, row: int, column: int) -> bool:
     value = _BOOLEANS.get(cell.strip().lower())
     if value is None:
-        raise DecodeError(f"row {row + 1}: {cell[:40]!r} is not true or false (or 1 or 0)")
+        raise DecodeError(f"{table.place(row, column)}: {cell[:40]!r} is not true or false (or 1 or 0)")
     return value
 
 
-def _refused_cell(rows: list[list[str]], titles: Sequence[str]) -> DecodeError:
-    """The error that names the first cell that is not a finite number."""
-    for index, row in enumerate(rows):
-        for title, cell in zip(titles, row, strict=True):
-            if not _is_number(cell) or not math.isfinite(float(cell)):
+def _refused_cell(table: _Table, *, missing: bool) -> DecodeError:
+    """The error that names the first cell that is not a finite number or, where it may be, missing."""
+    for at, row in enumerate(table.rows):
+        for column, cell in enumerate(row):
+            if not _is_number(cell) or math.isinf(float(cell)) or (math.isnan(float(cell)) and not missing):
                 kind = "finite number" if _is_number(cell) else "number"
-                return DecodeError(f"row {index + 1}, {title}: {cell[:40]!r} is not a {kind}")
+                return DecodeError(f"{table.place(at, column)}: {cell[:40]!r} is not a {kind}")
     return DecodeError("its rows are not all finite numbers")
 
 
@@ -150,14 +304,3 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return "_" not in cell
-
-
-def _row_shape(width: int, spec: TensorSpec) -> tuple[int, ...]:
-    """The shape of rows of `width` columns: an instance's own shape, filled row by row."""
-    instance = spec.instance
-    if instance is None or any(length is None for length in instance):
-        return (-1, width)
-    shape = tuple(length for length in instance if length is not None)
-    if int(np.prod(shape)) != width:
-        raise ShapeError(f"the rows have {width} columns; expected {int(np.prod(shape))}")
-    return (-1, *shape)

@@ -13,7 +13,7 @@ from inference.tensors import Instances
 
 def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """One document, in the forms of `tensors.from_document`."""
-    return tensors.from_document(tensors.parse(text.parsable(body)), specs, config)
+    return tensors.from_document(tensors.parse(text.parsable(body), missing=config.missing), specs, config)
 
 
 def decode_lines(body: bytes, config: InputConfig, specs: Specs) -> Instances:
@@ -23,9 +23,9 @@ def decode_lines(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     for number, line in enumerate(io.StringIO(text.parsable(body), newline="\n"), start=1):
         if not line.strip():
             continue
-        text.check_next_row(rows, config)
+        text.check_next_row(rows, config, number)
         try:
-            rows.append(tensors.parse(line))
+            rows.append(tensors.parse(line, missing=config.missing))
         except DecodeError as error:
             raise DecodeError(f"line {number}: {error}") from error
     return tensors.from_rows(rows, specs, "lines", config)

@@ -57,21 +57,22 @@ def parsable(body: bytes) -> str:
     return _decoded(body)
 
 
-def check_next_row(rows: Sequence[Any], config: InputConfig) -> None:
-    """Refuse the next row, before it is read, if there are already as many as an input may have.
+def check_next_row(rows: Sequence[Any], config: InputConfig, line: int) -> None:
+    """Refuse the next row, which is in this line, if there are already as many as an input may have.
 
     Raises:
         TooLargeError: there are.
     """
     if len(rows) >= config.max_records:
-        raise TooLargeError(f"it has more than {config.max_records} rows (limits.records)")
+        raise TooLargeError(f"it has more than {config.max_records} rows (limits.records): line {line} is one too many")
 
 
 def _decoded(body: bytes) -> str:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DecodeError(f"not UTF-8 text: {error}") from error
+        line = body.count(b"\n", 0, error.start) + 1
+        raise DecodeError(f"line {line}: not UTF-8 text: {error}") from error
     if not text.strip():
         raise EmptyInputError("it holds nothing but white space")
     return text

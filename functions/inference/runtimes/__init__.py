@@ -97,6 +97,11 @@ class TensorSpec:
         """Whether a byte is an element of the tensor as it is in the file."""
         return self.stored.kind in "iu" and self.stored.itemsize == 1
 
+    @property
+    def has_nan(self) -> bool:
+        """Whether an element may be NaN, which no integer of a quantized tensor stands for."""
+        return self.stored.kind == "f"
+
 
 #: The inputs, or the outputs, of a signature.
 Specs = tuple[TensorSpec, ...]

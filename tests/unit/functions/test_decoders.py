@@ -165,11 +165,11 @@ def test_a_csv_row_fills_an_instance_row_by_row() -> None:
     ("text", "error", "message"),
     [
         ("1,2\n", ShapeError, "the rows have 2 columns; expected 3"),
-        ("1,2,3\n4,5\n", ShapeError, "row 2 has 2 columns, the first one 3"),
-        ("1,2,3\n4,x,6\n", DecodeError, "row 2, column 2: 'x' is not a number"),
-        ("1,x,3\n", DecodeError, "row 1, column 2: 'x' is not a number"),
-        ("1,,3\n", DecodeError, "row 1, column 2: '' is not a number"),
-        ("1,2024_01,3\n", DecodeError, "row 1, column 2: '2024_01' is not a number"),
+        ("1,2,3\n4,5\n", ShapeError, "line 2 has 2 columns, the first row 3"),
+        ("1,2,3\n4,x,6\n", DecodeError, "line 2, column 2: 'x' is not a number"),
+        ("1,x,3\n", DecodeError, "line 1, column 2: 'x' is not a number"),
+        ("1,,3\n", DecodeError, "line 1, column 2: '' is not a number"),
+        ("1,2024_01,3\n", DecodeError, "line 1, column 2: '2024_01' is not a number"),
         ("a,b,c\n", EmptyInputError, "no rows after the header"),
         (" \n", EmptyInputError, "white space"),
     ],
@@ -185,6 +185,8 @@ def test_a_csv_that_does_not_fit_is_refused_with_its_place(text: str, error: typ
         ("9007199254740993", np.int64, 9007199254740993),
         ("-9223372036854775808", np.int64, -(2**63)),
         ("18446744073709551615", np.uint64, 2**64 - 1),
+        ("9007199254740993.0", np.int64, 9007199254740993),
+        ("-9.223372036854775807e18", np.int64, -(2**63) + 1),
         (" 7 ", np.int32, 7),
         ("1.0", np.int32, 1),
         ("1e3", np.int32, 1000),
@@ -198,18 +200,37 @@ def test_integers_in_csv_are_exact(cell: str, dtype: Any, value: int) -> None:
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("1.5", r"expected integers \(int32\), found 1\.5 in row 1, column 1"),
-        ("2147483648", "beyond the range of int32, .*: 2147483648 in row 1, column 1"),
-        ("9" * 30, r"beyond the range of int32, .*: 1e\+30 in row 1, column 1"),
-        ("9" * 400, "row 1, column 1: '9+' is not a finite number"),
-        ("nan", "row 1, column 1: 'nan' is not a finite number"),
-        ("x", "row 1, column 1: 'x' is not a number"),
-        ("1_0", "row 1, column 1: '1_0' is not a number"),
+        ("1.5", r"expected integers \(int32\), found 1\.5 in line 1, column 1"),
+        ("2147483648", "beyond the range of int32, .*: 2147483648 in line 1, column 1"),
+        ("9" * 30, r"beyond the range of int32, .*: 9{30} in line 1, column 1"),
+        ("9" * 400, "line 1, column 1: '9+' is not a finite number"),
+        ("nan", "line 1, column 1: 'nan' is not a finite number"),
+        ("x", "line 1, column 1: 'x' is not a number"),
+        ("1_0", "line 1, column 1: '1_0' is not a number"),
     ],
 )
 def test_what_is_no_integer_in_csv_is_refused(cell: str, message: str) -> None:
     with pytest.raises(DecodeError, match=message):
         decode("a.csv", f"{cell},5\n".encode(), (TensorSpec("n", (None, 2), np.dtype(np.int32)),))
+
+
+@pytest.mark.parametrize(
+    ("cell", "dtype", "limits"),
+    [
+        ("-9223372036854775809", np.int64, "-9223372036854775808 to 9223372036854775807"),
+        ("-9223372036854775809.0", np.int64, "-9223372036854775808 to 9223372036854775807"),
+        ("9223372036854775808", np.int64, "-9223372036854775808 to 9223372036854775807"),
+        ("-1", np.uint64, "0 to 18446744073709551615"),
+        ("18446744073709551616", np.uint64, "0 to 18446744073709551615"),
+        ("-1", np.uint8, "0 to 255"),
+    ],
+)
+def test_an_integer_of_csv_just_beyond_its_range_is_refused(cell: str, dtype: Any, limits: str) -> None:
+    specs = (TensorSpec("n", (None, 2), np.dtype(dtype)),)
+    with pytest.raises(
+        DecodeError, match=rf"n: beyond the range of {np.dtype(dtype).name}, {limits}: {cell} in line 2, column 2$"
+    ):
+        decode("a.csv", f"5,5\n5,{cell}\n".encode(), specs)
 
 
 @pytest.mark.parametrize(
@@ -232,12 +253,12 @@ def test_one_bad_line_of_many_is_named_by_its_number(line: bytes, message: str) 
 @pytest.mark.parametrize(
     ("cell", "dtype", "message"),
     [
-        ("x", np.float32, "row 1001, column 'ash': 'x' is not a number"),
-        ("", np.int8, "row 1001, column 'ash': '' is not a number"),
-        ("nan", np.float32, "row 1001, column 'ash': 'nan' is not a finite number"),
-        ("1e39", np.float32, r"beyond the range of float32: 1e\+39 in row 1001, column 'ash'"),
-        ("128", np.int8, "beyond the range of int8, -128 to 127: 128 in row 1001, column 'ash'"),
-        ("1.5", np.int8, r"expected integers \(int8\), found 1\.5 in row 1001, column 'ash'"),
+        ("x", np.float32, "line 1002, column 'ash': 'x' is not a number"),
+        ("", np.int8, "line 1002, column 'ash': '' is not a number"),
+        ("nan", np.float32, "line 1002, column 'ash': 'nan' is not a finite number"),
+        ("1e39", np.float32, r"beyond the range of float32: 1e\+39 in line 1002, column 'ash'"),
+        ("128", np.int8, "beyond the range of int8, -128 to 127: 128 in line 1002, column 'ash'"),
+        ("1.5", np.int8, r"expected integers \(int8\), found 1\.5 in line 1002, column 'ash'"),
     ],
 )
 def test_one_bad_cell_of_csv_is_named_by_its_row_and_column(cell: str, dtype: Any, message: str) -> None:
@@ -270,13 +291,13 @@ def test_booleans_in_csv_are_words_or_one_and_zero(header: str) -> None:
     specs = (TensorSpec("flag", (None, 2), np.dtype(np.bool_)),)
     flags = decode("a.csv", f"{header}true, False\n0,1\n".encode(), specs).tensors["flag"]
     assert flags.tolist() == [[True, False], [False, True]]
-    with pytest.raises(DecodeError, match="row 2: 'yes' is not true or false"):
+    with pytest.raises(DecodeError, match="line 2, column 1: 'yes' is not true or false"):
         decode("a.csv", b"true,true\nyes,false\n", specs)
 
 
 @pytest.mark.parametrize("cell", ["nan", "NaN", "inf", "-Infinity", "1e400"])
 def test_csv_has_no_number_that_json_does_not_have(cell: str) -> None:
-    with pytest.raises(DecodeError, match=f"row 2, column 2: '{cell}' is not a finite number"):
+    with pytest.raises(DecodeError, match=f"line 2, column 2: '{cell}' is not a finite number"):
         decode("wine/a.csv", f"1,2,3\n4,{cell},6\n".encode(), ROW)
 
 
@@ -320,12 +341,185 @@ def test_a_csv_without_the_registrys_columns_is_refused_with_the_missing_ones_na
         by_name(text)
 
 
-def test_columns_with_numbers_for_names_are_told_from_a_row_of_numbers() -> None:
-    def rows(text: str) -> Any:
-        return decode("a.csv", text.encode(), ROW, "csv", columns=("0", "1", "2")).tensors["x"].tolist()
+MAY_BE_EITHER = "may be column names or values: set input.header to true if .*, or to false if they do not"
+
+
+def test_a_first_row_of_numbers_that_are_names_may_be_either() -> None:
+    def rows(text: str, **fields: Any) -> Any:
+        return decode("a.csv", text.encode(), ROW, "csv", columns=("0", "1", "2"), **fields).tensors["x"].tolist()
 
     assert rows("0,1,1\n2,0,1\n") == [[0, 1, 1], [2, 0, 1]]
-    assert rows("2,0,1\n7,8,9\n") == [[8, 9, 7]]
+    for first in ("2,0,1", "0,1,2", "1,2,0,3"):
+        with pytest.raises(DecodeError, match=rf"line 1: the first row \({first.replace(',', ', ')}\) {MAY_BE_EITHER}"):
+            rows(f"{first}\n{first.replace(first[0], '7', 1)}\n")
+    assert rows("2,0,1\n7,8,9\n", header=True) == [[8, 9, 7]]
+    assert rows("2,0,1\n7,8,9\n", header=False) == [[2, 0, 1], [7, 8, 9]]
+
+
+@pytest.mark.parametrize(
+    ("first", "dtype"),
+    [
+        # Column numbers, as pandas writes them for a table without names.
+        ("0,1,2", np.float32),
+        ("0,1,2", np.int64),
+        ("0,1,2", object),
+        # Numbers in other notations.
+        ("5%,7%,9%", np.float32),
+        ("5 kg,7 kg,9 kg", np.int32),
+        ("$5,-$7,$9", np.float32),
+        ("2024-01-05,2024-01-06,2024-01-07", np.float32),
+        # Text among missing values.
+        ("alcohol,,ash", np.float32),
+        ("NA,unknown,NA", np.float32),
+    ],
+)
+def test_a_first_row_that_may_be_either_is_refused_unless_the_registry_decides(first: str, dtype: Any) -> None:
+    specs = (TensorSpec("x", (None, 3), np.dtype(dtype)),)
+    body = f"\n{first}\n7,8,9\n".encode()
+    with pytest.raises(DecodeError, match=f"line 2: the first row .* {MAY_BE_EITHER}"):
+        decode("a.csv", body, specs)
+    rows = decode("a.csv", body, specs, header=True).tensors["x"]
+    assert rows.tolist() == [[b"7", b"8", b"9"] if dtype is object else [7, 8, 9]]
+    if first == "0,1,2":
+        assert decode("a.csv", body, specs, header=False).count == 2
+    else:
+        with pytest.raises(DecodeError, match=r"line 2, column 1: '.*' is not a number"):
+            decode("a.csv", body, specs, header=False)
+
+
+@pytest.mark.parametrize("first", [",,", "NA,NA,NA", "N/A,,-", "?,?,?", "nan,NaN,NULL", "true,false,true", "1,,2"])
+@pytest.mark.parametrize("columns", [(), ("alcohol", "malic acid", "ash")])
+def test_a_first_row_of_missing_values_is_not_dropped(first: str, columns: tuple[str, ...]) -> None:
+    with pytest.raises(DecodeError, match=r"line 1, column .: '.*' is not a (finite )?number"):
+        decode("a.csv", f"{first}\n1,2,3\n".encode(), ROW, columns=columns)
+
+
+@pytest.mark.parametrize(("dtype", "first"), [(np.bool_, "2"), (np.bool_, "1.5"), (np.float32, "N/A"), (np.int32, "-")])
+def test_a_first_cell_that_the_model_does_not_take_is_not_dropped(dtype: Any, first: str) -> None:
+    specs = (TensorSpec("x", (None, 1), np.dtype(dtype)),)
+    with pytest.raises(DecodeError, match=f"line 1, column 1: '{first}' is not "):
+        decode("a.csv", f"{first}\n1\n1\n".encode(), specs)
+
+
+def test_numbers_that_are_alone_are_values() -> None:
+    assert decode("a.csv", b"0,1,2\n", ROW).tensors["x"].tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("first", ["alcohol,ash", "Alcohol,_ash", "1stFlrSF,flags", "température,酸度", "Na,Mg"])
+def test_names_are_a_header_whatever_the_model_calls_its_columns(first: str) -> None:
+    specs = (TensorSpec("x", (None, 2), np.dtype(np.float32)),)
+    assert decode("a.csv", f"{first}\n0,1\n".encode(), specs).tensors["x"].tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("name", ["text", "Text", " TEXT "])
+def test_a_text_that_is_the_inputs_name_may_be_either(name: str) -> None:
+    body = f"{name}\ngood\nbad\n".encode()
+    with pytest.raises(DecodeError, match=rf"line 1: the first row \({name.strip()}\) {MAY_BE_EITHER}"):
+        decode("a.csv", body, TEXT)
+    assert decode("a.csv", body, TEXT, header=True).tensors["text"].tolist() == [b"good", b"bad"]
+    assert decode("a.csv", body, TEXT, header=False).tensors["text"].tolist() == [name.encode(), b"good", b"bad"]
+    assert decode("a.csv", b"good\ntext\n", TEXT).tensors["text"].tolist() == [b"good", b"text"]
+    assert decode("a.csv", b"text\ngood\n", TEXT, columns=("text",)).tensors["text"].tolist() == [b"good"]
+
+
+@pytest.mark.parametrize("first", ["first,Smith", "First,Last", "last,middle"])
+def test_texts_that_are_only_some_of_the_names_may_be_either(first: str) -> None:
+    specs = (TensorSpec("x", (None, 2), np.dtype(object)),)
+    with pytest.raises(DecodeError, match=f"line 1: the first row .* {MAY_BE_EITHER}"):
+        decode("a.csv", f"{first}\nAda,Lovelace\n".encode(), specs, columns=("first", "last"))
+
+
+def test_a_header_that_the_registry_promises_is_one() -> None:
+    assert by_name("ash,alcohol,malic acid\n3,1,2\n", header=True) == [[1, 2, 3]]
+    assert decode("a.csv", b"x,y,z\n1,2,3\n", ROW, header=True).count == 1
+    with pytest.raises(DecodeError, match="line 1: the first row must name the column 'alcohol' exactly once"):
+        by_name("1,2,3\n4,5,6\n", header=True)
+    with pytest.raises(EmptyInputError, match="it has no rows after the header in line 1"):
+        decode("a.csv", b"1,2,3\n", ROW, header=True)
+    with pytest.raises(DecodeError, match="line 1, column 1: 'ash' is not a number"):
+        by_name("ash,alcohol,malic acid\n3,1,2\n", header=False)
+
+
+def test_a_cell_may_be_as_long_as_an_input() -> None:
+    long = "a" * 131_073
+    assert decode("a.csv", f"{long}\nb\n".encode(), TEXT).tensors["text"].tolist() == [long.encode(), b"b"]
+    with pytest.raises(DecodeError, match=r"line 2, column 1: 'a{40}' is not a number"):
+        decode("a.csv", f"1\n{long}\n".encode(), (TensorSpec("x", (None, 1), np.dtype(np.float32)),))
+
+
+@pytest.mark.parametrize(
+    ("body", "specs", "error", "message"),
+    [
+        (b'a,b,"two\nlines"\n\r\n1,2,x\n3,4,"y"z\n', TWO, DecodeError, "line 5: not valid CSV: "),
+        (b'a,b\n1,2\n"open,3\n4,5\n', TWO, DecodeError, "line 3: not valid CSV: unexpected end of data"),
+        (b"\n\na,c\n1,2\n", TWO, DecodeError, "line 3: the model has several inputs: the first row has to name"),
+        (b'"a","b","b"\n1,2,3\n', TWO, DecodeError, "line 1: .* the column 'b' exactly once, but names it more"),
+        (b'a,b,"two\nlines"\n1,2,x\n3,4.5,y\n', TWO, DecodeError, "found 4.5 in line 4, column 'b'"),
+        (b'1,"2\r\n",3\r\n\r\n4,x,6\r\n', ROW, DecodeError, "line 4, column 2: 'x' is not a number"),
+        (b"1,2,3\r4,5,6\r7,8\r", ROW, ShapeError, "line 3 has 2 columns, the first row 3"),
+        (b"\n1;2;3\n4;5;6\n", ROW, ShapeError, "line 2: the rows have 1 columns; expected 3"),
+        (b"1,2,3\n4,\xff,6\n", ROW, DecodeError, "line 2: not UTF-8 text"),
+    ],
+)
+def test_every_error_of_csv_names_its_line(body: bytes, specs: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        decode("a.csv", body, specs)
+
+
+@pytest.mark.parametrize(("key", "row"), [("a.csv", b"1,2,3\n"), ("a.jsonl", b"[1,2,3]\n")])
+def test_the_row_that_is_too_many_is_named_by_its_line(key: str, row: bytes) -> None:
+    with pytest.raises(TooLargeError, match=r"more than 2 rows \(limits\.records\): line 4 is one too many"):
+        decode(key, row + b"\n" + row * 2, ROW, limits=Limits(records=2))
+
+
+# Missing values
+
+
+@pytest.mark.parametrize("cell", ["", " ", "NA", "N/A", "NaN", "-nan", "null", "?", "-"])
+def test_cells_without_a_value_are_nan_where_values_may_be_missing(cell: str) -> None:
+    for first in ("", "alcohol,malic acid,ash\n"):
+        body = f"{first}{cell},{cell},{cell}\n1,{cell},3\n".encode()
+        rows = decode("a.csv", body, ROW, missing=True).tensors["x"]
+        np.testing.assert_array_equal(rows, np.array([[np.nan] * 3, [1, np.nan, 3]], np.float32))
+
+
+def test_what_is_not_missing_has_to_be_a_finite_number() -> None:
+    for cell, kind in (("x", "number"), ("inf", "finite number"), ("1e400", "finite number"), ("1_0", "number")):
+        with pytest.raises(DecodeError, match=f"line 2, column 2: '{cell}' is not a {kind}"):
+            decode("a.csv", f",2,3\n,{cell},6\n".encode(), ROW, missing=True)
+
+
+def test_only_floats_can_be_missing() -> None:
+    body = b"a,b\n,1\n2,\n"
+    with pytest.raises(DecodeError, match="line 3, column 'b': '' is not a number"):
+        decode("a.csv", body, TWO, missing=True)
+    with pytest.raises(DecodeError, match=r"lines\[1\]: expected integers \(int32\), found null"):
+        decode("a.jsonl", b'{"a": null, "b": 1}\n{"a": 2, "b": null}\n', TWO, missing=True)
+
+
+@pytest.mark.parametrize("value", [b"null", b"NaN"])
+def test_null_and_nan_of_json_are_nan_where_values_may_be_missing(value: bytes) -> None:
+    bodies = {
+        "a.json": b"[[1, %s, 3], [4, 5, 6]]",
+        "b.json": b'{"instances": [{"x": [1, %s, 3]}, [4, 5, 6]]}'.replace(b"[4, 5, 6]", b'{"x": [4, 5, 6]}'),
+        "c.json": b'{"inputs": [[1, %s, 3], [4, 5, 6]]}',
+        "d.jsonl": b"[1, %s, 3]\n[4, 5, 6]\n",
+        "e.json": b'[{"c": 3, "a": 1, "b": %s}, {"a": 4, "b": 5, "c": 6}]',
+        "f.json": b'[{"c": 3, "a": 1}, {"a": 4, "b": 5, "c": 6}]',
+    }
+    for key, body in bodies.items():
+        body = body.replace(b"%s", value)
+        rows = decode(key, body, ROW, missing=True, columns=("a", "b", "c")).tensors["x"]
+        np.testing.assert_array_equal(rows, np.array([[1, np.nan, 3], [4, 5, 6]], np.float32))
+        with pytest.raises(DecodeError, match=r"null|NaN is not a JSON number|'b' is missing"):
+            decode(key, body, ROW, columns=("a", "b", "c"))
+
+
+def test_infinity_is_never_a_missing_value() -> None:
+    with pytest.raises(DecodeError, match=r"-Infinity is not a JSON number: line 1 column 7"):
+        decode("a.json", b"[NaN, -Infinity, 3]", ROW, missing=True)
+    with pytest.raises(DecodeError, match="NaN, infinity or a number beyond the range"):
+        decode("a.json", b"[NaN, 1e999, 3]", ROW, missing=True)
 
 
 def test_without_a_header_there_are_as_many_columns_as_have_names() -> None:
@@ -750,14 +944,6 @@ def test_what_is_no_gzip_data_is_refused(body: bytes) -> None:
         decode("a.json.gz", body, ROW)
 
 
-@pytest.mark.parametrize("key", ["a.json", "a.jsonl", "a.csv", "a.npy", "a.npz", "a.png", "a.json.gz", "a.png.gz", "a"])
-def test_arbitrary_bytes_are_always_the_inputs_fault(key: str) -> None:
-    generator = np.random.default_rng(7)
-    beginnings = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"\x1f\x8b\x08\x00"]
-    for beginning in beginnings:
-        for length in (1, 17, 300):
-            with pytest.raises(InputError):
-                decode(key, beginning + generator.bytes(length), SCAN, "image")
 ONCE = gzip.compress(b"[1, 2, 3]")
 
 
@@ -804,3 +990,11 @@ def test_what_a_content_encoding_hides_is_bounded_and_has_to_be_gzip() -> None:
             encoded(key, body, "gzip", limits=limits)
 
 
+@pytest.mark.parametrize("key", ["a.json", "a.jsonl", "a.csv", "a.npy", "a.npz", "a.png", "a.json.gz", "a.png.gz", "a"])
+def test_arbitrary_bytes_are_always_the_inputs_fault(key: str) -> None:
+    generator = np.random.default_rng(7)
+    beginnings = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"\x1f\x8b\x08\x00"]
+    for beginning in beginnings:
+        for length in (1, 17, 300):
+            with pytest.raises(InputError):
+                decode(key, beginning + generator.bytes(length), SCAN, "image")

@@ -169,6 +169,109 @@ def test_a_bare_list_of_objects_has_the_columns_of_several_inputs() -> None:
         tensors.from_document([records[0], {"a": [1, 2]}], TWO, InputConfig("json"))
 
 
+COLUMNS = InputConfig("json", columns=("age", "city", "height"))
+RECORDS = [{"age": 41, "city": 2, "height": 1.5}, {"height": 1.75, "city": 3, "age": 17}]
+
+
+@pytest.mark.parametrize("shape", [(None, 3), (None, 3, 1), (None, None)])
+def test_rows_may_be_objects_by_column_name(shape: tuple[int | None, ...]) -> None:
+    """As pandas writes them: `to_json(orient="records")`."""
+    specs = (spec("x", shape),)
+    for instances in (
+        tensors.from_document(RECORDS, specs, COLUMNS),
+        tensors.from_request({"instances": RECORDS}, specs, COLUMNS),
+        tensors.from_rows(RECORDS, specs, "lines", COLUMNS),
+    ):
+        assert instances.count == 2
+        assert instances.tensors["x"].reshape(2, 3).tolist() == [[41, 2, 1.5], [17, 3, 1.75]]
+        assert instances.tensors["x"].shape[1:] == (3, 1)[: len(shape) - 1]
+    one = tensors.from_document(RECORDS[1], specs, COLUMNS)
+    assert one.count == 1
+    assert one.tensors["x"].ravel().tolist() == [17, 3, 1.75]
+
+
+def test_objects_by_column_name_keep_every_type() -> None:
+    texts = tensors.from_document(
+        [{"b": "grüß", "a": {"b64": "/wA="}}], (spec("x", (None, 2), object),), InputConfig("json", columns=("a", "b"))
+    )
+    assert texts.tensors["x"].tolist() == [[b"\xff\x00", "grüß".encode()]]
+    numbers = tensors.from_document(
+        [{"b": 2**63 - 1, "a": 1.0}], (spec("x", (None, 2), np.int64),), InputConfig("json", columns=("a", "b"))
+    )
+    assert numbers.tensors["x"].tolist() == [[1, 2**63 - 1]]
+
+
+def test_an_object_by_the_inputs_name_is_no_record() -> None:
+    config = InputConfig("json", columns=("x", "y", "z"))
+    for document in ([{"x": [1, 2, 3]}], {"x": [1, 2, 3]}, {"instances": [{"x": [1, 2, 3]}]}):
+        assert tensors.from_document(document, ROW, config).tensors["x"].tolist() == [[1, 2, 3]]
+    assert tensors.from_document({"z": 3, "x": 1, "y": 2}, ROW, config).tensors["x"].tolist() == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"age": 1, "city": 2, "name": 3, "height": 4}, r"'age', 'city', 'height', 'name' \('name' is unknown\)"),
+        ({"age": 1, "city": 2}, r"'age', 'city' \('height' is missing\)"),
+        ({"Age": 1, "city": 2, "height": 3}, r"'Age', 'city', 'height' \('Age' is unknown\)"),
+        ([1, 2, 3], "no object"),
+        (None, "no object"),
+    ],
+)
+def test_a_row_with_other_columns_is_refused_by_their_name(row: Any, message: str) -> None:
+    expected = r"instances\[500\]: expected an object with the columns 'age', 'city', 'height'; found "
+    with pytest.raises(DecodeError, match=expected + message):
+        tensors.from_request({"instances": RECORDS[:1] * 500 + [row]}, ROW, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("Bonn", r"the column 'city': lines\[700\]: expected numbers \(float32\), found a string"),
+        (None, r"the column 'city': lines\[700\]: expected numbers \(float32\), found null"),
+        (True, r"the column 'city': lines\[700\]: expected numbers \(float32\), found true or false"),
+        ([1, 2], r"the column 'city': lines\[700\] has the shape \[2\]; expected \[\]"),
+        (1e39, r"the column 'city': lines\[700\]: beyond the range of float32: 1e\+39"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named_by_its_row_and_column(value: Any, message: str) -> None:
+    rows = [*RECORDS[:1] * 700, RECORDS[0] | {"city": value}]
+    with pytest.raises((DecodeError, ShapeError), match=message):
+        tensors.from_rows(rows, ROW, "lines", COLUMNS)
+
+
+def test_a_row_without_declared_columns_says_how_to_declare_them() -> None:
+    for document in (RECORDS, RECORDS[0]):
+        with pytest.raises(DecodeError, match=r"'height'.*; for objects by column name, name .* in input\.columns"):
+            tensors.from_document(document, ROW, InputConfig("json"))
+
+
+def test_an_object_with_a_single_value_for_each_input_is_one_row() -> None:
+    specs = (spec("age", (None, 1)), spec("city", (None, 1), object), spec("sure", (None,), np.bool_))
+    row = {"city": "Bonn", "age": 41, "sure": True}
+    expected = {"age": [[41]], "city": [[b"Bonn"]], "sure": [True]}
+    for document in (row, [row], {"instances": [row]}):
+        instances = tensors.from_document(document, specs, InputConfig("json"))
+        assert instances.count == 1
+        assert {name: array.tolist() for name, array in instances.tensors.items()} == expected
+
+
+def test_a_float_that_is_absent_is_nan_where_it_may_be_missing() -> None:
+    specs = (spec("age", (None, 1)), spec("city", (None, 1), object))
+    missing = InputConfig("json", missing=True)
+    rows = [{"city": "Bonn"}, {"age": None, "city": "Köln"}, {"age": 41, "city": "Ulm"}]
+    instances = tensors.from_document(rows, specs, missing)
+    np.testing.assert_array_equal(instances.tensors["age"], [[np.nan], [np.nan], [41]])
+    np.testing.assert_array_equal(tensors.from_document(rows[0], specs, missing).tensors["age"], [[np.nan]])
+    with pytest.raises(DecodeError, match=r"instances\[1\]: .*; found 'age' \('city' is missing\)"):
+        tensors.from_request({"instances": [rows[0], {"age": 1}]}, specs, missing)
+    for columns in ((), ("age",)):
+        # Nothing at all is no row.
+        config = InputConfig("json", missing=True, columns=columns)
+        with pytest.raises(DecodeError, match=r"instances\[0\]: .*; found none \('age' is missing\)"):
+            tensors.from_request({"instances": [{}]}, specs[:1], config)
+
+
 @pytest.mark.parametrize(
     ("body", "error", "message"),
     [
@@ -297,10 +400,13 @@ def test_integers_of_64_bits_keep_all_of_them(dtype: Any, values: list[float]) -
     assert tensors.from_request({"instances": [values]}, specs, InputConfig("json")).tensors["n"].tolist() == [values]
 
 
-@pytest.mark.parametrize("number", [-1, 2**64])
-def test_an_integer_beyond_those_of_64_bits_is_refused(number: int) -> None:
-    with pytest.raises(DecodeError, match=r"expected integers \(uint64\), found one beyond its range"):
-        tensors.from_request({"inputs": [number, 1]}, (spec("n", (2,), np.uint64),), InputConfig("json"))
+@pytest.mark.parametrize(
+    ("number", "dtype"), [(-1, np.uint64), (2**64, np.uint64), (-(2**63) - 1, np.int64), (2**64, np.int64)]
+)
+def test_an_integer_beyond_those_of_64_bits_is_refused(number: int, dtype: Any) -> None:
+    message = rf"expected integers \({np.dtype(dtype).name}\), found one beyond its range"
+    with pytest.raises(DecodeError, match=message):
+        tensors.from_request({"inputs": [number, 1]}, (spec("n", (2,), dtype),), InputConfig("json"))
 
 
 @pytest.mark.parametrize(

@@ -235,17 +235,20 @@ def test_labels_need_an_output_of_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("artifact", "columns", "message"),
+    ("artifact", "fields", "message"),
     [
-        ("odds.tflite", ["a", "b"], "input.columns names 2 columns, but the input x takes 3"),
-        ("two.tflite", ["a", "b"], "input.columns fits a signature with one input; this one has a, b"),
+        ("odds.tflite", {"columns": ["a", "b"]}, "input.columns names 2 columns, but the input x takes 3"),
+        ("two.tflite", {"columns": ["a", "b"]}, "input.columns fits a signature with one input; this one has a, b"),
+        ("two.tflite", {"header": False}, "input.header false fits a signature with one input; this one has a, b"),
+        ("scans.uint8.tflite", {"missing": True}, r"inputs of floats, which have NaN; this one has scan \(uint8\)"),
+        ("pixels.keras", {"missing": True}, r"inputs of floats, which have NaN; this one has pixels \(uint8\)"),
     ],
 )
-def test_columns_that_do_not_match_the_input_are_refused_when_the_model_loads(
-    artifact: str, columns: list[str], message: str, make_predictor: Callable[..., Predictor]
+def test_columns_and_cells_that_do_not_fit_the_inputs_are_refused_when_the_model_loads(
+    artifact: str, fields: dict[str, Any], message: str, make_predictor: Callable[..., Predictor]
 ) -> None:
     with pytest.raises(ModelError, match=message):
-        make_predictor(artifact, input={"columns": columns}).load()
+        make_predictor(artifact, input=fields).load()
     make_predictor("scans.tflite", input={"columns": [f"pixel {number}" for number in range(64)]}).load()
 
 

@@ -21,6 +21,8 @@ run "gives_the_normal_form" {
       && jsondecode(output.models["digits"].variables.MODELYARD_MODEL).input.size == [8, 8]
       && jsondecode(output.models["digits"].variables.MODELYARD_MODEL).input.scale == 0.0625
       && jsondecode(output.models["digits"].variables.MODELYARD_MODEL).input.columns == ["a", "b c"]
+      && jsondecode(output.models["digits"].variables.MODELYARD_MODEL).input.header == true
+      && jsondecode(output.models["digits"].variables.MODELYARD_MODEL).input.missing == true
       && jsondecode(output.models["digits"].variables.MODELYARD_MODEL).output.threshold == 0.5
       && jsondecode(output.models["digits"].variables.MODELYARD_MODEL).limits.bytes == 134217728
     )
