@@ -13,8 +13,12 @@ import yaml
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.datasets import load_wine
 
 import train_samples
+from inference import decoders
+from inference.config import InputConfig
+from inference.runtimes import TensorSpec
 from modelctl.paths import CHECKOUT, REGISTRY
 
 Floats = NDArray[np.float32]
@@ -118,6 +122,17 @@ def test_the_samples_were_held_out_of_the_training(model: str) -> None:
     assert not held_out & trained_on
     for file in {row["file"] for row in expected(model)}:
         assert {inputs.tobytes() for inputs in read(model, file).round(3)} <= held_out
+
+
+def test_the_columns_of_wines_may_have_any_order() -> None:
+    with (samples("wine") / "cellar.csv").open(newline="") as stream:
+        header, *rows = csv.reader(stream)
+    columns = MODELS["wine"]["input"]["columns"]
+    assert columns == header == load_wine().feature_names
+    reversed_columns = "\n".join(",".join(row[::-1]) for row in [header, *rows]).encode()
+    specs = (TensorSpec("x", (None, 13), np.dtype(np.float32)),)
+    decoded = decoders.decode("wine/a.csv", reversed_columns, InputConfig("csv", columns=tuple(columns)), specs)
+    np.testing.assert_array_equal(decoded.tensors["x"], np.array(rows, np.float32))
 
 
 def test_there_are_enough_samples_to_see_something() -> None:
