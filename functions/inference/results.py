@@ -1,10 +1,9 @@
 """One result object per input key, of the newest input, however often and in whatever order its events come."""
 
-import contextlib
 import datetime
 import json
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from inference import s3
 from inference.config import VARIANT, Config
@@ -12,10 +11,8 @@ from inference.errors import StorageError
 from inference.events import UploadedObject
 from inference.keys import result_key
 from inference.predictions import Predictions
+from inference.s3 import Objects, RefusedError, UnansweredError
 from inference.surroundings import Surroundings
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 #: What is read of a result: it names its input first. A key's bytes, all of them escaped, take 6 KB.
 _HEAD_BYTES = 16 * 2**10
@@ -111,8 +108,8 @@ def _padded(*sequencers: str) -> list[str]:
 class ResultStore:
     """The results of one model in the results bucket."""
 
-    def __init__(self, client: "S3Client", config: Config, surroundings: Surroundings) -> None:
-        self._client = client
+    def __init__(self, objects: Objects, config: Config, surroundings: Surroundings) -> None:
+        self._objects = objects
         self._config = config
         self._surroundings = surroundings
 
@@ -122,23 +119,19 @@ class ResultStore:
         Raises:
             StorageError: S3 did not answer, or nobody can read it as it is.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
-
         try:
-            response = self._client.get_object(Bucket=self._config.results, Key=result_key(self._config.name, key))
-            with contextlib.closing(response["Body"]) as stream:
-                head = stream.read(_HEAD_BYTES)
-        except ClientError as error:
-            refusal = s3.refusal(error)
+            found = self._objects.read(self._config.results, result_key(self._config.name, key), _HEAD_BYTES, cut=True)
+        except RefusedError as error:
             # Where S3 does not say why, the write's condition decides whether there is none.
-            if refusal in (s3.Refusal.MISSING, s3.Refusal.UNEXPLAINED):
+            if error.refusal in (s3.Refusal.MISSING, s3.Refusal.UNEXPLAINED):
                 return None
             # A result that nobody can read may belong to a newer input, so it is not overwritten either.
-            way_out = "; restore or delete the result, then redrive the message" if refusal in s3.UNREADABLE else ""
+            unreadable = error.refusal in s3.UNREADABLE
+            way_out = "; restore or delete the result, then redrive the message" if unreadable else ""
             raise StorageError(f"the result of {key} could not be read: {error}{way_out}") from error
-        except (BotoCoreError, OSError) as error:
+        except UnansweredError as error:
             raise StorageError(f"the result of {key} could not be read: {error}") from error
-        return CurrentResult(response["ETag"], *_origin(head))
+        return CurrentResult(found.etag, *_origin(found.body))
 
     def write(self, uploaded: UploadedObject, document: bytes, current: CurrentResult | None) -> bool:
         """Put an input's result in the place of `current`, unless another writer's settles it meanwhile.
@@ -148,17 +141,15 @@ class ResultStore:
         Raises:
             StorageError: S3 refused, did not answer, or other writers were faster every time.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
-
         key = result_key(self._config.name, uploaded.key)
         for attempt in range(_ATTEMPTS):
             try:
-                self._put(key, document, current)
-            except ClientError as error:
+                self._objects.write(self._config.results, key, document, current.etag if current else None)
+            except RefusedError as error:
                 # Changed by another writer, or the result to replace is gone.
-                if s3.refusal(error) not in (s3.Refusal.CHANGED, s3.Refusal.MISSING):
+                if error.refusal not in (s3.Refusal.CHANGED, s3.Refusal.MISSING):
                     raise StorageError(f"the result of {uploaded.key} could not be written: {error}") from error
-            except BotoCoreError as error:
+            except UnansweredError as error:
                 raise StorageError(f"the result of {uploaded.key} could not be written: {error}") from error
             else:
                 return True
@@ -168,13 +159,6 @@ class ResultStore:
             if settles(current, uploaded, self._config.digest):
                 return False
         raise StorageError(f"the result of {uploaded.key} was changed by others {_ATTEMPTS} times in a row")
-
-    def _put(self, key: str, body: bytes, current: CurrentResult | None) -> None:
-        bucket, content_type = self._config.results, "application/json"
-        if current is None:
-            self._client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
-        else:
-            self._client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type, IfMatch=current.etag)
 
 
 def _origin(head: bytes) -> tuple[UploadedObject, str] | tuple[None, None]:

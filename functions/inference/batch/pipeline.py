@@ -38,8 +38,8 @@ class Pipeline:
         self._surroundings = surroundings
         self._request_id = request_id
         self._cold_start = cold_start
-        self._client = s3.client()
-        self._results = ResultStore(self._client, config, surroundings)
+        self._objects = s3.client()
+        self._results = ResultStore(self._objects, config, surroundings)
 
     def look_up(self, works: Iterable[Work]) -> None:
         """Settle those inputs whose results exist already."""
@@ -68,7 +68,7 @@ class Pipeline:
         started = self._surroundings.perf_counter()
         self._look_up(work)
         if work.ending is None:
-            found = fetch(self._client, work.uploaded, self._config.input.limits.bytes)
+            found = fetch(self._objects, work.uploaded, self._config.input.limits.bytes)
             work.uploaded, work.body, work.encoding = found
             work.fetch_ms = self._surroundings.milliseconds_since(started)
 

@@ -5,19 +5,16 @@ import io
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
-from botocore.exceptions import ClientError
-from botocore.response import StreamingBody
+from inference.s3 import Found, RefusedError
 
 INPUTS, RESULTS = "inputs", "results"
 
 
-def refusal(status: int, code: str, message: str = "refused", **details: str) -> ClientError:
-    """What the client raises when S3 refuses; `details` are what else its answer says."""
-    error = {"Code": code, "Message": message, **details}
-    response: Any = {"Error": error, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(response, "Operation")
+def refusal(status: int, code: str, message: str = "refused", **details: str) -> RefusedError:
+    """What is raised when S3 refuses; `details` are what else its answer says."""
+    return RefusedError(status, code, message, details)
 
 
 def denied(action: str, by: str = "because no identity-based policy allows the {action} action") -> str:
@@ -29,6 +26,13 @@ def denied(action: str, by: str = "because no identity-based policy allows the {
         f"User: arn:aws:sts::000000000000:assumed-role/digits/digits is not authorized to perform: {action} "
         f'on resource: "arn:aws:s3:::bucket" {by.format(action=action)}'
     )
+
+
+class Stream(Protocol):
+    """Bytes that are read."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most so many, or all."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,9 @@ class Stored:
         """Bytes."""
         return len(self.body)
 
-    def stream(self) -> StreamingBody:
-        """Its bytes, as the client answers them."""
-        return StreamingBody(io.BytesIO(self.body), self.size)
+    def stream(self) -> Stream:
+        """Its bytes."""
+        return io.BytesIO(self.body)
 
 
 @dataclass
@@ -65,6 +69,8 @@ class FakeS3:
     #: Called before each read with its bucket and key; may raise.
     before_get: Callable[[str, str], None] = lambda bucket, key: None
     gets: list[tuple[str, str]] = field(default_factory=list)
+    #: How many bytes each of them read.
+    taken: list[int] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _versions: int = 0
 
@@ -88,49 +94,52 @@ class FakeS3:
         versions = self.objects.get((bucket, key))
         return versions[-1] if versions else None
 
-    def get_object(self, *, Bucket: str, Key: str, VersionId: str | None = None, IfMatch: str | None = None) -> Any:  # noqa: N803
-        """The parameters are S3's."""
-        self.gets.append((Bucket, Key))
-        self.before_get(Bucket, Key)
+    def find(self, bucket: str, key: str, version_id: str | None = None, etag: str | None = None) -> Stored:
+        """The object or version that a request asks for.
+
+        Raises:
+            RefusedError: there is none, or with another ETag.
+        """
+        self.gets.append((bucket, key))
+        self.before_get(bucket, key)
         with self._lock:
-            versions = self.objects.get((Bucket, Key), [])
-            found = [stored for stored in versions if VersionId in (None, stored.version_id)]
+            versions = self.objects.get((bucket, key), [])
+            found = [stored for stored in versions if version_id in (None, stored.version_id)]
         if not found:
-            raise refusal(403, "AccessDenied", denied(f"s3:ListBucket{'' if VersionId is None else 'Versions'}"))
-        if IfMatch not in (None, found[-1].etag):
+            raise refusal(403, "AccessDenied", denied(f"s3:ListBucket{'' if version_id is None else 'Versions'}"))
+        if etag not in (None, found[-1].etag):
             raise refusal(412, "PreconditionFailed")
-        stored = found[-1]
-        return {
-            "Body": stored.stream(),
-            "ContentLength": stored.size,
-            "ETag": stored.etag,
-            "VersionId": stored.version_id,
-            **({"ContentEncoding": stored.content_encoding} if stored.content_encoding else {}),
-        }
+        return found[-1]
 
-    def head_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803
-        """The parameters are S3's."""
-        found = self.get_object(Bucket=Bucket, Key=Key)
-        return {name: value for name, value in found.items() if name != "Body"}
-
-    def put_object(
-        self,
-        *,
-        Bucket: str,  # noqa: N803
-        Key: str,  # noqa: N803
-        Body: bytes,  # noqa: N803
-        ContentType: str,  # noqa: N803
-        IfNoneMatch: str | None = None,  # noqa: N803
-        IfMatch: str | None = None,  # noqa: N803
-    ) -> Any:
-        """The parameters are S3's."""
-        self.before_put(Bucket, Key)
+    def put(self, bucket: str, key: str, body: bytes, replaces: str | None, content_type: str) -> Stored:
+        """Store a new version, if the condition holds (see `Objects.write`)."""
+        self.before_put(bucket, key)
         with self._lock:
-            current = self.current(Bucket, Key)
-            if IfNoneMatch == "*" and current is not None:
+            current = self.current(bucket, key)
+            if replaces is None and current is not None:
                 raise refusal(412, "PreconditionFailed")
-            if IfMatch is not None and current is None:
+            if replaces is not None and current is None:
                 raise refusal(404, "NoSuchKey")
-            if IfMatch is not None and current is not None and IfMatch != current.etag:
+            if replaces is not None and current is not None and replaces != current.etag:
                 raise refusal(412, "PreconditionFailed")
-            return {"ETag": self.upload(Bucket, Key, Body, ContentType).etag}
+            return self.upload(bucket, key, body, content_type)
+
+    def read(
+        self,
+        bucket: str,
+        key: str,
+        most: int,
+        *,
+        version_id: str | None = None,
+        etag: str | None = None,
+        cut: bool = False,
+    ) -> Found:
+        """See `Objects`."""
+        stored = self.find(bucket, key, version_id, etag)
+        amount = stored.size if stored.size <= most else most if cut else 0
+        self.taken.append(amount)
+        return Found(stored.body[:amount], stored.size, stored.etag, stored.version_id, stored.content_encoding or "")
+
+    def write(self, bucket: str, key: str, body: bytes, replaces: str | None) -> None:
+        """See `Objects`."""
+        self.put(bucket, key, body, replaces, "application/json")

@@ -2,13 +2,21 @@
 
 import shutil
 import urllib.parse
+import xml.sax.saxutils
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import ClientError
-
+from inference.s3 import RefusedError
 from modelctl.runtime_api import LoopbackHandler, served
 from unit.functions.fake_s3 import FakeS3
+
+
+def error_document(code: str, message: str, **details: str) -> bytes:
+    """An error of S3: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#RESTErrorResponses"""
+    said = {"Code": code, "Message": message, **details, "RequestId": "4442587FB7D0A2F9", "HostId": "Uuag1LuByRx9e6j="}
+    escaped = {name: xml.sax.saxutils.escape(value, {'"': "&quot;", "'": "&apos;"}) for name, value in said.items()}
+    fields = "".join(f"<{name}>{value}</{name}>" for name, value in escaped.items())
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{fields}</Error>'.encode()
 
 
 @contextmanager
@@ -16,41 +24,40 @@ def served_s3(fake: FakeS3) -> Iterator[str]:
     """Serve a `FakeS3` over HTTP, so that a real client speaks to it; gives its endpoint URL."""
 
     class Handler(LoopbackHandler):
-        def address(self) -> dict[str, str]:
-            url = urllib.parse.urlsplit(self.path)
-            bucket, _, key = urllib.parse.unquote(url.path).lstrip("/").partition("/")
-            return {"Bucket": bucket, "Key": key}
+        def address(self) -> tuple[str, str]:
+            path, _, _ = self.path.partition("?")
+            bucket, _, key = urllib.parse.unquote(path).removeprefix("/").partition("/")
+            return bucket, key
 
         def do_GET(self) -> None:  # noqa: N802  (the name of the base class)
             query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
             (version_id,) = query.get("versionId", [None])
             try:
-                found = fake.get_object(**self.address(), VersionId=version_id, IfMatch=self.headers.get("If-Match"))
-            except ClientError as error:
+                found = fake.find(*self.address(), version_id, self.headers.get("If-Match"))
+            except RefusedError as error:
                 self.refuse(error)
             else:
-                headers = {"ETag": found["ETag"], "x-amz-version-id": found["VersionId"]}
-                self.answer(200, headers=headers | {"Content-Length": str(found["ContentLength"])})
-                shutil.copyfileobj(found["Body"], self.wfile)
+                headers = {"ETag": found.etag, "x-amz-version-id": found.version_id}
+                if found.content_encoding:
+                    headers["Content-Encoding"] = found.content_encoding
+                self.answer(200, headers=headers | {"Content-Length": str(found.size)})
+                shutil.copyfileobj(found.stream(), self.wfile)
 
         def do_PUT(self) -> None:  # noqa: N802  (the name of the base class)
             try:
-                written = fake.put_object(
-                    **self.address(),
-                    Body=self.body(),
-                    ContentType=self.headers["Content-Type"],
-                    IfNoneMatch=self.headers.get("If-None-Match"),
-                    IfMatch=self.headers.get("If-Match"),
-                )
-            except ClientError as error:
+                if "If-Match" in self.headers or "If-None-Match" in self.headers:
+                    written = fake.put(
+                        *self.address(), self.body(), self.headers.get("If-Match"), self.headers["Content-Type"]
+                    )
+                else:
+                    written = fake.upload(*self.address(), self.body())
+            except RefusedError as error:
                 self.refuse(error)
             else:
-                self.answer(200, b"", {"ETag": written["ETag"]})
+                self.answer(200, b"", {"ETag": written.etag})
 
-        def refuse(self, error: ClientError) -> None:
-            details = error.response["Error"]
-            body = f"<Error><Code>{details['Code']}</Code><Message>{details['Message']}</Message></Error>"
-            self.answer(error.response["ResponseMetadata"]["HTTPStatusCode"], body.encode())
+        def refuse(self, error: RefusedError) -> None:
+            self.answer(error.status, error_document(error.code, error.message, **error.details))
 
     with served(Handler) as address:
         yield f"http://{address}"

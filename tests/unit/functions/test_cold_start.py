@@ -58,12 +58,6 @@ S3_EVENT = (
     "assert inference.handler.handler(json.loads(os.environ['EVENT']), context) == {'batchItemFailures': []}"
 )
 
-#: botocore with what it needs; boto3 is not among it.
-S3_CLIENT = {"botocore", "dateutil", "jmespath", "six", "urllib3"}
-
-#: What these take where it is installed; a function's environment has neither.
-TAKEN_IF_THERE = {"backports", "certifi"}
-
 
 @pytest.mark.parametrize(
     ("artifact", "runtime", "library"),
@@ -86,7 +80,7 @@ def test_a_direct_call_loads_numpy_and_the_library_of_the_runtime_and_no_other(
     ],
     ids=["json", "csv", "png"],
 )
-def test_the_first_upload_loads_botocore_and_what_decodes_it_and_no_other_library(
+def test_the_first_upload_loads_obstore_and_what_decodes_it_and_no_other_library(
     artifact: str,
     key: str,
     body: bytes,
@@ -101,7 +95,8 @@ def test_the_first_upload_loads_botocore_and_what_decodes_it_and_no_other_librar
         variables = environment(artifact, "litert", "image" if libraries else "json", **access(endpoint))
         loaded = loaded_modules(variables | {"EVENT": json.dumps(event)}, S3_EVENT)
     assert "predictions" in json.loads(fake_s3.objects[RESULTS, f"digits/{key}.json"][-1].body)
-    assert third_party(loaded) - TAKEN_IF_THERE == {"ai_edge_litert", "inference", "numpy"} | S3_CLIENT | libraries
+    assert third_party(loaded) == {"ai_edge_litert", "inference", "numpy", "obstore"} | libraries
+    assert "http.client" not in loaded
     assert {name for name in loaded if name.startswith("inference.decoders.")} == {
         f"inference.decoders.{name}" for name in decoders
     }

@@ -11,11 +11,10 @@ import threading
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from botocore.exceptions import ReadTimeoutError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -23,9 +22,12 @@ from inference import batch, s3, surroundings
 from inference.config import BatchConfig, Config, InputConfig, OutputConfig, Route
 from inference.predictor import Predictor
 from inference.runtimes import Array, Model, TensorSpec
+from inference.s3 import Found, UnansweredError
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, refusal
 from unit.functions.in_turn import InTurn
 from unit.functions.s3_events import eventbridge, notification
+
+T = TypeVar("T")
 
 KEYS = ("digits/a.json", "digits/b c.json")
 #: What is uploaded, and the predictions for it; None: an error in their place.
@@ -206,19 +208,19 @@ class Environment:
             self.error = error
         self._stands.release()
 
-    def get_object(self, **parameters: Any) -> Any:
-        answer = self._call(self._world.s3.get_object, parameters)
+    def read(self, bucket: str, key: str, most: int, **wanted: Any) -> Found:
+        found = self._call(lambda: self._world.s3.read(bucket, key, most, **wanted))
         match self._world.versions:
             case Versions.NEVER_KEPT:
-                del answer["VersionId"]
+                return found._replace(version_id=None)
             case Versions.SUSPENDED:
-                answer["VersionId"] = "null"
-        return answer
+                return found._replace(version_id="null")
+        return found
 
-    def put_object(self, **parameters: Any) -> Any:
-        return self._call(self._world.put, {**parameters, "environment": self})
+    def write(self, bucket: str, key: str, body: bytes, replaces: str | None) -> None:
+        self._call(lambda: self._world.write(self, bucket, key, body, replaces))
 
-    def _call(self, call: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    def _call(self, call: Callable[[], T]) -> T:
         self._stands.release()
         self._may_go.acquire()
         match self._fate:
@@ -227,11 +229,11 @@ class Environment:
             case Fate.KILLED_BEFORE:
                 raise Killed
         try:
-            return call(**parameters)
+            return call()
         finally:
             match self._fate:
                 case Fate.LOST:
-                    raise ReadTimeoutError(endpoint_url="https://s3")
+                    raise UnansweredError("timed out")
                 case Fate.KILLED_AFTER:
                     raise Killed
 
@@ -316,14 +318,14 @@ class World:
             self.s3.upload(*address, step.garbage)
         self.spoiled[step.key] += 1
 
-    def put(self, *, environment: Environment, **parameters: Any) -> Any:
+    def write(self, environment: Environment, bucket: str, key: str, body: bytes, replaces: str | None) -> None:
         """Write a result, and compare it with the one that it replaces."""
-        before = self.standing(parameters["Key"])
-        answer = self.s3.put_object(**parameters)
-        document = json.loads(parameters["Body"])
+        before = self.standing(key)
+        self.s3.write(bucket, key, body, replaces)
+        document = json.loads(body)
         number = self.number_of(document)
         uploaded = self.uploads[number]
-        assert parameters["Key"] == f"digits/{KEYS[uploaded.key]}.json"
+        assert key == f"digits/{KEYS[uploaded.key]}.json"
         assert document["digest"] == environment.config.digest
         predictions = BODIES[uploaded.body][1]
         if self.versions is Versions.KEPT or uploaded is self.newest(uploaded.key):
@@ -334,7 +336,6 @@ class World:
             doubled = self.number_of(before) == number and before["digest"] == document["digest"]
             assert not doubled, "a result was doubled"
         self.writes += 1
-        return answer
 
     def acknowledge(self, environment: Environment) -> None:
         """The messages of an invocation that ended: those that are done have their result, or a newer input's."""

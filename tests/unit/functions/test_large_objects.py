@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from botocore.response import StreamingBody
 
 from inference.limits import MAX_BYTES
 from modelctl.runtime_api import run_handler
-from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, Stored
+from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, Stored, Stream
 from unit.functions.loopback import access, served_s3
 from unit.functions.valid_objects import npy
 
@@ -46,8 +45,8 @@ class Gigabyte(Stored):
     def size(self) -> int:
         return GIGABYTE
 
-    def stream(self) -> StreamingBody:
-        return StreamingBody(self.zeros, GIGABYTE)  # type: ignore[arg-type]  # anything with `read` will do
+    def stream(self) -> Stream:
+        return self.zeros
 
 
 @pytest.mark.parametrize("announced", [GIGABYTE, 10, None], ids=["as large", "as small", "without a size"])

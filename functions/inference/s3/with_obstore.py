@@ -1,0 +1,183 @@
+"""S3 by obstore, whose import, first request and processor time per request are a fraction of botocore's.
+
+What it cannot do goes by botocore, which is imported only then.
+"""
+
+import contextlib
+import datetime
+import functools
+import importlib.util
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import obstore
+from obstore.store import S3Store
+
+from inference import s3
+from inference.s3 import Found, Objects, RefusedError, UnansweredError
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
+T = TypeVar("T")
+
+#: Bytes of a body that is sent: obstore's time limit for reading runs while it writes, too.
+_MOST_SENT = 8 * 2**20
+
+#: Partitions whose endpoints end otherwise, by the beginnings of their regions; obstore knows one ending only.
+#: https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html
+_OTHER_PARTITIONS = ("cn-", "us-iso", "eu-iso", "eusc-")
+
+#: What obstore's text of an error says of S3's answer. Before it are the key and the URL, which has no white space.
+_ANSWER = re.compile(
+    r"Error performing [A-Z]+ \S+ in [^\n]*? - Server returned non-2xx status code: "
+    r"(?P<status>\d{3})[^:]*: (?P<document>.*)\n\nDebug source:",
+    re.DOTALL,
+)
+_ENTITY = re.compile("&(lt|gt|quot|apos|amp);")
+_ENTITIES = {"lt": "<", "gt": ">", "quot": '"', "apos": "'", "amp": "&"}
+_FIELD = re.compile(r"<([\w-]+)>([^<]*)</\1>")
+
+
+def is_plain(key: str) -> bool:
+    """Whether obstore sends a key as it is: it drops slashes at both ends, and refuses what a path cannot have."""
+    return not any(
+        segment in ("", ".", "..") or any(character < " " or character == "\x7f" for character in segment)
+        for segment in key.split("/")
+    )
+
+
+class ObstoreObjects:
+    """Objects in S3, by the credentials, region, endpoint and certificates of the environment."""
+
+    def __init__(self) -> None:
+        self._is_elsewhere = os.environ["AWS_REGION"].startswith(_OTHER_PARTITIONS)
+        self._store, self._botocore = functools.cache(_store), functools.cache(_botocore)
+
+    def read(
+        self,
+        bucket: str,
+        key: str,
+        most: int,
+        *,
+        version_id: str | None = None,
+        etag: str | None = None,
+        cut: bool = False,
+    ) -> Found:
+        """See `Objects`."""
+        if self._is_elsewhere or not is_plain(key):
+            return self._botocore().read(bucket, key, most, version_id=version_id, etag=etag, cut=cut)
+
+        wanted: GetOptions = {}
+        if version_id is not None:
+            wanted["version"] = version_id
+        if etag is not None:
+            wanted["if_match"] = etag
+
+        def request() -> Found:
+            answer = obstore.get(self._store(bucket), key, options=wanted)
+            size = answer.meta["size"]
+            # What is not taken from a stream is not sent either: dropping the answer closes the connection.
+            if size <= most:
+                body = bytes(answer.bytes())
+            else:
+                body = next(iter(answer.stream(min_chunk_size=most)))[:most] if cut else b""
+            encoding = answer.attributes.get("Content-Encoding", "")
+            return Found(body, size, answer.meta["e_tag"] or "", answer.meta["version"], encoding)
+
+        return _told(request, key)
+
+    def write(self, bucket: str, key: str, body: bytes, replaces: str | None) -> None:
+        """See `Objects`."""
+        if self._is_elsewhere or not is_plain(key) or len(body) > _MOST_SENT:
+            self._botocore().write(bucket, key, body, replaces)
+            return
+
+        def request() -> None:
+            obstore.put(
+                self._store(bucket),
+                key,
+                body,
+                mode="create" if replaces is None else {"e_tag": replaces},
+                attributes={"Content-Type": "application/json"},
+                use_multipart=False,
+            )
+
+        # obstore repeats what S3 refused for the time being, but not a write whose connection broke off, as one does
+        # that waited in the pool while Lambda had frozen the function. Repeating it is safe: the condition holds once.
+        for _ in range(s3.ATTEMPTS - 1):
+            with contextlib.suppress(UnansweredError):
+                _told(request, key)
+                return
+        _told(request, key)
+
+
+def _botocore() -> Objects:
+    from inference.s3.with_botocore import BotocoreObjects
+
+    return BotocoreObjects()
+
+
+def _store(bucket: str) -> S3Store:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    options: ClientConfig = {
+        "connect_timeout": datetime.timedelta(seconds=s3.CONNECT_TIMEOUT_S),
+        "read_timeout": datetime.timedelta(seconds=s3.READ_TIMEOUT_S),
+        # The default is half a minute for a whole request, which a large object on a small function may take.
+        "timeout": datetime.timedelta(minutes=15),
+        "root_certificate": _certificates(),
+        "allow_http": bool(endpoint),
+    }
+    retries: RetryConfig = {
+        "max_retries": s3.ATTEMPTS - 1,
+        "backoff": {
+            "init_backoff": datetime.timedelta(milliseconds=100),
+            "max_backoff": datetime.timedelta(seconds=5),
+            "base": 2,
+        },
+    }
+    access: S3Config = {
+        "region": os.environ["AWS_REGION"],
+        "access_key_id": os.environ["AWS_ACCESS_KEY_ID"],
+        "secret_access_key": os.environ["AWS_SECRET_ACCESS_KEY"],
+        # As hosts, names with dots would not fit S3's certificate.
+        "virtual_hosted_style_request": not endpoint and "." not in bucket,
+    }
+    if endpoint:
+        access["endpoint"] = endpoint
+    if token := os.environ.get("AWS_SESSION_TOKEN"):
+        access["session_token"] = token
+    return S3Store(bucket, config=access, client_options=options, retry_config=retries)
+
+
+def _certificates() -> bytes:
+    """Roots to trust besides the system's: AWS_CA_BUNDLE, or botocore's, since a system may have none."""
+    bundle = os.environ.get("AWS_CA_BUNDLE")
+    if not bundle:
+        # Where it is found without being imported.
+        found = importlib.util.find_spec("botocore")
+        folders = found.submodule_search_locations if found else None
+        bundle = str(Path(*folders or (), "cacert.pem"))
+    return Path(bundle).read_bytes()
+
+
+def _told(request: Callable[[], T], key: str) -> T:
+    """Make a request; raise obstore's errors as those of `Objects`: they have S3's answer in their texts only."""
+    try:
+        return request()
+    except (obstore.exceptions.BaseError, OSError) as error:
+        text = str(error)
+        # Without the key, which comes first and may hold anything.
+        answer = _ANSWER.search(text.replace(key, "", 1))
+        if answer is None:
+            raise UnansweredError(" ".join(text.split())) from error
+        fields = {
+            name: _ENTITY.sub(lambda entity: _ENTITIES[entity[1]], value)
+            for name, value in _FIELD.findall(answer["document"])
+        }
+        code, message = fields.pop("Code", ""), fields.pop("Message", "")
+        raise RefusedError(int(answer["status"]), code, message, fields) from error
