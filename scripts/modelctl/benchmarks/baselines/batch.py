@@ -1,0 +1,28 @@
+"""Our handler on batches, in turns with its own client of S3 and with botocore: the processor time of each."""
+
+import time
+
+from inference import s3
+from inference.handler import handler as ours
+from inference.s3.with_botocore import BotocoreObjects
+from inference.s3.with_obstore import ObstoreObjects
+
+
+def handler(event, context):
+    """Serve the two batches of each of `event["pairs"]`.
+
+    Returns the milliseconds of processor time per batch, with our client and with botocore's.
+    """
+    clients = ObstoreObjects(), BotocoreObjects()
+    return [[_took(ours, *side, context) for side in zip(clients, pair, strict=True)] for pair in event["pairs"]]
+
+
+def _took(serve, client, event, context):
+    s3.client = lambda: client
+    # Of all threads.
+    started = time.process_time()
+    answer = serve(event, context)
+    took = (time.process_time() - started) * 1000
+    if answer["batchItemFailures"]:
+        raise RuntimeError(answer)
+    return took
