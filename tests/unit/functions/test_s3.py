@@ -168,7 +168,9 @@ def test_a_version_or_an_etag_is_read_and_a_condition_holds_once(client: type[Ob
         speak(endpoint)
         objects = client()
         assert objects.read(INPUTS, "a.json", 9) == Found(b"newer", 5, new.etag, new.version_id)
-        assert objects.read(INPUTS, "a.json", 9, version_id=old.version_id) == Found(b"old", 3, old.etag, old.version_id)
+        assert objects.read(INPUTS, "a.json", 9, version_id=old.version_id) == Found(
+            b"old", 3, old.etag, old.version_id
+        )
         assert objects.read(INPUTS, "a.json", 9, etag=new.etag).body == b"newer"
         for version_id, etag in (("v7", None), (None, old.etag)):
             with pytest.raises(RefusedError):
@@ -240,7 +242,9 @@ def test_an_object_of_any_size_is_read(client: type[Objects], speak: Speak) -> N
         for size in (0, 1, 2**14 - 1, 2**14, 2**14 + 1):
             stored = fake.upload(INPUTS, "a", b"x" * size)
             for cut in (False, True):
-                assert objects.read(INPUTS, "a", 2**15, cut=cut) == Found(stored.body, size, stored.etag, stored.version_id)
+                assert objects.read(INPUTS, "a", 2**15, cut=cut) == Found(
+                    stored.body, size, stored.etag, stored.version_id
+                )
 
 
 # Keys
