@@ -111,7 +111,8 @@ def install_packages() -> None:
         )
     uv = (VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", python)
     # Bytecode is compiled on purpose: an installer that leaves it out makes TensorFlow start at half the speed.
-    run(*uv, "--compile-bytecode", "--require-hashes", "-r", LOCK)
+    # The lock is complete, but for what it overrides (pyproject.toml).
+    run(*uv, "--compile-bytecode", "--no-deps", "--require-hashes", "-r", LOCK)
     run(*uv, "--no-deps", "--no-build-isolation", "--editable", CHECKOUT)
     marker.write_text(wanted)
 

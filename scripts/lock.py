@@ -18,8 +18,9 @@ def main() -> None:
     for wanted in (*functions, local, requirements / "fuzz.in"):
         # What the tests run on is what the functions run on.
         resolve(wanted, wanted.with_suffix(".txt"), "--constraint", paths.CHECKOUT / "requirements.lock")
-    # checkov pins a boto3 of its own.
-    resolve(requirements / "lint.in", requirements / "lint.txt")
+    # checkov pins a boto3 of its own, and TensorFlow 2.15 needs an older numpy.
+    for name in ("lint", "old_models"):
+        resolve(requirements / f"{name}.in", requirements / f"{name}.txt")
 
 
 def resolve(wanted: Path, lock: Path, *options: str | Path) -> None:

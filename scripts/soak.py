@@ -8,7 +8,8 @@ build/soak.
 `interrupted` takes MINUTES, too: `modelctl up` is broken off at one point after the other, and the next one heals it.
 
 The others take what they take: `models` is one `modelctl up` of 100 models, `nodes` serves ONNX's backend node tests,
-and `repeated` runs the tests of the local stack twenty times beside two busy loops.
+`old` imports models that the last TensorFlow with Keras 2 writes, and `repeated` runs the tests of the local stack
+twenty times beside two busy loops.
 """
 
 import json
@@ -108,6 +109,15 @@ def nodes(_: float) -> list[Row]:
     return rows
 
 
+def old(_: float) -> list[Row]:
+    """Models of Keras 2, written by the last TensorFlow that includes it."""
+    # https://pypi.org/project/tensorflow-cpu/2.15.1/#files
+    if sys.version_info >= (3, 12) or sys.platform != "linux" or platform.machine() != "x86_64":
+        console.note("TensorFlow 2.15 is built for Python 3.11 on Linux on x86_64, so its models are not imported.")
+        return []
+    return [tests("models of Keras 2", "tests/endurance/test_old_models.py")]
+
+
 def repeated(_: float) -> list[Row]:
     """The tests of the local stack, again and again on a machine that is busy."""
     with ExitStack() as loops:
@@ -186,6 +196,7 @@ PARTS: dict[str, Callable[[float], list[Row]]] = {
     "interrupted": interrupted,
     "models": models,
     "nodes": nodes,
+    "old": old,
     "repeated": repeated,
 }
 

@@ -38,7 +38,8 @@ def ensure(name: str, requirements: Path) -> Path:
         uv(
             failure,
             *("pip", "install", "--quiet", "--python", folder / "bin" / "python"),
-            *("--require-hashes", "--compile-bytecode", "--requirements", requirements),
+            # The lock is complete, but for what it overrides (pyproject.toml).
+            *("--no-deps", "--require-hashes", "--compile-bytecode", "--requirements", requirements),
         )
         marker.write_text(wanted)
     return folder

@@ -244,6 +244,6 @@ def test_the_dockerfile_is_of_a_python_and_a_platform_that_its_requirements_have
         "the requirements cannot be installed",
         *("pip", "install", "--dry-run", "--quiet", "--target", tmp_path),
         *("--python", sys.executable, "--python-version", base, "--python-platform", f"{machine}-manylinux_2_28"),
-        *("--require-hashes", "--only-binary", ":all:"),
+        *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
         *("--requirements", DOCKERFILE.parent / "requirements" / "tensorflow.txt"),
     )

@@ -9,7 +9,6 @@ Other random ops draw new numbers in every call, which do not depend on any inpu
 
 import os
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +25,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(runtimes.threads()))
 
 import tensorflow as tf
+
+from inference import keras_files
 
 #: The most bytes of inputs and outputs of a shared call: a larger one gains nothing more, and a convolution's
 #: activations, some twenty times as large, still fit into the memory.
@@ -53,6 +54,9 @@ _REMEMBERS = re.compile(
     r"LookupTable(Import|Insert|Remove)(V2)?|Assign(Add|Sub)?|(Sparse)?Apply[A-Z]\w*|CountUpTo|StridedSliceAssign"
     r"|Scatter(Nd)?(Add|Div|Max|Min|Mul|Sub|Update)"
 )
+
+#: The signature that initializes a graph.
+_INITIALIZES = "__saved_model_init_op"
 
 
 class TensorFlowModel:
@@ -104,13 +108,15 @@ def load(file: Path, signature: str) -> TensorFlowModel:
 
 def _load_saved_model(artifact: Path, signature: str) -> TensorFlowModel:
     try:
-        loaded = tf.saved_model.load(str(artifact))
+        loaded = _read_saved_model(str(artifact))
     except Exception as error:
         raise ModelError(f"TensorFlow cannot load the SavedModel in {artifact}: {error}") from error
     function = loaded.signatures.get(signature)
     if function is None:
-        names = ", ".join(sorted(loaded.signatures)) or "none"
-        raise ModelError(f"the SavedModel has no signature {signature!r}; it has: {names}")
+        # A graph of TensorFlow 1 has what initializes it among them.
+        names = ", ".join(sorted(name for name in loaded.signatures if name != _INITIALIZES))
+        way_out = "none: save it with model.export (Keras) or tf.saved_model.save(model, folder, signatures=function)"
+        raise ModelError(f"the SavedModel has no signature {signature!r}; it has: {names or way_out}")
     _, inputs = function.structured_input_signature
 
     def call(**tensors: Any) -> Mapping[str, Any]:
@@ -122,36 +128,21 @@ def _load_saved_model(artifact: Path, signature: str) -> TensorFlowModel:
     return TensorFlowModel(call, _specs(inputs), _specs(function.structured_outputs), _start(function))
 
 
+def _read_saved_model(artifact: str) -> Any:
+    """What a SavedModel holds; if that is several graphs, the one that TensorFlow Serving would serve."""
+    try:
+        return tf.saved_model.load(artifact)
+    except ValueError as error:
+        if "more than one MetaGraph" not in str(error):
+            raise
+    return tf.saved_model.load(artifact, tags=[tf.saved_model.SERVING])
+
+
 def _load_keras(path: Path) -> TensorFlowModel:
-    """Load a Keras file, without running code from it (`safe_mode`); it has one signature, its call.
-
-    Inputs and outputs are named as `model.export` names them, so a file and its SavedModel answer alike.
-    """
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
-        raise ModelError(f"Keras cannot load {path.name}: it is not a zip file, so it is cut off or has another format")
+    model = keras_files.read(path)
+    signature = model.signature
     try:
-        model = tf.keras.models.load_model(str(path), compile=False, safe_mode=True)
-    except Exception as error:
-        if "Lambda" in str(error):
-            raise ModelError(
-                f"{path.name} holds Python code (a Lambda layer), which is not run; publish its SavedModel instead "
-                "(model.export)"
-            ) from error
-        raise ModelError(f"Keras cannot load {path.name}: {error}") from error
-    if not getattr(model, "inputs", None):
-        raise ModelError(f"{path.name} does not say the shapes of its inputs: publish its SavedModel (model.export)")
-    structure = model.inputs[0] if len(model.inputs) == 1 else model.input
-    signature = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in model.inputs}
-
-    def call(**tensors: Any) -> Mapping[str, Any]:
-        arguments = tf.nest.pack_sequence_as(structure, [tensors[tensor.name] for tensor in model.inputs])
-        outputs = model(arguments, training=False)
-        if isinstance(outputs, dict) and not any(map(tf.nest.is_nested, outputs.values())):
-            return outputs
-        return {f"output_{index}": tensor for index, tensor in enumerate(tf.nest.flatten(outputs))}
-
-    try:
-        function = tf.function(call, autograph=False).get_concrete_function(**signature)
+        function = tf.function(model, autograph=False).get_concrete_function(**signature)
     except Exception as error:
         raise ModelError(f"Keras cannot run {path.name}: {error}") from error
     return TensorFlowModel(function, _specs(signature), _specs(function.structured_outputs), _start(function))

@@ -14,6 +14,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when i
 
 import tensorflow as tf
 
+from inference import keras_files
+
 #: How the converter names the ops that LiteRT lacks; without their kernels in the layer, Flex ops are lacking, too.
 _LACKING = re.compile(r"'tf\.(\w+)' op|(?:Flex|Custom|TF Select) ops: ([\w, ]+)")
 
@@ -55,15 +57,14 @@ def _export(file: Path, folder: Path) -> Path:
     LiteRT is called with one row at a time in any case; with a batch of any length the converter refuses what loops
     over a sequence, as LSTM and GRU do.
     """
-    model = tf.keras.models.load_model(str(file), compile=False, safe_mode=True)
-    structure = model.inputs[0] if len(model.inputs) == 1 else model.input
-    model.export(str(folder), verbose=False, input_signature=[tf.nest.map_structure(_one_row, structure)])
+    model = keras_files.read(file)
+    model.export(folder, {name: _one_row(spec) for name, spec in model.signature.items()})
     return folder
 
 
-def _one_row(tensor: Any) -> Any:
-    first = 1 if tensor.shape[0] is None else tensor.shape[0]
-    return tf.TensorSpec((first, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
+def _one_row(spec: Any) -> Any:
+    first = 1 if spec.shape[0] is None else spec.shape[0]
+    return tf.TensorSpec((first, *spec.shape[1:]), spec.dtype, name=spec.name)
 
 
 def _representative(file: Path, signature: str) -> Iterator[Any]:
