@@ -1,10 +1,11 @@
 """What is wrong with a registry, and what it says once it is right: asked of the Terraform module `registry`.
 
 The module holds the rules, so `terraform plan` refuses the same registries; this adds the line of every problem and
-suggests a known field for an unknown one. Three rules are this file's own. No map has a key twice: Terraform shows the
-module only the last value, so a plan finds only those of the outer levels, in the lines of the file (duplicates.tf). No
-artifact is larger than one call of weights_sync can copy: Terraform cannot tell the size of a file. Labels fit the
-output that the model's file declares: Terraform cannot read that.
+suggests a known field for an unknown one. Four rules are Python's own. No map has a key twice: Terraform shows the
+module only the last value, so a plan finds only those of the outer levels, in the lines of the file (duplicates.tf).
+The others are about files that Terraform cannot read. No artifact is larger than one call of weights_sync can copy. Its
+files and links are what they should be (model_files.py, artifact_files.py). Labels fit the output that the model's file
+declares (declared.py).
 """
 
 import base64
@@ -22,7 +23,8 @@ from typing import Any, cast
 
 import yaml
 
-from modelctl import paths, terraform
+from inference import model_files
+from modelctl import artifact_files, paths, terraform
 from modelctl.errors import UserError
 
 MODULE = paths.TERRAFORM / "modules" / "registry"
@@ -85,11 +87,13 @@ def examine(registry: Path) -> Examined:
     """
     asked = (
         "problems = local.problems, models = local.models, unfit = local.quota_problems",
-        "sources = { for name, files in local._files : name => values(files)[*].source }",
+        "folders = { for name, _ in local._files : name => local._artifact_paths[local.merged[name].artifact] }",
+        "files = { for name, files in local._files : name => { for path, file in files : path => file.source } }",
         "labels = local._labels, model_files = local._model_files, variables = local.variables",
     )
     answer = ask(registry, f"{{ {', '.join(asked)} }}")
-    problems = _problems(registry, [*answer["problems"], *_too_large(answer["sources"]), *_label_problems(answer)])
+    answer["problems"] += _file_problems(answer)
+    problems = _problems(registry, [*answer["problems"], *_label_problems(answer)])
     models: dict[str, Any] = {} if problems else answer["models"]
     for model in models.values():
         model["document"] = json.loads(model["variables"]["MODELYARD_MODEL"])
@@ -174,17 +178,26 @@ def ask(registry: Path, expression: str) -> Any:
     return json.loads(base64.b64decode(answer[1]))
 
 
-def _too_large(sources: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
-    """A problem, as the module gives them, per artifact that is too large to be published."""
-    for name, files in sources.items():
-        size = sum(Path(file).stat().st_size for file in files if Path(file).is_file())
-        if size > LARGEST_ARTIFACT:
-            path = f"models.{name}.artifact"
-            message = (
-                f"has {size:,} bytes, but the one call that publishes it may take 15 minutes and copies at most "
-                f"{LARGEST_ARTIFACT:,}; make the model smaller, as `modelctl import --quantize` does"
-            )
+def _file_problems(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Problems, as the module gives them, of files and links that Terraform cannot read."""
+    for name, sources in answer["files"].items():
+        files = {path: Path(source) for path, source in sources.items() if Path(source).is_file()}
+        models = [Path(source).name for source in answer["model_files"][name]]
+        model = models[0] if len(models) == 1 else None
+        path = f"models.{name}.artifact"
+        links = artifact_files.dangling(Path(answer["folders"][name]))
+        for message in (*_too_large(files), *links, *model_files.problems(files, model)):
             yield {"path": path, "at": path, "message": message}
+
+
+def _too_large(files: Mapping[str, Path]) -> Iterator[str]:
+    """The message for an artifact that is too large to be published."""
+    size = sum(file.stat().st_size for file in files.values())
+    if size > LARGEST_ARTIFACT:
+        yield (
+            f"has {size:,} bytes, but the one call that publishes it may take 15 minutes and copies at most "
+            f"{LARGEST_ARTIFACT:,}; make the model smaller, as `modelctl import --quantize` does"
+        )
 
 
 def _label_problems(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

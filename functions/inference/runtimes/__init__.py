@@ -137,7 +137,16 @@ def load(runtime: str, artifact: Path, signature: str) -> Model:
     file = _model_file(runtime, artifact)
     if not _is_one_of(file, TABLE[runtime]["signatures"]):
         check_default_signature(file, signature)
-    model = cast(Model, importlib.import_module(f"inference.runtimes.{runtime}").load(file, signature))
+    try:
+        model = cast(Model, importlib.import_module(f"inference.runtimes.{runtime}").load(file, signature))
+    except ModelError as error:
+        # Only now: a cold start has no time for it.
+        from inference import model_files
+
+        files = {path.relative_to(artifact).as_posix(): path for path in artifact.rglob("*") if path.is_file()}
+        if problem := next(model_files.problems(files, file.name), None):
+            raise ModelError(problem) from error
+        raise
     if not model.outputs:
         raise ModelError(f"{file.name} has no outputs, so there is nothing to serve")
     for spec in (*model.inputs, *model.outputs):

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from inference import runtimes
+from inference import model_files, runtimes
 from inference.errors import ModelError, PredictionError
 from inference.runtimes import Array, TensorSpec
 
@@ -42,6 +42,9 @@ _REFUSED = (
 #: How an InvalidArgumentError says that TensorFlow cannot run an op here, whatever the values: it has no kernel, is for
 #: another device, or is Python code (`tf.py_function`), which no file holds.
 _LACKING = re.compile(r"No OpKernel was registered|Cannot assign a device|Could not find callback")
+
+#: How TensorFlow names an op of another library.
+_UNREGISTERED = re.compile(r"Op type not registered '(.+?)'")
 
 #: Ops that change a variable.
 _ASSIGNS = re.compile(
@@ -110,6 +113,8 @@ def _load_saved_model(artifact: Path, signature: str) -> TensorFlowModel:
     try:
         loaded = _read_saved_model(str(artifact))
     except Exception as error:
+        if lacking := _UNREGISTERED.search(str(error)):
+            raise ModelError(model_files.lacking([lacking[1]], "tensorflow")) from error
         raise ModelError(f"TensorFlow cannot load the SavedModel in {artifact}: {error}") from error
     function = loaded.signatures.get(signature)
     if function is None:

@@ -40,8 +40,6 @@ _WAYS_OUT = {
     r"(?:Could not locate (?:class|function)|Unknown layer:) '(?:Custom>)?(\w+)'": "it needs the code of {0}, which is "
     "not in the file: import its SavedModel instead (model.export, where that code is)",
     r"No model config found": "it holds weights alone: save the whole model (`model.save(file)`) and import that",
-    r"External data path does not exist: \".*?([^/\"]+)\"": "its weights lie in another file, {0}: "
-    "give the folder of both",
 }
 
 Request = dict[str, Any]

@@ -68,6 +68,7 @@ def run(wanted: Wanted) -> dict[str, Any]:
     runtime = source.choose_runtime(
         given, wanted.runtime or (existing["runtime"] if existing else None), wanted.quantize
     )
+    source.check_files(given)
     if existing:
         _check_entry(wanted, existing, runtime)
     with _scratch(wanted.registry.parent / "models") as scratch:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelctl import runtimes
+from inference import model_files
+from modelctl import artifact_files, runtimes
 from modelctl.errors import UserError
 from modelctl.runtimes import SAVED_MODEL
 
@@ -93,6 +94,8 @@ def read(path: Path, labels: Path | None, labels_name: str) -> Source:
     if labels and not labels.is_file():
         raise UserError(f"there is no file {labels}: --labels takes a file with one label per line")
     if path.is_dir():
+        if problem := next(artifact_files.dangling(path), None):
+            raise UserError(f"{path}: {problem}")
         kind = _kind_of_folder(path)
         beside = path / labels_name
     elif path.is_file():
@@ -101,6 +104,26 @@ def read(path: Path, labels: Path | None, labels_name: str) -> Source:
     else:
         raise UserError(f"{path} does not exist: expected {EXPECTED}")
     return Source(path, kind, labels or (beside if beside.is_file() else None))
+
+
+def check_files(source: Source) -> None:
+    """Refuse what `modelctl validate` would refuse in an artifact.
+
+    Raises:
+        UserError: a file is not there, or the model has ops that no runtime has.
+    """
+    path = source.path
+    files = artifact_files.below(path) if path.is_dir() else {path.name: path}
+    model = next(name for name in files if name.endswith(source.kind) and "/" not in name)
+    if source.labels:
+        files.setdefault(source.labels.name, source.labels)
+    for problem in model_files.problems(files, model):
+        beside = [] if path.is_dir() or source.kind != ".onnx" else _data_of(path)
+        if beside and all((path.parent / name).is_file() for name in beside):
+            raise UserError(
+                f"{path}: its weights lie in another file, {model_files.listed(beside)}: give the folder of both"
+            )
+        raise UserError(f"{path}: {problem}")
 
 
 def choose_runtime(source: Source, wanted: str | None, quantize: str) -> str:
@@ -126,6 +149,14 @@ def _way_out(kind: str, runtime: str) -> str:
     if len(possible) == 1:
         return f"{kind} files run on {possible[0]} only; import the model that this one was made from"
     return f"modelctl does not convert to {runtime}; choose {' or '.join(possible)}, or export the model for {runtime}"
+
+
+def _data_of(file: Path) -> list[str]:
+    """The files that an ONNX file keeps its weights in; none if it is not an ONNX file."""
+    try:
+        return model_files.external_data(file)
+    except (OSError, ValueError):
+        return []
 
 
 def _kind_of_folder(folder: Path) -> str:
