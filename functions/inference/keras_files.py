@@ -4,10 +4,11 @@ Keras 3 refuses many files of Keras 2, and computes others differently: its `har
 is Keras 2.
 """
 
+import inspect
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ _COMPUTES = re.compile(
     r"|io\.(decode|encode|parse)_\w+"
     r"|keras\.(activations|backend|losses|metrics)\.\w+)"
 )
+
+#: Arguments that layers of Keras 2 have and those of Keras 3 lack, with the value that changes nothing.
+_ONLY_KERAS_2 = {"groups": 1, "time_major": False}
 
 #: What a config says of training, which is not loaded.
 _OF_TRAINING = "compile_config"
@@ -93,7 +97,8 @@ def _read(path: Path) -> Any:
         version, config = _contents(path)
         if config is not None and re.match(r"[12]\.", version):
             return _read_keras_2(path, version, config)
-        return tf.keras.models.load_model(str(path), compile=False, safe_mode=True)
+        tolerant = _layers_of_keras_2(config)
+        return tf.keras.models.load_model(str(path), custom_objects=tolerant, compile=False, safe_mode=True)
     except ModelError:
         raise
     except Exception as error:
@@ -120,6 +125,30 @@ def _contents(path: Path) -> tuple[str, Any]:
     # Early versions wrote bytes.
     version, config = (text.decode() if isinstance(text, bytes) else text for text in (version, config))
     return version, json.loads(config) if config else None
+
+
+def _layers_of_keras_2(config: Any) -> dict[str, type]:
+    """Layers of Keras 3 that pass over arguments of Keras 2, by name, as far as a config has such arguments.
+
+    An HDF5 file may say that it is of Keras 3 and still have them, where a tool has taken the config over.
+    """
+    found: dict[str, type] = {}
+    for node in _objects(config):
+        fields, layer = node.get("config"), getattr(tf.keras.layers, str(node["class_name"]), None)
+        if layer and isinstance(fields, Mapping):
+            unknown = _ONLY_KERAS_2.keys() & fields.keys() - inspect.signature(layer).parameters.keys()
+            if unknown and all(fields[name] == _ONLY_KERAS_2[name] for name in unknown):
+                found[node["class_name"]] = _passing_over(layer, unknown)
+    return found
+
+
+def _passing_over(layer: Any, arguments: Collection[str]) -> type:
+    class Tolerant(layer):  # type: ignore[misc]
+        @classmethod
+        def from_config(cls, config: Mapping[str, Any]) -> Any:
+            return layer.from_config({name: value for name, value in config.items() if name not in arguments})
+
+    return Tolerant
 
 
 def _read_keras_2(path: Path, version: str, config: Any) -> Any:

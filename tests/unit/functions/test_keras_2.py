@@ -150,3 +150,37 @@ def test_settings_of_training_are_not_looked_at(tmp_path: Path, artifact: Artifa
 
     written = WRITTEN / "functional"
     assert_answers_as_in_keras_2(artifact(changed(written / "model.keras", tmp_path, compiled)), written)
+
+
+ARGUMENTS = {"DepthwiseConv2D": {"groups": 1}, "Conv2DTranspose": {"groups": 1}, "LSTM": {"time_major": False}}
+
+
+def test_a_file_of_keras_3_may_have_arguments_of_keras_2_that_change_nothing(
+    tmp_path: Path, artifact: Artifact
+) -> None:
+    import tensorflow as tf
+
+    layers = tf.keras.layers
+    model = tf.keras.Sequential(
+        [
+            *(tf.keras.Input((4, 4, 1), name="x"), layers.DepthwiseConv2D(2), layers.Conv2DTranspose(2, 2)),
+            *(layers.Reshape((4, 8)), layers.LSTM(2), layers.Dense(2)),
+        ]
+    )
+    model.save(tmp_path / "model.h5")
+    x = np.linspace(-1, 1, 32, dtype=np.float32).reshape(2, 4, 4, 1)
+
+    def add(config: Any, **more: Any) -> None:
+        for layer in config["config"]["layers"]:
+            layer["config"].update(ARGUMENTS.get(layer["class_name"], {}))
+            layer["config"].update(more if layer["class_name"] == "LSTM" else {})
+
+    (tmp_path / "changed").mkdir()
+    loaded = runtimes.load(
+        "tensorflow", artifact(changed(tmp_path / "model.h5", tmp_path / "changed", add)), "serving_default"
+    )
+    np.testing.assert_allclose(loaded({"x": x})["output_0"], model(x, training=False), atol=1e-6)
+
+    file = changed(tmp_path / "model.h5", tmp_path / "changed", lambda config: add(config, time_major=True))
+    with pytest.raises(ModelError, match=r"Keras cannot load model.h5: .*'time_major': True"):
+        runtimes.load("tensorflow", artifact(file), "serving_default")
