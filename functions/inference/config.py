@@ -45,8 +45,12 @@ class InputConfig:
     format: str
     #: Height and width in pixels; None: as the model's signature says.
     size: tuple[int, int] | None = None
+    #: The filter that resizes: bilinear, nearest or bicubic as Pillow has them, or keras.
+    resample: str = "bilinear"
     #: Pillow's name for the channels (L, RGB, RGBA); None: as many channels as the signature has.
     mode: str | None = None
+    #: The colour behind transparent pixels: red, green, blue; None: they have the colour that is stored for them.
+    background: tuple[int, int, int] | None = None
     #: Pixel values, 0 to 255, are multiplied by it; None: they stay.
     scale: float | None = None
     #: Per channel, what is subtracted from the scaled pixels and what the rest is divided by; empty: nothing.

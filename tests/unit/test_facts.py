@@ -92,7 +92,7 @@ def test_the_function_knows_no_field_that_the_registry_lacks() -> None:
         ({"runtime": "jax"}, "names the runtime jax, which this code does not know"),
         ({"smoke": []}, "has the field smoke, which this code does not know"),
         ({"artifact": "elsewhere"}, "has the field artifact, which this code does not know"),
-        ({"input": {"format": "image", "resample": "nearest"}}, "has the field input.resample, which"),
+        ({"input": {"format": "image", "crop": "centre"}}, "has the field input.crop, which"),
         ({"input": {"format": "json", "limits": {}}}, "has the field input.limits, which"),
         ({"output": {"name": "scores"}}, "has the field output.name, which"),
         ({"limits": {"seconds": 1}}, "has the field limits.seconds, which"),

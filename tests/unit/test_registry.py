@@ -397,7 +397,8 @@ def fields(path: str, value: Any) -> dict[str, Any]:
     if outer.endswith("[0]"):
         return {outer.removesuffix("[0]"): [GOOD_SAMPLE | {inner: value} if inner else value]}
     if inner.endswith("[0]"):
-        return {outer: {inner.removesuffix("[0]"): [value, 8] if inner == "size[0]" else [value]}}
+        others = {"size[0]": [8], "background[0]": [8, 8]}.get(inner, [])
+        return {outer: {inner.removesuffix("[0]"): [value, *others]}}
     return {outer: {inner: value}} if inner else {outer: value}
 
 

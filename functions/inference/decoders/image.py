@@ -1,21 +1,15 @@
-"""Images as Pillow opens them: PNG, JPEG and WebP."""
-
-import io
-import warnings
-from typing import Any
+"""Images: PNG, JPEG and WebP, made to fit a model."""
 
 import numpy as np
 
 from inference import tensors
 from inference.config import InputConfig
-from inference.errors import DecodeError, ModelError, TooLargeError, UnsupportedInputError
+from inference.decoders.picture import Picture, converted
+from inference.errors import DecodeError, ModelError, TooLargeError
 from inference.limits import Limits
 from inference.rows import Rows, are_stacked, fixed_rows, rows_of
 from inference.runtimes import Array, Specs, TensorSpec
 from inference.tensors import Instances
-
-#: Passes over all pixels of a JPEG, each of which takes its time; cameras and programs write about ten.
-_MAX_SCANS = 100
 
 
 def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
@@ -25,18 +19,21 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """
     mode, size = _mode_and_size(config, specs)
     spec = specs[0]
-    image = _open_image(body, config.limits)
+    picture = _open(body, config.limits)
+    image = picture.image
     height, width = size or (image.height, image.width)
-    scaled = np.dtype(np.float32 if config.scale is not None or config.mean or config.std else np.uint8)
+    is_scaled = bool(config.scale is not None or config.mean or config.std)
+    is_float = is_scaled or config.resample == "keras"
+    alpha = picture.has_alpha and (mode == "RGBA" or config.background is not None)
     # The picture as it is, as scaled pixels and as the tensor: the largest of them has to fit.
-    pixel = max(_pixel_bytes(image.mode), _pixel_bytes(mode)) + _decoding_bytes(image)
+    pixel = max(_pixel_bytes(image.mode), _pixel_bytes("RGBA" if alpha else mode)) + _decoding_bytes(picture, alpha)
     tensors.check_size(image.width * image.height * pixel)
-    tensors.check_size(height * width * len(mode) * max(scaled.itemsize, spec.dtype.itemsize))
-    pixels = _pixels(image, mode, size)
-    # Free its pixels explicitly, since it is part of a reference cycle, and its decoder: the tensor may take as much
-    # memory again.
-    image.close()
-    del image
+    tensors.check_size(height * width * len(mode) * max(4 if is_float else 1, spec.dtype.itemsize))
+    pixels = _pixels(picture, mode, size, config)
+    # Free its decoder as well: the tensor may take as much memory again.
+    del image, picture
+    if pixels.dtype.kind == "f" and not is_scaled and spec.stored.kind in "iu":
+        pixels = np.rint(pixels).astype(np.uint8)
     if spec.instance is None or len(spec.instance) == 3:
         pixels = pixels.reshape(*pixels.shape[:2], len(mode))
         pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1)) if config.layout == "NCHW" else pixels
@@ -64,6 +61,10 @@ def _mode_and_size(config: InputConfig, specs: Specs) -> tuple[str, tuple[int, i
     takes = f"but the model's input {spec.name} takes"
     if channels not in (None, len(mode)):
         raise ModelError(f"input.mode is {mode}, {takes} {channels} channels")
+    if config.background is not None and mode == "RGBA":
+        raise ModelError(
+            "input.background is set, but the model takes RGBA, where transparency is a channel: leave it out"
+        )
     if config.size and (height not in (None, config.size[0]) or width not in (None, config.size[1])):
         raise ModelError(f"input.size is {list(config.size)}, {takes} {[height, width]}")
     for name, numbers in (("mean", config.mean), ("std", config.std)):
@@ -96,25 +97,41 @@ def _pixel_bytes(mode: str) -> int:
     return 1 if mode in ("1", "L", "P") else 4
 
 
-def _decoding_bytes(image: Any) -> int:
-    """Bytes of a pixel that the format's own library has in memory beside it, until all are read."""
+def _decoding_bytes(picture: Picture, alpha: bool) -> int:
+    """Bytes of a pixel that are in memory beside it until all are read, or until they have an alpha channel."""
+    image = picture.image
+    if picture.transparent and alpha:
+        return 2 * _pixel_bytes(image.mode)
     if image.format == "WEBP":
         return 4
-    # Two bytes per channel until the last scan.
+    # libjpeg has two bytes per channel until the last scan.
     return 2 * len(image.getbands()) if image.format == "JPEG" and image.info.get("progressive") else 0
 
 
-def _pixels(image: Any, mode: str, size: tuple[int, int] | None) -> Array:
+def _pixels(picture: Picture, mode: str, size: tuple[int, int] | None, config: InputConfig) -> Array:
     """A picture's pixels, 0 to 255, upright, in the mode and (height, width) asked for."""
-    from PIL import Image, ImageOps
+    # Each copy takes as much memory as the picture, so the one before it is freed.
+    image = picture.upright(alpha=mode == "RGBA" or config.background is not None)
+    if config.background is not None and image.mode == "RGBA":
+        from PIL import Image
 
-    # In place, and converted only where it has to be: each copy takes as much memory as the picture.
-    ImageOps.exif_transpose(image, in_place=True)
-    if image.mode != mode:
-        image = image.convert(mode)
-    if size is not None and image.size != (size[1], size[0]):
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+        canvas = Image.new("RGB", image.size, config.background)
+        canvas.paste(image, mask=image)
+        image.close()
+        image = canvas
+    image = converted(image, mode)
+    if size is None or (image.height, image.width) == size:
+        pixels = np.asarray(image)
+    elif config.resample == "keras":
+        from inference.decoders.resampling import bilinear
+
+        pixels = bilinear(image, *size)
+    else:
+        from PIL import Image
+
+        pixels = np.asarray(image.resize((size[1], size[0]), Image.Resampling[config.resample.upper()]))
+    image.close()
+    return pixels
 
 
 def _normalized(pixels: Array, spec: TensorSpec, config: InputConfig) -> Array:
@@ -134,40 +151,24 @@ def _normalized(pixels: Array, spec: TensorSpec, config: InputConfig) -> Array:
     return values
 
 
-def _open_image(body: bytes, limits: Limits) -> Any:
-    """The picture with its pixels still unread, unless it has too many or they have more than 8 bits per channel."""
-    image = _image_file(body, limits)
-    if image.width * image.height > limits.pixels:
-        raise TooLargeError(f"{image.width} x {image.height} pixels; an image may have {limits.pixels} (limits.pixels)")
-    if image.mode[0] in "IF":
-        raise UnsupportedInputError(f"an image with more than 8 bits per channel (Pillow's mode {image.mode})")
-    return image
-
-
-def _image_file(body: bytes, limits: Limits) -> Any:
-    """Pillow's reader of a picture; only its part for the format is imported and can be attacked."""
-    file = io.BytesIO(body)
+def _open(body: bytes, limits: Limits) -> Picture:
+    """A picture with its pixels still unread, unless it has too many; only the code for its format is imported."""
+    picture: Picture
     if body.startswith(b"\x89PNG\r\n\x1a\n"):
-        from PIL.PngImagePlugin import PngImageFile
+        from inference.decoders.png import open_png
 
-        return PngImageFile(file)
-    if body.startswith(b"\xff\xd8\xff"):
-        if body.count(b"\xff\xda") > _MAX_SCANS:
-            raise TooLargeError(f"a JPEG of more than {_MAX_SCANS} scans")
-        from PIL.JpegImagePlugin import JpegImageFile
+        picture = open_png(body)
+    elif body.startswith(b"\xff\xd8\xff"):
+        from inference.decoders.jpeg import open_jpeg
 
-        return JpegImageFile(file)
-    if body.startswith(b"RIFF") and body[8:12] == b"WEBP":
-        from PIL import Image
-        from PIL.WebPImagePlugin import WebPImageFile
+        picture = open_jpeg(body)
+    elif body.startswith(b"RIFF") and body[8:12] == b"WEBP":
+        from inference.decoders.webp import open_webp
 
-        # It allocates the pixels at once. Before that, Pillow warns about more pixels than this and refuses more than
-        # twice as many.
-        Image.MAX_IMAGE_PIXELS = (limits.pixels + 1) // 2
-        try:
-            with warnings.catch_warnings(action="ignore"):
-                return WebPImageFile(file)
-        except Image.DecompressionBombError as error:
-            most = limits.pixels
-            raise TooLargeError(f"more than {most} pixels; an image may have {most} (limits.pixels)") from error
-    raise DecodeError("not an image: its content is neither PNG nor JPEG nor WebP")
+        picture = open_webp(body, limits.pixels)
+    else:
+        raise DecodeError("not an image: its content is neither PNG nor JPEG nor WebP")
+    width, height = picture.image.size
+    if width * height > limits.pixels:
+        raise TooLargeError(f"{width} x {height} pixels; an image may have {limits.pixels} (limits.pixels)")
+    return picture

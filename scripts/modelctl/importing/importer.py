@@ -140,6 +140,12 @@ def _next(
             f"models.{wanted.name}.input: scale and mean are the file's own quantization, so the model gets pixels as "
             "they are, 0 to 255, which most quantized models take; change them if its documentation says otherwise"
         )
+    if not existing and (found["input"] or {}).get("format") == "image":
+        steps.append(
+            f"models.{wanted.name}.input: pictures are resized as Pillow and torchvision do it; if the model was "
+            "trained with Keras's image_dataset_from_directory, a Resizing layer or tf.image.resize, add `resample: "
+            "keras`; with load_img, `resample: nearest`; with a bicubic filter, `resample: bicubic`"
+        )
     if wanted.quantize == "int8" and not wanted.samples:
         steps.append(
             "int8 has learned the ranges of numbers from made-up inputs: import it again with --replace --samples"

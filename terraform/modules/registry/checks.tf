@@ -63,6 +63,11 @@ locals {
         says  = try("must have as many numbers as input.mean, ${length(model["input.mean"])}, not ${length(model["input.std"])}", "")
       },
       {
+        fails = try(model["input.background"] != null && model["input.mode"] == "RGBA", false)
+        field = ".input.background"
+        says  = "must be left out with mode RGBA, where transparency is a channel"
+      },
+      {
         fails = try(model["batch.size"] > 10 && model["batch.window_s"] < 1, false)
         field = ".batch.window_s"
         says  = "must be at least 1 where batch.size is more than 10"

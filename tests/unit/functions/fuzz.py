@@ -22,7 +22,7 @@ with atheris.instrument_imports():
     # Imported when the first such object comes, which is too late to be watched.
     for module in pkgutil.iter_modules(decoders.__path__):
         importlib.import_module(f"inference.decoders.{module.name}")
-    for plugin in ("PngImagePlugin", "JpegImagePlugin", "WebPImagePlugin", "ImageOps"):
+    for plugin in ("PngImagePlugin", "JpegImagePlugin", "WebPImagePlugin", "ImageChops"):
         importlib.import_module(f"PIL.{plugin}")
 
 KEYS = sorted(VALID)

@@ -76,7 +76,7 @@ def test_a_direct_call_loads_numpy_and_the_library_of_the_runtime_and_no_other(
     [
         ("odds.tflite", "digits/a.json", b"[0, 0, 0]", {"json", "text"}, set()),
         ("odds.tflite", "digits/a.csv", b"0,0,0", {"csv", "text"}, set()),
-        ("scans.tflite", "digits/a.png", png(), {"image"}, {"PIL"}),
+        ("scans.tflite", "digits/a.png", png(), {"image", "picture", "png"}, {"PIL"}),
     ],
     ids=["json", "csv", "png"],
 )
@@ -183,8 +183,8 @@ def test_a_document_with_a_field_that_the_code_lacks_fails_the_init_by_its_name(
 ) -> None:
     variables = environment("odds.tflite", "litert")
     document = json.loads(variables["MODELYARD_MODEL"])
-    document["input"]["resample"] = "nearest"
+    document["input"]["crop"] = "centre"
     run = run_handler("inference.handler.handler", [{}], variables | {"MODELYARD_MODEL": json.dumps(document)})
     (error,) = run.answers
     assert error["errorType"] == "ModelError"
-    assert "has the field input.resample, which this code does not know" in error["errorMessage"]
+    assert "has the field input.crop, which this code does not know" in error["errorMessage"]

@@ -211,6 +211,7 @@ def png(*chunks: tuple[bytes, bytes], width: int = 8, height: int = 8) -> bytes:
     return b"".join([b"\x89PNG\r\n\x1a\n", *parts])
 
 
+@cache
 def bomb(size: int = 200_000_000) -> bytes:
     """So many bytes, compressed as in a PNG."""
     return zlib.compress(bytes(size), 9)
@@ -299,18 +300,6 @@ BOMBS: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     "npz of very many members": ("a.npz", "row", crowded),
     "png of absurd size": ("a.png", "photo", lambda: png(PIXELS, width=2**31 - 1, height=2**31 - 1)),
     "png of fewer pixels than it says": ("a.png", "photo", lambda: png((b"IDAT", bomb(9)))),
-    "png of a bomb for text": ("a.png", "photo", lambda: png((b"zTXt", b"k\x00\x00" + bomb()), PIXELS)),
-    "png of a bomb for text later": (
-        "a.png",
-        "photo",
-        lambda: png(PIXELS, (b"iTXt", b"k\x00\x01\x00\x00\x00" + bomb())),
-    ),
-    "png of a bomb for a profile": ("a.png", "photo", lambda: png((b"iCCP", b"k\x00\x00" + bomb()), PIXELS)),
-    "png of many texts": (
-        "a.png",
-        "photo",
-        lambda: png(*((b"zTXt", b"%d\x00\x00" % number + bomb(MEGABYTES)) for number in range(100)), PIXELS),
-    ),
     "webp of absurd size": ("a.webp", "photo", lambda: webp(2**16 - 1, 2**16 - 1)),
     "webp of a large size without a frame": ("a.webp", "photo", lambda: webp(12_000, 12_000)),
     "jpeg of absurd size": (
@@ -319,6 +308,26 @@ BOMBS: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         lambda: flat("JPEG", "RGB", 8).replace(struct.pack(">HH", 8, 8), b"\xff\xff\xff\xff", 1),
     ),
     "jpeg of very many scans": ("a.jpg", "photo", lambda: scans(2_000)),
+}
+
+
+def texts(keyword: bytes, count: int = 100) -> tuple[tuple[bytes, bytes], ...]:
+    """Chunks of text that are small until they are inflated."""
+    return ((b"zTXt", keyword + b"\0\0" + bomb(MEGABYTES)),) * count
+
+
+#: What a picture holds beside its pixels, which nobody reads.
+METADATA: dict[str, Callable[[], bytes]] = {
+    "a bomb for text": lambda: png((b"zTXt", b"k\0\0" + bomb()), PIXELS),
+    "a bomb for text later": lambda: png(PIXELS, (b"iTXt", b"k\0\1\0\0\0" + bomb())),
+    "a bomb for XMP": lambda: png((b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + bomb()), PIXELS),
+    "a bomb for EXIF data": lambda: png((b"zTXt", b"Raw profile type exif\0\0" + bomb()), PIXELS),
+    "a bomb for a profile": lambda: png((b"iCCP", b"k\0\0" + bomb()), PIXELS),
+    "many texts": lambda: png(*texts(b"k"), PIXELS),
+    "much XMP": lambda: png(*texts(b"XML:com.adobe.xmp", 10_000), PIXELS),
+    "many empty chunks": lambda: png(*[(b"teXt", b"")] * 100_000, PIXELS),
+    "many empty segments": lambda: flat("JPEG", "RGB", 8)[:2] + b"\xff\xfe\0\2" * 100_000 + flat("JPEG", "RGB", 8)[2:],
+    "many fields": lambda: flat("JPEG", "RGB", 8, exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(12 * 5_000)),
 }
 
 
@@ -362,8 +371,9 @@ def test_all_of_them_in_one_batch_get_their_errors_and_the_function_lives(
     assert run.peak_memory_mb < MEMORY_MB
 
 
-def test_chunks_of_a_png_that_nobody_reads_do_no_harm() -> None:
-    assert decoded("a.png", png(*[(b"teXt", b"")] * 100_000, PIXELS), "photo", "image") == "instances"
+@pytest.mark.parametrize("name", METADATA)
+def test_what_nobody_reads_of_a_picture_does_no_harm(name: str) -> None:
+    assert decoded("a.png", METADATA[name](), "photo", "image") == "instances"
 
 
 #: Which of these is the largest that is taken differs from format to format: their libraries need more memory or less.
@@ -382,6 +392,20 @@ def test_the_largest_picture_that_is_taken_fits_the_memory(name: str) -> None:
     outcomes = [decoded("a.png", LARGE[name](side), "photo", "image", size=(8, 8)) for side in SIDES]
     assert outcomes[0] == "instances"
     assert outcomes[-1] == "TooLargeError"
+
+
+@pytest.mark.parametrize("name", ["png L", "jpeg"])
+def test_the_largest_picture_that_keras_resizes_fits_the_memory(name: str) -> None:
+    fields = {"size": (8, 8), "resample": "keras"}
+    outcomes = [decoded("a.png", LARGE[name](side), "photo", "image", **fields) for side in (4_050, 4_200)]
+    assert outcomes == ["instances", "TooLargeError"]
+
+
+@pytest.mark.parametrize(("name", "largest"), [("png RGBA", 4_050), ("webp without loss", 2_850)])
+def test_the_largest_picture_over_a_background_fits_the_memory(name: str, largest: int) -> None:
+    fields = {"size": (8, 8), "background": (1, 2, 3)}
+    outcomes = [decoded("a.png", LARGE[name](side), "photo", "image", **fields) for side in (largest, 4_200)]
+    assert outcomes == ["instances", "TooLargeError"]
 
 
 @pytest.mark.parametrize("name", ["png RGBA", "jpeg", "progressive RGB", "webp"])

@@ -661,6 +661,7 @@ def test_what_the_command_says_has_the_entry_and_what_is_left_to_do(
     for says in ("parity: output_0 differs by", "cold start: ", "warm call: ", "artifact: ", "    runtime: litert\n"):
         assert says in out
     assert "pixels go in as 0 to 255" in err
+    assert "tf.image.resize, add `resample: keras`" in err
     assert cli.main(["import", model, "--name", "faces", "--replace", "--registry", str(registry)]) == 0
     assert "models.faces stays as it is" in capsys.readouterr().out
 
