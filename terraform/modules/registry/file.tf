@@ -12,7 +12,7 @@ locals {
   file_problem = (
     local.text == null ? (
       !can(fileexists(var.registry_file)) ? "is a folder; the registry is a YAML file"
-      : fileexists(var.registry_file) ? "is not text in UTF-8"
+      : fileexists(var.registry_file) ? "is not text in UTF-8; save it in that encoding"
       : "there is no such file; give the path of the model registry"
     )
     : !can(regex("(?m)^[ \t]*[^# \t\n]", local.text)) ? "is empty; it must have the fields version and models"
