@@ -407,8 +407,11 @@ class _Unreadable:
 def _compose(registry: Path) -> tuple[yaml.Node | None, _Unreadable | None]:
     """The file's tree with the lines of its nodes, and what keeps it from being read; neither if there is no file."""
     try:
-        content = registry.read_bytes()
+        # Terraform could not read a pipe once more.
+        content = registry.read_bytes() if registry.is_file() else None
     except OSError:
+        content = None
+    if content is None:
         return None, None
     try:
         text = content.decode("utf-8-sig")

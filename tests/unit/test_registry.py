@@ -14,7 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from modelctl import registry, restoring, terraform
+from modelctl import registry, registry_file, restoring, terraform
 from modelctl.errors import UserError
 from weights_sync import artifact
 
@@ -313,10 +313,28 @@ def test_no_registry_has_no_keys_that_occur_twice(tmp_path: Path) -> None:
 
 
 def test_a_registry_that_is_not_there_is_a_problem_and_no_crash(tmp_path: Path) -> None:
-    for path, says in ((tmp_path / "none.yaml", "there is no such file"), (tmp_path, "is a folder")):
-        (problem,) = registry.validate(path)
-        assert says in problem.message
-        assert (problem.path, problem.line, problem.column) == ("", 1, 1)
+    os.mkfifo(tmp_path / "pipe")
+    no_file = "is not a file (a folder, say, or a pipe); the registry is a YAML file"
+    for path, says in (
+        (tmp_path / "none.yaml", "there is no such file; give the path of the model registry"),
+        (tmp_path, no_file),
+        # It is not read: without a writer, that would never end.
+        (tmp_path / "pipe", no_file),
+    ):
+        assert registry.validate(path) == [registry.Problem("", says, 1, 1)]
+    with pytest.raises(UserError, match=r"the registry .*/pipe is not a file \(a folder, say, or a pipe\)"):
+        registry_file.read(tmp_path / "pipe")
+
+
+def test_a_pipe_in_the_place_of_a_sample_or_of_hooks_is_refused_and_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.json")
+    os.mkfifo(tmp_path / "hooks.py")
+    document = {"version": 1, "models": {"digits": GOOD | {"smoke": [{"file": "a.json"}], "hooks": "hooks.py"}}}
+    (tmp_path / "registry.yaml").write_text(yaml.safe_dump(document))
+    assert {problem.path: problem.message for problem in registry.validate(tmp_path / "registry.yaml")} == {
+        "models.digits.smoke[0].file": '"a.json" is not a file (a folder, say, or a pipe); a sample is one file',
+        "models.digits.hooks": '"hooks.py" is not a file (a folder, say, or a pipe); hooks are one Python file',
+    }
 
 
 def test_the_users_terraform_settings_play_no_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
