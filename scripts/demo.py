@@ -91,7 +91,7 @@ The local stack is still up. How to go on, with .venv/bin on your PATH:
   modelctl predict digits models/digits/samples/*.png    predictions of your own uploads
   modelctl status                                        what is deployed, what waits
   modelctl logs digits                                   what a function wrote
-  eval "$(modelctl env)"                                 then aws and terraform speak to it, too
+  eval "$(modelctl env)"                                 point aws and terraform at it
   modelctl down                                          stop it and remove its data"""
 
 

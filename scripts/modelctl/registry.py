@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from modelctl import paths, terraform, yaml_errors
+from modelctl import paths, plans, terraform, yaml_errors
 from modelctl.errors import UserError
 
 MODULE = paths.TERRAFORM / "modules" / "registry"
@@ -267,6 +267,13 @@ def meant(unknown: str, known: list[str]) -> str | None:
     if len(unknown) > 2:
         likely += [name for name in known if name.startswith(unknown) or unknown.startswith(name)]
     return likely[0] if likely else None
+
+
+def known(unknown: str, models: Iterable[str], says: str = "it has") -> str:
+    """What to say of a model that is not among the known ones: the one that may be meant, or which there are."""
+    names = list(models)
+    likely = meant(unknown, names)
+    return f"did you mean {likely!r}?" if likely else f"{says}: {plans.some(names)}"
 
 
 def _differ_by_a_letter(one: str, other: str) -> bool:

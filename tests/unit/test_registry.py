@@ -449,6 +449,20 @@ def test_a_value_of_a_wrong_type_is_refused_in_every_field_under_the_fields_own_
         assert not editor.is_valid(GOOD | wrong)
 
 
+@pytest.mark.parametrize(
+    ("unknown", "models", "says"),
+    [
+        ("digit", ["digits", "wine"], "did you mean 'digits'?"),
+        ("owls", ["digits", "wine"], "it has: digits, wine"),
+        ("owls", [f"m{number}" for number in range(34)], "it has: m0, m1, m2 and 31 more"),
+    ],
+)
+def test_a_model_that_is_not_known_is_answered_with_one_that_is_or_with_some(
+    unknown: str, models: list[str], says: str
+) -> None:
+    assert registry.known(unknown, models) == says
+
+
 def misspellings(name: str) -> set[str]:
     """The name with a letter missing, doubled, swapped or wrong, in capitals, with other or no word breaks, cut off."""
     middle = len(name) // 2

@@ -36,8 +36,8 @@ _NOT_SHOWN = (
 def add_to(commands: Commands) -> None:
     """Describe the command."""
     parser = command(commands, "logs", run, "show a model's log of the last hour", "modelctl logs digits --follow")
-    parser.add_argument("model", metavar="MODEL")
-    parser.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
+    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    parser.add_argument("--follow", action="store_true", help="keep showing new lines, until Ctrl-C")
     add_target(parser)
 
 

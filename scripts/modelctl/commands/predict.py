@@ -23,8 +23,10 @@ def add_to(commands: Commands) -> None:
     """Describe the command."""
     does = "upload files for a model and show its predictions"
     parser = command(commands, "predict", run, does, "modelctl predict digits models/digits/samples/*.png")
-    parser.add_argument("model", metavar="MODEL")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="an input, uploaded under the model's prefix"
+    )
     parser.add_argument(
         "--output",
         type=Path,

@@ -33,11 +33,11 @@ def _up(called: argparse.Namespace) -> int:
     file = called.registry or targets.registry()
     models = registry.check(file)
     if called.resync and called.resync not in models:
-        raise UserError(f"there is no model {called.resync!r} to copy again; {file} has: {', '.join(sorted(models))}")
+        raise UserError(f"there is no model {called.resync!r} to copy again; {registry.known(called.resync, models)}")
     packages.build()
     stack = targets.stack()
     if local_runs.first_is_unfinished():
-        console.note("what was begun was not finished, and nobody has used the local stack: it starts anew")
+        console.note("the first apply was not finished, and nobody has used the local stack: starting it over")
         stack.stop()
     with console.step("starting the local stack"):
         stack.start()
