@@ -45,8 +45,9 @@ def main() -> int:
     except UserError as problem:
         console.error(str(problem))
         return 1
-    console.table(("model", "input", "prediction", "true", "score", "ms", "cold", ""), cells, right=("score", "ms"))
-    console.out("")
+    columns = ("model", "input", "prediction", "true", "score", "ms in function", "cold start", "")
+    console.table(columns, cells, right=("score", "ms in function"))
+    console.out(COLUMNS)
     for name, (count, asked) in right.items():
         console.out(f"{name}: {count} of {asked} right")
     wrong = [name for name, (count, asked) in right.items() if count < MUST_BE_RIGHT * asked]
@@ -81,12 +82,16 @@ def compare(model: str, sample: Sample, result: dict[str, Any]) -> Iterator[tupl
         yield model, name, prediction["label"], true, f"{prediction['score']:.3f}", *timing, judged
 
 
+COLUMNS = """
+ms in function: from fetching the input to its prediction; the wait in the queue is not counted
+cold start: whether this call of the function was the first of its process
+"""
 GO_ON = """
 The local stack is still up. How to go on, with .venv/bin on your PATH:
   modelctl predict digits models/digits/samples/*.png    predictions of your own uploads
   modelctl status                                        what is deployed, what waits
   modelctl logs digits                                   what a function wrote
-  eval "$(modelctl env)"                                 then aws and terraform speak to it, too
+  eval "$(modelctl env)"                                 point aws and terraform at it
   modelctl down                                          stop it and remove its data"""
 
 

@@ -5,6 +5,9 @@ locals {
   }
   bucket_arns = { for use, name in local.bucket_names : use => "${local.deployment.arns.s3}${name}" }
 
+  # Null: never.
+  expiry_days = merge({ inputs = null, replaced_inputs = 30, results = null }, { for objects, days in var.expiry_days : objects => days if days != null })
+
   # The same names, for what needs the buckets to be there.
   buckets = { for use, bucket in aws_s3_bucket.data : use => bucket.bucket }
 }
@@ -109,7 +112,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "data" {
   }
 
   dynamic "rule" {
-    for_each = each.key == "inputs" ? [var.expiry_days.replaced_inputs] : []
+    for_each = each.key == "inputs" ? [local.expiry_days.replaced_inputs] : []
 
     content {
       id     = "replaced-inputs"
@@ -128,7 +131,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "data" {
   }
 
   dynamic "rule" {
-    for_each = [for use, days in { inputs = var.expiry_days.inputs, results = var.expiry_days.results } : days if use == each.key && days != null]
+    for_each = [for use, days in { inputs = local.expiry_days.inputs, results = local.expiry_days.results } : days if use == each.key && days != null]
 
     content {
       id     = "expiry"

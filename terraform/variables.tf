@@ -75,18 +75,18 @@ variable "notify_cleared_alarms" {
 }
 
 variable "expiry_days" {
-  description = "Days after which objects go: inputs and results (null: never), and versions of inputs that a later upload replaced."
-  type = object({
-    inputs          = optional(number)
-    replaced_inputs = optional(number, 30)
-    results         = optional(number)
-  })
+  description = "Days after which objects are deleted: `inputs` and `results` (by default never), and `replaced_inputs`, the versions of inputs that a later upload replaced (by default 30)."
+  # An object would drop a misspelt name without a word.
+  type     = map(number)
   default  = {}
   nullable = false
 
   validation {
-    condition     = alltrue([for days in values(var.expiry_days) : days == null ? true : days >= 1 && floor(days) == days])
-    error_message = "expiry_days counts whole days, one at least."
+    condition = alltrue([
+      for objects, days in var.expiry_days :
+      contains(["inputs", "replaced_inputs", "results"], objects) && (days == null ? true : days >= 1 && floor(days) == days)
+    ])
+    error_message = "expiry_days has inputs, replaced_inputs and results, or some of them, each a whole number of days of 1 or more, as in {inputs = 90, results = 365}."
   }
 }
 

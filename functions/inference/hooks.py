@@ -81,7 +81,8 @@ def _call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         frames = traceback.walk_tb(error.__traceback__)
         lines = [line for frame, line in frames if frame.f_globals.get("__name__") == _MODULE]
         where = f" (line {lines[-1]})" if lines else ""
-        raise ModelError(f"hooks: {name} raised {type(error).__name__}: {error}{where}") from error
+        says = f": {error}" if str(error) else ""
+        raise ModelError(f"hooks: {name} raised {type(error).__name__}{says}{where}") from error
 
 
 def _instances(

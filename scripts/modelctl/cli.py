@@ -23,6 +23,7 @@ from modelctl.commands import (
     status,
     validate,
 )
+from modelctl.commands.arguments import print_json
 from modelctl.errors import UserError
 
 INTERRUPTED = 130
@@ -38,24 +39,29 @@ example:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     called = parser().parse_args(arguments)
+    status = 1
     try:
         return int(called.run(called))
     except BrokenPipeError:
         # Whoever read the output has seen enough (`modelctl logs … | head`).
         _drop_output()
+        return status
     except OSError as problem:
         _drop_output()
-        console.error(str(problem))
+        says = str(problem)
     except UserError as problem:
-        console.error(str(problem))
+        says = str(problem)
     except ClientError as problem:
-        console.error(f"AWS refused: {problem}")
+        says = f"AWS refused: {problem}"
     except BotoCoreError as problem:
-        console.error(f"AWS cannot be reached: {problem}. If this was the local stack: `modelctl up`")
+        says = f"AWS cannot be reached: {problem}. If this was the local stack: `modelctl up`"
     except KeyboardInterrupt:
-        console.error("interrupted")
-        return INTERRUPTED
-    return 1
+        says, status = "interrupted", INTERRUPTED
+    console.error(says)
+    if called.json:
+        # No command prints its document before it can fail.
+        print_json({"error": says})
+    return status
 
 
 def _drop_output() -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -14,6 +15,8 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _LOG_EVERY_S = 10
 _UNBOUNDED = 1_000_000
+# Columns of a terminal between two of a table, and that are left to a column that is cut.
+_GAP, _LEAST = 2, 20
 
 
 def note(text: str) -> None:
@@ -72,6 +75,7 @@ def table(
     rows: Sequence[Sequence[str]],
     *,
     right: Sequence[str] = (),
+    cut: str = "",
     style: Callable[[Sequence[str]], str] = lambda row: "",
 ) -> None:
     """Print rows under column headings to standard output.
@@ -80,19 +84,36 @@ def table(
         columns: the headings.
         rows: a cell per column.
         right: the columns that are aligned right.
+        cut: the column that ends with an ellipsis where its row is wider than a terminal; others are folded.
         style: of a row, on a terminal.
     """
+    console = Console(highlight=False)
     grid = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        grid.add_row(*(escape(_in_one_line(cell)) for cell in row), style=style(row))
-    console = Console(highlight=False)
+    cells = [[_in_one_line(cell) for cell in row] for row in rows]
+    if cut and console.is_terminal:
+        index = columns.index(cut)
+        others = [other for other in range(len(columns)) if other != index]
+        taken = sum(max(cell_len(row[other]) for row in [columns, *cells]) + _GAP for other in others)
+        width = max(console.width - taken, _LEAST)
+        grid.columns[index].overflow, grid.columns[index].no_wrap = "ellipsis", True
+        grid.columns[index].max_width = width
+        for shown in cells:
+            # It may have megabytes, which rich would measure.
+            shown[index] = shown[index][: width + 1]
+    for row, shown in zip(rows, cells, strict=True):
+        grid.add_row(*map(escape, shown), style=style(row))
     if not console.is_terminal:
         # There is no width to fit, and a folded cell would break whatever reads the lines.
         console.width = console.measure(grid, options=console.options.update(width=_UNBOUNDED)).maximum
     console.print(grid)
     sys.stdout.flush()
+
+
+def is_terminal() -> bool:
+    """Whether people read standard output as it is printed."""
+    return Console().is_terminal
 
 
 def _in_one_line(cell: str) -> str:

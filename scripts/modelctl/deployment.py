@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from botocore.config import Config
 
 from inference import keys
+from modelctl import registry
 from modelctl.errors import UserError
 from modelctl.targets import Target
 
@@ -101,7 +102,7 @@ class Deployment:
             UserError: it is not deployed.
         """
         if name not in self.models:
-            raise UserError(f"there is no model {name!r}; deployed are: {', '.join(self.models)}")
+            raise UserError(f"there is no model {name!r}; {registry.known(name, self.models, 'deployed are')}")
         return self.models[name]
 
     def live_digest(self, model: Model) -> str | None:

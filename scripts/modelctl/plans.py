@@ -114,8 +114,9 @@ def summary(plan: Document) -> Summary:
     changes = _changes(plan)
     models: dict[str, list[Resource]] = {}
     platform = []
+    kept_active = _models_by_schedule(plan)
     for resource in changes:
-        if name := _model(resource):
+        if name := _model(resource) or kept_active.get(resource["address"]):
             models.setdefault(name, []).append(resource)
         else:
             platform.append(resource)
@@ -223,6 +224,16 @@ def _deployed(plan: Document) -> tuple[set[str], set[str]]:
     return before, after
 
 
+def _models_by_schedule(plan: Document) -> dict[str, str]:
+    """The models by the address of the schedule that keeps their function active, if they have `keep_active`."""
+    deployment = plan.get("output_changes", {}).get("deployment", {})
+    return {
+        f'module.keep_active.aws_scheduler_schedule.this["{model.get("function_name")}"]': name
+        for when in ("before", "after")
+        for name, model in ((deployment.get(when) or {}).get("models") or {}).items()
+    }
+
+
 # --- models -----------------------------------------------------------------------------------------------------------
 
 
@@ -236,7 +247,7 @@ def _model_change(name: str, before: bool, after: bool, resources: Sequence[Reso
     versions = None
     for resource in sorted(resources, key=lambda resource: resource["type"] != "aws_lambda_function"):
         reasons += _REASONS.get(resource["type"], _other_reasons)(resource)
-        follows += _FOLLOWS.get(resource["type"], [])
+        follows += _follows(resource)
         if "tags" in _changed(resource):
             reasons.append("tags")
         if "environment" in _changed(resource):
@@ -362,6 +373,11 @@ def _alarm_reasons(resource: Resource) -> Iterator[str]:
         yield "alarms"
 
 
+def _schedule_reasons(resource: Resource) -> Iterator[str]:
+    says = {"added": "kept active", "removed": "no longer kept active"}
+    yield says.get(_action(resource), f"weekly call {_action(resource)}")
+
+
 def _no_reasons(_: Resource) -> Iterator[str]:
     yield from ()
 
@@ -380,6 +396,7 @@ _REASONS: Mapping[str, Callable[[Resource], Iterator[str]]] = {
     "aws_lambda_function": _function_reasons,
     "aws_lambda_invocation": _call_reasons,
     "aws_s3_object": _no_reasons,
+    "aws_scheduler_schedule": _schedule_reasons,
     "aws_sqs_queue": _queue_reasons,
 }
 #: What changes where a resource does, if nothing else says why.
@@ -388,10 +405,17 @@ _FOLLOWS: Mapping[str, list[str]] = {
     "aws_lambda_alias": ["`live` moves"],
     "aws_lambda_event_source_mapping": ["polling of the queue"],
     "aws_lambda_function": ["function"],
-    "aws_lambda_invocation": ["checked again"],
     "aws_s3_object": ["files uploaded again"],
     "aws_sqs_queue": ["queue"],
 }
+
+
+def _follows(resource: Resource) -> list[str]:
+    """What is said of a change that follows from another one."""
+    if resource["type"] == "aws_lambda_invocation":
+        # An earlier version of the platform did not check models, and a check that failed is not in the state.
+        return ["checked" if _action(resource) == "added" else "checked again"]
+    return _FOLLOWS.get(resource["type"], [])
 
 
 # --- platform ---------------------------------------------------------------------------------------------------------

@@ -19,12 +19,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
 from inference import model_files
-from modelctl import artifact_files, paths, terraform
+from modelctl import artifact_files, paths, plans, terraform, yaml_errors
 from modelctl.errors import UserError
 
 MODULE = paths.TERRAFORM / "modules" / "registry"
@@ -37,11 +37,17 @@ MODULE = paths.TERRAFORM / "modules" / "registry"
 LARGEST_ARTIFACT = (900 - 60) * 90 * 10**6
 
 _YAML = "tag:yaml.org,2002:"
+# How the module ends a message about YAML that it cannot read.
+_SHOWS_THE_LINE = "; `modelctl validate` shows the line"
+
 # What Terraform reads; "value" is a plain "=".
 _TAGS = {
     f"{_YAML}{name}"
     for name in ("binary", "bool", "float", "int", "map", "merge", "null", "seq", "str", "timestamp", "value")
 }
+
+# Beyond this, Terraform takes minutes and gigabytes. A registry of a thousand models has a tenth of it.
+_MOST_VALUES = 500_000
 
 # The exponent has few digits, since the number is written out.
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]{1,3})?", re.IGNORECASE)
@@ -85,6 +91,9 @@ def examine(registry: Path) -> Examined:
     Raises:
         UserError: Terraform is missing or does not run.
     """
+    document, unreadable = _compose(registry)
+    if unreadable and unreadable.endless:
+        return Examined([Problem("", unreadable.message, *unreadable.place)], {}, [])
     asked = (
         "problems = local.problems, models = local.models, unfit = local.quota_problems",
         "folders = { for name, _ in local._files : name => local._artifact_paths[local.merged[name].artifact] }",
@@ -93,7 +102,7 @@ def examine(registry: Path) -> Examined:
     )
     answer = ask(registry, f"{{ {', '.join(asked)} }}")
     answer["problems"] += _file_problems(answer)
-    problems = _problems(registry, [*answer["problems"], *_label_problems(answer)])
+    problems = _problems(document, unreadable, [*answer["problems"], *_label_problems(answer)])
     models: dict[str, Any] = {} if problems else answer["models"]
     for model in models.values():
         model["document"] = json.loads(model["variables"]["MODELYARD_MODEL"])
@@ -105,6 +114,12 @@ def duplicates(registry: Path) -> list[Problem]:
     """The keys that a map of the registry has twice, found without Terraform; none in a file that cannot be read."""
     document, unreadable = _compose(registry)
     return [] if document is None or unreadable else _in_order(_duplicates(document))
+
+
+def unreadable(text: str) -> Problem | None:
+    """What keeps a text from being read as YAML, found without Terraform, and said as `validate` says it."""
+    _, found = _compose_text(text)
+    return Problem("", found.message, *found.place) if found and found.says else None
 
 
 def load(registry: Path) -> dict[str, Any]:
@@ -214,12 +229,13 @@ def _label_problems(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield from declared.label_problems(answer["variables"], answer["model_files"], labels)
 
 
-def _problems(registry: Path, found: list[dict[str, Any]]) -> list[Problem]:
+def _problems(
+    document: yaml.Node | None, unreadable: "_Unreadable | None", found: list[dict[str, Any]]
+) -> list[Problem]:
     """What the module found, with its places, and the keys that occur twice."""
-    document, unreadable = _compose(registry)
     problems = [] if document is None or unreadable else list(_duplicates(document))
     known_duplicates = {problem.path for problem in problems}
-    if unreadable and unreadable.says and all(problem["path"] for problem in found):
+    if unreadable and unreadable.says and document is None and all(problem["path"] for problem in found):
         # Terraform reads the file, but nobody can tell what occurs twice in it.
         problems.append(Problem("", f"is YAML that modelctl cannot read: {unreadable.says}", *unreadable.place))
     for problem in found:
@@ -228,11 +244,26 @@ def _problems(registry: Path, found: list[dict[str, Any]]) -> list[Problem]:
             continue
         if not path and unreadable:
             place = unreadable.place
-            message = f"is not valid YAML: {unreadable.says}" if unreadable.says else message
+            message = unreadable.message if unreadable.says else message
+        if not path:
+            message = message.removesuffix(_SHOWS_THE_LINE)
         if "known" in problem and (known := meant(problem["key"], problem["known"])):
             message = f'unknown field "{problem["key"]}" (did you mean "{known}"?)'
-        problems.append(Problem(path, message, *place))
+        problems.append(Problem(path, message + _overlooked(message), *place))
     return _in_order(problems)
+
+
+def _overlooked(message: str) -> str:
+    """What is easily overlooked in the name or value that a message quotes, to be said behind it."""
+    quoted = re.search('"(.+)"', message)
+    if quoted is None:
+        return ""
+    if re.match(r'(unknown field|must be a map, not) "[^\s:"]+:[^\s/]', message):
+        return "; after a colon comes a space"
+    if message.startswith('must be a list, not "-'):
+        return "; after a - comes a space"
+    strange = yaml_errors.lookalike(quoted[1])
+    return f"; {strange}" if strange else ""
 
 
 def _in_order(problems: Iterable[Problem]) -> list[Problem]:
@@ -247,6 +278,13 @@ def meant(unknown: str, known: list[str]) -> str | None:
     if len(unknown) > 2:
         likely += [name for name in known if name.startswith(unknown) or unknown.startswith(name)]
     return likely[0] if likely else None
+
+
+def known(unknown: str, models: Iterable[str], says: str = "it has") -> str:
+    """What to say of a model that is not among the known ones: the one that may be meant, or which there are."""
+    names = list(models)
+    likely = meant(unknown, names)
+    return f"did you mean {likely!r}?" if likely else f"{says}: {plans.some(names)}"
 
 
 def _differ_by_a_letter(one: str, other: str) -> bool:
@@ -316,6 +354,40 @@ class _Loader(yaml.SafeLoader):
             self.anchors.pop(event.anchor, None)
         return super().compose_node(parent, index)
 
+    def compose_document(self) -> yaml.Node | None:
+        """Compose a document, unless its aliases stand for more values than Terraform could hold."""
+        document = super().compose_document()
+        if _values(document) > _MOST_VALUES:
+            raise _EndlessError(
+                f"has more than {_MOST_VALUES:,} values once each alias (*name) is replaced by what it stands for; use "
+                "fewer aliases inside of what other aliases stand for"
+            )
+        return document
+
+
+class _EndlessError(yaml.YAMLError):
+    """A document whose aliases stand for too many values."""
+
+
+def _values(document: yaml.Node | None) -> int:
+    """How many values a document has without aliases; one inside of what it stands for counts as none."""
+    known: dict[int, int] = {}
+
+    def count(node: yaml.Node) -> int:
+        if id(node) not in known:
+            known[id(node)] = 0
+            known[id(node)] = 1 + sum(map(count, _children(node)))
+        return known[id(node)]
+
+    return count(document) if document is not None else 0
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    """The keys and values of a map, or the entries of a list."""
+    if isinstance(node, yaml.MappingNode):
+        return [child for pair in node.value for child in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
+
 
 def parse(text: str) -> Any:
     """The value of a registry's text, as Terraform reads it.
@@ -328,35 +400,57 @@ def parse(text: str) -> Any:
 
 @dataclass(frozen=True)
 class _Unreadable:
-    """What keeps a file from being read: where, and why if the parser says more of it than the module does."""
+    """What keeps a file from being read.
+
+    Args:
+        place: where.
+        says: why, if there is more to say of it than the module does.
+        foreign: whether it is YAML, and Terraform alone does not read it.
+        endless: whether Terraform would not come to an end with it.
+    """
 
     place: tuple[int, int]
     says: str | None = None
+    foreign: bool = False
+    endless: bool = False
+
+    @property
+    def message(self) -> str:
+        """Why, as a sentence about the file."""
+        if self.endless:
+            return str(self.says)
+        return f"is not {'YAML that Terraform reads' if self.foreign else 'valid YAML'}: {self.says}"
 
 
 def _compose(registry: Path) -> tuple[yaml.Node | None, _Unreadable | None]:
     """The file's tree with the lines of its nodes, and what keeps it from being read; neither if there is no file."""
     try:
-        content = registry.read_bytes()
+        # Terraform could not read a pipe once more.
+        content = registry.read_bytes() if registry.is_file() else None
     except OSError:
+        content = None
+    if content is None:
         return None, None
     try:
         text = content.decode("utf-8-sig")
-        document = yaml.compose(text, _Loader)
     except UnicodeDecodeError as error:
         return None, _Unreadable(_place_after(content[: error.start].decode("utf-8-sig")))
-    except yaml.reader.ReaderError as error:
-        return None, _Unreadable(_place_after(text[: error.position]), error.reason)
-    except yaml.composer.ComposerError as error:
-        # Each is half of a sentence about two documents, or about an anchor that is given twice.
-        says = ", ".join(part for part in (error.context, error.problem) if part)
-        return None, _Unreadable(_place(error.problem_mark), says)
-    except yaml.MarkedYAMLError as error:
-        return None, _Unreadable(_place(error.problem_mark or error.context_mark), error.problem)
+    return _compose_text(text)
+
+
+def _compose_text(text: str) -> tuple[yaml.Node | None, _Unreadable | None]:
+    try:
+        document = yaml.compose(text, _Loader)
+        if document is None:
+            return None, None
+        foreign = _newer_version(text) or _foreign(document)
+    except _EndlessError as error:
+        return None, _Unreadable((1, 1), str(error), endless=True)
+    except yaml.YAMLError as error:
+        return None, _Unreadable(*yaml_errors.explain(text, error))
     except RecursionError:
         return None, _Unreadable((1, 1), "lists or maps are nested too deeply")
-    foreign = _foreign(document)
-    return document, _Unreadable(_place(foreign.start_mark)) if foreign is not None else None
+    return document, _Unreadable(*foreign, foreign=True) if foreign else None
 
 
 def _place(mark: yaml.Mark | None) -> tuple[int, int]:
@@ -368,31 +462,44 @@ def _place_after(text: str) -> tuple[int, int]:
     return text.count("\n") + 1, len(text) - text.rfind("\n")
 
 
-def _foreign(document: yaml.Node | None) -> yaml.Node | None:
-    """The first node that PyYAML reads and Terraform does not, if there is one.
+def _newer_version(text: str) -> tuple[tuple[int, int], str] | None:
+    """A directive of another version of YAML than Terraform knows, which stands above the document."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip() and line[0] not in "#%":
+            return None
+        if re.match(r"%YAML\s+(?!1\.1\b)", line):
+            return (number, 1), f"{line.strip()}, since Terraform knows 1.1 alone; remove this line"
+    return None
 
-    That is a tag of another language, a key that is no word, .nan, .inf, or an alias of what it stands in.
-    """
+
+def _foreign(document: yaml.Node) -> tuple[tuple[int, int], str | None] | None:
+    """The place of what PyYAML reads first and Terraform does not, and what it is; None for what the module names."""
     passed: set[int] = set()
 
-    def first(node: yaml.Node, above: tuple[yaml.Node, ...]) -> yaml.Node | None:
-        if any(node is one for one in above) or node.tag not in _TAGS:
-            return node
+    def first(node: yaml.Node, above: tuple[yaml.Node, ...]) -> tuple[yaml.Node, str | None] | None:
+        if any(node is one for one in above):
+            return node, "what begins here has an alias of itself inside; write the alias elsewhere"
+        if node.tag not in _TAGS:
+            tag = node.tag.replace(_YAML, "!!")
+            return node, f"the tag {tag}; put text that begins with ! in quotes"
         if node.tag == f"{_YAML}float" and node.value.lower().lstrip("+-") in (".nan", ".inf"):
-            return node
-        inner: list[yaml.Node] = node.value if isinstance(node, yaml.SequenceNode) else []
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if not isinstance(key, yaml.ScalarNode) or key.tag == f"{_YAML}null":
-                    return cast(yaml.Node, key)
-                inner += [key, value]
-        for child in inner:
+            return node, None if "inf" in node.value.lower() else "not a number (.nan), which no field takes"
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode):
+                return key, "a name that is a list or a map; put text that begins with [ or { in quotes"
+            if key.tag == f"{_YAML}null":
+                return key, "a name that is null; put it in quotes"
+            if key.tag == f"{_YAML}merge" and not isinstance(value, yaml.MappingNode):
+                kind = "a list" if isinstance(value, yaml.SequenceNode) else "a single value"
+                return key, f"`<<` with {kind}, since it merges one map, as in `<<: *name`"
+        for child in _children(node):
             if id(child) not in passed and (found := first(child, (*above, node))) is not None:
                 return found
         passed.add(id(node))
         return None
 
-    return first(document, ()) if document is not None else None
+    found = first(document, ())
+    return (_place(found[0].start_mark), found[1]) if found else None
 
 
 def _locate(node: yaml.Node | None, path: str) -> tuple[int, int]:

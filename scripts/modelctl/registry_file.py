@@ -15,14 +15,24 @@ def read(file: Path) -> str:
     """The text of a registry.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it is not YAML.
     """
+    text = _read(file)
+    if problem := registry.unreadable(text.removeprefix("\ufeff")):
+        raise UserError(registry.format_problem(file, problem))
+    return text
+
+
+def _read(file: Path) -> str:
+    if file.exists() and not file.is_file():
+        # Reading a pipe would never end.
+        raise UserError(f"the registry {file} is not a file (a folder, say, or a pipe)")
     try:
         return file.read_bytes().decode()
     except OSError as problem:
         raise UserError(f"the registry {file} cannot be read: {problem.strerror}") from problem
     except UnicodeDecodeError:
-        raise UserError(f"the registry {file} is not text in UTF-8") from None
+        raise UserError(f"the registry {file} is not text in UTF-8; save it in that encoding") from None
 
 
 def check(file: Path, text: str, explain: Callable[[str], str]) -> dict[str, Any]:
@@ -57,7 +67,7 @@ def write(file: Path, change: Callable[[str], str], explain: Callable[[str], str
         with _written_beside(file, change(text)) as changed:
             models = _load(changed, file, explain)
             shutil.copymode(file, changed)
-            if read(file) == text:
+            if _read(file) == text:
                 changed.replace(file.resolve())
                 return models
 

@@ -167,9 +167,7 @@ def _with_model(text: str, name: str) -> Any:
     if not isinstance(models, dict) or not models:
         raise UserError("the registry has no models")
     if name not in models:
-        names = [str(model) for model in models]
-        meant = registry.meant(name, names)
-        known = f"did you mean {meant!r}?" if meant else f"it has: {', '.join(names)}"
+        known = registry.known(name, map(str, models))
         raise UserError(f"the registry has no model {name!r}; {known}")
     return document
 

@@ -60,7 +60,7 @@ def wait(
 
 
 def spent(result: dict[str, Any]) -> tuple[str, str]:
-    """Milliseconds from the first byte fetched to the prediction, and whether the start was cold."""
+    """Milliseconds from fetching the input to its prediction, and whether the call was its environment's first."""
     timing = result["timing_ms"]
     # An input that was refused was not predicted, perhaps not even decoded.
     milliseconds = sum(timing[part] or 0 for part in ("fetch", "decode", "predict"))

@@ -14,6 +14,8 @@ def key_of(model: Model, file: Path) -> str:
     Raises:
         UserError: there is no such file, its name cannot be a key, or the model takes no such suffix.
     """
+    if file.is_dir():
+        raise UserError(f"{file} is a folder: name the files in it")
     if not file.is_file():
         raise UserError(f"there is no file {file}")
     try:
@@ -22,7 +24,7 @@ def key_of(model: Model, file: Path) -> str:
         raise UserError(f"{str(file)!r} is not valid UTF-8, and a key of S3 must be: rename the file") from None
     key = model.prefixes[0] + file.name
     if not model.takes(key):
-        raise UserError(f"{file}: model {model.name} takes only {', '.join(model.suffixes)}")
+        raise UserError(f"{file}: model {model.name} takes only {', '.join(model.suffixes)} (route.suffixes)")
     return key
 
 

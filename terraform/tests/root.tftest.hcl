@@ -187,6 +187,10 @@ run "what_expires_is_the_users_choice" {
     error_message = "Inputs expire after 7 days."
   }
   assert {
+    condition     = [for rule in aws_s3_bucket_lifecycle_configuration.data["inputs"].rule : rule.noncurrent_version_expiration[0].noncurrent_days if rule.id == "replaced-inputs"] == [30]
+    error_message = "Replaced inputs expire after 30 days unless something else is asked for."
+  }
+  assert {
     condition     = length([for rule in aws_s3_bucket_lifecycle_configuration.data["artifacts"].rule : rule if rule.id == "expiry"]) == 0
     error_message = "Artifacts never expire: functions are made from them."
   }
@@ -320,6 +324,16 @@ run "a_misspelt_quota_is_refused" {
   }
 
   expect_failures = [var.quotas]
+}
+
+run "a_misspelt_name_of_objects_that_expire_is_refused" {
+  command = plan
+
+  variables {
+    expiry_days = { result = 90 }
+  }
+
+  expect_failures = [var.expiry_days]
 }
 
 run "a_time_for_which_cloudwatch_keeps_no_logs_is_refused" {

@@ -226,7 +226,7 @@ def deployed(checkout: Checkout) -> Checkout:
 
     last = checkout.up()
     assert last.status == 0, last.err
-    assert "was not finished, and nobody has used the local stack: it starts anew" in last.err
+    assert "was not finished, and nobody has used the local stack: starting it over" in last.err
     return checkout
 
 

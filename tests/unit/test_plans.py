@@ -235,6 +235,8 @@ def test_other_samples_to_check_a_version_with_are_a_change_of_their_own() -> No
     change = {"actions": ["delete", "create"], "before": {"input": "1"}, "after": {"input": "1"}, "after_unknown": {}}
     plan["resource_changes"].append({**check, "mode": "managed", "name": "check", "change": change})
     assert lines(plan) == ["seven  checked again"]
+    change["actions"] = ["create"]
+    assert lines(plan) == ["seven  checked"]
     updated(plan, "aws_lambda_function", "seven", timeout=(1, 2))
     assert lines(plan) == ["seven  timeout 1 → 2 s"]
 
@@ -254,12 +256,22 @@ def test_a_kind_of_resource_that_nobody_has_named_is_said_by_its_type() -> None:
     assert lines(plan) == ["seven  new thing added"]
 
 
-def test_a_model_that_is_kept_active_is_called_weekly() -> None:
+@pytest.mark.parametrize(
+    ("function", "actions", "says"),
+    [
+        ("modelyard-seven", ["create"], "seven  kept active"),
+        ("modelyard-seven", ["delete"], "seven  no longer kept active"),
+        ("modelyard-seven", ["update"], "seven  weekly call changed"),
+        # It belongs to no model.
+        ("modelyard--weights-sync", ["create"], "platform  weekly call added"),
+    ],
+)
+def test_keep_active_is_a_change_of_its_model(function: str, actions: list[str], says: str) -> None:
     plan = unchanged(recorded("changed_registry"))
-    address = 'module.keep_active.aws_scheduler_schedule.this["modelyard-seven"]'
-    change: Any = {"actions": ["create"], "before": None, "after": {}, "after_unknown": {}}
+    address = f'module.keep_active.aws_scheduler_schedule.this["{function}"]'
+    change: Any = {"actions": actions, "before": {}, "after": {}, "after_unknown": {}}
     plan["resource_changes"].append({"address": address, "type": "aws_scheduler_schedule", "change": change})
-    assert lines(plan) == ["platform  weekly call added"]
+    assert lines(plan) == [says]
 
 
 def test_a_bucket_that_is_deleted_is_warned_of() -> None:

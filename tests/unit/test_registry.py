@@ -14,7 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from modelctl import registry, restoring, terraform
+from modelctl import registry, registry_file, restoring, terraform
 from modelctl.errors import UserError
 from weights_sync import artifact
 
@@ -313,10 +313,28 @@ def test_no_registry_has_no_keys_that_occur_twice(tmp_path: Path) -> None:
 
 
 def test_a_registry_that_is_not_there_is_a_problem_and_no_crash(tmp_path: Path) -> None:
-    for path, says in ((tmp_path / "none.yaml", "there is no such file"), (tmp_path, "is a folder")):
-        (problem,) = registry.validate(path)
-        assert says in problem.message
-        assert (problem.path, problem.line, problem.column) == ("", 1, 1)
+    os.mkfifo(tmp_path / "pipe")
+    no_file = "is not a file (a folder, say, or a pipe); the registry is a YAML file"
+    for path, says in (
+        (tmp_path / "none.yaml", "there is no such file; give the path of the model registry"),
+        (tmp_path, no_file),
+        # It is not read: without a writer, that would never end.
+        (tmp_path / "pipe", no_file),
+    ):
+        assert registry.validate(path) == [registry.Problem("", says, 1, 1)]
+    with pytest.raises(UserError, match=r"the registry .*/pipe is not a file \(a folder, say, or a pipe\)"):
+        registry_file.read(tmp_path / "pipe")
+
+
+def test_a_pipe_in_the_place_of_a_sample_or_of_hooks_is_refused_and_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.json")
+    os.mkfifo(tmp_path / "hooks.py")
+    document = {"version": 1, "models": {"digits": GOOD | {"smoke": [{"file": "a.json"}], "hooks": "hooks.py"}}}
+    (tmp_path / "registry.yaml").write_text(yaml.safe_dump(document))
+    assert {problem.path: problem.message for problem in registry.validate(tmp_path / "registry.yaml")} == {
+        "models.digits.smoke[0].file": '"a.json" is not a file (a folder, say, or a pipe); a sample is one file',
+        "models.digits.hooks": '"hooks.py" is not a file (a folder, say, or a pipe); hooks are one Python file',
+    }
 
 
 def test_the_users_terraform_settings_play_no_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -430,6 +448,20 @@ def test_a_value_of_a_wrong_type_is_refused_in_every_field_under_the_fields_own_
         assert [problem.path for problem in found[name]] == [f"models.{name}.{path}"], value
         assert found[name][0].message.startswith("must ")
         assert not editor.is_valid(GOOD | wrong)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "models", "says"),
+    [
+        ("digit", ["digits", "wine"], "did you mean 'digits'?"),
+        ("owls", ["digits", "wine"], "it has: digits, wine"),
+        ("owls", [f"m{number}" for number in range(34)], "it has: m0, m1, m2 and 31 more"),
+    ],
+)
+def test_a_model_that_is_not_known_is_answered_with_one_that_is_or_with_some(
+    unknown: str, models: list[str], says: str
+) -> None:
+    assert registry.known(unknown, models) == says
 
 
 def misspellings(name: str) -> set[str]:

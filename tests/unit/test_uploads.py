@@ -28,8 +28,10 @@ def test_a_file_is_uploaded_under_the_models_first_prefix_and_only_with_a_suffix
     text.touch()
     digits = model("digits/", "scans/", suffixes=(".png", ".json"))
     assert uploads.key_of(digits, scan) == "digits/a scan.png"
-    with pytest.raises(UserError, match=r"text\.txt: model digits takes only \.png, \.json"):
+    with pytest.raises(UserError, match=r"text\.txt: model digits takes only \.png, \.json \(route\.suffixes\)"):
         uploads.key_of(digits, text)
+    with pytest.raises(UserError, match=r"is a folder: name the files in it$"):
+        uploads.key_of(digits, tmp_path)
 
 
 class Listing:

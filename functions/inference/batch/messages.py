@@ -25,8 +25,8 @@ def take_up(records: Sequence[dict[str, Any]], config: Config) -> tuple[list[Wor
     for record in records:
         try:
             uploads, filtered_by_suffix = events.announcement(record["body"])
-        except MessageError:
-            logger.exception("not an S3 event", extra={"message_id": record["messageId"]})
+        except MessageError as error:
+            logger.exception("not an S3 event: %s", error, extra={"message_id": record["messageId"]})
             unreadable.add(record["messageId"])
             continue
         for uploaded in uploads:

@@ -68,8 +68,10 @@ def attempt(step: Callable[[Work], None], work: Work) -> Work:
         step(work)
     except InputError as error:
         work.end(Refused(type(error).__name__, str(error)))
-    except Exception:
-        logger.exception("not served; its message goes back to the queue", extra=work.names)
+    except Exception as error:
+        # Named in the message, too: in the line of JSON, the stack comes before the error.
+        says = "not served; its message goes back to the queue: %s: %s"
+        logger.exception(says, type(error).__name__, error, extra=work.names)
         work.end(SentBack())
     return work
 

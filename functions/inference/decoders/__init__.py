@@ -9,7 +9,14 @@ from pathlib import PurePosixPath
 from typing import cast
 
 from inference.config import InputConfig
-from inference.errors import DecodeError, EmptyInputError, InputError, ServiceError, UnsupportedInputError
+from inference.errors import (
+    DecodeError,
+    EmptyInputError,
+    InputError,
+    ServiceError,
+    ShapeError,
+    UnsupportedInputError,
+)
 from inference.limits import Limits
 from inference.runtimes import Specs
 from inference.tensors import Instances
@@ -33,6 +40,9 @@ _DECODERS = {
 
 #: These say only that the model must accept images, or bytes; the content says which kind of image it is.
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+#: Characters of a suffix in a message: what follows the last dot of a key may be a sentence.
+_LONGEST_SUFFIX = 20
 
 
 def decode(
@@ -58,11 +68,14 @@ def decode(
     body = content(key, body, config.limits, encoding)
     try:
         return decoder(body, config, specs)
+    except (DecodeError, ShapeError, UnsupportedInputError) as error:
+        raise type(error)(f"{_reason(key, config.format, error)}{error}") from error
     except (InputError, ServiceError, MemoryError, ImportError):
         raise
     except Exception as error:
         # The library is there and memory suffices, so the bytes are at fault: trying again would not help.
-        raise DecodeError(f"cannot be decoded: {type(error).__name__}: {error}") from error
+        reason = _reason(key, config.format, error)
+        raise DecodeError(f"{reason}cannot be decoded: {type(error).__name__}: {error}") from error
 
 
 def content(key: str, body: bytes, limits: Limits, encoding: str = "") -> bytes:
@@ -83,8 +96,27 @@ def content(key: str, body: bytes, limits: Limits, encoding: str = "") -> bytes:
 
 def _choose(key: str, input_format: str) -> Decoder:
     """The decoder for a key."""
-    suffix = PurePosixPath(key.lower().removesuffix(".gz")).suffix
+    suffix = _suffix(key)
     if suffix in _IMAGE_SUFFIXES and input_format not in ("image", "raw"):
-        raise UnsupportedInputError(f"an image ({suffix}), but this model takes {input_format}")
+        raise UnsupportedInputError(f"an image ({suffix}), but this model takes {input_format} (input.format)")
     module, name = (_DECODERS.get(suffix) or _DECODERS[input_format]).split(".")
     return cast(Decoder, getattr(importlib.import_module(f"{__name__}.{module}"), name))
+
+
+def _suffix(key: str) -> str:
+    return PurePosixPath(key.lower().removesuffix(".gz")).suffix
+
+
+def _reason(key: str, input_format: str, error: Exception) -> str:
+    """Why an object was read as it was, to be said before an error: empty if its suffix and the registry entry agree.
+
+    A shape depends on the format only if the suffix selected another one than the registry entry names.
+    """
+    suffix = _suffix(key)
+    named = _DECODERS.get(suffix, "").partition(".")[0]
+    if named and named != input_format:
+        return f"read as {named} because of its suffix {suffix}, although the model's input.format is {input_format}: "
+    if named or suffix in _IMAGE_SUFFIXES or isinstance(error, ShapeError):
+        return ""
+    says_nothing = f"{suffix[:_LONGEST_SUFFIX]} names no format" if suffix else "it has no suffix"
+    return f"read as {input_format}, which is the model's input.format ({says_nothing}): "

@@ -28,7 +28,9 @@ def add_to(commands: Commands) -> None:
     parser = command(commands, "apply", apply, does, "modelctl apply --target aws")
     parser.set_defaults(parser=parser)
     _add_target(parser)
-    parser.add_argument("--yes", action="store_true", help="apply without asking; needed with --json or no terminal")
+    parser.add_argument(
+        "--yes", action="store_true", help="apply without asking; required with --json, and where there is no terminal"
+    )
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:

@@ -45,5 +45,10 @@ def deployment(called: argparse.Namespace) -> Deployment:
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document, for people readable as well."""
-    console.out(json.dumps(document, indent=2, ensure_ascii=False))
+    """Print one JSON document."""
+    console.out(as_json(document))
+
+
+def as_json(document: Any) -> str:
+    """A JSON document that people can read as well."""
+    return json.dumps(document, indent=2, ensure_ascii=False)

@@ -13,7 +13,7 @@ _HOLDS = {True: "yes", False: "NO", None: ""}
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    does = "measure cold starts, warm calls and memory against baselines; 1 if a goal is missed"
+    does = "measure cold starts, warm calls and memory against baselines; exits with 1 if a goal is missed"
     parser = command(commands, "bench", run, does, "modelctl bench litert --runs 5")
     parser.add_argument(
         "runtimes",
@@ -22,7 +22,7 @@ def add_to(commands: Commands) -> None:
         metavar="RUNTIME",
         help=f"{', '.join(measurements.MEASURED)}; default: all",
     )
-    parser.add_argument("--runs", type=count, default=15, metavar="N", help="pairs of each row; default: 15")
+    parser.add_argument("--runs", type=count, default=15, metavar="N", help="measurements per row; default: 15")
 
 
 def runtime(text: str) -> str:

@@ -18,9 +18,9 @@ FOREIGN_PREFIXES = ("AWS_ENDPOINT_URL_", "TF_CLI_ARGS_")
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    does = "print shell lines after which aws, boto3 and terraform speak to the local stack"
+    does = "print the exports that point aws, boto3 and terraform at the local stack"
     parser = command(commands, "env", run, does, 'eval "$(modelctl env)"; aws s3 ls; eval "$(modelctl env --unset)"')
-    parser.add_argument("--unset", action="store_true", help="print the lines that take it back")
+    parser.add_argument("--unset", action="store_true", help="print the lines that undo this")
 
 
 def run(called: argparse.Namespace) -> int:

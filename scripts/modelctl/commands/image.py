@@ -20,7 +20,7 @@ def add_to(commands: Commands) -> None:
         help="the processor of the models that run from it, as in the registry; default: x86_64",
     )
     parser.add_argument(
-        "--repository", required=True, type=_repository, metavar="URI", help=f"where it goes, such as {_EXAMPLE}"
+        "--repository", required=True, type=_repository, metavar="URI", help=f"where to push it, such as {_EXAMPLE}"
     )
 
 

@@ -11,9 +11,9 @@ from modelctl.errors import UserError
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    does = "call a model directly, as TensorFlow Serving's REST API is called"
+    does = "call a model directly, with a request that TensorFlow Serving's REST API would take"
     parser = command(commands, "invoke", run, does, """modelctl invoke wine --data '{"instances": [[13.2, 2.7, …]]}'""")
-    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
     parser.add_argument("--data", required=True, metavar="JSON", help='{"instances": […]} or {"inputs": {…}}')
     add_target(parser)
 
@@ -31,7 +31,8 @@ def run(called: argparse.Namespace) -> int:
         raise UserError(f'--data: {problem}; expected {{"instances": […]}} or {{"inputs": {{…}}}}') from None
     if len(payload) > direct.LARGEST_CALL:
         raise UserError(
-            f"--data holds {len(payload)} bytes, and a direct call takes {direct.LARGEST_CALL}: use `modelctl predict`"
+            f"--data holds {len(payload)} bytes, and a direct call takes {direct.LARGEST_CALL} at most: use `modelctl "
+            "predict`"
         )
     deployed = deployment(called)
     model = deployed.model(called.model)

@@ -26,14 +26,18 @@ _NOT_SHOWN = (
     "model",
     "version",
     "digest",
+    "errorType",
+    "errorMessage",
+    "location",
+    "stackTrace",
 )
 
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
     parser = command(commands, "logs", run, "show a model's log of the last hour", "modelctl logs digits --follow")
-    parser.add_argument("model", metavar="MODEL")
-    parser.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
+    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    parser.add_argument("--follow", action="store_true", help="keep showing new lines, until Ctrl-C")
     add_target(parser)
 
 
@@ -68,7 +72,10 @@ def run(called: argparse.Namespace) -> int:
 
 
 def line(timestamp_ms: int, message: str) -> str | None:
-    """One event for people: time, level, message, then whatever else the JSON line holds; None for a metric's line."""
+    """One event for people; None for a metric's line.
+
+    Time, level, message and error, then whatever else the JSON line holds; below it, the stack of the error.
+    """
     when = datetime.fromtimestamp(timestamp_ms / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
     parsed = _parsed(message)
     if not isinstance(parsed, dict):
@@ -81,7 +88,14 @@ def line(timestamp_ms: int, message: str) -> str | None:
         parsed = {"message": parsed["type"], **parsed["record"], **parsed["record"].get("metrics", {}), "metrics": None}
     fields = ((name, value) for name, value in parsed.items() if name not in _NOT_SHOWN and value is not None)
     rest = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in fields)
-    return f"{when} {parsed.get('level', ''):5} {parsed.get('message', '')} {rest}".rstrip()
+    says = str(parsed.get("message", ""))
+    # A function that cannot start logs an error and no message.
+    error = ": ".join(str(parsed[name]) for name in ("errorType", "errorMessage") if parsed.get(name))
+    if error not in says:
+        says = f"{says}: {error}" if says else error
+    stack = "".join(map(str, parsed.get("stackTrace") or ())).rstrip()
+    head = f"{when} {parsed.get('level', ''):5} {says} {rest}".rstrip()
+    return "\n".join((head, *(f"  {frame}" for frame in stack.splitlines())))
 
 
 def _parsed(message: str) -> Any:

@@ -3,21 +3,36 @@
 import argparse
 import json
 import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from modelctl import console
-from modelctl.commands.arguments import Commands, add_target, command, deployment, print_json
+from modelctl.commands.arguments import Commands, add_target, as_json, command, deployment
+from modelctl.errors import UserError
+from modelctl.local.layout import write_whole
 from modelctl.predictions import predict
 from modelctl.results import is_labelled, spent
+
+#: Rows of one file that a terminal shows.
+_MOST_ROWS = 100
 
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
     does = "upload files for a model and show its predictions"
     parser = command(commands, "predict", run, does, "modelctl predict digits models/digits/samples/*.png")
-    parser.add_argument("model", metavar="MODEL")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="an input, uploaded under the model's prefix"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="also write the results, as --json prints them, to a new file; an existing file is never overwritten",
+    )
     parser.add_argument(
         "--timeout",
         type=seconds,
@@ -38,29 +53,68 @@ def seconds(text: str) -> float:
 
 def run(called: argparse.Namespace) -> int:
     """Exit status 1 if an input got an error in place of predictions."""
+    if called.output:
+        _check_output(called.output)
     deployed = deployment(called)
     results = predict(deployed, deployed.model(called.model), called.files, called.timeout)
+    document = as_json(results[0] if len(results) == 1 else results)
+    if not called.json:
+        _show(called.files, results)
+    if called.output:
+        try:
+            write_whole(called.output, f"{document}\n")
+        except OSError as problem:
+            raise UserError(
+                f"--output: {called.output} cannot be written: {problem.strerror}; the results bucket has the results"
+            ) from problem
+        console.note(f"results written to {called.output}")
     if called.json:
-        print_json(results[0] if len(results) == 1 else results)
-    else:
-        console.table(
-            ("file", "prediction", "score", "ms", "cold"),
-            [row(file, result) for file, result in zip(called.files, results, strict=True)],
-            right=("score", "ms"),
-        )
+        console.out(document)
     return 1 if any("error" in result for result in results) else 0
 
 
-def row(file: Path, result: dict[str, Any]) -> tuple[str, str, str, str, str]:
-    """A result as cells: file, prediction or error, score, milliseconds, whether the start was cold."""
+def _check_output(file: Path) -> None:
+    """Refuse, before anything is uploaded, a file that is there or cannot be.
+
+    It might be an input: `--output *.csv` takes the first file that matches.
+    """
+    if os.path.lexists(file):
+        raise UserError(f"--output: {file} exists, and is not overwritten: name another file, or remove it")
+    if not file.parent.is_dir():
+        raise UserError(f"--output: there is no folder {file.parent}")
+
+
+def _show(files: list[Path], results: list[dict[str, Any]]) -> None:
+    """Print a table, on a terminal with as many rows and as wide as people read."""
+    shown, left_out = [], 0
+    for file, result in zip(files, results, strict=True):
+        found = list(rows(file, result))
+        most = _MOST_ROWS if console.is_terminal() else len(found)
+        shown += found[:most]
+        left_out += len(found[most:])
+    columns = ("file", "prediction", "score", "ms in function", "cold start")
+    console.table(columns, shown, right=("score", "ms in function"), cut="prediction")
+    if left_out:
+        console.note(f"{left_out:,} more rows are not shown: `--output FILE` writes all of them")
+
+
+def rows(file: Path, result: dict[str, Any]) -> Iterator[tuple[str, str, str, str, str]]:
+    """A result as a row of cells for each prediction, or for its error.
+
+    They are the file and its row, the prediction, its score, and what the function spent (`results.spent`).
+    """
+    timing = spent(result)
     if "error" in result:
-        return str(file), f"{result['error']['type']}: {result['error']['message']}", "", *spent(result)
+        yield str(file), f"{result['error']['type']}: {result['error']['message']}", "", *timing
+        return
     predictions = result["predictions"]
-    if all(is_labelled(prediction) for prediction in predictions):
-        # Where no label reaches the model's threshold there is none.
-        labels = ", ".join(prediction["label"] or "none" for prediction in predictions)
-        scores = ", ".join(
-            "" if prediction["score"] is None else f"{prediction['score']:.3f}" for prediction in predictions
-        )
-        return str(file), labels, scores, *spent(result)
-    return str(file), json.dumps(predictions), "", *spent(result)
+    if not predictions:
+        yield str(file), "no rows", "", *timing
+    for number, prediction in enumerate(predictions, start=1):
+        name = str(file) if len(predictions) == 1 else f"{file}, row {number}"
+        if is_labelled(prediction):
+            # Where no label reaches the model's threshold there is none.
+            score = "" if prediction["score"] is None else f"{prediction['score']:.3f}"
+            yield name, prediction["label"] or "none", score, *timing
+        else:
+            yield name, json.dumps(prediction, ensure_ascii=False), "", *timing

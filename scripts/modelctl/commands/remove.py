@@ -13,17 +13,23 @@ def add_to(commands: Commands) -> None:
     """Describe both commands."""
     does = "take a model out of the registry; its files stay, and the next apply deletes its resources"
     parser = command(commands, "remove", remove, does, "modelctl remove digits && modelctl apply --target aws")
-    parser.add_argument("model", metavar="MODEL", help="as the registry names it")
+    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
     _add_registry(parser)
     does = "rename a model in the registry; an apply treats that as a removal and an addition"
     parser = command(commands, "rename", rename, does, "modelctl rename digits numbers")
-    parser.add_argument("model", metavar="OLD", help="as the registry names it")
+    parser.add_argument("model", metavar="OLD", help="its present name")
     parser.add_argument("new", metavar="NEW", help="its new name")
     _add_registry(parser)
 
 
 def _add_registry(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--registry", type=Path, default=paths.REGISTRY, metavar="FILE", help="default: the checkout's")
+    parser.add_argument(
+        "--registry",
+        type=Path,
+        default=paths.REGISTRY,
+        metavar="FILE",
+        help="the one to change; default: the checkout's",
+    )
 
 
 def remove(called: argparse.Namespace) -> int:

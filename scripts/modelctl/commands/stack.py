@@ -1,6 +1,7 @@
 """`modelctl up` and `modelctl down`: the local stack."""
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 
 from modelctl import applying, console, local_runs, packages, paths, registry, targets
@@ -8,6 +9,9 @@ from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.deployment import Deployment
 from modelctl.errors import UserError
 from modelctl.local.layout import write_whole
+
+#: Models that are named; of more, only the number is said.
+_MOST_NAMES = 5
 
 
 def add_to(commands: Commands) -> None:
@@ -26,25 +30,25 @@ def up(called: argparse.Namespace) -> int:
 
 
 def _up(called: argparse.Namespace) -> int:
-    serves = called.registry or targets.registry()
-    models = registry.check(serves)
+    file = called.registry or targets.registry()
+    models = registry.check(file)
     if called.resync and called.resync not in models:
-        raise UserError(f"there is no model {called.resync!r} to copy again; {serves} has: {', '.join(sorted(models))}")
+        raise UserError(f"there is no model {called.resync!r} to copy again; {registry.known(called.resync, models)}")
     packages.build()
     stack = targets.stack()
     if local_runs.first_is_unfinished():
-        console.note("what was begun was not finished, and nobody has used the local stack: it starts anew")
+        console.note("the first apply was not finished, and nobody has used the local stack: starting it over")
         stack.stop()
     with console.step("starting the local stack"):
         stack.start()
     local_runs.forget_earlier_instance(stack.instance())
-    target = targets.local(serves)
+    target = targets.local(file)
     local_runs.init(target)
     weights = f'module.model["{called.resync}"].aws_lambda_invocation.weights'
     with applying.planned(target, *([f"-replace={weights}"] if called.resync else [])) as plan:
         applying.refuse_to_lose_inputs(plan)
         # Not before: a registry that was refused shall not be the one that the next command works with.
-        write_whole(paths.STACK / "registry", str(serves.resolve()))
+        write_whole(paths.STACK / "registry", str(file.resolve()))
         applying.apply(plan)
         if not plan.changes:
             console.note("terraform apply: nothing to change")
@@ -52,10 +56,13 @@ def _up(called: argparse.Namespace) -> int:
     if called.json:
         print_json({"endpoint": target.env["AWS_ENDPOINT_URL"], "models": sorted(deployment.models)})
     else:
-        console.note(
-            f"the local stack is up at {target.env['AWS_ENDPOINT_URL']} and serves {', '.join(deployment.models)}"
-        )
+        console.note(f"the local stack is up at {target.env['AWS_ENDPOINT_URL']} and {serves(deployment.models)}")
     return 0
+
+
+def serves(models: Collection[str]) -> str:
+    """What a deployment serves: its models by their names, or how many they are."""
+    return f"serves {', '.join(models) if len(models) <= _MOST_NAMES else f'{len(models)} models'}"
 
 
 def down(called: argparse.Namespace) -> int:

@@ -17,7 +17,9 @@ def add_to(commands: Commands) -> None:
     parser = command(
         commands, "validate", run, "show all problems of a registry", "modelctl validate model_registry.yaml"
     )
-    parser.add_argument("registry", nargs="?", type=Path, default=paths.REGISTRY, metavar="REGISTRY")
+    parser.add_argument(
+        "registry", nargs="?", type=Path, default=paths.REGISTRY, metavar="REGISTRY", help="default: the checkout's"
+    )
 
 
 def run(called: argparse.Namespace) -> int:

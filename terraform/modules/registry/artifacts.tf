@@ -13,7 +13,7 @@ locals {
     artifact => startswith(artifact, "/") ? artifact : "${dirname(var.registry_file)}/${artifact}"
   }
 
-  # `fileexists` fails for a folder.
+  # `fileexists` fails for a folder, and for whatever else is not a file.
   _artifact_kinds = { for artifact, path in local._artifact_paths : artifact => try(fileexists(path) ? "file" : "missing", "folder") }
 
   # The source of every file by its path in the artifact. Hidden files are the desktop's or git's, not the model's.
@@ -78,7 +78,7 @@ locals {
       },
       {
         fails = local.artifacts[model.hooks].kind == "folder"
-        says  = "\"${model.hooks}\" is a folder; hooks are one Python file"
+        says  = "\"${model.hooks}\" is not a file (a folder, say, or a pipe); hooks are one Python file"
       },
       {
         fails = local.artifacts[model.hooks].kind == "file" && length(local.artifacts[model.hooks].unreadable) > 0

@@ -3,7 +3,8 @@
 
 locals {
   # The duplicates are looked for line by line (duplicates.tf), so every line ends alike.
-  text = try("${replace(trimprefix(file(var.registry_file), "\ufeff"), "\r\n", "\n")}\n", null)
+  # Reading a pipe would never end.
+  text = try([for path in [var.registry_file] : "${replace(trimprefix(file(path), "\ufeff"), "\r\n", "\n")}\n" if fileexists(path)][0], null)
 
   _document = try(yamldecode(local.text), null)
   # JSON has no infinity, and no field takes one.
@@ -11,8 +12,8 @@ locals {
 
   file_problem = (
     local.text == null ? (
-      !can(fileexists(var.registry_file)) ? "is a folder; the registry is a YAML file"
-      : fileexists(var.registry_file) ? "is not text in UTF-8"
+      !can(fileexists(var.registry_file)) ? "is not a file (a folder, say, or a pipe); the registry is a YAML file"
+      : fileexists(var.registry_file) ? "is not text in UTF-8; save it in that encoding"
       : "there is no such file; give the path of the model registry"
     )
     : !can(regex("(?m)^[ \t]*[^# \t\n]", local.text)) ? "is empty; it must have the fields version and models"

@@ -6,8 +6,9 @@ locals {
 
   _checks = { for name, samples in local._samples : name => jsonencode({ modelyard_check = { samples = [
     for sample in samples : {
-      file        = sample.file
-      body        = try(filebase64(local._artifact_paths[sample.file]), "")
+      file = sample.file
+      # Reading a pipe would never end.
+      body        = try([for path in [local._artifact_paths[sample.file]] : filebase64(path) if fileexists(path)][0], "")
       predictions = try([{ label = sample.label }], sample.predictions, null)
       tolerance   = try(sample.tolerance, local.rules["sample/tolerance"].default)
     }
@@ -33,7 +34,7 @@ locals {
         {
           fails = local.artifacts[sample.file].kind == "folder"
           field = "file"
-          says  = "\"${sample.file}\" is a folder; a sample is one file"
+          says  = "\"${sample.file}\" is not a file (a folder, say, or a pipe); a sample is one file"
         },
         {
           fails = local.artifacts[sample.file].kind == "file" && length(local.artifacts[sample.file].unreadable) > 0

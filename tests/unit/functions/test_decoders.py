@@ -86,8 +86,42 @@ def test_a_suffix_that_says_nothing_leaves_it_to_the_format() -> None:
 
 @pytest.mark.parametrize("input_format", ["json", "csv", "npy", "text"])
 def test_an_image_for_a_model_that_takes_none_is_refused(input_format: str) -> None:
-    with pytest.raises(UnsupportedInputError, match=rf"an image \(\.png\), but this model takes {input_format}"):
+    with pytest.raises(UnsupportedInputError) as refused:
         decode("wine/a.png", picture(), ROW, input_format)
+    assert str(refused.value) == f"an image (.png), but this model takes {input_format} (input.format)"
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "input_format", "begins"),
+    [
+        ("a.txt", b"good", "json", "read as json, which is the model's input.format (.txt names no format): not valid"),
+        ("a.TXT.gz", gzip.compress(b"good"), "json", "read as json, which is the model's input.format (.txt names no"),
+        ("a", b"good", "json", "read as json, which is the model's input.format (it has no suffix): not valid JSON: "),
+        ("a.pdf", b"%PDF-1.7", "npy", "read as npy, which is the model's input.format (.pdf names no format): "),
+        ("a.tif", b"II*\0", "image", "read as image, which is the model's input.format (.tif names no format): "),
+        (f"a.{'b' * 99}", b"good", "json", f"read as json, which is the model's input.format (.{'b' * 19} names no"),
+        (
+            "a.csv",
+            b"1,2\n",
+            "json",
+            "read as csv because of its suffix .csv, although the model's input.format is json",
+        ),
+        ("a.json", b"{", "csv", "read as json because of its suffix .json, although the model's input.format is csv: "),
+        ("a.npz", b"PK", "image", "read as npy because of its suffix .npz, although the model's input.format is image"),
+        # Nothing to explain: the suffix says what the model reads, or the format does not matter.
+        ("a.json", b"{", "json", "not valid JSON: "),
+        ("a.jsonl", b"{", "json", "line 1: not valid JSON: "),
+        ("a.npz", b"PK", "npy", "its zip has no end"),
+        ("a.txt", b"[[1, 2]]", "json", "x has the shape [1, 2]"),
+        ("a.png", b"no picture", "image", "not an image: "),
+    ],
+)
+def test_an_error_says_what_an_object_was_read_as_unless_its_suffix_does(
+    key: str, body: bytes, input_format: str, begins: str
+) -> None:
+    with pytest.raises((DecodeError, ShapeError)) as refused:
+        decode(key, body, SCAN if input_format == "image" else ROW, input_format)
+    assert str(refused.value).startswith(begins)
 
 
 def test_a_model_that_reads_bytes_itself_takes_images_as_they_are() -> None:

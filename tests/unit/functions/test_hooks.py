@@ -240,7 +240,7 @@ FAULTS = {
     "preprocess is interrupted": (
         "preprocess",
         "raise KeyboardInterrupt",
-        "preprocess raised KeyboardInterrupt:  (line 5)",
+        "preprocess raised KeyboardInterrupt (line 5)",
     ),
     "a list": ("preprocess", "return [[0, 0, 0]]", "preprocess gave list; expected {'x': 'ndarray'}"),
     "nothing": ("preprocess", "return None", "preprocess gave NoneType; expected {"),
@@ -300,6 +300,8 @@ def helper(): return 1 / 0
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], ModelError)
     assert message in str(record.exc_info[1])
+    # In the line of JSON, the message comes before the stack.
+    assert record.getMessage() == (f"not served; its message goes back to the queue: ModelError: {record.exc_info[1]}")
 
 
 @pytest.mark.parametrize(

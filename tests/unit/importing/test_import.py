@@ -261,7 +261,12 @@ def test_a_quantized_model_of_pictures_gets_their_pixels_as_they_are(
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.json", b"{", r"a.json is not an input of this model: not valid JSON"),
+        (
+            "a.json",
+            b"{",
+            "a.json is not an input of this model: read as json because of its suffix .json, although the model's "
+            "input.format is image: not valid JSON",
+        ),
         ("a.json", b'{"instances": [[1, 2]]}', r"a.json is not an input of this model: .*shape"),
         ("a.png", b"PNG", r"a.png is not an input of this model: not an image"),
         ("one.json", json.dumps(SCANS[0].tolist()).encode(), r"same answer to all 1 inputs"),
