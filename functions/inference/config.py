@@ -77,6 +77,8 @@ class InputConfig:
 class OutputConfig:
     """What the numbers mean: `output` of the registry entry."""
 
+    #: The output that predictions are made of; None: all outputs.
+    name: str | None = None
     #: The file in the artifact with one label per line; None: predictions are the raw output.
     labels: str | None = None
     #: How many labels a prediction lists; None: all.

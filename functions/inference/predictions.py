@@ -83,15 +83,33 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...], config: OutputConfig, rows: Rows) -> None:
-    """Refuse labels that cannot belong to the outputs, as far as the signature tells.
+def chosen(outputs: tuple[TensorSpec, ...], config: OutputConfig) -> tuple[TensorSpec, ...]:
+    """The outputs that a prediction is made of.
 
     Raises:
-        ModelError: there are several outputs, or the one has no scores or another number of them.
+        ModelError: the registry entry names one that the model does not have.
     """
+    if config.name is None:
+        return outputs
+    if named := tuple(spec for spec in outputs if spec.name == config.name):
+        return named
+    names = ", ".join(spec.name for spec in outputs)
+    raise ModelError(f"output.name is {config.name!r}, but the outputs of the model are {names}: choose one of these")
+
+
+def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...], config: OutputConfig, rows: Rows) -> None:
+    """Refuse labels that cannot belong to the output of a prediction, as far as the signature tells.
+
+    Raises:
+        ModelError: there are several outputs and none is named, or the one has no scores or another number of them.
+    """
+    outputs = chosen(outputs, config)
     if len(outputs) != 1:
         names = ", ".join(spec.name for spec in outputs)
-        raise ModelError(f"output.labels needs a signature with one output; this one has {names}")
+        raise ModelError(
+            f"output.labels belongs to one output, but the model has {names}: choose the one with the scores in "
+            "output.name (`modelctl import` takes it as --output)"
+        )
     if outputs[0].dtype.kind not in "fiu":
         raise ModelError(f"output.labels needs an output of numbers; {outputs[0].name} is {outputs[0].dtype.name}")
     # An output that is not in rows belongs to one prediction; its scores are counted when they are there.

@@ -43,6 +43,7 @@ class Predictor:
             config = self._config
             model = runtimes.load(config.runtime, config.artifact, config.signature)
             check_rows(model.inputs, config.input.batch.rows)
+            predictions.chosen(model.outputs, config.output)  # refuses a name that no output has
             if config.output.labels:
                 self._labels = predictions.read_labels(config.artifact / config.output.labels)
                 predictions.check_labels(
@@ -234,11 +235,14 @@ class Predictor:
     def _rows(self, instances: Instances, *, in_rows: bool = False) -> Iterator[dict[str, Array]]:
         """The raw outputs by name, for each prediction; the outputs of one call at a time are in memory.
 
-        `in_rows`: of a direct call, whose predictions are raw; outputs without a row for each instance are refused,
-        instead of being one prediction.
+        `in_rows`: of a direct call, whose predictions are raw and have all outputs; outputs without a row for each
+        instance are refused, instead of being one prediction.
         """
+        name = None if in_rows else self._config.output.name
         raw = in_rows or (self._labels is None and (self._hooks is None or self._hooks.postprocess is None))
         for outputs, count in self._calls(instances) if instances.count != 0 else ():
+            if name is not None:
+                outputs = {name: outputs[name]}
             if self._kind is Rows.SINGLE and count is not None:
                 yield {name: self._without_batch(name, array) for name, array in outputs.items()}
             elif count is None or not all(self._has_rows(name, array, count) for name, array in outputs.items()):

@@ -94,7 +94,7 @@ def test_the_function_knows_no_field_that_the_registry_lacks() -> None:
         ({"artifact": "elsewhere"}, "has the field artifact, which this code does not know"),
         ({"input": {"format": "image", "crop": "centre"}}, "has the field input.crop, which"),
         ({"input": {"format": "json", "limits": {}}}, "has the field input.limits, which"),
-        ({"output": {"name": "scores"}}, "has the field output.name, which"),
+        ({"output": {"unit": "percent"}}, "has the field output.unit, which"),
         ({"limits": {"seconds": 1}}, "has the field limits.seconds, which"),
         ({"route": {"prefixes": ["a/"], "buckets": []}}, "has the field route.buckets, which"),
     ],

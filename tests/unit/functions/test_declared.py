@@ -90,6 +90,9 @@ def test_labels_that_do_not_fit_show_before_an_apply_in_the_functions_words(
         "saved-model": ("odds.saved_model", "labels: labels.txt"),
         "logit": ("odds.tflite", "labels: two.txt, activation: softmax"),
         "several": ("two.tflite", "labels: labels.txt"),
+        "named": ("two.tflite", "name: p, labels: labels.txt"),
+        "unknown": ("two.onnx", "name: scores, labels: two.txt"),
+        "fitting-named": ("two.tflite", "name: p, labels: two.txt"),
         # Two labels and one score are a sigmoid's, and Keras files do not say how many scores they give.
         "fitting": ("odds.tflite", "labels: two.txt"),
         "keras": ("scans.keras", "labels: labels.txt"),
@@ -109,5 +112,8 @@ def test_labels_that_do_not_fit_show_before_an_apply_in_the_functions_words(
         "4: models.onnx.output.labels: names 3 labels, but the model gives 10 scores",
         "5: models.saved-model.output.labels: names 3 labels, but the model gives 1 scores",
         "6: models.logit.output.activation: softmax of a single score is always 1: sigmoid makes it a probability",
-        "7: models.several.output.labels: needs a signature with one output; this one has p, q",
+        "7: models.several.output.labels: belongs to one output, but the model has p, q: choose the one with the "
+        "scores in output.name (`modelctl import` takes it as --output)",
+        "8: models.named.output.labels: names 3 labels, but the model gives 2 scores",
+        "9: models.unknown.output.name: is 'scores', but the outputs of the model are p, q: choose one of these",
     ]

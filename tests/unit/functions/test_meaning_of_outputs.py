@@ -253,7 +253,7 @@ def test_columns_and_cells_that_do_not_fit_the_inputs_are_refused_when_the_model
 
 
 def test_labels_need_a_single_output(make_predictor: Callable[..., Predictor]) -> None:
-    with pytest.raises(ModelError, match="needs a signature with one output; this one has p, q"):
+    with pytest.raises(ModelError, match=r"belongs to one output, but the model has p, q: choose .* in output\.name"):
         make_predictor("two.tflite", labels=["zero", "one"]).load()
 
 
@@ -351,6 +351,36 @@ def test_answers_too_large_to_be_in_memory_together_come_one_by_one(
     together = predictor.predict_together([inputs[0], inputs[3]])
     assert together is not None
     assert [len(values(answer)) for answer in together] == [5_000, 3_000]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (None, [{"same": [3, 0, 5], "places": [[0, 2]]}]),
+        ("same", [3, 0, 5]),
+        ("places", [[[0, 2]]]),
+    ],
+)
+def test_a_prediction_is_made_of_the_named_output(
+    name: str | None, expected: Any, make_predictor: Callable[..., Predictor]
+) -> None:
+    """The model gives its input, which is a row's answer, and the places of what is not zero, which belong together."""
+    predictor = make_predictor("unlike.onnx", output={"name": name} if name else {})
+    instances = Instances({"x": np.array([3, 0, 5], np.float32)}, 3)
+    assert values(predictor.predict(instances)) == expected
+    assert predictor.outputs(instances).keys() == {"same", "places"}, "a direct call has all of them"
+
+
+def test_labels_belong_to_the_named_output(make_predictor: Callable[..., Predictor]) -> None:
+    predictor = make_predictor("unlike.onnx", labels=["even", "odd"], output={"name": "same"})
+    answered = predictor.predict(Instances({"x": np.array([0.25, 1], np.float32)}, 2))
+    assert [(row["label"], row["score"]) for row in values(answered)] == [("even", 0.75), ("odd", 1)]
+
+
+def test_the_named_output_is_one_of_the_models(make_predictor: Callable[..., Predictor]) -> None:
+    predictor = make_predictor("unlike.onnx", output={"name": "scores"})
+    with pytest.raises(ModelError, match=r"output\.name is 'scores', but the outputs of the model are same, places"):
+        predictor.load()
 
 
 def test_a_sigmoid_model_is_labelled(make_predictor: Callable[..., Predictor]) -> None:
