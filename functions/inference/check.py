@@ -69,7 +69,7 @@ def serve(call: Any, config: Config, predictor: Predictor) -> dict[str, Any]:
     """
     samples = _samples(call)
     model = predictor.load()
-    _try_decoder(config, predictor)
+    try_decoder(config, predictor)
     predictor.try_zeros()
     problems = [problem for sample in samples if (problem := _problem(sample, config, predictor))]
     if problems:
@@ -114,7 +114,7 @@ def _sample(sample: Any) -> Sample:
     )
 
 
-def _try_decoder(config: Config, predictor: Predictor) -> None:
+def try_decoder(config: Config, predictor: Predictor) -> None:
     """Decode something of the model's format: an entry that does not fit the signature is found without a sample.
 
     Raises:

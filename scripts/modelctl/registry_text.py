@@ -14,8 +14,10 @@ from modelctl.errors import UserError
 Event = Any  # of YAML; to its type, a parsed one may have no marks
 
 
-def insert(text: str, name: str, fields: Mapping[str, Any]) -> str:
+def insert(text: str, name: str, fields: Mapping[str, Any], comment: str | None = None) -> str:
     """The text with one more model at the end of its block `models:`, indented and ended as the others are.
+
+    `comment` is a line above the fields.
 
     Raises:
         UserError: the text is not a registry to which a line can be added.
@@ -23,7 +25,7 @@ def insert(text: str, name: str, fields: Mapping[str, Any]) -> str:
     try:
         before, after, layout = _split(text)
         document = registry.parse(text)
-        entry = render(name, fields, layout)
+        entry = render(name, fields, layout, comment)
         changed = before + entry + after
         expected = {**document, "models": {**(document["models"] or {}), name: fields}}
         if registry.parse(changed) == expected:
@@ -54,6 +56,39 @@ def change(text: str, name: str, sections: Mapping[str, Mapping[str, Any]]) -> s
         pass  # the error below says what to write
     lines = "\n".join(f"  {section}.{field}: {_value(value)}" for section, field, value in fields)
     raise UserError(f"the registry's text is too unusual to be changed: set this in models.{name} yourself\n{lines}")
+
+
+def comment(text: str, name: str, mark: str, says: str | None) -> str:
+    """The text with one comment of its kind above the fields of a model's entry, in place of those that are there.
+
+    Args:
+        text: of the registry.
+        name: of the model.
+        mark: what comments of this kind begin with.
+        says: the comment, which begins with it too; None: none remains.
+
+    Raises:
+        UserError: the entry is not a block.
+    """
+    document = _with_model(text, name)
+    _, models = _models(text)
+    key, value = _entry(models, name)
+    if not isinstance(value[0], yaml.MappingStartEvent) or value[0].flow_style or _is_empty(value):
+        if says is None:
+            return text
+        raise UserError(f"models.{name} is written on one line: write it as a block, so that a comment can be added")
+    newline = "\r\n" if "\r\n" in text else "\n"
+    start = text.find("\n", key.end_mark.index) + 1
+    end = max(event.end_mark.index for event in value if _is_content(event))
+    lines = text[start:end].splitlines(keepends=True)
+    kept = "".join(line for line in lines if not line.lstrip().startswith(f"# {mark}"))
+    added = f"{' ' * value[1].start_mark.column}# {says}{newline}" if says else ""
+    changed = text[:start] + added + kept + text[end:]
+    if _holds(changed, document):
+        return changed
+    raise UserError(
+        f"the registry's text is too unusual to be changed: write this into models.{name} yourself: # {says}"
+    )
 
 
 def remove(text: str, name: str) -> str:
@@ -112,10 +147,14 @@ class Layout:
     blank: bool = False
 
 
-def render(name: str, fields: Mapping[str, Any], layout: Layout) -> str:
+def render(name: str, fields: Mapping[str, Any], layout: Layout, comment: str | None = None) -> str:
     """The lines of an entry."""
-    lines = [f"{' ' * layout.indent}{_value(name)}:"]
-    lines += [f"{' ' * (layout.indent + layout.step)}{field}: {_value(value)}" for field, value in fields.items()]
+    lines = [f"# {comment}"] if comment else []
+    lines += [f"{field}: {_value(value)}" for field, value in fields.items()]
+    lines = [
+        f"{' ' * layout.indent}{_value(name)}:",
+        *(f"{' ' * (layout.indent + layout.step)}{line}" for line in lines),
+    ]
     return (layout.newline if layout.blank else "") + "".join(line + layout.newline for line in lines)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelctl.errors import UserError
-from modelctl.registry_text import change, insert, remove, rename
+from modelctl.registry_text import change, comment, insert, remove, rename
 
 FIELDS: dict[str, Any] = {"artifact": "models/faces/artifact", "version": "1", "runtime": "litert"}
 
@@ -427,3 +427,38 @@ def test_whatever_the_file_looks_like_only_the_model_goes_or_changes_its_name(te
         renamed = rename(text, name, "faces")
         assert renamed == text.replace(f"\n  {name}:", "\n  faces:")
         assert yaml.safe_load(renamed)["models"]["faces"] == entry
+
+
+def test_an_entry_begins_with_its_comment() -> None:
+    assert insert("models:\n", "faces", FIELDS, "why: so").startswith(
+        "models:\n  faces:\n    # why: so\n    artifact: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "says", "after"),
+    [
+        ("  a:\n    runtime: onnx\n", "why: so", "  a:\n    # why: so\n    runtime: onnx\n"),
+        (
+            "  a:  # b\n\n      runtime: onnx\n  b: {}\n",
+            "why: so",
+            "  a:  # b\n      # why: so\n\n      runtime: onnx\n  b: {}\n",
+        ),
+        ("  a:\r\n    runtime: onnx\r\n", "why: so", "  a:\r\n    # why: so\r\n    runtime: onnx\r\n"),
+        (
+            "  a:\n    # why: no\n    # other\n    runtime: onnx\n",
+            "why: so",
+            "  a:\n    # why: so\n    # other\n    runtime: onnx\n",
+        ),
+        ("  a:\n    runtime: onnx\n    # why: no\n    version: x\n", None, "  a:\n    runtime: onnx\n    version: x\n"),
+        ("  a:\n    runtime: onnx\n  # why: no\n  b: {}\n", None, "  a:\n    runtime: onnx\n  # why: no\n  b: {}\n"),
+        ("  a: {runtime: onnx}  # why: no\n", None, "  a: {runtime: onnx}  # why: no\n"),
+    ],
+)
+def test_a_comment_of_a_kind_takes_the_place_of_those_that_are_there(before: str, says: str | None, after: str) -> None:
+    assert comment(f"models:\n{before}", "a", "why", says) == f"models:\n{after}"
+
+
+def test_an_entry_on_one_line_has_no_place_for_a_comment() -> None:
+    with pytest.raises(UserError, match=r"models\.a is written on one line: write it as a block"):
+        comment("models:\n  a: {runtime: onnx}\n", "a", "why", "why: so")

@@ -94,6 +94,15 @@ def content(key: str, body: bytes, limits: Limits, encoding: str = "") -> bytes:
     return body
 
 
+def selects(key: str) -> bool:
+    """Whether the suffix of a key selects its decoder, whatever `input.format` is."""
+    return _suffix(key) in _DECODERS
+
+
+def _suffix(key: str) -> str:
+    return PurePosixPath(key.lower().removesuffix(".gz")).suffix
+
+
 def _choose(key: str, input_format: str) -> Decoder:
     """The decoder for a key."""
     suffix = _suffix(key)

@@ -18,6 +18,9 @@ _EXAMPLE = """\
 modelctl import faces.keras --name faces --runtime litert --labels faces.txt
   modelctl import --measure faces --samples faces/*.jpg"""
 
+#: Arguments that are fields of `input`.
+_PIXELS = ("scale", "mean", "std")
+
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
@@ -56,6 +59,35 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument("--signature", metavar="NAME", help="which of the model's signatures to serve")
     parser.add_argument(
+        "--output",
+        metavar="NAME",
+        help="which of several outputs predictions are made of, as probabilities; default: all of them",
+    )
+    parser.add_argument(
+        "--scale", type=float, metavar="NUMBER", help="of images: what pixels, 0 to 255, are multiplied by: 0.00392157"
+    )
+    parser.add_argument(
+        "--mean", nargs="+", type=float, metavar="NUMBER", help="of images: what is then subtracted, per channel"
+    )
+    parser.add_argument(
+        "--std", nargs="+", type=float, metavar="NUMBER", help="of images: what that is divided by, per channel"
+    )
+    parser.add_argument(
+        "--include",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="what else in the model's folder belongs to it, such as a vocabulary that its hooks read",
+    )
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="import a converted model even if it answers otherwise than the original; its entry then says how",
+    )
+    parser.add_argument(
+        "--no-timing", action="store_true", help="do not measure how much faster a converted model is, which takes time"
+    )
+    parser.add_argument(
         "--replace", action="store_true", help="give a model of that name this artifact; its entry stays as it is"
     )
     parser.add_argument(
@@ -82,6 +114,11 @@ def run(called: argparse.Namespace) -> int:
         samples=called.samples,
         registry=called.registry,
         replace=called.replace,
+        output=called.output,
+        pixels={name: getattr(called, name) for name in _PIXELS if getattr(called, name) is not None},
+        include=called.include,
+        accept=called.accept,
+        timing=not called.no_timing,
     )
     try:
         done = importer.run(wanted)
@@ -107,6 +144,11 @@ def _check(called: argparse.Namespace) -> None:
         "--labels": called.labels,
         "--signature": called.signature,
         "--replace": called.replace,
+        "--output": called.output,
+        **{f"--{name}": getattr(called, name) is not None for name in _PIXELS},
+        "--include": called.include,
+        "--accept": called.accept,
+        "--no-timing": called.no_timing,
     }
     if called.measure is None:
         if missing := [argument for argument in ("PATH", "--name") if importing[argument] is None]:
@@ -141,6 +183,7 @@ def _says(done: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"parity: {proof['output']} differs by {proof['largest_error']:.2g} at most, {proof['allowed']:.2g} is "
             f"allowed; {proof['relative_error']:.2g} of its largest number; over {inputs}{same}"
+            + ("; accepted" if proof["accepted"] else "")
         )
     for measure, name in {"cold_ms": "cold start", "warm_ms": "warm call"}.items() if done["speedup"] else ():
         times = done["speedup"][measure]
@@ -149,13 +192,17 @@ def _says(done: Mapping[str, Any]) -> Iterator[str]:
             f"{_number(times['ratio'])} times as fast"
         )
     yield from done["says"]
+    if done["left_behind"]:
+        left = source.names(done["left_behind"])
+        yield f"left behind: {left}; --include takes what belongs to the model, such as files that its hooks read"
     size = packages.for_people(done["bytes"])
     yield f"artifact: {done['artifact']} ({', '.join(done['files'])}; {size}), digest {done['digest']}"
     if done["replaced"]:
-        yield f"entry: models.{done['model']} stays as it is, its version too; the artifact's digest is a new one"
+        says = f"; it says: {done['accepted']}" if done["accepted"] else ""
+        yield f"entry: models.{done['model']} stays as it is, its version too; the artifact's digest is a new one{says}"
     else:
         yield f"entry, added to {done['registry']}:"
-        yield render(done["model"], done["entry"], Layout()).rstrip()
+        yield render(done["model"], done["entry"], Layout(), done["accepted"]).rstrip()
 
 
 def _number(number: float) -> str:

@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from inference import check, decoders
 from inference import config as configuration
-from inference import decoders
 from inference.errors import InputError, ModelError, PredictionError, ServiceError, TooLargeError
+from inference.fetch import check_size
 from inference.predictor import Predictor
 from inference.rows import Rows, rows_of
+from inference.runtimes import TensorSpec
 from inference.tensors import Instances
 from modelctl import runtimes
 from modelctl.errors import UserError
@@ -69,21 +71,32 @@ def prepare(request: Request) -> dict[str, Any]:
     """Find inputs that the model answers differently, and keep them with its answers.
 
     Request: `environment` of the function; `samples`, files to take the inputs from, else they are made up;
-    `choose_input`, whether the signature decides how inputs are decoded; `labels`, the file of the labels, or null;
-    `inputs` and `answers`, the files to write.
-    Answer: `input` of the registry entry, or null; whether `float_pixels` are its pixels as floats, and whether
-    `stored_pixels` are scaled as the model is quantized; how many `inputs` there are.
+    `choose_input`, whether the signature decides how inputs are decoded; `pixels`, what `input` then says of scale,
+    mean and std; `labels`, the file of the labels, or null; `inputs` and `answers`, the files to write.
+    Answer: `input` of the registry entry, or null; where `pixels` says nothing, whether `float_pixels` are its pixels as
+    floats, and whether `stored_pixels` are scaled as the model is quantized; how many `inputs` there are; the `outputs`,
+    in words, if a new entry's predictions have several; `too_many`, the samples with more rows than the `records` that
+    an input may have, each with its number of rows.
     """
     chosen = None
-    config = _config(request["environment"])
+    environment = request["environment"]
+    config = _config(environment)
     predictor = Predictor(config)
     specs = predictor.inputs
-    if request["choose_input"] and (chosen := inputs.image_fields(specs)):
-        model = json.loads(request["environment"]["MODELYARD_MODEL"])
+    samples = [Path(sample) for sample in request["samples"]]
+    if request["choose_input"] and (chosen := inputs.fields(specs, samples, config.input, request["pixels"])):
+        model = json.loads(environment["MODELYARD_MODEL"])
         model["input"] |= chosen
-        config = _config({**request["environment"], "MODELYARD_MODEL": json.dumps(model)})
-    if request["samples"]:
-        pairs, origins = _answer_samples(predictor, _decoded(request["samples"], config, predictor))
+        environment = {**environment, "MODELYARD_MODEL": json.dumps(model)}
+        config = _config(environment)
+    entry = configuration.read(environment)
+    check.try_decoder(entry, predictor)
+    records, too_many = entry.input.limits.records, {}
+    if samples:
+        decoded = _decoded(samples, config, predictor)
+        counts = {name: len(inputs.rows(found, specs)) for name, found in decoded.items()}
+        too_many = {name: count for name, count in counts.items() if count > records}
+        pairs, origins = _answer_samples(predictor, decoded)
     else:
         pairs = _answer_made_up(predictor, inputs.made_up(specs))
         origins = ["a made-up input"] * len(pairs)
@@ -95,12 +108,17 @@ def prepare(request: Request) -> dict[str, Any]:
     _predict(predictor, pairs[0][0], origins[0])
     inputs.save(Path(request["inputs"]), [tensors for tensors, _ in pairs])
     inputs.save(Path(request["answers"]), answers)
-    stored = bool(chosen) and specs[0].holds_bytes
+    unsaid = chosen is not None and chosen.get("format") == "image" and not request["pixels"]
+    stored = unsaid and specs[0].holds_bytes
+    several = request["choose_input"] and config.output.name is None and len(answers[0]) > 1
     return {
         "input": chosen,
-        "float_pixels": bool(chosen) and specs[0].dtype.kind == "f" and not stored,
+        "float_pixels": unsaid and specs[0].dtype.kind == "f" and not stored,
         "stored_pixels": stored and specs[0].quantization is not None,
         "inputs": len(pairs),
+        "outputs": [_described(spec) for spec in predictor.load().outputs] if several else [],
+        "records": records,
+        "too_many": too_many,
     }
 
 
@@ -140,7 +158,8 @@ def measure(request: Request) -> dict[str, Any]:
     if request["inputs"]:
         given = inputs.load(Path(request["inputs"]))
     else:
-        given = [found.tensors for found in _decoded(request["samples"], config, predictor).values()]
+        samples = [Path(sample) for sample in request["samples"]]
+        given = [found.tensors for found in _decoded(samples, config, predictor).values()]
     function = measurement.Function(
         batch_rows=runtimes.TABLE[config.runtime].batch_rows,
         memory_mb=int(request["environment"]["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]),
@@ -159,9 +178,9 @@ def convert(request: Request) -> dict[str, Any]:
 
 
 def compare(request: Request) -> dict[str, Any]:
-    """Compare the answers in two files."""
-    original, converted = (inputs.load(Path(request[name])) for name in ("original", "converted"))
-    return {"proofs": [vars(found) for found in proof.compare(original, converted, request["quantize"])]}
+    """Compare the answers in two files; the request holds the other arguments of `proof.compare`."""
+    original, converted = (inputs.load(Path(request.pop(name))) for name in ("original", "converted"))
+    return {"proofs": [vars(found) for found in proof.compare(original, converted, **request)]}
 
 
 def _config(environment: Mapping[str, str]) -> configuration.Config:
@@ -188,7 +207,14 @@ def _explain(problem: str) -> str:
     return problem
 
 
-def _decoded(samples: Sequence[str], config: configuration.Config, predictor: Predictor) -> dict[str, Instances]:
+def _described(spec: TensorSpec) -> str:
+    """A tensor in words."""
+    kind = "strings" if spec.dtype.kind == "O" else spec.dtype.name
+    shape = spec.shape and f" [{', '.join('any' if length is None else str(length) for length in spec.shape)}]"
+    return f"{spec.name} ({kind}{shape or ''})"
+
+
+def _decoded(samples: Sequence[Path], config: configuration.Config, predictor: Predictor) -> dict[str, Instances]:
     """The sample files, by name, as the function would decode them."""
     settings = config.input
     if rows_of(predictor.inputs, None) is Rows.OPEN:
@@ -196,9 +222,10 @@ def _decoded(samples: Sequence[str], config: configuration.Config, predictor: Pr
         settings = replace(settings, batch=configuration.BatchConfig(rows=0))
     decoded = {}
     preprocess = predictor.preprocess
-    for sample in map(Path, samples):
+    for sample in samples:
         try:
             body = sample.read_bytes()
+            check_size(len(body), config.input.limits.bytes)
             if preprocess:
                 found = preprocess(decoders.content(sample.name, body, config.input.limits), sample.name)
             else:

@@ -10,12 +10,13 @@ from typing import Any
 from modelctl.errors import UserError
 
 
-def ask(what: str, do: str, **request: Any) -> dict[str, Any]:
+def ask(what: str, do: str, *, way_out: str = "", **request: Any) -> dict[str, Any]:
     """Have one request of `child` answered.
 
     Args:
         what: what is being done, for the message if it fails.
         do: which of the functions of `child`.
+        way_out: what to do if a signal ends the process, in place of the last that it said.
         request: what it takes.
 
     Raises:
@@ -40,5 +41,6 @@ def ask(what: str, do: str, **request: Any) -> dict[str, Any]:
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
         memory = "; that is how a system out of memory ends a process" if name == "SIGKILL" else ""
-        raise UserError(f"{what}: the process was ended by {name}{memory}; the last it said: {' / '.join(said[-3:])}")
+        then = way_out or f"the last it said: {' / '.join(said[-3:])}"
+        raise UserError(f"{what}: the process was ended by {name}{memory}; {then}")
     raise UserError(f"{what} failed: {said[-1] if said else 'the process said nothing'}")

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from modelctl.importing.source import LABELS
 #: Cold starts of each of both models; the medians are compared.
 RUNS = 3
 
-#: Files and folders of a SavedModel beside the one by which it is known.
-_SAVED_MODEL_PARTS = ("fingerprint.pb", "keras_metadata.pb", "variables", "assets*")
+#: What begins the comment in an entry whose model was accepted although it answers otherwise than its original.
+_ACCEPTED = "accepted at import"
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Wanted:
         samples: inputs of the model; none: they are made up.
         registry: the registry's file.
         replace: whether a model of that name gets another artifact.
+        output: which of several outputs predictions are made of; None: the one of its entry, else all of them.
+        pixels: `scale`, `mean` and `std` of `input`, as far as they are given.
+        include: paths relative to the model's folder that belong to the model.
+        accept: whether a converted model may answer otherwise than the original.
+        timing: whether the cold starts of both are timed.
     """
 
     path: Path
@@ -51,6 +56,11 @@ class Wanted:
     samples: Sequence[Path]
     registry: Path
     replace: bool
+    output: str | None = None
+    pixels: Mapping[str, Any] = field(default_factory=dict)
+    include: Sequence[str] = ()
+    accept: bool = False
+    timing: bool = True
 
 
 def run(wanted: Wanted) -> dict[str, Any]:
@@ -64,7 +74,9 @@ def run(wanted: Wanted) -> dict[str, Any]:
     existing = _existing(wanted, artifact)
     named_labels = existing["document"]["output"].get("labels") if existing else None
     labels = named_labels or LABELS
-    given = source.read(wanted.path, wanted.labels, labels)
+    given = source.read(wanted.path, wanted.labels, labels, wanted.include)
+    if existing:
+        given = given.including(existing["files"].keys() - {labels, HOOKS_FILE})
     runtime = source.choose_runtime(
         given, wanted.runtime or (existing["runtime"] if existing else None), wanted.quantize
     )
@@ -81,20 +93,22 @@ def run(wanted: Wanted) -> dict[str, Any]:
         hooks = existing["files"].get(HOOKS_FILE) if existing else None
         if hooks:
             shutil.copyfile(hooks["source"], original / HOOKS_FILE)
-        fields = _fields(wanted, original, runtime=given.runtime, input_fields=None)
+        pixels = {"format": "image", **wanted.pixels} if wanted.pixels else None
+        fields = _fields(wanted, original, runtime=given.runtime, input_fields=pixels)
         normal = existing or _served(wanted, {**fields, "artifact": str(original.absolute())})
         trial = _Trial(scratch, normal, given, runtime, wanted)
         found = trial.prepare(choose_input=existing is None, labels=given.labels)
         converts = runtime != given.runtime
         proofs = trial.convert() if converts else None
-        speedup = trial.speedup() if converts else None
+        speedup = trial.speedup() if converts and wanted.timing else None
+        accepted = _accepted(proofs or [])
         measured = trial.measure("converted" if converts else "original")
         (original / HOOKS_FILE).unlink(missing_ok=True)
         kept = normal["document"]["batch"].get("rows")
         fields = _fields(wanted, original, runtime=runtime, input_fields=found["input"])
         fields |= measuring.fields(measured, kept)
         with _in_place(scratch / ("converted" if converts else "original"), artifact, scratch / "before"):
-            final = registry.load(wanted.registry)[wanted.name] if existing else _write_entry(wanted, fields)
+            final = _keep_entry(wanted, accepted) if existing else _write_entry(wanted, fields, accepted)
     files = [file for file in artifact.rglob("*") if file.is_file()]
     return {
         "model": wanted.name,
@@ -102,17 +116,19 @@ def run(wanted: Wanted) -> dict[str, Any]:
         "artifact": str(artifact),
         "files": sorted(file.relative_to(artifact).as_posix() for file in files),
         "bytes": sum(file.stat().st_size for file in files),
+        "left_behind": given.left_behind(),
         "digest": final["digest"],
         "runtime": runtime,
         "quantize": wanted.quantize,
         "inputs": {"count": found["inputs"], "from": "samples" if wanted.samples else "made up"},
         "parity": proofs,
+        "accepted": accepted,
         "speedup": speedup,
         "measured": measured,
         "says": list(measuring.says(measured, kept, writes=existing is None)),
         "entry": None if existing else fields,
         "replaced": existing is not None,
-        "next": _next(wanted, existing, found, fields, measured),
+        "next": _next(wanted, existing, found, final, measured),
     }
 
 
@@ -120,10 +136,11 @@ def _next(
     wanted: Wanted,
     existing: Mapping[str, Any] | None,
     found: Mapping[str, Any],
-    fields: Mapping[str, Any],
+    final: Mapping[str, Any],
     measured: Mapping[str, Any],
 ) -> list[str]:
     """What the user still has to do."""
+    document = final["document"]
     steps = []
     if found["float_pixels"]:
         learned = (
@@ -133,7 +150,17 @@ def _next(
         )
         steps.append(
             f"models.{wanted.name}.input: pixels go in as 0 to 255, since no signature says what the model was trained "
-            f"on; add `scale` if it was on other numbers, such as 0.00392157 for 0 to 1{learned}"
+            f"on; add `scale` if it was on other numbers, such as 0.00392157 for 0 to 1, as --scale does{learned}"
+        )
+    if found["outputs"]:
+        steps.append(
+            f"models.{wanted.name}.output: the model has {' and '.join(found['outputs'])}, so a prediction is an "
+            "object with all of them; add `name` to have one of them alone, as --output does; labels need that"
+        )
+    for sample, count in found["too_many"].items() if document["batch"].get("rows") != 0 else ():
+        steps.append(
+            f"the sample {sample} has {count} rows, but models.{wanted.name}.limits.records allows {found['records']}: "
+            "an upload of it would be refused; raise that, or send fewer rows at once"
         )
     if found["stored_pixels"]:
         steps.append(
@@ -150,10 +177,10 @@ def _next(
         steps.append(
             "int8 has learned the ranges of numbers from made-up inputs: import it again with --replace --samples"
         )
-    if existing and "output" in fields and "labels" not in existing["document"]["output"]:
+    if existing and LABELS in final["files"] and "labels" not in document["output"]:
         steps.append(f"models.{wanted.name}.output names no labels: add `output: {{labels: {LABELS}}}` to use them")
     if existing:
-        steps += measuring.contradictions(wanted.name, existing["document"], measured)
+        steps += measuring.contradictions(wanted.name, document, measured)
     steps.append("`modelctl up` serves it on the local stack, `terraform apply` on AWS")
     return steps
 
@@ -193,11 +220,20 @@ def _existing(wanted: Wanted, artifact: Path) -> dict[str, Any] | None:
 def _check_entry(wanted: Wanted, existing: Mapping[str, Any], runtime: str) -> None:
     """Refuse what an entry that is kept does not say."""
     document = existing["document"]
-    for field, asked in {"runtime": runtime, "signature": wanted.signature or document["signature"]}.items():
-        if asked != document[field]:
+    said = {
+        "runtime": document["runtime"],
+        "signature": document["signature"],
+        "output.name": document["output"].get("name"),
+    }
+    said |= {f"input.{name}": document["input"].get(name) for name in wanted.pixels}
+    asked = {"runtime": runtime, "signature": wanted.signature, "output.name": wanted.output}
+    asked |= {f"input.{name}": value for name, value in wanted.pixels.items()}
+    for name, value in asked.items():
+        if value not in (None, said[name]):
+            has = f"the {name} {said[name]}" if said[name] is not None else f"no {name}"
             raise UserError(
-                f"models.{wanted.name} has the {field} {document[field]}, and this would be {asked}: an entry that is "
-                "there is kept as it is, so change it first, or import under another name"
+                f"models.{wanted.name} has {has}, and this would be {value}: an entry that is there is kept as it is, "
+                "so change it first, or import under another name"
             )
 
 
@@ -208,9 +244,16 @@ def _fields(wanted: Wanted, original: Path, *, runtime: str, input_fields: Mappi
         fields["signature"] = wanted.signature
     if input_fields:
         fields["input"] = dict(input_fields)
+    output = {"name": wanted.output} if wanted.output else {}
     if (original / LABELS).exists():
-        fields["output"] = {"labels": LABELS}
-    return fields
+        output["labels"] = LABELS
+    return {**fields, "output": output} if output else fields
+
+
+def _accepted(proofs: Sequence[Mapping[str, Any]]) -> str | None:
+    """The comment on what was accepted of a conversion, if anything was."""
+    accepted = [proof["accepted"] for proof in proofs if proof["accepted"]]
+    return f"{_ACCEPTED} (--accept): {'; '.join(accepted)}" if accepted else None
 
 
 class _Trial:
@@ -244,6 +287,7 @@ class _Trial:
                 environment=self._environment("original"),
                 samples=[str(sample) for sample in self._wanted.samples],
                 choose_input=choose_input,
+                pixels=dict(self._wanted.pixels),
                 labels=str(labels) if labels else None,
                 inputs=str(self._inputs),
                 answers=str(self._answers("original")),
@@ -259,6 +303,7 @@ class _Trial:
             children.ask(
                 f"converting {self._wanted.path}",
                 "convert",
+                way_out=f"import it with {source.LESS[self._wanted.quantize]} instead",
                 source=str(next(file, original)),
                 signature=self._served["document"]["signature"],
                 quantize=self._wanted.quantize,
@@ -267,12 +312,19 @@ class _Trial:
             )
         # What else is in its folder belongs to it: labels, or a vocabulary that hooks read.
         kinds = runtimes.TABLE[self._given.runtime].files
-        besides = shutil.ignore_patterns(*(f"*{kind}" for kind in kinds), *_SAVED_MODEL_PARTS, ".*")
+        besides = shutil.ignore_patterns(*(f"*{kind}" for kind in kinds), *source.SAVED_MODEL_PARTS, ".*")
         shutil.copytree(original, converted, ignore=besides, dirs_exist_ok=True)
         with console.step("comparing its answers with the original's"):
             self._answer("converted", answers=str(self._answers("converted")))
-            answers = {name: str(self._answers(name)) for name in ("original", "converted")}
-            found = children.ask("comparing the answers", "compare", quantize=self._wanted.quantize, **answers)
+            found = children.ask(
+                "comparing the answers",
+                "compare",
+                original=str(self._answers("original")),
+                converted=str(self._answers("converted")),
+                quantize=self._wanted.quantize,
+                real=bool(self._wanted.samples),
+                accept=self._wanted.accept,
+            )
         proofs: list[dict[str, Any]] = found["proofs"]
         return proofs
 
@@ -365,11 +417,24 @@ def _served(wanted: Wanted, fields: Mapping[str, Any]) -> dict[str, Any]:
     return model
 
 
-def _write_entry(wanted: Wanted, fields: Mapping[str, Any]) -> dict[str, Any]:
+def _keep_entry(wanted: Wanted, accepted: str | None) -> dict[str, Any]:
+    """Let an entry say what was accepted of its new artifact alone; returns its normal form."""
+
+    def change(text: str) -> str:
+        return registry_text.comment(text, wanted.name, _ACCEPTED, accepted)
+
+    text = registry_file.read(wanted.registry)
+    same = change(text) == text
+    models = registry.load(wanted.registry) if same else registry_file.write(wanted.registry, change, _explain(wanted))
+    model: dict[str, Any] = models[wanted.name]
+    return model
+
+
+def _write_entry(wanted: Wanted, fields: Mapping[str, Any], accepted: str | None) -> dict[str, Any]:
     """Add a new entry to the registry, if it is then one that Terraform takes; returns the entry's normal form."""
 
     def add(text: str) -> str:
-        return registry_text.insert(text, wanted.name, fields)
+        return registry_text.insert(text, wanted.name, fields, accepted)
 
     model: dict[str, Any] = registry_file.write(wanted.registry, add, _explain(wanted))[wanted.name]
     return model

@@ -1,6 +1,8 @@
 """Inputs for a model that is imported: made up from its signature, and kept in a file for several processes."""
 
+import csv
 import hashlib
+import io
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from inference import decoders
+from inference.config import InputConfig
+from inference.errors import InputError
 from inference.rows import Rows, rows_of
 from inference.runtimes import Array, Specs, TensorSpec
 from inference.tensors import Instances
@@ -153,6 +158,99 @@ def _identity(row: Tensors) -> bytes:
     for array in row.values():
         digest.update(repr(array.tolist()).encode() if array.dtype.kind == "O" else array.tobytes())
     return digest.digest()
+
+
+def fields(
+    specs: Specs, samples: Sequence[Path], config: InputConfig, pixels: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """What `input` of a registry entry says of a model with these inputs; None if nothing is to be said.
+
+    Args:
+        specs: the signature's inputs.
+        samples: files with inputs.
+        config: what the registry's defaults say.
+        pixels: `scale`, `mean` and `std` of images, as far as they are given; they take the place of all three.
+
+    Raises:
+        UserError: they are given and it takes no images, or the samples contradict each other.
+    """
+    if found := image_fields(specs):
+        kept = found if not pixels else {name: value for name, value in found.items() if name not in _NORMALIZED}
+        return {**kept, **pixels}
+    if pixels:
+        raise UserError(
+            f"{', '.join(f'--{name}' for name in pixels)}: the model takes no images: expected one input of height, "
+            "width and channels, or of channels, height and width"
+        )
+    if len(specs) == 1 and specs[0].dtype.kind == "O":
+        # A string per row, which may hold bytes as well: an encoded picture, a serialized tf.Example.
+        is_single = specs[0].instance_size == 1 and rows_of(specs, None) is not Rows.FIXED
+        return (
+            {"format": "text" if all(_is_text(sample, config) for sample in samples) else "raw"} if is_single else None
+        )
+    if len(specs) == 1 and not config.columns and (columns := _columns(specs[0], samples, config)):
+        return {"columns": columns}
+    return None
+
+
+#: The fields of `input` that say what becomes of a pixel.
+_NORMALIZED = ("scale", "mean", "std")
+
+
+def _is_text(sample: Path, config: InputConfig) -> bool:
+    """Whether a sample is text, or its suffix selects a decoder of its own."""
+    if decoders.selects(sample.name):
+        return True
+    try:
+        _content(sample, config).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _content(sample: Path, config: InputConfig) -> bytes:
+    """What a sample holds; nothing where that cannot be read, since decoding it then says why."""
+    try:
+        return decoders.content(sample.name, sample.read_bytes(), config.limits)
+    except (OSError, InputError):
+        return b""
+
+
+def _columns(spec: TensorSpec, samples: Sequence[Path], config: InputConfig) -> list[str]:
+    """The names of the columns, if samples of CSV have a header that names as many as the input takes."""
+    named: dict[Path, list[str]] = {}
+    for sample in samples:
+        if sample.name.lower().removesuffix(".gz").endswith(".csv"):
+            cells = _first_row(_content(sample, config).decode("utf-8-sig", "replace"))
+            is_header = config.header is True or (config.header == "auto" and not any(map(_is_number, cells)))
+            if is_header and cells and "" not in cells and len({*cells}) == len(cells):
+                named[sample] = cells
+    if not named:
+        return []
+    first, columns = next(iter(named.items()))
+    for sample, others in named.items():
+        if others != columns:
+            raise UserError(
+                f"the samples {first} and {sample} have different headers, so they do not say which columns the model "
+                "takes in which order: give samples whose columns are in the model's order"
+            )
+    return columns if spec.instance_size in (None, len(columns)) else []
+
+
+def _first_row(text: str) -> list[str]:
+    """The cells of the first row of CSV; none if it is not CSV, since decoding it then says why."""
+    try:
+        return next(([cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline="")) if row), [])
+    except csv.Error:
+        return []
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def image_fields(specs: Specs) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from inference.runtimes import Array
 from modelctl.errors import UserError
+from modelctl.importing.source import LESS
 
 Answers = Sequence[Mapping[str, Array]]
 
@@ -51,6 +52,7 @@ class Proof:
         allowed: how large the difference may be.
         agreement: the share of the inputs with the same best class, or the same whole number or text; None for numbers
             that are no scores of classes.
+        accepted: what would have been refused, had the difference not been accepted; None: nothing.
     """
 
     inputs: int
@@ -59,6 +61,7 @@ class Proof:
     relative_error: float
     allowed: float
     agreement: float | None
+    accepted: str | None = None
 
 
 def check_answers(answers: Answers, origins: Sequence[str], *, has_inputs: bool = True) -> None:
@@ -90,13 +93,18 @@ def is_finite(array: Array) -> bool:
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
-def compare(originals: Answers, converted: Answers, quantize: str) -> list[Proof]:
+def compare(
+    originals: Answers, converted: Answers, quantize: str, *, real: bool = False, accept: bool = False
+) -> list[Proof]:
     """Prove that two models give the same answers, output by output.
 
     Args:
         originals: what the original answers to each input, which `check_answers` has passed.
         converted: what the converted model answers to the same inputs.
         quantize: a key of `TOLERANCES`.
+        real: whether the inputs are samples, and not made up.
+        accept: whether numbers may differ by more than is allowed. Answers that are not numbers, or of another shape,
+            are refused in any case.
 
     Raises:
         UserError: they do not.
@@ -109,33 +117,41 @@ def compare(originals: Answers, converted: Answers, quantize: str) -> list[Proof
         for before, after in pairs:
             if before.shape != after.shape:
                 raise UserError(f"{name} has the shape {list(after.shape)} once converted, before {list(before.shape)}")
-        proofs.append(_compare_output(name, pairs, quantize))
+        proof = _compare_output(name, pairs, quantize)
+        if proof.accepted and not (accept and np.isfinite(proof.largest_error)):
+            ways = _ways_out(quantize, real=real)
+            raise UserError(f"the converted model does not answer as the original: {proof.accepted}; {ways}")
+        proofs.append(proof)
     return proofs
 
 
+def _ways_out(quantize: str, *, real: bool) -> str:
+    if not real:
+        other = f"quantize less than {quantize}" if quantize != "none" else "import it with `--runtime tensorflow`"
+        return f"give real inputs with --samples, or {other}"
+    learns = "give more samples, from which it learns, " if quantize == "int8" else ""
+    return (
+        f"{learns}{'or ' if learns else ''}use {LESS[quantize]} instead; if the difference does not matter, --accept "
+        "imports the model all the same, and its entry says so"
+    )
+
+
 def _compare_output(name: str, pairs: Sequence[tuple[Array, Array]], quantize: str) -> Proof:
+    """How far an output is from its original's; `accepted` says what of that is not allowed."""
     tolerance = TOLERANCES[quantize]
-    ways = "give real inputs with --samples, or import it with `--runtime tensorflow`"
-    if quantize != "none":
-        ways = f"give real inputs with --samples, or quantize less than {quantize}"
     scores = pairs[0][0].dtype.kind == "f"
     error, largest, spread = _measures(pairs) if scores else (0.0, 0.0, 0.0)
     allowed = tolerance.error * max(1.0, largest)
     if spread:
         allowed = min(allowed, tolerance.spread * spread)
-    if not error <= allowed:
-        raise UserError(
-            f"the converted model does not answer as the original: {name} differs by up to {error:.3g}, and "
-            f"{allowed:.3g} is allowed; {ways}"
-        )
     agreement = _agreement(pairs)
+    wrong = None
+    if not error <= allowed:
+        wrong = f"{name} differs by up to {error:.3g}, and {allowed:.3g} is allowed"
     # The best of scores that are nearly the same may change without any quantization.
-    if agreement is not None and agreement < tolerance.agreement and not (scores and quantize == "none"):
-        raise UserError(
-            f"the converted model does not answer as the original: {name} is the same for {agreement:.0%} of the "
-            f"inputs, and {tolerance.agreement:.0%} is expected; {ways}"
-        )
-    return Proof(len(pairs), name, error, error / largest if largest else 0.0, allowed, agreement)
+    elif agreement is not None and agreement < tolerance.agreement and not (scores and quantize == "none"):
+        wrong = f"{name} is the same for {agreement:.0%} of the inputs, and {tolerance.agreement:.0%} is expected"
+    return Proof(len(pairs), name, error, error / largest if largest else 0.0, allowed, agreement, wrong)
 
 
 def _measures(pairs: Sequence[tuple[Array, Array]]) -> tuple[float, float, float]:

@@ -1,8 +1,10 @@
 """The model that was given: a file, or a folder with one model and what belongs to it; and what it can run on."""
 
+import mmap
+import re
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from inference import model_files
@@ -11,6 +13,16 @@ from modelctl.errors import UserError
 from modelctl.runtimes import SAVED_MODEL
 
 LABELS = "labels.txt"
+
+#: What to use in place of each kind of quantization, if the conversion fails or the converted model answers otherwise.
+LESS = {"int8": "`--quantize float16`", "float16": "`--quantize none`", "none": "`--runtime tensorflow`"}
+
+#: Files and folders of a SavedModel beside the one by which it is known.
+SAVED_MODEL_PARTS = ("fingerprint.pb", "keras_metadata.pb", "variables", "assets*")
+
+#: Where an ONNX file names another one with weights, a StringStringEntryProto with the key "location", up to the length
+#: of that name: a varint, of which two bytes suffice. https://onnx.ai/onnx/repo-docs/ExternalData.html
+_EXTERNAL = re.compile(rb"\x0a\x08location\x12([\x00-\x7f]|[\x80-\xff][\x01-\x7f])")
 
 #: The runtimes that take each kind of model file: the one it is for, then those for which it is converted.
 _RUNTIMES: dict[str, tuple[str, ...]] = {
@@ -45,11 +57,13 @@ class Source:
         path: the file, or the folder.
         kind: the suffix of the model's file, or `saved_model.pb`.
         labels: the file with its labels, if it has some.
+        include: paths relative to the model's folder that belong to the model, too.
     """
 
     path: Path
     kind: str
     labels: Path | None
+    include: Sequence[str] = field(default=())
 
     @property
     def name(self) -> str:
@@ -61,35 +75,84 @@ class Source:
         """The runtime that it is for."""
         return _RUNTIMES[self.kind][0]
 
+    @property
+    def folder(self) -> Path:
+        """The folder that the model's file is in."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+    def including(self, names: Iterable[str]) -> "Source":
+        """The same with further files that belong to it, as far as they are in its folder."""
+        parts = self._parts()
+        others = (name for name in sorted(names) if not any(Path(name).is_relative_to(part) for part in parts))
+        found = (name for name in others if Path(name).suffix not in _RUNTIMES and (self.folder / name).is_file())
+        return replace(self, include=(*self.include, *found))
+
     def stage(self, folder: Path, labels: str) -> None:
-        """Copy what will be served into an empty folder; the labels there are the file `labels`.
+        """Copy what belongs to the model into an empty folder; the labels there are the file `labels`.
 
         Raises:
             UserError: a file cannot be copied.
         """
         try:
-            if self.path.is_dir():
-                hidden = shutil.ignore_patterns(".*")  # Terraform leaves them out, too
-                shutil.copytree(self.path, folder, ignore=hidden, copy_function=shutil.copyfile, dirs_exist_ok=True)
-            else:
+            if not self.path.is_dir():
                 shutil.copyfile(self.path, folder / f"model{self.kind}")
+            for part in self._parts():
+                place(self.folder / part, folder / part)
             if self.labels:
                 place(self.labels, folder / labels)
         except OSError as problem:  # shutil.Error is one as well
             raise UserError(f"{self.path} cannot be copied: {problem}") from problem
 
+    def left_behind(self) -> list[str]:
+        """What else is in the model's folder, if the folder was given; of folders their names alone."""
+        if not self.path.is_dir():
+            return []
+        folder = self.path.absolute()
+        taken = [folder / part for part in self._parts()] + ([self.labels.absolute()] if self.labels else [])
+        items = (item for item in sorted(folder.iterdir()) if not item.name.startswith("."))
+        left = (item for item in items if not any(item in (part, *part.parents) or part == folder for part in taken))
+        return [f"{item.name}/" if item.is_dir() else item.name for item in left]
 
-def place(file: Path, copy: Path) -> None:
-    """Copy a file to where there may be no folder yet."""
+    def _parts(self) -> list[str]:
+        """What is copied as it is named, relative to the model's folder: a file that was given gets another name."""
+        parts = list(self.include)
+        if self.path.is_file():
+            return parts
+        if self.kind == SAVED_MODEL:
+            return [SAVED_MODEL, *(part.name for name in SAVED_MODEL_PARTS for part in self.path.glob(name)), *parts]
+        (model,) = (file for file in self.path.iterdir() if _is_model(file))
+        return [model.name, *(_external_files(model) if self.kind == ".onnx" else ()), *parts]
+
+
+def place(part: Path, copy: Path) -> None:
+    """Copy a file, or a folder without what is hidden in it, to where there may be no folder yet."""
     copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, copy)
+    if part.is_dir():
+        hidden = shutil.ignore_patterns(".*")  # Terraform leaves them out, too
+        shutil.copytree(part, copy, ignore=hidden, copy_function=shutil.copyfile, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(part, copy)
 
 
-def read(path: Path, labels: Path | None, labels_name: str) -> Source:
+def _external_files(model: Path) -> list[str]:
+    """The files beside an ONNX file that hold its weights, relative to its folder."""
+    if not model.stat().st_size:
+        return []  # of which no map can be made
+    names = set()
+    with model.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for found in _EXTERNAL.finditer(content):
+            low, *high = found[1]
+            length = low - 128 + 128 * high[0] if high else low
+            names.add(content[found.end() : found.end() + length].decode(errors="replace"))
+    inside = (name for name in sorted(names) if name and not Path(name).is_absolute() and ".." not in Path(name).parts)
+    return [name for name in inside if (model.parent / name).is_file()]
+
+
+def read(path: Path, labels: Path | None, labels_name: str, include: Sequence[str] = ()) -> Source:
     """What lies at a path, with the given labels or those that lie beside the model.
 
     Raises:
-        UserError: there is nothing, several models, or none that any runtime takes.
+        UserError: there is nothing, several models, or none that any runtime takes; or a path of `include` is missing.
     """
     if labels and not labels.is_file():
         raise UserError(f"there is no file {labels}: --labels takes a file with one label per line")
@@ -103,7 +166,13 @@ def read(path: Path, labels: Path | None, labels_name: str) -> Source:
         beside = path.parent / labels_name
     else:
         raise UserError(f"{path} does not exist: expected {EXPECTED}")
-    return Source(path, kind, labels or (beside if beside.is_file() else None))
+    source = Source(path, kind, labels or (beside if beside.is_file() else None), include)
+    for name in include:
+        if Path(name).is_absolute() or ".." in Path(name).parts or not (source.folder / name).exists():
+            raise UserError(
+                f"--include {name}: expected a file or folder in the model's folder, {source.folder}, relative to that"
+            )
+    return source
 
 
 def check_files(source: Source) -> None:
@@ -163,7 +232,7 @@ def _kind_of_folder(folder: Path) -> str:
     if (folder / SAVED_MODEL).is_file():
         return SAVED_MODEL
     files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
-    models = [file for file in files if file.suffix in _RUNTIMES and file.is_file()]
+    models = [file for file in files if _is_model(file)]
     if len(models) == 1:
         return models[0].suffix
     if models:
@@ -173,6 +242,10 @@ def _kind_of_folder(folder: Path) -> str:
     for file in files:
         _refuse_pickle(file)
     raise UserError(f"{folder} holds no model: expected {EXPECTED}; found {_names(files) or 'nothing'}")
+
+
+def _is_model(file: Path) -> bool:
+    return file.suffix in _RUNTIMES and not file.name.startswith(".") and file.is_file()
 
 
 def _kind_of_file(file: Path) -> str:
@@ -189,10 +262,10 @@ def _refuse_pickle(file: Path) -> None:
         raise UserError(f"{file} is {says}")
 
 
-def _names(files: list[Path]) -> str:
-    return ", ".join(_shortened(file.name for file in files))
+def names(of: Sequence[str]) -> str:
+    """The first names of files."""
+    return ", ".join(of if len(of) <= 5 else [*of[:5], "…"])
 
 
-def _shortened(names: Iterator[str]) -> list[str]:
-    first = [name for _, name in zip(range(6), names, strict=False)]
-    return [*first[:5], "…"] if len(first) > 5 else first
+def _names(files: Sequence[Path]) -> str:
+    return names([file.name for file in files])

@@ -32,7 +32,7 @@ def registry(tmp_path: Path) -> Path:
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer in this process, which has TensorFlow imported already: a new one takes seconds for it."""
 
-    def ask(_what: str, do: str, **request: Any) -> dict[str, Any]:
+    def ask(_what: str, do: str, *, way_out: str = "", **request: Any) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(json.dumps(child.answered(json.loads(json.dumps({"do": do, **request})))))
         if "error" in answer:
             raise UserError(answer["error"])
@@ -57,6 +57,7 @@ def import_model(in_process: None, registry: Path) -> Callable[..., dict[str, An
             "labels": None,
             "samples": [],
             "replace": False,
+            "timing": False,
         }
         return importer.run(importer.Wanted(path=path, name=name, registry=registry, **{**defaults, **asked}))
 

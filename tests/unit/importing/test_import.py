@@ -118,7 +118,7 @@ def test_a_model_of_single_values_is_imported(kind: str, tmp_path: Path, import_
 def test_a_converted_model_answers_as_the_original_and_says_how_exactly(
     given: str, artifacts: Artifacts, import_model: Import
 ) -> None:
-    done = import_model(artifacts.root / given, runtime="litert")
+    done = import_model(artifacts.root / given, runtime="litert", timing=True)
 
     assert done["files"] == ["model.tflite"]
     assert done["entry"]["batch"] == {"rows": 1}, "of the model that is served, which gains nothing from more"
@@ -305,14 +305,69 @@ def test_labels_beside_a_model_come_along(
         assert done["entry"]["output"] == {"labels": "labels.txt"}
 
 
-def test_what_lies_beside_a_model_stays_with_it_when_it_is_converted(
+def training_data(folder: Path) -> None:
+    """Put files into a model's folder that do not belong to it, and a vocabulary that hooks may read."""
+    for name in ("train.csv", "images/1.png", "words/en.txt", ".git/HEAD"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name)
+
+
+def test_what_does_not_belong_to_a_model_is_left_behind_and_named(
+    artifacts: Artifacts, tmp_path: Path, import_model: Import
+) -> None:
+    for kind in ("saved_model", "onnx"):
+        given = tmp_path / kind
+        shutil.copytree(artifacts.root / f"scans.{kind}", given)
+        training_data(given)
+        (given / "labels.txt").write_text("\n".join(DIGITS))
+        done = import_model(given, name=f"scans-{kind.replace('_', '-')}")
+        assert done["files"] == sorted(["labels.txt", *files_below(artifacts.root / f"scans.{kind}")])
+        assert done["left_behind"] == ["images/", "train.csv", "words/"]
+
+
+def test_what_is_named_belongs_to_a_model_and_stays_with_it_when_it_is_converted(
     artifacts: Artifacts, tmp_path: Path, import_model: Import
 ) -> None:
     given = tmp_path / "given"
     shutil.copytree(artifacts.root / "scans.saved_model", given)
-    (given / "words").mkdir()
-    (given / "words" / "en.txt").write_text("zero one two")
-    assert import_model(given, runtime="litert")["files"] == ["model.tflite", "words/en.txt"]
+    training_data(given)
+    done = import_model(given, runtime="litert", include=["words"])
+    assert done["files"] == ["model.tflite", "words/en.txt"]
+    assert done["left_behind"] == ["images/", "train.csv"]
+    everything = import_model(given, name="everything", include=["."])
+    assert everything["left_behind"] == []
+    assert "images/1.png" in everything["files"]
+    assert not any(name.startswith(".git") for name in everything["files"])
+    for name in ("nothing.txt", "../given/words", str(given / "words")):
+        with pytest.raises(UserError, match=rf"--include {name}: expected a file or folder in .*given, relative"):
+            import_model(given, name="others", include=[name])
+
+
+def test_weights_in_other_files_belong_to_an_onnx_model(tmp_path: Path, import_model: Import) -> None:
+    """The length of the second file's name takes two bytes."""
+    for location in ("weights/part", "v" * 200):
+        given = tmp_path / location[:1]
+        (given / location).parent.mkdir(parents=True, exist_ok=True)
+        training_data(given)
+        weights = {"w": np.arange(6, dtype=np.float32).reshape(3, 2)}
+        model = graph("(float[N, 3] x) => (float[N, 2] y) { y = MatMul (x, w) }", weights)
+        onnx.save_model(model, given / "m.onnx", save_as_external_data=True, location=location, size_threshold=0)
+        done = import_model(given, name=f"model-{location[:1]}")
+        assert done["files"] == sorted(["m.onnx", location])
+        assert done["left_behind"] == ["images/", "train.csv", "words/"]
+
+
+def test_files_of_an_artifact_that_is_replaced_are_taken_again(tmp_path: Path, import_model: Import) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    training_data(given)
+    for factor in (2, 3):
+        model = graph(f"(float[N, 2] x) => (float[N, 2] y) <float f = {{{factor}}}> {{ y = Mul (x, f) }}")
+        onnx.save(model, given / "m.onnx")
+        again = factor == 3
+        done = import_model(given / "m.onnx" if again else given, replace=again, include=[] if again else ["words"])
+        assert done["files"] == ["model.onnx" if again else "m.onnx", "words/en.txt"]
+        np.testing.assert_array_equal(served(done, {"x": np.ones((1, 2), np.float32)})["y"], [[factor, factor]])
 
 
 def test_labels_that_are_not_the_outputs_are_refused_and_named(
@@ -459,6 +514,7 @@ def test_a_registry_that_would_be_refused_is_not_written(
 def test_what_goes_wrong_at_the_last_step_leaves_everything_as_it_was(
     new: bool, artifacts: Artifacts, registry: Path, import_model: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (names := registry.parent / "names.txt").write_text("\n".join(DIGITS))
     if not new:
         import_model(artifacts.root / "scans.tflite")
     before = files_below(registry.parent)
@@ -473,7 +529,7 @@ def test_what_goes_wrong_at_the_last_step_leaves_everything_as_it_was(
         loads: Iterator[Callable[[Path], Any]] = iter([registries.load, interrupt])
         monkeypatch.setattr(registries, "load", lambda file: next(loads)(file))
     with pytest.raises(KeyboardInterrupt):
-        import_model(artifacts.root / "odds.tflite", replace=not new)
+        import_model(artifacts.root / "scans.tflite", labels=names, replace=not new)
     assert files_below(registry.parent) == before
     assert (registry.parent / "models").exists() is not new
 
@@ -683,6 +739,7 @@ def test_commands_do_not_import_what_only_an_import_needs() -> None:
     [
         ("import os; os.abort()", "loading it: the process was ended by SIGABRT"),
         ("import os; os.kill(os.getpid(), 9)", "ended by SIGKILL; that is how a system out of memory ends a process"),
+        ("print('why', file=__import__('sys').stderr); __import__('os').abort()", "SIGABRT; the last it said: why"),
         ("raise SystemExit('no more')", "loading it failed: no more"),
     ],
 )
@@ -695,6 +752,40 @@ def test_a_process_that_ends_without_an_answer_is_told(
     monkeypatch.setattr(sys, "executable", str(script))
     with pytest.raises(UserError, match=says):
         children.ask("loading it", "prepare")
+
+
+@pytest.mark.parametrize(
+    ("quantize", "way_out"),
+    [("int8", "`--quantize float16`"), ("float16", "`--quantize none`"), ("none", "`--runtime tensorflow`")],
+)
+def test_a_converter_that_crashes_is_named_with_the_way_out(
+    quantize: str,
+    way_out: str,
+    artifacts: Artifacts,
+    registry: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As TensorFlow's does of an LSTM that is to be quantized to int8 (`make soak`)."""
+    script = tmp_path / "python"
+    script.write_text(f"#!{sys.executable}\nimport os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    script.chmod(0o755)
+    ask = children.ask
+
+    def crash(what: str, do: str, **request: Any) -> dict[str, Any]:
+        if do == "convert":
+            monkeypatch.setattr(sys, "executable", str(script))
+            return ask(what, do, **request)
+        return {"input": None}
+
+    monkeypatch.setattr(children, "ask", crash)
+    before = files_below(registry.parent)
+    wanted = ["--runtime", "litert", "--quantize", quantize, "--name", "faces", "--registry", str(registry)]
+    assert cli.main(["import", str(artifacts.root / "scans.keras"), *wanted]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.endswith(f"scans.keras: the process was ended by SIGSEGV; import it with {way_out} instead")
+    assert files_below(registry.parent) == before
 
 
 def test_a_file_of_the_users_folder_does_not_take_the_place_of_a_library(
@@ -714,10 +805,11 @@ def test_the_readmes_scikit_learn_model_is_served_as_it_was_trained(
     trained: dict[str, Any] = {}
     exec(recipe, trained)  # noqa: S102 - the README's own lines
 
-    done = import_model(tmp_path / "cultivars.onnx", samples=[paths.CHECKOUT / "models/wine/samples/cellar.csv"])
+    samples = [paths.CHECKOUT / "models/wine/samples/cellar.csv"]
+    done = import_model(tmp_path / "cultivars.onnx", samples=samples, output="probabilities")
 
     assert done["runtime"] == "onnx"
-    assert done["entry"]["output"] == {"labels": "labels.txt"}
+    assert done["entry"]["output"] == {"name": "probabilities", "labels": "labels.txt"}
     wines = trained["wines"].data
     probabilities = served(done, {"X": wines.astype(np.float32)})["probabilities"]
     np.testing.assert_allclose(probabilities, trained["model"].predict_proba(wines), atol=1e-5)

@@ -61,6 +61,33 @@ def test_a_quantized_classifier_has_to_choose_the_same_classes() -> None:
         compare(close, other, "int8")
 
 
+@pytest.mark.parametrize(
+    ("quantize", "says"),
+    [
+        ("none", "is allowed; use `--runtime tensorflow` instead; if the difference does not matter, --accept imports"),
+        ("float16", "is allowed; use `--quantize none` instead; if .* --accept imports"),
+        (
+            "int8",
+            "is allowed; give more samples, from which it learns, or use `--quantize float16` instead; if .* --accept",
+        ),
+    ],
+)
+def test_where_samples_were_given_the_way_out_is_another(quantize: str, says: str) -> None:
+    with pytest.raises(UserError, match=f"y differs by up to 0.2, and .* {says}"):
+        compare(SCORES, shifted(0.2), quantize, real=True)
+
+
+def test_what_is_accepted_is_said_and_numbers_that_are_none_are_not_accepted() -> None:
+    (proof,) = compare(SCORES, shifted(0.2), "int8", accept=True)
+    assert proof.accepted == "y differs by up to 0.2, and 0.1 is allowed"
+    assert compare(SCORES, shifted(0.05), "int8", accept=True)[0].accepted is None
+    close, other = answers(*[[0.52, 0.48]] * 9, [0.0, 1.0]), answers(*[[0.48, 0.52]] * 9, [0.0, 1.0])
+    (proof,) = compare(close, other, "int8", accept=True)
+    assert proof.accepted == "y is the same for 10% of the inputs, and 90% is expected"
+    with pytest.raises(UserError, match="differs by up to inf"):
+        compare(SCORES, answers([np.nan, 0], [0, 1], [1, 0]), "int8", accept=True)
+
+
 def test_whole_numbers_and_text_have_to_be_the_same() -> None:
     for first, second, dtype in (([1, 2], [1, 3], np.int64), ([b"a", b"b"], [b"a", b"c"], object)):
         assert compare(answers(*first, dtype=dtype), answers(*first, dtype=dtype), "none")[0].agreement == 1
