@@ -8,8 +8,8 @@ build/soak.
 `interrupted` takes MINUTES, too: `modelctl up` is broken off at one point after the other, and the next one heals it.
 
 The others take what they take: `models` is one `modelctl up` of 100 models, `nodes` serves ONNX's backend node tests,
-`old` imports models that the last TensorFlow with Keras 2 writes, and `repeated` runs the tests of the local stack
-twenty times beside two busy loops.
+`conversions` imports classifiers that pinned packages have converted, `old` models that the last TensorFlow with Keras 2
+writes, and `repeated` runs the tests of the local stack twenty times beside two busy loops.
 """
 
 import json
@@ -77,6 +77,11 @@ def interrupted(seconds: float) -> list[Row]:
 def models(_: float) -> list[Row]:
     """As many models as one bucket notifies of."""
     return [tests("up of 100 models", "tests/endurance/test_hundred_models.py")]
+
+
+def conversions(_: float) -> list[Row]:
+    """Models of other libraries, and a converter that crashes."""
+    return [tests("conversions", "tests/endurance/test_conversions.py")]
 
 
 def nodes(_: float) -> list[Row]:
@@ -192,6 +197,7 @@ def fuzz(python: Path, target: str, seconds: float) -> Row:
 
 
 PARTS: dict[str, Callable[[float], list[Row]]] = {
+    "conversions": conversions,
     "functions": functions,
     "interrupted": interrupted,
     "models": models,
