@@ -10,7 +10,7 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from inference import config as configuration
 from inference.errors import InputError, ModelError, PredictionError, ServiceError, TooLargeError
 from inference.fetch import check_size
 from inference.predictor import Predictor
-from inference.rows import Rows, rows_of
-from inference.runtimes import TensorSpec
+from inference.rows import Rows, fixed_rows, rows_of
+from inference.runtimes import Specs, TensorSpec
 from inference.tensors import Instances
 from modelctl import runtimes
 from modelctl.errors import UserError
@@ -73,10 +73,11 @@ def prepare(request: Request) -> dict[str, Any]:
     Request: `environment` of the function; `samples`, files to take the inputs from, else they are made up;
     `choose_input`, whether the signature decides how inputs are decoded; `pixels`, what `input` then says of scale,
     mean and std; `labels`, the file of the labels, or null; `inputs` and `answers`, the files to write.
-    Answer: `input` of the registry entry, or null; where `pixels` says nothing, whether `float_pixels` are its pixels as
-    floats, and whether `stored_pixels` are scaled as the model is quantized; how many `inputs` there are; the `outputs`,
-    in words, if a new entry's predictions have several; `too_many`, the samples with more rows than the `records` that
-    an input may have, each with its number of rows.
+    Answer: `input` of the registry entry, or null; where `pixels` says nothing, whether `float_pixels` are its pixels
+    as floats, and whether `stored_pixels` are scaled as the model is quantized; how many `inputs` there are; the
+    `outputs`, in words, if a new entry's predictions have several; `too_many`, the samples with more rows than the
+    `records` that an input may have, each with its number of rows; `low`, the limits that the model cannot keep, in
+    words.
     """
     chosen = None
     environment = request["environment"]
@@ -119,6 +120,7 @@ def prepare(request: Request) -> dict[str, Any]:
         "outputs": [_described(spec) for spec in predictor.load().outputs] if several else [],
         "records": records,
         "too_many": too_many,
+        "low": list(_low_limits(entry.input, specs)),
     }
 
 
@@ -205,6 +207,22 @@ def _explain(problem: str) -> str:
         if found := re.search(sign, problem):
             return f"{problem.split(':')[0]}: {way_out.format(*found.groups())}"
     return problem
+
+
+def _low_limits(entry: configuration.InputConfig, specs: Specs) -> Iterator[str]:
+    """The limits of an entry within which its model cannot be asked, each with what would do."""
+    limits, fixed = entry.limits, fixed_rows(specs)
+    if entry.batch.rows is None and rows_of(specs, None) is Rows.FIXED and fixed and fixed > limits.records:
+        yield (
+            f"limits.records is {limits.records}, but a call of the model takes {fixed} rows, so every list of "
+            f"instances is refused: set it to {fixed} or more"
+        )
+    row = sum(spec.instance_size or 0 for spec in specs if spec.dtype.kind != "O")
+    if entry.format == "raw" and row > limits.bytes:
+        yield (
+            f"limits.bytes is {limits.bytes}, but a row of the model takes {row} bytes as raw, so every such upload is "
+            "refused: raise it"
+        )
 
 
 def _described(spec: TensorSpec) -> str:

@@ -173,6 +173,7 @@ def _next(
             "trained with Keras's image_dataset_from_directory, a Resizing layer or tf.image.resize, add `resample: "
             "keras`; with load_img, `resample: nearest`; with a bicubic filter, `resample: bicubic`"
         )
+    steps += [f"models.{wanted.name}.{limit}" for limit in found["low"]]
     if wanted.quantize == "int8" and not wanted.samples:
         steps.append(
             "int8 has learned the ranges of numbers from made-up inputs: import it again with --replace --samples"

@@ -265,6 +265,37 @@ def test_samples_beyond_the_limits_of_an_entry_are_named(tmp_path: Path, registr
         import_model(model, name="others", samples=[rows])
 
 
+@pytest.mark.parametrize(
+    ("text", "defaults", "says"),
+    [
+        (
+            "(float[4, 2] x) => (float[4, 2] y) { y = Identity (x) }",
+            "limits: {records: 3}",
+            "models.faces.limits.records is 3, but a call of the model takes 4 rows, so every list of instances is "
+            "refused: set it to 4 or more",
+        ),
+        (
+            "(uint8[N, 11] x) => (uint8[N, 11] y) { y = Identity (x) }",
+            "input: {format: raw}, limits: {bytes: 10}",
+            "models.faces.limits.bytes is 10, but a row of the model takes 11 bytes as raw, so every such upload is "
+            "refused: raise it",
+        ),
+        ("(float[4, 2] x) => (float[4, 2] y) { y = Identity (x) }", "limits: {records: 4}", None),
+        (
+            "(uint8[N, 11] x) => (uint8[N, 11] y) { y = Identity (x) }",
+            "input: {format: raw}, limits: {bytes: 11}",
+            None,
+        ),
+    ],
+)
+def test_limits_within_which_a_model_cannot_be_asked_are_named(
+    text: str, defaults: str, says: str | None, tmp_path: Path, registry: Path, import_model: Import
+) -> None:
+    registry.write_text(f"defaults: {{{defaults}}}\n{registry.read_text()}")
+    steps = import_model(write(tmp_path, text))["next"]
+    assert [step for step in steps if "limits" in step] == ([says] if says else [])
+
+
 # --- what was accepted ------------------------------------------------------------------------------------------------
 
 
