@@ -8,8 +8,8 @@ build/soak.
 `interrupted` takes MINUTES, too: `modelctl up` is broken off at one point after the other, and the next one heals it.
 
 The others take what they take: `models` is one `modelctl up` of 100 models, `nodes` serves ONNX's backend node tests,
-`conversions` imports classifiers that pinned packages have converted, `old` models that the last TensorFlow with Keras 2
-writes, and `repeated` runs the tests of the local stack twenty times beside two busy loops.
+`conversions` imports classifiers that pinned packages have converted, `old` models that the last TensorFlow with Keras
+2 writes, and `repeated` runs the tests of the local stack twenty times beside two busy loops.
 """
 
 import json

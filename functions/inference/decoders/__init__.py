@@ -99,10 +99,6 @@ def selects(key: str) -> bool:
     return _suffix(key) in _DECODERS
 
 
-def _suffix(key: str) -> str:
-    return PurePosixPath(key.lower().removesuffix(".gz")).suffix
-
-
 def _choose(key: str, input_format: str) -> Decoder:
     """The decoder for a key."""
     suffix = _suffix(key)

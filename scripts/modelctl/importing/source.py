@@ -1,7 +1,5 @@
 """The model that was given: a file, or a folder with one model and what belongs to it; and what it can run on."""
 
-import mmap
-import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,10 +17,6 @@ LESS = {"int8": "`--quantize float16`", "float16": "`--quantize none`", "none": 
 
 #: Files and folders of a SavedModel beside the one by which it is known.
 SAVED_MODEL_PARTS = ("fingerprint.pb", "keras_metadata.pb", "variables", "assets*")
-
-#: Where an ONNX file names another one with weights, a StringStringEntryProto with the key "location", up to the length
-#: of that name: a varint, of which two bytes suffice. https://onnx.ai/onnx/repo-docs/ExternalData.html
-_EXTERNAL = re.compile(rb"\x0a\x08location\x12([\x00-\x7f]|[\x80-\xff][\x01-\x7f])")
 
 #: The runtimes that take each kind of model file: the one it is for, then those for which it is converted.
 _RUNTIMES: dict[str, tuple[str, ...]] = {
@@ -82,7 +76,7 @@ class Source:
 
     def including(self, names: Iterable[str]) -> "Source":
         """The same with further files that belong to it, as far as they are in its folder."""
-        parts = self._parts()
+        parts = self.parts()
         others = (name for name in sorted(names) if not any(Path(name).is_relative_to(part) for part in parts))
         found = (name for name in others if Path(name).suffix not in _RUNTIMES and (self.folder / name).is_file())
         return replace(self, include=(*self.include, *found))
@@ -96,7 +90,7 @@ class Source:
         try:
             if not self.path.is_dir():
                 shutil.copyfile(self.path, folder / f"model{self.kind}")
-            for part in self._parts():
+            for part in self.parts():
                 place(self.folder / part, folder / part)
             if self.labels:
                 place(self.labels, folder / labels)
@@ -108,12 +102,12 @@ class Source:
         if not self.path.is_dir():
             return []
         folder = self.path.absolute()
-        taken = [folder / part for part in self._parts()] + ([self.labels.absolute()] if self.labels else [])
+        taken = [folder / part for part in self.parts()] + ([self.labels.absolute()] if self.labels else [])
         items = (item for item in sorted(folder.iterdir()) if not item.name.startswith("."))
         left = (item for item in items if not any(item in (part, *part.parents) or part == folder for part in taken))
         return [f"{item.name}/" if item.is_dir() else item.name for item in left]
 
-    def _parts(self) -> list[str]:
+    def parts(self) -> list[str]:
         """What is copied as it is named, relative to the model's folder: a file that was given gets another name."""
         parts = list(self.include)
         if self.path.is_file():
@@ -136,16 +130,7 @@ def place(part: Path, copy: Path) -> None:
 
 def _external_files(model: Path) -> list[str]:
     """The files beside an ONNX file that hold its weights, relative to its folder."""
-    if not model.stat().st_size:
-        return []  # of which no map can be made
-    names = set()
-    with model.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        for found in _EXTERNAL.finditer(content):
-            low, *high = found[1]
-            length = low - 128 + 128 * high[0] if high else low
-            names.add(content[found.end() : found.end() + length].decode(errors="replace"))
-    inside = (name for name in sorted(names) if name and not Path(name).is_absolute() and ".." not in Path(name).parts)
-    return [name for name in inside if (model.parent / name).is_file()]
+    return [name for name in _data_of(model) if ".." not in Path(name).parts and (model.parent / name).is_file()]
 
 
 def read(path: Path, labels: Path | None, labels_name: str, include: Sequence[str] = ()) -> Source:
@@ -182,7 +167,10 @@ def check_files(source: Source) -> None:
         UserError: a file is not there, or the model has ops that no runtime has.
     """
     path = source.path
-    files = artifact_files.below(path) if path.is_dir() else {path.name: path}
+    files = {path.name: path}
+    if path.is_dir():
+        parts, below = source.parts(), artifact_files.below(path)
+        files = {name: file for name, file in below.items() if any(Path(name).is_relative_to(part) for part in parts)}
     model = next(name for name in files if name.endswith(source.kind) and "/" not in name)
     if source.labels:
         files.setdefault(source.labels.name, source.labels)
