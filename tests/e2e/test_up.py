@@ -234,6 +234,7 @@ def test_after_every_interruption_up_works_again(deployed: Checkout) -> None:
     again = deployed.up()
     assert again.status == 0, again.err
     assert "terraform apply: nothing to change" in again.err
+    assert "terraform init" not in again.err
     for model in ("seven", "other"):
         predicted = deployed.run("predict", model, SCAN, "--json")
         assert predicted.status == 0, predicted.err
