@@ -34,22 +34,25 @@ UP = ("tests/e2e/test_up.py",)
 REFUSED = (
     "tests/plan/test_deployer.py",
     "tests/plan/test_home.py",
-    "tests/plan/test_interrupted_updates.py",
     "tests/plan/test_package_type.py",
 )
+INTERRUPTED = ("tests/plan/test_interrupted_updates.py",)
 FUNCTIONS = ("tests/unit/functions",)
 
 # The longest first, so that those that run at once end together. Most of end to end is waiting for queues, which leaves
 # the processors to others.
 AT_ONCE = 4
+# The first kind runs one command after another and would end last: the others have a lower priority.
+GIVING_WAY = ("nice", "-n", "5")
 KINDS: tuple[tuple[str, Callable[[], Outcome]], ...] = (
-    ("End to end: modelctl up, again and again", lambda: pytest(*UP)),
+    ("End to end: modelctl up, again and again", lambda: pytest(*UP, giving_way=False)),
+    ("Plan and apply: updates that are refused or interrupted", lambda: pytest(*INTERRUPTED)),
     ("End to end: one apply of the platform", lambda: pytest("tests/e2e", *without(*UP, *LIFE))),
-    ("Plan and apply: refused, broken off, in the wrong place", lambda: pytest(*REFUSED)),
-    ("Plan: what AWS would be asked for", lambda: pytest("tests/plan", *without(*REFUSED))),
-    ("Python: modelctl", lambda: pytest("tests/unit", *without(*FUNCTIONS))),
-    ("Python: functions", lambda: pytest(*FUNCTIONS)),
     ("End to end: from the first up to down", lambda: pytest(*LIFE)),
+    ("Plan and apply: permissions, another place, another package", lambda: pytest(*REFUSED)),
+    ("Python: modelctl", lambda: pytest("tests/unit", *without(*FUNCTIONS))),
+    ("Plan: what AWS would be asked for", lambda: pytest("tests/plan", *without(*REFUSED, *INTERRUPTED))),
+    ("Python: functions", lambda: pytest(*FUNCTIONS)),
     ("Local stack: emulator, permissions, isolation", lambda: pytest("tests/local_stack")),
     ("Terraform: AWS modules, mocked provider", lambda: terraform_tests(paths.TERRAFORM)),
     ("Terraform: registry module", lambda: terraform_tests(MODULES / "registry")),
@@ -86,12 +89,13 @@ def without(*paths: str) -> list[str]:
     return [f"--ignore={path}" for path in paths]
 
 
-def pytest(*arguments: str) -> Outcome:
+def pytest(*arguments: str, giving_way: bool = True) -> Outcome:
     """Run tests: folders, files and options of pytest."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.xml")
         done = subprocess.run(
             [
+                *(GIVING_WAY if giving_way else ()),
                 *(sys.executable, "-m", "pytest", "-q", f"--tf-binary={terraform.binary()}"),
                 *(f"--junitxml={report}", *arguments),
             ],

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,18 +27,18 @@ class Planned:
         target: what it was made for.
         options: the options of `terraform plan` that it was made with.
         file: the plan itself, secrets included; it is removed together with its folder.
-        document: the plan as `terraform show -json` prints it, also with secrets.
+        changes: whether there is anything to apply.
     """
 
     target: Target
     options: tuple[str, ...]
     file: Path
-    document: Mapping[str, Any]
+    changes: bool
 
-    @property
-    def changes(self) -> bool:
-        """Whether there is anything to apply."""
-        return bool(self.document["applyable"])
+    @cached_property
+    def document(self) -> Mapping[str, Any]:
+        """The plan as `terraform show -json` prints it, also with secrets; read at first use, which takes 2 s."""
+        return self.target.root.show(self.file)
 
 
 @contextmanager
@@ -60,7 +61,7 @@ def ready(name: Literal["local", "aws"]) -> Iterator[Target]:
         if local_runs.first_is_unfinished():
             raise UserError("the first apply was not finished: run `modelctl up`, which starts the local stack over")
         _prepare(target, targets.registry())
-        local_runs.init(target)
+        local_runs.prepare(target)
         yield target
 
 
@@ -81,34 +82,40 @@ def planned(target: Target, *options: str) -> Iterator[Planned]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "plan")
         try:
-            _write_plan(target, file, *options)
+            changes = _write_plan(target, file, *options)
         except UserError as problem:
             if not (ways := _ways_out(problem, options)):
                 raise
         else:
-            yield Planned(target, options, file, target.root.show(file))
+            yield Planned(target, options, file, changes)
             return
     with planned(target, *options, *ways) as again:
         yield again
 
 
-def _write_plan(target: Target, file: Path, *options: str) -> None:
-    """Plan; run `terraform init` if Terraform asks for it. On the local stack, `ready` has run it already."""
+def _write_plan(target: Target, file: Path, *options: str) -> bool:
+    """Plan; run `terraform init` if Terraform asks for it. Returns whether there is anything to apply."""
     try:
-        _run_plan(target, file, *options)
+        return _run_plan(target, file, *options)
     except UserError as problem:
-        if target.name == "local" or "terraform init" not in str(problem):
+        if "terraform init" not in str(problem):
             raise
-        with console.step("terraform init"):
-            target.root.init()
-        _run_plan(target, file, *options)
+        if target.name == "local":
+            local_runs.init(target)
+        else:
+            with console.step("terraform init"):
+                target.root.init()
+        return _run_plan(target, file, *options)
 
 
-def _run_plan(target: Target, file: Path, *options: str) -> None:
+def _run_plan(target: Target, file: Path, *options: str) -> bool:
+    applyable = False
     run = target.root.write_plan(file, *((PARALLEL, _PATIENT) if target.name == "local" else ()), *options)
     with console.step("terraform plan") as update, closing(run):
         for progress in run:
             update(f"{progress.read} resources read")
+            applyable = progress.applyable
+    return applyable
 
 
 def refuse_to_lose_inputs(plan: Planned) -> None:
@@ -117,7 +124,7 @@ def refuse_to_lose_inputs(plan: Planned) -> None:
     Raises:
         UserError: inputs or dead letters are in such a queue; the message names the ways out.
     """
-    queues.refuse_to_lose_inputs(plan.target, plans.deleted_queues(plan.document))
+    queues.refuse_to_lose_inputs(plan.target, plans.deleted_queues(plan.document) if plan.changes else [])
 
 
 def apply(plan: Planned) -> None:

@@ -1,10 +1,12 @@
 """Terraform's runs on the local stack: one at a time; what an interrupted run has left behind is removed."""
 
 import fcntl
+import json
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 from modelctl import console, paths, targets, terraform
@@ -15,7 +17,8 @@ from modelctl.targets import Target
 
 BACKEND_OVERRIDE = paths.TERRAFORM / "backend_override.tf"
 
-STATE = paths.STACK / "state" / targets.WORKSPACE / "terraform.tfstate"
+_WORKSPACES = str(paths.STACK / "state")
+STATE = Path(_WORKSPACES, targets.WORKSPACE, "terraform.tfstate")
 # Terraform's events since the last run that succeeded: there while Terraform runs, and after it was interrupted, killed
 # or failed. What it began last may be missing in its state.
 UNFINISHED = paths.STACK / "unfinished"
@@ -66,12 +69,30 @@ def forget_earlier_instance(instance: str) -> None:
         marker.write_text(instance)
 
 
-def init(target: Target) -> None:
-    """Run `terraform init`, and restore the state if Terraform was killed while it wrote it."""
+def prepare(target: Target) -> None:
+    """Restore the state if Terraform was killed while it wrote it, and run `terraform init` if it never was.
+
+    Terraform asks for it again once its modules or providers are others.
+    """
     leftovers.restore(STATE, APPLIED)
+    if _backend(Path(target.env["TF_DATA_DIR"])) != _WORKSPACES:
+        init(target)
+
+
+def init(target: Target) -> None:
+    """Run `terraform init`."""
     with console.step("terraform init"):
         # The workspace is named by the environment and made by the first apply.
-        target.root.init(f"workspace_dir={paths.STACK / 'state'}")
+        target.root.init(f"workspace_dir={_WORKSPACES}")
+
+
+def _backend(data: Path) -> str | None:
+    """The folder with the workspaces' states that the last `terraform init` has recorded; None without a record."""
+    try:
+        folder: str | None = json.loads((data / "terraform.tfstate").read_bytes())["backend"]["config"]["workspace_dir"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return folder
 
 
 def first_is_unfinished() -> bool:

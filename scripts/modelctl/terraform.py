@@ -41,6 +41,9 @@ def providers() -> dict[str, str]:
     return {"TF_CLI_CONFIG_FILE": str(paths.TERRAFORM_RC)} if paths.TERRAFORM_RC.exists() else {}
 
 
+# The status of `terraform plan -detailed-exitcode` if there is something to apply.
+_APPLYABLE = 2
+
 # How long a look at a running Terraform waits.
 _TICK_S = 0.1
 
@@ -58,12 +61,16 @@ class TerraformError(UserError):
 
 @dataclass
 class Progress:
-    """How far a run is; `read` (of a plan), `planned`, `changes` count resources, `running` names those under way."""
+    """How far a run is; `read` (of a plan), `planned`, `changes` count resources, `running` names those under way.
+
+    `applyable` is true once a plan is complete and there is something to apply, if only an output.
+    """
 
     read: int = 0
     planned: int = 0
     changes: int = 0
     running: set[str] = field(default_factory=set)
+    applyable: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class Root:
         Raises:
             UserError: Terraform failed; the message holds its errors.
         """
-        yield from self._follow("plan", [f"-out={file}", *options])
+        yield from self._follow("plan", ["-detailed-exitcode", f"-out={file}", *options])
 
     def show(self, plan: Path) -> dict[str, Any]:
         """A plan as `terraform show -json` gives it. It holds the values of secrets."""
@@ -150,7 +157,10 @@ class Root:
                         case _:
                             continue
                     yield progress
-        if status:
+        if command == "plan" and status == _APPLYABLE:
+            progress.applyable = True
+            yield progress
+        elif status:
             if status < 0:
                 problems.append(f"it was ended by {signal.Signals(-status).name}")
             raise TerraformError(command, list(dict.fromkeys(problems or rest)))

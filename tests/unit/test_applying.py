@@ -1,17 +1,18 @@
 """Applying exactly what was planned, and the ways out of errors that name one, with roots that need no provider."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modelctl import applying, cli, paths, plans, queues, races, terraform
+from modelctl import applying, cli, local_runs, paths, plans, queues, races, terraform
 from modelctl.errors import UserError
 from modelctl.targets import Target
 
 
-class OnAws(Target):
-    """AWS with another root module than the platform's."""
+class Elsewhere(Target):
+    """A target with another root module than the platform's."""
 
     folder: Path
 
@@ -21,14 +22,14 @@ class OnAws(Target):
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> OnAws:
-    """A target whose root nobody has initialised; its module goes to main.tf."""
-    made = OnAws("aws", terraform.clean_environment())
+def target(tmp_path: Path) -> Elsewhere:
+    """AWS, with a root that nobody has initialised; its module goes to main.tf."""
+    made = Elsewhere("aws", terraform.clean_environment())
     object.__setattr__(made, "folder", tmp_path)
     return made
 
 
-def write(target: OnAws, text: str) -> None:
+def write(target: Elsewhere, text: str) -> None:
     (target.folder / "main.tf").write_text('terraform {\n  backend "local" {}\n}\n' + text)
 
 
@@ -36,7 +37,7 @@ COUNTED = 'resource "terraform_data" "some" { count = 2 }\noutput "said" { value
 
 
 def test_what_was_planned_is_applied_and_nothing_that_came_later(
-    target: OnAws, capsys: pytest.CaptureFixture[str]
+    target: Elsewhere, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(target, COUNTED)
     with applying.planned(target) as plan:
@@ -54,8 +55,55 @@ def test_what_was_planned_is_applied_and_nothing_that_came_later(
     assert not plan.file.exists()
 
 
+def test_an_output_alone_is_applied_too(target: Elsewhere) -> None:
+    write(target, COUNTED)
+    for said in ("hello", "goodbye"):
+        write(target, COUNTED.replace("hello", said))
+        with applying.planned(target) as plan:
+            assert plan.changes
+            assert plan.document["applyable"]
+            applying.apply(plan)
+        assert target.root.outputs() == {"said": said}
+    with applying.planned(target) as plan:
+        assert not plan.changes
+        assert not plan.document["applyable"]
+
+
+def test_the_local_stack_is_initialised_where_it_is_needed_and_not_again(
+    target: Elsewhere, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = Elsewhere("local", {**target.env, "TF_DATA_DIR": str(target.folder / "data")})
+    object.__setattr__(local, "folder", target.folder)
+    monkeypatch.setattr(local_runs, "_WORKSPACES", str(target.folder / "state"))
+
+    def inits(does: Callable[[], None]) -> int:
+        does()
+        return capsys.readouterr().err.count("terraform init ...")
+
+    def plan() -> None:
+        with applying.planned(local) as planned:
+            assert planned.changes
+
+    write(local, COUNTED)
+    assert [inits(lambda: local_runs.prepare(local)) for _ in range(2)] == [1, 0]
+    assert inits(plan) == 0
+    # A new module is unknown to Terraform until then.
+    (local.folder / "module").mkdir()
+    (local.folder / "module" / "main.tf").write_text('output "said" { value = "hello" }\n')
+    write(local, COUNTED + 'module "new" { source = "./module" }\n')
+    assert inits(lambda: local_runs.prepare(local)) == 0
+    assert [inits(plan) for _ in range(2)] == [1, 0]
+    # Of a copied folder, the data name the states of the original.
+    monkeypatch.setattr(local_runs, "_WORKSPACES", str(target.folder / "copied"))
+    with pytest.raises(UserError, match="Backend configuration changed"):
+        local_runs.prepare(local)
+    (local.folder / "data" / "terraform.tfstate").write_text("")
+    with pytest.raises(UserError, match="terraform init failed"):
+        local_runs.prepare(local)
+
+
 def test_a_plan_that_fails_for_another_reason_is_not_tried_again(
-    target: OnAws, capsys: pytest.CaptureFixture[str]
+    target: Elsewhere, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(target, 'output "said" { value = nowhere.at_all }\n')
     target.root.init()
@@ -109,7 +157,7 @@ COMPLETED = "an earlier update of a function was refused or interrupted halfway:
     ],
 )
 def test_the_way_out_that_an_error_names_is_taken(
-    target: OnAws, condition: str, applies: int, capsys: pytest.CaptureFixture[str]
+    target: Elsewhere, condition: str, applies: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(target, HALF_DONE.replace("CONDITION", condition))
     target.root.init()
@@ -140,7 +188,7 @@ resource "terraform_data" "quota" {
 
 
 def test_where_quotas_cannot_be_read_the_plan_assumes_the_defaults_and_says_so_with_the_reason(
-    target: OnAws, capsys: pytest.CaptureFixture[str]
+    target: Elsewhere, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(target, COUNTED + UNREAD)
     target.root.init()
@@ -153,7 +201,7 @@ def test_where_quotas_cannot_be_read_the_plan_assumes_the_defaults_and_says_so_w
     assert target.root.outputs() == {"said": "hello"}
 
 
-def test_a_way_out_that_does_not_help_is_taken_once(target: OnAws, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_way_out_that_does_not_help_is_taken_once(target: Elsewhere, capsys: pytest.CaptureFixture[str]) -> None:
     write(target, HALF_DONE.replace("CONDITION", UNKNOWN))
     target.root.init()
     with (
@@ -179,7 +227,7 @@ resource "terraform_data" "notification" {
 
 
 def test_what_passes_by_itself_is_waited_for_also_if_the_next_plan_fails_of_it(
-    target: OnAws, monkeypatch: pytest.MonkeyPatch
+    target: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It fails when it is applied, then when it is planned, and then no more.
     rest = [FAILS.replace("CONDITION", 'terraform.workspace == "none"'), COUNTED]
@@ -198,7 +246,9 @@ def test_what_passes_by_itself_is_waited_for_also_if_the_next_plan_fails_of_it(
     assert target.root.outputs() == {"said": "hello"}
 
 
-def test_what_has_changed_since_the_first_plan_is_not_applied(target: OnAws, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_changed_since_the_first_plan_is_not_applied(
+    target: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(races, "sleep", lambda _: write(target, COUNTED))
     seen = iter([{"module.model": ("{}", 512, 30)}, {"module.model": ("{}", 640, 30)}])
     monkeypatch.setattr(plans, "functions", lambda _: next(seen))
@@ -219,7 +269,7 @@ resource "terraform_data" "failed" {
 """
 
 
-def test_only_what_failed_while_it_was_made_is_untainted(target: OnAws) -> None:
+def test_only_what_failed_while_it_was_made_is_untainted(target: Elsewhere) -> None:
     write(target, COUNTED + FAILED)
     target.root.init()
     with applying.planned(target) as plan, pytest.raises(UserError, match="local-exec"):
@@ -233,7 +283,7 @@ def test_only_what_failed_while_it_was_made_is_untainted(target: OnAws) -> None:
 
 
 def test_a_queue_with_inputs_is_looked_for_again_before_each_apply(
-    target: OnAws, monkeypatch: pytest.MonkeyPatch
+    target: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(target, HALF_DONE.replace("CONDITION", f"{UNKNOWN} || length(var.publish_again) > 0"))
     target.root.init()
@@ -248,7 +298,7 @@ def refused(*_: object) -> None:
     raise UserError("the queue holds inputs")
 
 
-def test_nothing_is_changed_if_a_queue_holds_inputs(target: OnAws, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_changed_if_a_queue_holds_inputs(target: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
     write(target, COUNTED)
     target.root.init()
     monkeypatch.setattr(queues, "refuse_to_lose_inputs", refused)

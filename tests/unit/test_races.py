@@ -185,7 +185,8 @@ def test_a_new_key_is_kept_since_the_tags_of_the_next_would_be_as_young(
 def test_an_apply_that_goes_on_failing_is_repeated_three_times_at_most(
     error: str, applies: int, slept: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = applying.Planned(Target("aws", {}), ("-var=a=b",), Path("plan"), {"applyable": True, "resource_changes": []})
+    plan = applying.Planned(Target("aws", {}), ("-var=a=b",), Path("plan"), changes=True)
+    monkeypatch.setattr(terraform.Root, "show", lambda *_: {"resource_changes": []})
     changes: list[tuple[str, ...]] = []
 
     def change(_: Target, *command: str) -> None:

@@ -43,7 +43,7 @@ def _up(called: argparse.Namespace) -> int:
         stack.start()
     local_runs.forget_earlier_instance(stack.instance())
     target = targets.local(file)
-    local_runs.init(target)
+    local_runs.prepare(target)
     weights = f'module.model["{called.resync}"].aws_lambda_invocation.weights'
     with applying.planned(target, *([f"-replace={weights}"] if called.resync else [])) as plan:
         applying.refuse_to_lose_inputs(plan)
