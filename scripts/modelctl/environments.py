@@ -2,13 +2,12 @@
 
 import fcntl
 import hashlib
-import os
 import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelctl import paths, programs
+from modelctl import package_sources, paths, programs
 
 # Written last: an environment without it was interrupted while it was made.
 _MARKER = ".modelyard"
@@ -27,10 +26,10 @@ def ensure(name: str, requirements: Path) -> Path:
     folder = paths.ENVIRONMENTS / name
     wanted = _fingerprint(requirements)
     paths.ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
-    with (paths.ENVIRONMENTS / f".{name}.lock").open("w") as lock:
+    with (paths.ENVIRONMENTS / f".{name}.lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         marker = folder / _MARKER
-        if marker.is_file() and marker.read_text() == wanted:
+        if marker.is_file() and marker.read_text(encoding="utf-8") == wanted:
             return folder
         shutil.rmtree(folder, ignore_errors=True)
         failure = f"Python environment {name!r} could not be made; fix what uv reports and run the command again"
@@ -41,7 +40,7 @@ def ensure(name: str, requirements: Path) -> Path:
             # The lock is complete, but for what it overrides (pyproject.toml).
             *("--no-deps", "--require-hashes", "--compile-bytecode", "--requirements", requirements),
         )
-        marker.write_text(wanted)
+        marker.write_text(wanted, encoding="utf-8")
     return folder
 
 
@@ -52,8 +51,13 @@ def uv(failure: str, *arguments: str | Path, env: Mapping[str, str] | None = Non
         UserError: it failed; the message is `failure` and what uv said.
     """
     # A VIRTUAL_ENV of the shell would only make uv warn that it is not the one meant.
-    inherited = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    inherited = {key: value for key, value in _sources().items() if key != "VIRTUAL_ENV"}
     return programs.run(failure, Path(sys.executable).parent / "uv", *arguments, env={**inherited, **(env or {})})
+
+
+def _sources() -> dict[str, str]:
+    settings = package_sources.pip_settings(Path(sys.executable))
+    return package_sources.uv_environment(settings, paths.TOOLS / "uv")
 
 
 def _fingerprint(requirements: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Literal
 from modelctl import console, paths, targets, terraform
 from modelctl.errors import UserError
 from modelctl.local import leftovers
-from modelctl.local.layout import write_whole
+from modelctl.local.layout import ACCOUNT, write_whole
 from modelctl.targets import Target
 
 BACKEND_OVERRIDE = paths.TERRAFORM / "backend_override.tf"
@@ -24,6 +24,9 @@ STATE = Path(_WORKSPACES, targets.WORKSPACE, "terraform.tfstate")
 UNFINISHED = paths.STACK / "unfinished"
 # The state as of the last apply that succeeded, if one has, until `modelctl down` begins; it goes with the state.
 APPLIED = paths.STACK / "state" / "applied"
+# Where Terraform puts a state that it cannot store, of AWS's deployment as well: its way out is `terraform state push`.
+# On the local stack, `recover` and the next apply are the way out.
+_ERRORED = paths.TERRAFORM / "errored.tfstate"
 
 
 @contextmanager
@@ -32,7 +35,7 @@ def alone() -> Iterator[None]:
     lock = paths.STACK.with_name(f".{paths.STACK.name}.lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("w") as held:
+        with lock.open("w", encoding="utf-8") as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -63,10 +66,10 @@ def refuse_another_backend() -> None:
 def forget_earlier_instance(instance: str) -> None:
     """Drop the Terraform state of an emulator that is gone: what it names exists no more."""
     marker = paths.STACK / "state" / "instance"
-    if not marker.exists() or marker.read_text() != instance:
+    if not marker.exists() or marker.read_text(encoding="utf-8") != instance:
         shutil.rmtree(paths.STACK / "state", ignore_errors=True)
         marker.parent.mkdir(parents=True)
-        marker.write_text(instance)
+        marker.write_text(instance, encoding="utf-8")
 
 
 def prepare(target: Target) -> None:
@@ -130,5 +133,7 @@ def recorded(command: Literal["apply", "destroy"]) -> Iterator[None]:
             ) from problem
         raise
     if command == "apply":
-        write_whole(APPLIED, STATE.read_text())
+        write_whole(APPLIED, STATE.read_text(encoding="utf-8"))
+    if _ERRORED.exists() and f":{ACCOUNT}:" in _ERRORED.read_text(encoding="utf-8", errors="replace"):
+        _ERRORED.unlink()
     UNFINISHED.unlink(missing_ok=True)

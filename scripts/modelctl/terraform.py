@@ -157,16 +157,24 @@ class Root:
                         case _:
                             continue
                     yield progress
+            cut_off = bool(written.read())
         if command == "plan" and status == _APPLYABLE:
             progress.applyable = True
             yield progress
         elif status:
             if status < 0:
                 problems.append(f"it was ended by {signal.Signals(-status).name}")
+            elif cut_off or not (problems or rest):
+                problems.append(
+                    f"what it said is cut off: make room on the disk of {journal}, then run the command again"
+                )
             raise TerraformError(command, list(dict.fromkeys(problems or rest)))
 
     def _run(self, arguments: Sequence[str]) -> str:
-        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        with (
+            tempfile.TemporaryFile("w+", encoding="utf-8") as output,
+            tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
+        ):
             with self._running([arguments[0], "-no-color", *arguments[1:]], output, errors) as ended:
                 while (status := ended()) is None:
                     pass
