@@ -239,6 +239,46 @@ def test_digest_sorts_paths_by_their_bytes(tmp_path: Path) -> None:
     assert registry.load(path)["digits"]["digest"] == hashlib.sha256(lines.encode()).hexdigest()
 
 
+@pytest.mark.parametrize("linked", [False, True], ids=["a-folder", "a-link"])
+def test_a_path_may_hold_what_patterns_are_made_of(tmp_path: Path, linked: bool) -> None:
+    """Terraform's `fileset` takes these characters for a pattern in the folder's own path, too."""
+    odd = [*"*?\\[]{}~#", "[a]b", "{c,d}", "!(e)", "**", "$f", "%{g", "${h}", " i 'j\"", "ü"]
+    place = tmp_path.joinpath(*odd)
+    place.parent.mkdir(parents=True)
+    if linked:
+        (tmp_path / "elsewhere").mkdir()
+        place.symlink_to(tmp_path / "elsewhere")
+    folder = place / "models[1]*{2}"
+    # What it matches as a pattern.
+    for other in ("models1", "models1-2", "models[1]x{2}", "models-1-x-2-"):
+        (place / other).mkdir(parents=True)
+        (place / other / "wrong.tflite").touch()
+    names = ["[x].txt", "labels?.txt", "model.tflite", "v*/{w}.bin"]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name, encoding="utf-8")
+    path = place / "registry.yaml"
+    path.write_text(
+        "version: 1\ndefaults: {runtime: litert}\nmodels:\n"
+        '  folder: {artifact: "models[1]*{2}", version: "1"}\n'
+        '  slash: {artifact: "./models[1]*{2}/", version: "1"}\n'
+        '  file: {artifact: "models[1]*{2}/model.tflite", version: "1"}\n',
+        encoding="utf-8",
+    )
+
+    models = registry.load(path)
+
+    sums = {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
+    lines = "".join(f"{sums[name]}  {name}\n" for name in names)
+    for model in ("folder", "slash"):
+        assert {name: file["sha256"] for name, file in models[model]["files"].items()} == sums
+        assert all(Path(file["source"]).samefile(folder / name) for name, file in models[model]["files"].items())
+        assert models[model]["digest"] == hashlib.sha256(lines.encode()).hexdigest()
+    assert {name: file["sha256"] for name, file in models["file"]["files"].items()} == {
+        "model.tflite": sums["model.tflite"]
+    }
+
+
 def test_hooks_are_one_more_file_of_the_model_and_part_of_its_digest() -> None:
     models = registry.load(REGISTRIES / "valid/hooks.yaml")
 

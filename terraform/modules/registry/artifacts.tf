@@ -16,9 +16,16 @@ locals {
   # `fileexists` fails for a folder, and for whatever else is not a file.
   _artifact_kinds = { for artifact, path in local._artifact_paths : artifact => try(fileexists(path) ? "file" : "missing", "folder") }
 
+  # `fileset` takes the folder's own path for a pattern, too. So it gets a `?` for what is special in patterns; what that
+  # finds beside the folder is left out. The names it gives count from /.
+  _artifact_folders = { for artifact, path in local._artifact_paths : artifact => trimprefix("${trimsuffix(abspath(path), "/")}/", "/") }
+  _artifact_names = { for artifact, folder in local._artifact_folders : artifact => [
+    for file in try(fileset("/", "${replace(folder, "/[*?\\[\\]{}\\\\]/", "?")}**"), []) : trimprefix(file, folder) if startswith(file, folder)
+  ] if local._artifact_kinds[artifact] == "folder" }
+
   # The source of every file by its path in the artifact. Hidden files are the desktop's or git's, not the model's.
   _artifact_sources = { for artifact, path in local._artifact_paths : artifact => {
-    for file in(local._artifact_kinds[artifact] == "folder" ? try(fileset(path, "**"), []) : [basename(path)]) :
+    for file in(local._artifact_kinds[artifact] == "folder" ? local._artifact_names[artifact] : [basename(path)]) :
     file => local._artifact_kinds[artifact] == "folder" ? "${trimsuffix(path, "/")}/${file}" : path
     if local._artifact_kinds[artifact] == "file" || (local._artifact_kinds[artifact] == "folder" && !can(regex("(^|/)\\.", file)))
   } }
