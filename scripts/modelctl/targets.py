@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
@@ -24,16 +25,21 @@ WORKSPACE = "local"
 EXPORTED = (
     "AWS_ACCESS_KEY_ID",
     "AWS_CA_BUNDLE",
+    "AWS_CONFIG_FILE",
     "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL",
     "AWS_REGION",
     "AWS_SECRET_ACCESS_KEY",
+    "AWS_SHARED_CREDENTIALS_FILE",
     "TF_CLI_CONFIG_FILE",
     "TF_DATA_DIR",
     "TF_VAR_force_destroy",
     "TF_VAR_registry_file",
     "TF_WORKSPACE",
 )
+
+# Programs read the one or the other. Apart from the local stack's address, what they hold is the user's.
+NO_PROXY = ("NO_PROXY", "no_proxy")
 
 # What the user has set for AWS in files (a region, FIPS endpoints, a role to assume) is not meant for the local stack.
 _UNCONFIGURED = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
@@ -135,7 +141,7 @@ def local(serves: Path | None = None) -> Target:
     Raises:
         UserError: it is not up.
     """
-    env = {**terraform.clean_environment(), **_UNCONFIGURED, **_without_proxy(), **exports()}
+    env = {**terraform.clean_environment(), **exports()}
     return Target("local", {**env, "TF_VAR_registry_file": str(serves.resolve())} if serves else env)
 
 
@@ -147,8 +153,11 @@ def exports() -> dict[str, str]:
     """
     if not stack().running():
         raise UserError("the local stack is not up: run `modelctl up`")
+    access = stack().environment()
     return {
-        **stack().environment(),
+        **access,
+        **_UNCONFIGURED,
+        **_without_proxy(urlsplit(access["AWS_ENDPOINT_URL"]).netloc),
         **terraform.providers(),
         "TF_DATA_DIR": str(paths.STACK / "terraform"),
         "TF_VAR_force_destroy": "true",
@@ -157,10 +166,21 @@ def exports() -> dict[str, str]:
     }
 
 
-def _without_proxy() -> dict[str, str]:
-    """Variables that bypass proxies for the local stack: aws would otherwise use them for 127.0.0.1, too."""
-    names = {name: os.environ.get(name, "") for name in ("no_proxy", "NO_PROXY")}
-    return {name: f"{value},127.0.0.1".lstrip(",") for name, value in names.items()}
+def users_no_proxy() -> dict[str, str]:
+    """What the shell's user reaches without a proxy, by variable; without those that name nothing."""
+    address = urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).netloc
+    given = {name: os.environ.get(name, "").split(",") for name in NO_PROXY}
+    kept = {name: ",".join(host for host in hosts if host.strip() != address) for name, hosts in given.items()}
+    return {name: hosts for name, hosts in kept.items() if hosts}
+
+
+def _without_proxy(address: str) -> dict[str, str]:
+    """Variables that bypass proxies for an address: aws would otherwise use them for 127.0.0.1, too.
+
+    Of two, a variable that the user has not set stays so: Python's programs take the lower one alone.
+    """
+    users = users_no_proxy() or dict.fromkeys(NO_PROXY, "")
+    return {name: hosts if hosts == "*" else f"{hosts},{address}".lstrip(",") for name, hosts in users.items()}
 
 
 def registry() -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -48,7 +49,9 @@ def test_the_aws_command_uploads_and_finds_the_result(
     assert json.loads(result.read_text())["predictions"][0]["label"] in map(str, range(10))
 
 
-def test_a_second_plan_is_empty(exported: dict[str, str]) -> None:
+def test_a_second_plan_is_empty_and_calls_the_local_stack_alone(
+    exported: dict[str, str], platform: Platform, tmp_path: Path
+) -> None:
     command = [
         terraform.binary(),
         f"-chdir={paths.TERRAFORM}",
@@ -57,8 +60,17 @@ def test_a_second_plan_is_empty(exported: dict[str, str]) -> None:
         "-no-color",
         "-input=false",
     ]
-    done = subprocess.run(command, env=exported, capture_output=True, text=True, check=False)
+    log = tmp_path / "provider.log"
+    proxy = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")  # where nothing listens
+    env = {**exported, **proxy, "TF_LOG_PROVIDER": "DEBUG", "TF_LOG_PATH": str(log)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    requests = [line for line in log.read_text().splitlines() if "HTTP Request Sent" in line]
+    called = {found for line in requests for found in re.findall(r'http\.url="?https?://([^/"\s]+)', line)}
+    assert called == {platform.env["AWS_ENDPOINT_URL"].removeprefix("https://")}
+    services = {found.strip('"') for line in requests for found in re.findall(r'rpc\.service=("[^"]+"|\S+)', line)}
+    logged = {"CloudWatch", "CloudWatch Logs", "EC2", "EFS", "IAM", "KMS", "Lambda", "S3", "SNS", "SQS", "Scheduler"}
+    assert services == logged
 
 
 def test_a_shell_that_spoke_to_another_account_speaks_to_the_local_stack_alone(exported: dict[str, str]) -> None:

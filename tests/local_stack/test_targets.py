@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from local_stack import services
 from local_stack.support import client, eventually
 from modelctl import paths, targets, terraform
 from modelctl.deployment import Deployment
@@ -79,20 +80,21 @@ def test_deployments_of_both_targets_are_used_in_one_process_whose_environment_s
     assert found == [b"on AWS", b"on the local stack"]
 
 
-@pytest.mark.usefixtures("deployed")
-def test_what_the_shell_says_of_another_account_leads_no_client_away_from_the_local_stack(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def foreign(tmp_path: Path) -> dict[str, str]:
+    """What a shell says of another account, in variables and in the files of its user."""
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / "config").write_text(
-        "[default]\nregion = eu-west-1\nuse_fips_endpoint = true\ns3 =\n    use_accelerate_endpoint = true\n"
+        "[default]\nregion = eu-west-1\nignore_configured_endpoint_urls = true\nuse_fips_endpoint = true\n"
+        "s3 =\n    use_accelerate_endpoint = true\n"
     )
-    foreign = {
+    return {
         "HOME": str(tmp_path),
         "AWS_PROFILE": "of-another-account",
         "AWS_CA_BUNDLE": str(tmp_path / "nowhere.pem"),
         "AWS_ENDPOINT_URL": "https://localhost:1",
         "AWS_ENDPOINT_URL_S3": "https://localhost:1",
+        "AWS_ENDPOINT_URL_SQS": "https://localhost:1",
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
         "AWS_ACCESS_KEY_ID": "AKIAOFANOTHERACCOUNT",
         "AWS_SECRET_ACCESS_KEY": "of-another-account",
@@ -102,8 +104,70 @@ def test_what_the_shell_says_of_another_account_leads_no_client_away_from_the_lo
         "AWS_USE_DUALSTACK_ENDPOINT": "true",
         "HTTPS_PROXY": "http://127.0.0.1:1",
     }
+
+
+@pytest.mark.usefixtures("deployed")
+def test_what_the_shell_says_of_another_account_leads_no_client_away_from_the_local_stack(
+    foreign: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in foreign.items():
         monkeypatch.setenv(name, value)
     local = Deployment(targets.local())
     assert local.s3.list_objects_v2(Bucket=INPUTS)["KeyCount"] == 0
     assert not local.sqs.list_queues().get("QueueUrls")
+
+
+def test_after_env_every_service_of_aws_and_boto3_is_the_local_stacks(
+    local_stack: LocalStack, foreign: dict[str, str]
+) -> None:
+    exports = modelctl(local_stack.home, "env", shell=foreign).stdout
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'{exports}\nexec "$@"', "sh", sys.executable, "-P", services.__file__],
+        env={**os.environ, **foreign},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        f"{tool} {service}": [status, 1, []]
+        for tool, status in (("aws", 0), ("boto3", None))
+        for service in services.SERVICES
+    }
+
+
+@pytest.mark.parametrize(
+    ("users", "exported", "kept"),
+    [
+        ({}, {"NO_PROXY": "{}", "no_proxy": "{}"}, {}),
+        ({"NO_PROXY": "corp,10.0.0.0/8"}, {"NO_PROXY": "corp,10.0.0.0/8,{}"}, {"NO_PROXY": "corp,10.0.0.0/8"}),
+        ({"no_proxy": "127.0.0.1"}, {"no_proxy": "127.0.0.1,{}"}, {"no_proxy": "127.0.0.1"}),
+        (
+            {"NO_PROXY": "a", "no_proxy": "b"},
+            {"NO_PROXY": "a,{}", "no_proxy": "b,{}"},
+            {"NO_PROXY": "a", "no_proxy": "b"},
+        ),
+        ({"NO_PROXY": "*"}, {"NO_PROXY": "*"}, {"NO_PROXY": "*"}),
+    ],
+)
+def test_no_proxy_is_used_for_the_local_stack_and_afterwards_for_what_it_was_before(
+    local_stack: LocalStack,
+    monkeypatch: pytest.MonkeyPatch,
+    users: dict[str, str],
+    exported: dict[str, str],
+    kept: dict[str, str],
+) -> None:
+    monkeypatch.setattr(paths, "STACK", local_stack.home)
+    environment = local_stack.environment()
+    address = environment["AWS_ENDPOINT_URL"].removeprefix("https://")
+    for name in targets.NO_PROXY:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in users.items():
+        monkeypatch.setenv(name, value)
+    expected = {name: value.format(address) for name, value in exported.items()}
+    for _ in "ab":  # the second time in a shell that speaks to the local stack already
+        exports = targets.exports()
+        assert {name: exports[name] for name in targets.NO_PROXY if name in exports} == expected
+        for name, value in exports.items():
+            monkeypatch.setenv(name, value)
+    assert targets.users_no_proxy() == kept

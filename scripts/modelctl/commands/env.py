@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+from collections.abc import Mapping
 
 from modelctl import console, targets
 from modelctl.commands.arguments import Commands, command, print_json
@@ -26,16 +27,23 @@ def add_to(commands: Commands) -> None:
 def run(called: argparse.Namespace) -> int:
     """Print the lines; taking back works when the stack is down, too."""
     if called.unset:
+        kept = targets.users_no_proxy()
+        unset = [*targets.EXPORTED, *(name for name in targets.NO_PROXY if name not in kept)]
         if called.json:
-            print_json({"unset": targets.EXPORTED})
+            print_json({"unset": unset, "export": kept})
         else:
-            console.out("\n".join(f"unset {name}" for name in targets.EXPORTED))
+            _print_exports(kept)
+            console.out("\n".join(f"unset {name}" for name in unset))
         return 0
     exports = targets.exports()
     if called.json:
         print_json(exports)
         return 0
-    for name, value in exports.items():
-        console.out(f"export {name}={shlex.quote(value)}")
+    _print_exports(exports)
     console.out("unset " + " ".join((*FOREIGN, *(name for name in os.environ if name.startswith(FOREIGN_PREFIXES)))))
     return 0
+
+
+def _print_exports(variables: Mapping[str, str]) -> None:
+    for name, value in variables.items():
+        console.out(f"export {name}={shlex.quote(value)}")
