@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ import urllib.error
 import urllib.request
 import venv
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -57,12 +58,20 @@ def main() -> int:
     """Set everything up; returns the exit status."""
     try:
         check_python()
+        check_place()
         install_packages()
         install_terraform()
         put_terraform_on_path()
         find_providers()
     except SetupError as problem:
         print(f"error: {problem}", file=sys.stderr)
+        return 1
+    except OSError as problem:
+        print(
+            f"error: {problem}: the set-up writes .venv and .local into {CHECKOUT}; see to it that there is room and "
+            "that you may write there, or use a copy of the checkout",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
@@ -82,44 +91,55 @@ def check_python() -> None:
         )
 
 
+def check_place() -> None:
+    """Refuse a checkout in which no environment can be made: a colon splits PATH, and setuptools fills in variables."""
+    if found := re.search(rf"{os.pathsep}|[{{}}]|\$(?=\w)", str(CHECKOUT)):
+        raise SetupError(
+            f"the checkout's path {CHECKOUT} holds {found[0]!r}, which Python's installers refuse: move it elsewhere"
+        )
+
+
 def install_packages() -> None:
     """Make .venv and install exactly what requirements.lock names, every file checked against its hash."""
-    pyproject = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    pyproject = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
     # The second says which folders are importable.
     installed = (pyproject["project"], pyproject["tool"]["setuptools"])
-    wanted = hashlib.sha256(repr((LOCK.read_text(), installed, sys.version, VENV)).encode()).hexdigest()
+    wanted = hashlib.sha256(repr((LOCK.read_text(encoding="utf-8"), installed, sys.version, VENV)).encode()).hexdigest()
     marker = VENV / "installed"
-    if marker.exists() and marker.read_text() == wanted:
+    if marker.exists() and marker.read_text(encoding="utf-8") == wanted:
         return
     python = VENV / "bin" / "python"
     say(f"making .venv with Python {platform.python_version()}")
-    venv.create(VENV, clear=True, with_pip=True)
+    try:
+        venv.create(VENV, clear=True, with_pip=True)
+    except subprocess.CalledProcessError as problem:
+        said = (problem.output or b"").decode(errors="replace").strip().splitlines()
+        raise SetupError(
+            f"Python {platform.python_version()} cannot put pip into .venv ({said[-1] if said else problem}): "
+            f"on Debian and Ubuntu, install python3.{sys.version_info[1]}-venv; elsewhere, install ensurepip, "
+            "or name another Python with `make PYTHON=/path/to/python …`"
+        ) from problem
     say(f"installing {LOCK.name} (TensorFlow is among it: some 300 MB the first time)")
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as uv_alone:
+    from modelctl import package_sources
+
+    settings = package_sources.pip_settings(python)
+    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes")
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as uv_alone:
         uv_alone.write(locked("uv"))
         uv_alone.flush()
-        run(
-            python,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--require-hashes",
-            "-r",
-            uv_alone.name,
-        )
+        run(*pip, "-r", uv_alone.name, env=package_sources.pip_environment(settings))
     uv = (VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", python)
+    env = package_sources.uv_environment(settings, TOOLS / "uv")
     # Bytecode is compiled on purpose: an installer that leaves it out makes TensorFlow start at half the speed.
     # The lock is complete, but for what it overrides (pyproject.toml).
-    run(*uv, "--compile-bytecode", "--no-deps", "--require-hashes", "-r", LOCK)
-    run(*uv, "--no-deps", "--no-build-isolation", "--editable", CHECKOUT)
-    marker.write_text(wanted)
+    run(*uv, "--compile-bytecode", "--no-deps", "--require-hashes", "-r", LOCK, env=env)
+    run(*uv, "--no-deps", "--no-build-isolation", "--editable", CHECKOUT, env=env)
+    marker.write_text(wanted, encoding="utf-8")
 
 
 def locked(package: str) -> str:
     """The lines of requirements.lock that pin one package."""
-    found = re.search(rf"^{package}==.*(\n    .*)*", LOCK.read_text(), re.MULTILINE)
+    found = re.search(rf"^{package}==.*(\n    .*)*", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
     if not found:
         raise SetupError(f"{LOCK.name} does not pin {package}: run `make lock`")
     return found[0] + "\n"
@@ -172,7 +192,7 @@ def terraform_version() -> tuple[int, int] | None:
     if not found:
         return None
     # A configuration file that does not exist is a warning on standard error, not a failure.
-    answer = subprocess.run([found, "version", "-json"], capture_output=True, text=True, check=False).stdout
+    answer = subprocess.run([found, "version", "-json"], capture_output=True, encoding="utf-8", check=False).stdout
     version = re.search(r'"terraform_version":\s*"(\d+)\.(\d+)', answer)
     return (int(version[1]), int(version[2])) if version else None
 
@@ -191,12 +211,12 @@ def find_providers() -> None:
                 f"{MIRROR_VARIABLE}={named} holds no {PROVIDER}: name the folder that contains {PROVIDER_REGISTRY}"
             )
         mirror: Path | None = Path(named)
-    elif rc.exists() and all(Path(path).is_dir() for path in re.findall(r'path = "(.*)"', rc.read_text())):
+    elif rc.exists() and all(Path(path).is_dir() for path in mirrors_of(rc)):
         return
     elif has_own_configuration() or registry_answers():
         mirror = None
     else:
-        implied = [folder for folder in implied_mirrors() if (folder / PROVIDER).is_dir()]
+        implied = [folder for folder in implied_mirrors() if os.access(folder / PROVIDER, os.R_OK)]
         mirror = None if implied else next((found.parents[2] for found in SEARCHED.glob(f"*/{PROVIDER}")), None)
         if not implied and not mirror:
             raise SetupError(
@@ -208,12 +228,36 @@ def find_providers() -> None:
         return
     say(f"the AWS provider comes from the mirror {mirror}")
     rc.parent.mkdir(parents=True, exist_ok=True)
-    rc.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror.resolve()}"\n  }}\n}}\n')
+    mirrors = f'  filesystem_mirror {{\n    path = "{mirror.resolve()}"\n  }}\n'
+    rc.write_text(f"provider_installation {{\n{mirrors}}}\n", encoding="utf-8")
+
+
+def mirrors_of(rc: Path) -> list[str]:
+    """The folders that .local/terraform.rc names."""
+    return re.findall(r'path = "(.*)"', rc.read_text(encoding="utf-8"))
 
 
 def has_own_configuration() -> bool:
-    """Whether the user configured Terraform; a variable that points nowhere does not count."""
-    return Path(os.environ.get("TF_CLI_CONFIG_FILE", "~/.terraformrc")).expanduser().is_file()
+    """Whether the user configured Terraform; a file that Terraform cannot read does not count, since it only warns."""
+    named = os.environ.get("TF_CLI_CONFIG_FILE")
+    file = Path(named) if named else in_home(".terraformrc")
+    try:
+        if stat.S_ISREG(file.stat().st_mode):
+            file.open("rb").close()
+            return True
+    except FileNotFoundError:
+        pass
+    except OSError as problem:
+        say(
+            f"{file}, Terraform's configuration, does not count, because it cannot be read ({problem.strerror}): "
+            "make it readable, or name another one in TF_CLI_CONFIG_FILE"
+        )
+    return False
+
+
+def in_home(path: str) -> Path:
+    """A path in the user's home; a user who has none has nothing there."""
+    return Path(os.path.expanduser(f"~/{path}"))  # noqa: PTH111 - Path.expanduser fails without a home
 
 
 def registry_answers() -> bool:
@@ -230,15 +274,15 @@ def implied_mirrors() -> Iterator[Path]:
 
     https://developer.hashicorp.com/terraform/cli/config/config-file#implied-local-mirror-directories
     """
-    yield Path("~/.terraform.d/plugins").expanduser()
-    yield Path(os.environ.get("XDG_DATA_HOME", "~/.local/share")).expanduser() / "terraform" / "plugins"
+    yield in_home(".terraform.d/plugins")
+    yield Path(os.environ.get("XDG_DATA_HOME") or in_home(".local/share")) / "terraform" / "plugins"
     for shared in os.environ.get("XDG_DATA_DIRS", "/usr/local/share:/usr/share").split(":"):
         yield Path(shared) / "terraform" / "plugins"
 
 
-def run(*arguments: str | Path) -> None:
+def run(*arguments: str | Path, env: Mapping[str, str]) -> None:
     """Run a command of the set-up; its own output tells what went wrong."""
-    done = subprocess.run([str(argument) for argument in arguments], stdout=sys.stderr, check=False)
+    done = subprocess.run([str(argument) for argument in arguments], env=env, stdout=sys.stderr, check=False)
     if done.returncode:
         raise SetupError(
             f"`{' '.join(map(str, arguments))}` failed with status {done.returncode}; see its output above"

@@ -2,13 +2,12 @@
 
 import fcntl
 import hashlib
-import os
 import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelctl import paths, programs
+from modelctl import package_sources, paths, programs
 
 # Written last: an environment without it was interrupted while it was made.
 _MARKER = ".modelyard"
@@ -52,8 +51,13 @@ def uv(failure: str, *arguments: str | Path, env: Mapping[str, str] | None = Non
         UserError: it failed; the message is `failure` and what uv said.
     """
     # A VIRTUAL_ENV of the shell would only make uv warn that it is not the one meant.
-    inherited = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    inherited = {key: value for key, value in _sources().items() if key != "VIRTUAL_ENV"}
     return programs.run(failure, Path(sys.executable).parent / "uv", *arguments, env={**inherited, **(env or {})})
+
+
+def _sources() -> dict[str, str]:
+    settings = package_sources.pip_settings(Path(sys.executable))
+    return package_sources.uv_environment(settings, paths.TOOLS / "uv")
 
 
 def _fingerprint(requirements: Path) -> str:
