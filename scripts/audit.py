@@ -22,7 +22,7 @@ def main() -> int:
         name = str(lock.relative_to(paths.CHECKOUT))
         # --strict: a package that could not be looked up is no package without vulnerabilities.
         command = [str(pip_audit), "--strict", "--disable-pip", "--require-hashes", "--requirement", str(lock)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
         if not done.returncode:
             console.note(f"{name}: no known vulnerabilities")
         elif "known vulnerabilit" in done.stderr:

@@ -61,7 +61,7 @@ def main() -> int:
 def samples(folder: Path) -> list[Sample]:
     """The first inputs of a model's samples, spread over its classes as they were held out."""
     labels: dict[str, list[str]] = {}
-    with (folder / "expected.csv").open(newline="") as lines:
+    with (folder / "expected.csv").open(newline="", encoding="utf-8") as lines:
         for line in csv.DictReader(lines):
             labels.setdefault(line["file"], []).append(line["label"])
     return [Sample(folder / file, tuple(true)) for file, true in list(labels.items())[:INPUTS_PER_MODEL]]

@@ -29,7 +29,7 @@ ONE_MODEL = paths.CHECKOUT / "tests" / "registries" / "valid" / "one_model.yaml"
 def main() -> int:
     """Write the tables and values, or with `--check` say whether they are as they would be written."""
     check = sys.argv[1:] == ["--check"]
-    fresh = README.read_text()
+    fresh = README.read_text(encoding="utf-8")
     for name, table in {
         "registry": registry(),
         "terraform": terraform(),
@@ -41,19 +41,19 @@ def main() -> int:
             console.error(f"{README.name} has no place for the table {name!r}")
             return 1
         fresh = marked.sub(rf"\1\n{table.replace(chr(92), chr(92) * 2)}\n\n\2", fresh)
-    pages = {README: fresh, REGISTRY_PAGE: registry_page(REGISTRY_PAGE.read_text())}
-    stale = [page for page, text in pages.items() if text != page.read_text()]
+    pages = {README: fresh, REGISTRY_PAGE: registry_page(REGISTRY_PAGE.read_text(encoding="utf-8"))}
+    stale = [page for page, text in pages.items() if text != page.read_text(encoding="utf-8")]
     for page in stale:
         if check:
             console.error(f"{page} is stale: run `make docs`")
         else:
-            page.write_text(pages[page])
+            page.write_text(pages[page], encoding="utf-8")
     return int(check and bool(stale))
 
 
 def registry_page(page: str) -> str:
     """The page of the module `registry` with the text of its example, and every expression's value in a comment."""
-    example = f"```yaml\n{ONE_MODEL.read_text()}```"
+    example = f"```yaml\n{ONE_MODEL.read_text(encoding='utf-8')}```"
     page = re.sub(r"```yaml\n.*?```", lambda _: example, page, flags=re.DOTALL)
     hcl = re.compile(r"(?<=```hcl\n)[^`]+(?=```)")
     expressions = [line for block in hcl.findall(page) for line in block.splitlines() if not line.startswith("#")]
@@ -70,7 +70,7 @@ def registry_page(page: str) -> str:
 
 def registry() -> str:
     """The fields of a model, with nested ones under their path."""
-    schema = json.loads(SCHEMA.read_text())
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
 
     def rule(described: Mapping[str, Any]) -> Mapping[str, Any]:
         named: Mapping[str, Any] = schema["$defs"]
@@ -151,7 +151,7 @@ def terraform() -> str:
 
 def hcl_blocks(file: str, of: str) -> list[tuple[str, Mapping[str, Any]]]:
     """The blocks of one kind in a file of the root module, in their order."""
-    with (paths.TERRAFORM / file).open() as source:
+    with (paths.TERRAFORM / file).open(encoding="utf-8") as source:
         parsed = hcl2.load(source)
     return [(name.strip('"'), block) for entry in parsed[of] for name, block in entry.items()]
 

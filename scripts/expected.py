@@ -33,7 +33,7 @@ def main() -> int:
 def contents() -> dict[str, str]:
     """The files by their path in the checkout."""
     files = (file for pattern in REWRITTEN for file in paths.CHECKOUT.glob(pattern))
-    return {str(file.relative_to(paths.CHECKOUT)): file.read_text() for file in files}
+    return {str(file.relative_to(paths.CHECKOUT)): file.read_text(encoding="utf-8") for file in files}
 
 
 def difference(file: str, before: str, after: str) -> None:

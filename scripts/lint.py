@@ -46,7 +46,7 @@ def passes(name: str, command: Sequence[str | Path], env: dict[str, str]) -> boo
             env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             check=False,
         )
     if done.returncode:

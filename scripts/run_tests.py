@@ -102,7 +102,7 @@ def pytest(*arguments: str, giving_way: bool = True) -> Outcome:
             cwd=paths.CHECKOUT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             check=False,
         )
         if not report.exists():
@@ -130,10 +130,10 @@ def _terraform_test(module: Path) -> Outcome:
         env = {**os.environ, **terraform.providers(), **terraform.QUIET, "TF_DATA_DIR": scratch}
         command = [terraform.binary(), f"-chdir={module}"]
         init = [*command, "init", "-backend=false", "-no-color"]
-        ready = subprocess.run(init, env=env, capture_output=True, text=True, check=False)
+        ready = subprocess.run(init, env=env, capture_output=True, encoding="utf-8", check=False)
         if ready.returncode:
             return Counts(0, 1, 0), ready.stderr
-        done = subprocess.run([*command, "test", "-json"], env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, "test", "-json"], env=env, capture_output=True, encoding="utf-8", check=False)
     summary: dict[str, int] = {}
     said = ""
     for event in map(json.loads, done.stdout.splitlines()):

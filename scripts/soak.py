@@ -96,7 +96,7 @@ def nodes(_: float) -> list[Row]:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (paths.FUNCTIONS, TESTS)))},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             check=False,
         )
     if not report.exists():
@@ -156,7 +156,7 @@ def hypothesis(seconds: float) -> Row:
                 cwd=paths.CHECKOUT,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                text=True,
+                encoding="utf-8",
                 check=False,
             )
         examples += sum(map(int, re.findall(r"- (\d+) passing", done.stdout)))

@@ -217,7 +217,7 @@ def check(model: str, predictions: Floats, labels: Labels, goal: float) -> None:
 
 def write_labels(artifact: Path, labels: Iterable[str]) -> None:
     """One label a line, in the order of the model's outputs."""
-    (artifact / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
+    (artifact / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
 
 
 def write_scans(
@@ -240,11 +240,11 @@ def write_bottles(model: Path, split: Split, feature_names: Sequence[str]) -> No
     for position in first_of_each_class(split.labels, 0, BOTTLES_PER_CULTIVAR):
         file = f"bottle-{split.origins[position]:03}.json"
         body = {"instances": [measurements(split.inputs[position])]}
-        (samples / file).write_text(json.dumps(body) + "\n")
+        (samples / file).write_text(json.dumps(body) + "\n", encoding="utf-8")
         expected.append(Sample(file, 0, CULTIVARS[split.labels[position]]))
     cellar = first_of_each_class(split.labels, BOTTLES_PER_CULTIVAR, BOTTLES_PER_CULTIVAR)
     for file, positions in ((f"bottle-{split.origins[cellar[0]]:03}.csv", cellar[:1]), ("cellar.csv", cellar[1:])):
-        with (samples / file).open("w", newline="") as stream:
+        with (samples / file).open("w", newline="", encoding="utf-8") as stream:
             rows = csv.writer(stream, lineterminator="\n")
             rows.writerow(feature_names)
             rows.writerows(measurements(split.inputs[position]) for position in positions)
@@ -264,7 +264,7 @@ def first_of_each_class(labels: Labels, skip: int, count: int) -> list[int]:
 
 def write_expected(samples: Path, expected: Sequence[Sample]) -> None:
     """The true labels, `expected.csv`."""
-    with (samples / "expected.csv").open("w", newline="") as stream:
+    with (samples / "expected.csv").open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(Sample._fields)
         rows.writerows(expected)

@@ -26,10 +26,10 @@ def ensure(name: str, requirements: Path) -> Path:
     folder = paths.ENVIRONMENTS / name
     wanted = _fingerprint(requirements)
     paths.ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
-    with (paths.ENVIRONMENTS / f".{name}.lock").open("w") as lock:
+    with (paths.ENVIRONMENTS / f".{name}.lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         marker = folder / _MARKER
-        if marker.is_file() and marker.read_text() == wanted:
+        if marker.is_file() and marker.read_text(encoding="utf-8") == wanted:
             return folder
         shutil.rmtree(folder, ignore_errors=True)
         failure = f"Python environment {name!r} could not be made; fix what uv reports and run the command again"
@@ -40,7 +40,7 @@ def ensure(name: str, requirements: Path) -> Path:
             # The lock is complete, but for what it overrides (pyproject.toml).
             *("--no-deps", "--require-hashes", "--compile-bytecode", "--requirements", requirements),
         )
-        marker.write_text(wanted)
+        marker.write_text(wanted, encoding="utf-8")
     return folder
 
 

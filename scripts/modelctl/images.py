@@ -101,4 +101,4 @@ def _build(runtime: str, architecture: str, repository: Repository) -> str:
                 f"the image of {runtime} could not be built: this machine does not run programs for {architecture}; "
                 f"run `{install}`, which adds an emulator, and then the command again"
             ) from problem
-        return f"{repository.uri}@{json.loads(metadata.read_text())['containerimage.digest']}"
+        return f"{repository.uri}@{json.loads(metadata.read_text(encoding='utf-8'))['containerimage.digest']}"

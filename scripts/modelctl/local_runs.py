@@ -32,7 +32,7 @@ def alone() -> Iterator[None]:
     lock = paths.STACK.with_name(f".{paths.STACK.name}.lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("w") as held:
+        with lock.open("w", encoding="utf-8") as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -63,10 +63,10 @@ def refuse_another_backend() -> None:
 def forget_earlier_instance(instance: str) -> None:
     """Drop the Terraform state of an emulator that is gone: what it names exists no more."""
     marker = paths.STACK / "state" / "instance"
-    if not marker.exists() or marker.read_text() != instance:
+    if not marker.exists() or marker.read_text(encoding="utf-8") != instance:
         shutil.rmtree(paths.STACK / "state", ignore_errors=True)
         marker.parent.mkdir(parents=True)
-        marker.write_text(instance)
+        marker.write_text(instance, encoding="utf-8")
 
 
 def prepare(target: Target) -> None:
@@ -130,5 +130,5 @@ def recorded(command: Literal["apply", "destroy"]) -> Iterator[None]:
             ) from problem
         raise
     if command == "apply":
-        write_whole(APPLIED, STATE.read_text())
+        write_whole(APPLIED, STATE.read_text(encoding="utf-8"))
     UNFINISHED.unlink(missing_ok=True)

@@ -257,7 +257,7 @@ def for_people(size: int) -> str:
 def _alone() -> Iterator[None]:
     """Let one build at a time work in the folder: two would remove each other's packages."""
     paths.PACKAGES.mkdir(parents=True, exist_ok=True)
-    with (paths.PACKAGES / ".lock").open("w") as lock:
+    with (paths.PACKAGES / ".lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -448,5 +448,5 @@ def _read() -> Manifest | None:
 def _write(manifest: Manifest) -> None:
     """Write the manifest in one step, so that it is never there by half; one build at a time does so."""
     temporary = paths.PACKAGES / ".new"
-    temporary.write_text(json.dumps(manifest, indent=2) + "\n")
+    temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     temporary.replace(paths.PACKAGES / "manifest.json")

@@ -13,8 +13,17 @@ def run(failure: str, *command: str | Path, env: Mapping[str, str] | None = None
     Raises:
         UserError: it failed; the message is `failure` and what the program said.
     """
-    # Functions run as users of their own, who must be able to read what is made, whatever the umask of the shell.
-    done = subprocess.run(command, env=env, input=stdin, umask=0o022, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        env=env,
+        input=stdin,
+        # Functions run as users of their own, who must be able to read what is made, whatever the umask of the shell.
+        umask=0o022,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     if done.returncode != 0:
         said = (done.stderr + done.stdout).strip()
         raise UserError(f"{failure}:" + ("\n" if "\n" in said else " ") + said)

@@ -181,7 +181,7 @@ def ask(registry: Path, expression: str) -> Any:
             # Base64, because the console escapes what it prints.
             input=f"base64encode(jsonencode({expression}))",
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             # It shows the names of files, which need not be text in UTF-8.
             errors="replace",
             check=False,

@@ -186,4 +186,4 @@ def _without_proxy(address: str) -> dict[str, str]:
 def registry() -> Path:
     """The registry that the local stack serves: the one `modelctl up --registry` named, else the checkout's."""
     named = paths.STACK / "registry"
-    return Path(named.read_text()) if named.exists() else paths.REGISTRY
+    return Path(named.read_text(encoding="utf-8")) if named.exists() else paths.REGISTRY

@@ -166,7 +166,10 @@ class Root:
             raise TerraformError(command, list(dict.fromkeys(problems or rest)))
 
     def _run(self, arguments: Sequence[str]) -> str:
-        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        with (
+            tempfile.TemporaryFile("w+", encoding="utf-8") as output,
+            tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
+        ):
             with self._running([arguments[0], "-no-color", *arguments[1:]], output, errors) as ended:
                 while (status := ended()) is None:
                     pass

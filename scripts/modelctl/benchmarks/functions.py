@@ -155,7 +155,7 @@ class Workshop:
             batch = {"rows": runtimes.TABLE[model.runtime].batch_rows}
             entry = {"artifact": str(model.path), "version": "1", "runtime": model.runtime, "batch": batch}
             file = self._folder / "registry.json"  # JSON is YAML
-            file.write_text(json.dumps({"version": 1, "models": {model.name: entry}}, indent=1))
+            file.write_text(json.dumps({"version": 1, "models": {model.name: entry}}, indent=1), encoding="utf-8")
             self._normals[model] = registry.load(file)[model.name]
         return self._normals[model]
 

@@ -1,7 +1,9 @@
 """What the arguments of several commands have in common."""
 
 import argparse
+import codecs
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -45,10 +47,11 @@ def deployment(called: argparse.Namespace) -> Deployment:
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document."""
-    console.out(as_json(document))
+    """Print one JSON document; in ASCII where standard output does not take all of Unicode."""
+    unicode = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
+    console.out(as_json(document, ascii_only=not unicode))
 
 
-def as_json(document: Any) -> str:
+def as_json(document: Any, *, ascii_only: bool = False) -> str:
     """A JSON document that people can read as well."""
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return json.dumps(document, indent=2, ensure_ascii=ascii_only)

@@ -49,7 +49,7 @@ Request = dict[str, Any]
 
 def main() -> int:
     """Answer one request."""
-    answer_stream = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    answer_stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with answer_stream:
         json.dump(answered(json.load(sys.stdin)), answer_stream)

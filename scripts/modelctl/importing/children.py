@@ -23,13 +23,14 @@ def ask(what: str, do: str, *, way_out: str = "", **request: Any) -> dict[str, A
         UserError: it failed; the message says why as far as the process said it.
     """
     done = subprocess.run(
-        # -P: a file of the user's folder must not take the place of a library that is named like it.
-        [sys.executable, "-P", "-m", "modelctl.importing.child"],
+        # UTF-8 for what libraries read, too. -P: a file of the user's folder must not take the place of a library
+        # that is named like it.
+        [sys.executable, "-X", "utf8", "-P", "-m", "modelctl.importing.child"],
         # The function's variables, since limits, libraries and hooks read them too.
         env={**os.environ, **request.get("environment", {})},
         input=json.dumps({"do": do, **request}),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     if done.returncode == 0:

@@ -118,7 +118,7 @@ class _Call:
 def _budget() -> int:
     """Bytes that a measurement may take on this machine."""
     try:
-        fields = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines())
+        fields = dict(line.split(":", 1) for line in _MEMORY.read_text(encoding="utf-8").splitlines())
         free = int(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError):
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -138,7 +138,7 @@ def _call(model: Model, row: Tensors, count: int) -> _Call:
 def _forget_peak() -> None:
     """Let the peak be what is in memory now, where the system can do that: loading a model takes more than a call."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def _peak() -> int:
@@ -154,5 +154,5 @@ def _now() -> int:
 
 
 def _status(field: str) -> int:
-    (line,) = (line for line in _STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
+    (line,) = (line for line in _STATUS.read_text(encoding="utf-8").splitlines() if line.startswith(f"{field}:"))
     return int(line.split()[1]) * 1024

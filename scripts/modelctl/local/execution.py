@@ -120,7 +120,7 @@ def prepare(host: Host, config: dict[str, Any], code: bytes, runtime_api: str, l
     files = _Files(
         code=folder,
         layers=_layers(host, config),
-        environment=Path(named.read_text().strip()) if named.is_file() else host.environment,
+        environment=Path(named.read_text(encoding="utf-8").strip()) if named.is_file() else host.environment,
         mounts=[_mount(host, config, entry) for entry in config.get("FileSystemConfigs") or []],
     )
     variables = _variables(host, config, runtime_api, log_stream)
@@ -202,7 +202,11 @@ def _user(mounts: list[_Mount]) -> tuple[int, int] | None:
 
 def _has_users() -> bool:
     """Whether this process may become other users and give files away, as root of more than a user namespace may."""
-    return os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split() == ["0", "0", str(2**32 - 1)]
+    return os.geteuid() == 0 and Path("/proc/self/uid_map").read_text(encoding="utf-8").split() == [
+        "0",
+        "0",
+        str(2**32 - 1),
+    ]
 
 
 def _variables(host: Host, config: dict[str, Any], runtime_api: str, log_stream: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ def restore(state: Path, applied: Path) -> None:
     Terraform overwrites the file after every change, and not in one step.
     """
     if applied.exists() and not _is_json(state):
-        write_whole(state, applied.read_text())
+        write_whole(state, applied.read_text(encoding="utf-8"))
 
 
 def remove(session: boto3.Session, state: Path, deployment: str) -> None:
@@ -47,7 +47,7 @@ def remove(session: boto3.Session, state: Path, deployment: str) -> None:
 def _ids(state: Path) -> dict[str, set[str]]:
     """By type, the ids and ARNs of what the state has, also of what is about to be replaced."""
     known: dict[str, set[str]] = {}
-    for resource in json.loads(state.read_text())["resources"]:
+    for resource in json.loads(state.read_text(encoding="utf-8"))["resources"]:
         for instance in resource["instances"]:
             found = (instance["attributes"].get(name) for name in ("id", "arn"))
             known.setdefault(resource["type"], set()).update(filter(None, found))

@@ -35,7 +35,7 @@ def resident_mb(pid: int, *, isolated: bool) -> float:
     pages = 0
     for process in _function(pid, isolated):
         with suppress(OSError):
-            resident, shared = Path(f"/proc/{process}/statm").read_text().split()[1:3]
+            resident, shared = Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1:3]
             pages += int(resident) - int(shared)
     return pages / _PAGES_PER_MB
 
@@ -45,7 +45,7 @@ def peak_mb(pid: int, *, isolated: bool) -> int:
     if not _LINUX:
         return int(_asked_of_ps(pid))
     try:
-        status = Path(f"/proc/{next(_function(pid, isolated))}/status").read_text()
+        status = Path(f"/proc/{next(_function(pid, isolated))}/status").read_text(encoding="utf-8")
     except (OSError, StopIteration):
         return 0
     return next((int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
@@ -64,10 +64,10 @@ def _children(pid: int) -> list[int]:
     # A thread that started a process is that one's parent, and may end in between.
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
-            children += [int(child) for child in (thread / "children").read_text().split()]
+            children += [int(child) for child in (thread / "children").read_text(encoding="utf-8").split()]
     return children
 
 
 def _asked_of_ps(pid: int) -> float:
-    shown = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    shown = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, encoding="utf-8", check=False)
     return int(shown.stdout.strip() or 0) / 1024

@@ -34,7 +34,7 @@ def main() -> int:
     # Held as long as a process of the server lives; `LocalStack.running` looks at it.
     lock = os.open(layout.home, os.O_RDONLY)
     _take(lock)
-    layout.pid.write_text(str(os.getpid()))
+    layout.pid.write_text(str(os.getpid()), encoding="utf-8")
     isolated = _can_isolate()
     if not isolated:
         _serve(layout, environment, isolated=False)
@@ -154,7 +154,7 @@ def _end() -> NoReturn:
 
 def _configure(layout: Layout, port: int) -> None:
     """Replace this process's environment by what the emulator shall know."""
-    root = json.loads(layout.root_key.read_text())
+    root = json.loads(layout.root_key.read_text(encoding="utf-8"))
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
     os.environ.clear()
     os.environ.update(

@@ -91,7 +91,7 @@ class LocalStack:
             UserError: the stack is not running.
         """
         port = self._address()["port"]
-        key = json.loads(self._layout.operator_key.read_text())
+        key = json.loads(self._layout.operator_key.read_text(encoding="utf-8"))
         return {
             "AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}",
             "AWS_ACCESS_KEY_ID": key["access_key_id"],
@@ -113,7 +113,7 @@ class LocalStack:
     def _address(self) -> dict[str, Any]:
         if not self.running():
             raise UserError("the local stack is not running: start it with `modelctl up`")
-        address: dict[str, Any] = json.loads(self._layout.address.read_text())
+        address: dict[str, Any] = json.loads(self._layout.address.read_text(encoding="utf-8"))
         return address
 
     @contextmanager
@@ -168,8 +168,9 @@ class LocalStack:
         # assigned, or again while this waits for the server's end.
         with interrupts.deferred() as pressed, layout.log.open("wb") as log:
             server = subprocess.Popen(
-                # -P: a file of the user's folder must not take the place of a module that is named like it.
-                [sys.executable, "-P", "-m", "modelctl.local.server", layout.home, environment],
+                # UTF-8 for what the emulator reads, too. -P: a file of the user's folder must not take the place of a
+                # module that is named like it.
+                [sys.executable, "-X", "utf8", "-P", "-m", "modelctl.local.server", layout.home, environment],
                 env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
                 # Nothing is written to it: the server sees by it whether this process still waits.
                 stdin=subprocess.PIPE,
@@ -222,7 +223,7 @@ class LocalStack:
         )
 
     def _pid(self) -> int | None:
-        written = self._layout.pid.read_text() if self._layout.pid.exists() else ""
+        written = self._layout.pid.read_text(encoding="utf-8") if self._layout.pid.exists() else ""
         return int(written) if written else None
 
     def _unlocked_within(self, timeout_s: float) -> bool:
@@ -235,7 +236,7 @@ class LocalStack:
         return True
 
     def _not_ready(self, why: str) -> UserError:
-        lines = self._layout.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        lines = self._layout.log.read_text(errors="replace", encoding="utf-8").splitlines()[-_LOG_LINES:]
         return UserError("\n  ".join([f"the local stack did not start: {why}. The end of its log:", *lines]))
 
 
