@@ -377,6 +377,26 @@ def test_a_pipe_in_the_place_of_a_sample_or_of_hooks_is_refused_and_not_read(tmp
     }
 
 
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ('    version:\t"1"', True),
+        ('    version: \t "1"', True),
+        ("    route: {prefixes:\t[wine/]}", True),
+        ("    route: {prefixes: [wine/,\treds/]}", True),
+        ("    description: 'a:\tb'  # c:\td", False),
+        ("    description: |\n      key:\tvalue\n      -\t[\ty", False),
+    ],
+)
+def test_a_plan_alone_refuses_a_tab_between_values_and_not_in_a_text(tmp_path: Path, line: str, refused: bool) -> None:
+    path = tmp_path / "registry.yaml"
+    path.write_text(
+        f"version: 1  # the\tversion:\t1\nmodels:\n  wine:\n{line}\n    artifact: wine\n    runtime: onnx\n"
+    )
+    problem = "is not valid YAML: a tab; use spaces; `modelctl validate` shows the line"
+    assert registry.ask(path, "local.file_problem") == (problem if refused else None)
+
+
 def test_the_users_terraform_settings_play_no_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in {
         "TF_WORKSPACE": "local",
