@@ -65,6 +65,11 @@ class Deployment:
         try:
             described = target.root.outputs().get("deployment")
         except UserError as problem:
+            if target.name == "local" and "state file" in str(problem):
+                raise UserError(
+                    "the local stack's state is half written, as where a disk was full during an apply: make room and "
+                    "run `modelctl up`, which completes it"
+                ) from problem
             # A root that was never initialised is the most usual way of having nothing deployed.
             if "Backend initialization required" not in str(problem):
                 raise

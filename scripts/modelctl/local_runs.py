@@ -12,7 +12,7 @@ from typing import Literal
 from modelctl import console, paths, targets, terraform
 from modelctl.errors import UserError
 from modelctl.local import leftovers
-from modelctl.local.layout import write_whole
+from modelctl.local.layout import ACCOUNT, write_whole
 from modelctl.targets import Target
 
 BACKEND_OVERRIDE = paths.TERRAFORM / "backend_override.tf"
@@ -24,6 +24,9 @@ STATE = Path(_WORKSPACES, targets.WORKSPACE, "terraform.tfstate")
 UNFINISHED = paths.STACK / "unfinished"
 # The state as of the last apply that succeeded, if one has, until `modelctl down` begins; it goes with the state.
 APPLIED = paths.STACK / "state" / "applied"
+# Where Terraform puts a state that it cannot store, of AWS's deployment as well: its way out is `terraform state push`.
+# On the local stack, `recover` and the next apply are the way out.
+_ERRORED = paths.TERRAFORM / "errored.tfstate"
 
 
 @contextmanager
@@ -131,4 +134,6 @@ def recorded(command: Literal["apply", "destroy"]) -> Iterator[None]:
         raise
     if command == "apply":
         write_whole(APPLIED, STATE.read_text(encoding="utf-8"))
+    if _ERRORED.exists() and f":{ACCOUNT}:" in _ERRORED.read_text(encoding="utf-8", errors="replace"):
+        _ERRORED.unlink()
     UNFINISHED.unlink(missing_ok=True)

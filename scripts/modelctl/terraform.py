@@ -157,12 +157,17 @@ class Root:
                         case _:
                             continue
                     yield progress
+            cut_off = bool(written.read())
         if command == "plan" and status == _APPLYABLE:
             progress.applyable = True
             yield progress
         elif status:
             if status < 0:
                 problems.append(f"it was ended by {signal.Signals(-status).name}")
+            elif cut_off or not (problems or rest):
+                problems.append(
+                    f"what it said is cut off: make room on the disk of {journal}, then run the command again"
+                )
             raise TerraformError(command, list(dict.fromkeys(problems or rest)))
 
     def _run(self, arguments: Sequence[str]) -> str:

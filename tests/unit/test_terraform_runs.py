@@ -1,12 +1,15 @@
 """What modelctl tells of a Terraform run: how far it is, and what went wrong."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from modelctl import terraform
+from modelctl import local_runs, paths, terraform
+from modelctl.deployment import Deployment
 from modelctl.errors import UserError
+from modelctl.targets import Target
 
 THREE = 'resource "terraform_data" "one" { count = 3 }\noutput "said" { value = "hello" }\n'
 FAILS = """
@@ -41,6 +44,53 @@ def test_a_failed_change_tells_terraforms_own_words(root: terraform.Root) -> Non
     root.init()
     with pytest.raises(UserError, match=r"terraform apply failed:\n.*the path is short\."):
         list(root.change("apply"))
+
+
+@pytest.mark.parametrize("said", ["", '{"@level":"info"}\\n{"@level":'], ids=["nothing", "half a line"])
+def test_what_a_full_disk_has_cut_off_is_an_error_that_says_so(
+    root: terraform.Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    failing = tmp_path / "failing"
+    failing.write_text(f"#!/bin/sh\nprintf '{said}'\nexit 1\n")
+    failing.chmod(0o755)
+    monkeypatch.setattr(terraform, "binary", lambda: str(failing))
+    journal = tmp_path / "journal"
+    with pytest.raises(terraform.TerraformError) as failed:
+        list(root.change("apply", journal=journal))
+    assert failed.value.problems == [
+        f"what it said is cut off: make room on the disk of {journal}, then run the command again"
+    ]
+
+
+@pytest.mark.parametrize("said", ["Failed to load state: ... Unsupported state file format", "no state"])
+def test_a_local_state_that_is_half_written_is_told_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    def outputs(_: terraform.Root) -> None:
+        raise UserError(said)
+
+    monkeypatch.setattr(terraform.Root, "outputs", outputs)
+    expected = "half written, as where a disk was full .* run `modelctl up`" if "file" in said else said
+    with pytest.raises(UserError, match=expected):
+        Deployment(Target("local", {}))
+    with pytest.raises(UserError, match=re.escape(said)):
+        Deployment(Target("aws", {}))
+
+
+@pytest.mark.parametrize(("account", "kept"), [("000000000000", False), ("123456789012", True)])
+def test_a_state_that_could_not_be_stored_is_removed_once_the_local_stacks_next_apply_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: str, kept: bool
+) -> None:
+    for name in ("STATE", "APPLIED", "UNFINISHED", "_ERRORED"):
+        monkeypatch.setattr(local_runs, name, tmp_path / name)
+        (tmp_path / name).write_text(f'{{"arn": "arn:aws:sqs:us-east-1:{account}:yard-digits"}}')
+    monkeypatch.setattr(paths, "STACK", tmp_path / "stack")
+    with pytest.raises(UserError), local_runs.recorded("apply"):
+        raise UserError("it failed")
+    assert (tmp_path / "_ERRORED").exists()
+    with local_runs.recorded("apply"):
+        pass
+    assert (tmp_path / "_ERRORED").exists() == kept
 
 
 def test_of_a_functions_error_its_message_is_told() -> None:
