@@ -8,6 +8,9 @@ from typing import NoReturn
 
 def main() -> int:
     """Run the command line; Ctrl-C while Python still imports it ends with the same line as later."""
+    if sys.getfilesystemencoding() != "utf-8":
+        # Names of files in the registry are UTF-8; a locale of another encoding has none for some of them.
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - this very command
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # Nothing is half done yet; and an exception in an import may be swallowed, or come out as another one.
         signal.signal(signal.SIGINT, _end)

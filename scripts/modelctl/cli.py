@@ -1,7 +1,6 @@
 """The command line: what is called how, and which exit status says what (0 done, 1 it failed, 2 called wrongly)."""
 
 import argparse
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -39,9 +38,6 @@ example:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # As on standard error: what the terminal cannot show must not end a command.
-        sys.stdout.reconfigure(errors="backslashreplace")
     called = parser().parse_args(arguments)
     status = 1
     try:

@@ -72,17 +72,22 @@ models:
 """
 
 
-@pytest.mark.parametrize("json_", [False, True])
-def test_a_registry_is_utf8_where_the_locale_is_not(tmp_path: Path, json_: bool) -> None:
-    path = tmp_path / "registry.yaml"
+@pytest.mark.parametrize("command", [[Path(sys.executable).with_name("modelctl")], [sys.executable, "-m", "modelctl"]])
+def test_a_registry_and_its_files_names_are_utf8_where_the_locale_is_not(
+    tmp_path: Path, command: list[str | Path]
+) -> None:
+    path = tmp_path / "weinprüfung.yaml"
     path.write_text(REGISTRY, encoding="utf-8")
     ascii_locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    command = [sys.executable, "-m", "modelctl", "validate", *["--json"] * json_, str(path)]
-    done = subprocess.run(command, env=os.environ | ascii_locale, capture_output=True, encoding="ascii", check=False)
-    assert done.returncode == 1
-    if json_:
-        (problem,) = json.loads(done.stdout)["problems"]
-        said = '"models/würzig 🍷" does not exist; the path counts from the registry\'s folder'
-        assert (problem["message"], problem["line"]) == (said, 5)
-    else:
-        assert 'registry.yaml:5:5: models.wine.artifact: "models/w\\xfcrzig \\U0001f377" does not exist' in done.stdout
+    done = subprocess.run(
+        [*command, "validate", "--json", path],
+        env=os.environ | ascii_locale,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    document = json.loads(done.stdout)
+    said = '"models/würzig 🍷" does not exist; the path counts from the registry\'s folder'
+    assert [(problem["message"], problem["line"]) for problem in document["problems"]] == [(said, 5)]
+    assert document["registry"] == str(path)

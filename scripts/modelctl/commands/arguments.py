@@ -1,9 +1,7 @@
 """What the arguments of several commands have in common."""
 
 import argparse
-import codecs
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -47,11 +45,10 @@ def deployment(called: argparse.Namespace) -> Deployment:
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document; in ASCII where standard output does not take all of Unicode."""
-    unicode = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
-    console.out(as_json(document, ascii_only=not unicode))
+    """Print one JSON document."""
+    console.out(as_json(document))
 
 
-def as_json(document: Any, *, ascii_only: bool = False) -> str:
+def as_json(document: Any) -> str:
     """A JSON document that people can read as well."""
-    return json.dumps(document, indent=2, ensure_ascii=ascii_only)
+    return json.dumps(document, indent=2, ensure_ascii=False)
