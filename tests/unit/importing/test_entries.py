@@ -172,7 +172,7 @@ def test_a_sample_that_is_no_csv_is_named(tmp_path: Path, import_model: Import) 
 
 def test_a_header_with_more_columns_than_the_model_takes_is_refused(tmp_path: Path, import_model: Import) -> None:
     with pytest.raises(
-        UserError, match=r"a\.csv is not an input of this model: line 1: the rows have 4 columns; expected 3"
+        UserError, match=r"a\.csv is not an input of this model: .*line 1: the rows have 4 columns; expected 3"
     ):
         import_model(write(tmp_path, WEIGHED, WEIGHTS), samples=[sample(tmp_path, "a.csv", "a,b,c,d\n1,2,3,4\n")])
 
