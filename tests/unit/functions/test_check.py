@@ -152,6 +152,7 @@ def test_an_entry_that_does_not_fit_the_signature(
 
 def test_a_package_without_what_decodes_its_inputs(checked: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL.PngImagePlugin", None)
+    monkeypatch.delitem(sys.modules, "inference.decoders.png", raising=False)  # which another test has imported
     with pytest.raises(ModelError, match=r"the decoder for input.format image cannot be imported: .*PngImagePlugin"):
         checked("scans.tflite", input_format="image")
 
