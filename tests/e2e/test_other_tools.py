@@ -65,10 +65,12 @@ def test_a_second_plan_is_empty_and_calls_the_local_stack_alone(
     env = {**exported, **proxy, "TF_LOG_PROVIDER": "DEBUG", "TF_LOG_PATH": str(log)}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    requests = [line for line in log.read_text().splitlines() if "HTTP Request Sent" in line]
-    called = {found for line in requests for found in re.findall(r'http\.url="?https?://([^/"\s]+)', line)}
+    # An entry goes on in further lines after a field of several.
+    entries = re.split(r"^(?=\d{4}-\d\d-\d\dT)", log.read_text(), flags=re.MULTILINE)
+    requests = [entry for entry in entries if "HTTP Request Sent" in entry]
+    called = {found for entry in requests for found in re.findall(r'http\.url="?https?://([^/"\s]+)', entry)}
     assert called == {platform.env["AWS_ENDPOINT_URL"].removeprefix("https://")}
-    services = {found.strip('"') for line in requests for found in re.findall(r'rpc\.service=("[^"]+"|\S+)', line)}
+    services = {found.strip('"') for entry in requests for found in re.findall(r'rpc\.service=("[^"]+"|\S+)', entry)}
     assert services == {
         *("CloudWatch", "CloudWatch Logs", "EC2", "EFS", "IAM", "KMS", "Lambda"),
         *("S3", "SNS", "SQS", "STS", "Scheduler", "Service Quotas"),

@@ -16,16 +16,17 @@ from inference.keys import result_key
 from modelctl import console, direct, paths, predictions, restoring
 from modelctl.errors import UserError
 from unit.deployed import model
-from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, refusal
+from unit.functions.boto_s3 import BotoClient, client_error
+from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3
 
 DIGITS = model("digits/")
 PENDING = "The operation cannot be performed at this time. The function is currently in the following state: Pending"
 INITIALIZING = "Lambda is initializing your function. It will be ready to invoke shortly."
 RESTORING = (
-    refusal(409, "CodeArtifactUserPendingException", INITIALIZING),
-    refusal(409, "ResourceConflictException", PENDING),
-    refusal(502, "ResourceNotReadyException"),
-    refusal(502, "ENINotReadyException"),
+    client_error(409, "CodeArtifactUserPendingException", INITIALIZING),
+    client_error(409, "ResourceConflictException", PENDING),
+    client_error(502, "ResourceNotReadyException"),
+    client_error(502, "ENINotReadyException"),
 )
 
 
@@ -83,10 +84,10 @@ def test_a_direct_call_waits_until_the_function_is_restored(passed: list[float])
 @pytest.mark.parametrize(
     "error",
     [
-        refusal(429, "TooManyRequestsException"),
-        refusal(500, "ServiceException"),
-        refusal(502, "CodeArtifactUserFailedException"),
-        refusal(403, "AccessDeniedException"),
+        client_error(429, "TooManyRequestsException"),
+        client_error(500, "ServiceException"),
+        client_error(502, "CodeArtifactUserFailedException"),
+        client_error(403, "AccessDeniedException"),
     ],
     ids=lambda error: error.response["Error"]["Code"],
 )
@@ -134,10 +135,6 @@ def test_predict_says_that_the_function_is_being_restored_for_as_long_as_results
     (tmp_path / "7.png").write_bytes(b"scan")
     s3, said = FakeS3(), list[str]()
 
-    def put_object(**put: Any) -> Any:
-        stored = s3.upload(put["Bucket"], put["Key"], put["Body"].read())
-        return {"ETag": stored.etag, "VersionId": stored.version_id}
-
     def update(text: str) -> None:
         said.append(text)
         if len(said) == 4:
@@ -145,9 +142,8 @@ def test_predict_says_that_the_function_is_being_restored_for_as_long_as_results
             s3.upload(RESULTS, result_key("digits", "digits/7.png"), json.dumps(document).encode())
 
     monkeypatch.setattr(console, "step", lambda _: nullcontext(update))
-    monkeypatch.setattr(s3, "put_object", put_object)
     functions = FakeLambda([], ["Active", "Inactive", "Pending", *["Active"] * 1000])
-    (result,) = predictions.predict(deployment(functions, s3), DIGITS, [tmp_path / "7.png"])
+    (result,) = predictions.predict(deployment(functions, BotoClient(s3)), DIGITS, [tmp_path / "7.png"])
     assert result["predictions"] == [7]
     waiting = (
         "0 of 1 results are there; yard-digits was idle and Lambda had to restore it; inputs that it refused "
@@ -157,5 +153,5 @@ def test_predict_says_that_the_function_is_being_restored_for_as_long_as_results
 
 
 def test_who_may_not_read_the_functions_state_is_told_none() -> None:
-    functions = FakeLambda([], [refusal(403, "AccessDeniedException")])
+    functions = FakeLambda([], [client_error(403, "AccessDeniedException")])
     assert restoring.state(deployment(functions), DIGITS) == ""

@@ -12,6 +12,7 @@ from inference.keys import result_key
 from modelctl import results
 from modelctl.errors import UserError
 from unit.deployed import deployment, model
+from unit.functions.boto_s3 import BotoClient
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, refusal
 
 DIGITS = model("digits/")
@@ -28,11 +29,11 @@ def wait(s3: FakeS3, key: str, version_id: str, timeout_s: float = 20) -> object
     """What the result of a version predicts."""
     uploaded = UploadedObject(INPUTS, key, version_id)
     until = time.monotonic() + timeout_s
-    return results.wait(deployment(s3), DIGITS, uploaded, until, threading.Event())["predictions"]
+    return results.wait(deployment(BotoClient(s3)), DIGITS, uploaded, until, threading.Event())["predictions"]
 
 
 def test_an_input_without_a_result_has_none() -> None:
-    assert results.read(deployment(FakeS3()), DIGITS, KEY) is None
+    assert results.read(deployment(BotoClient(FakeS3())), DIGITS, KEY) is None
 
 
 def test_what_else_s3_refuses_is_no_missing_result() -> None:
@@ -40,7 +41,7 @@ def test_what_else_s3_refuses_is_no_missing_result() -> None:
         raise refusal(503, "SlowDown")
 
     with pytest.raises(ClientError, match="SlowDown"):
-        results.read(deployment(FakeS3(before_get=refuse)), DIGITS, KEY)
+        results.read(deployment(BotoClient(FakeS3(before_get=refuse))), DIGITS, KEY)
 
 
 @pytest.mark.parametrize("key", [KEY, "digits/" + "e" * 1017], ids=["short", "whose result is stored under a hash"])

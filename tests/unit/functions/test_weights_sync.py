@@ -1,7 +1,6 @@
 """Weights are published whole and checked, or not at all."""
 
 import hashlib
-import io
 import json
 import os
 import stat
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
-from botocore.response import StreamingBody
+from botocore.exceptions import ReadTimeoutError
 
-from inference.s3 import RefusedError
 from modelctl.runtime_api import run_handler
+from unit.functions.boto_s3 import BotoClient
 from unit.functions.fake_s3 import FakeS3
 from unit.functions.loopback import access, served_s3
 from weights_sync import artifact, publish
@@ -47,30 +45,11 @@ def uploaded() -> tuple[FakeS3, Artifact]:
     return fake, wanted
 
 
-class Client:
-    """boto3's client, as far as the function uses it."""
-
-    def __init__(self, fake: FakeS3) -> None:
-        self._fake = fake
-
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
-        """The parameters are S3's."""
-        try:
-            stored = self._fake.find(Bucket, Key)
-        except RefusedError as error:
-            said: Any = {"Error": {"Code": error.code, "Message": error.message}}
-            raise ClientError(said, "GetObject") from error
-        return {"Body": StreamingBody(io.BytesIO(stored.body), stored.size), "ContentLength": stored.size}
-
-    # What is not read of an answer costs nothing here.
-    head_object = get_object
-
-
 def publish_artifact(
     fake: FakeS3, root: Path, wanted: Artifact, remaining_ms: Callable[[], int] = lambda: 900_000
 ) -> publish.Published:
     """Publish from the S3 in memory."""
-    return publish.publish(cast("S3Client", Client(fake)), BUCKET, root, wanted, remaining_ms)
+    return publish.publish(cast("S3Client", BotoClient(fake)), BUCKET, root, wanted, remaining_ms)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
