@@ -24,12 +24,13 @@ _OF_KERAS = re.compile(r"(tf_)?keras(\..*)?|builtins")
 _HOLD_CODE = ("Lambda", "__lambda__")
 
 #: The functions of TensorFlow that layers of Keras 2 may call, by the name in their config: those that compute. Others
-#: open files or load libraries, and Keras calls them while it loads the model.
+#: open files or connections, load libraries or change TensorFlow itself, and Keras calls them while it loads the model.
 _CALLED = ("function", "cls_symbol")
 _COMPUTES = re.compile(
     r"(compat\.v1\.)?("
-    r"(?!load_|py_func|numpy_func)\w+"
-    r"|(__operators__|audio|bitwise|dtypes|image|linalg|math|nn|quantization|ragged|random|sets|signal|sparse)\..+"
+    r"(?!load_|py_func|numpy_func|[Pp]rint|import_graph_def|\w+_files?$|\w*(Reader|Session)|rpc_|xla_|(en|dis)able_)\w+"
+    r"|(__operators__|audio|bitwise|dtypes|image|linalg|math|nn|ragged|random|sets|signal|sparse)\..+"
+    r"|quantization\.\w+"
     r"|strings\.\w+"
     r"|io\.(decode|encode|parse)_\w+"
     r"|keras\.(activations|backend|losses|metrics)\.\w+)"
@@ -183,8 +184,9 @@ def _refuse_code(path: Path, config: Any) -> None:
         if name in _HOLD_CODE:
             raise _code_in(path)
         module = node.get("module")
-        if module and not _OF_KERAS.fullmatch(module):
-            named = node["config"] if name == "function" else name
+        named = str(node["config"] if name == "function" else name)
+        # A dot leads from a module of Keras into what it imports.
+        if module and (not _OF_KERAS.fullmatch(module) or "." in named):
             raise ModelError(
                 f"{path.name} needs the code of {module}.{named}, which is not in the file: publish its SavedModel "
                 "instead (model.export, where that code is)"

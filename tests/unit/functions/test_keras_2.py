@@ -122,6 +122,14 @@ def test_code_in_a_file_of_keras_2_is_not_run(
     [
         ("dense", {"activation": {"module": "os", "class_name": "function", "config": "remove"}}, "code of os.remove"),
         ("dense", {"activation": {"module": "own.code", "class_name": "Gate", "config": {}}}, "code of own.code.Gate"),
+        (
+            "dense",
+            {"activation": {"module": "keras.src.utils.io_utils", "class_name": "function", "config": "os.remove"}},
+            "code of keras.src.utils.io_utils.os.remove",
+        ),
+        ("tf.nn.relu", {"function": "compat.v1.write_file"}, "calls tf.compat.v1.write_file while"),
+        ("tf.nn.relu", {"function": "print"}, "calls tf.print while"),
+        ("tf.nn.relu", {"function": "rpc_client"}, "calls tf.rpc_client while"),
         ("tf.nn.relu", {"function": "io.gfile.remove"}, "calls tf.io.gfile.remove while it is loaded, which is not"),
         ("tf.nn.relu", {"function": "load_library"}, "calls tf.load_library while"),
         ("tf.nn.relu", {"function": "keras.models.load_model"}, "calls tf.keras.models.load_model while"),
