@@ -72,6 +72,18 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     return tensors.stack(cells, specs, config, in_rows=True)
 
 
+def column_names(content: str, config: InputConfig, spec: TensorSpec) -> list[str]:
+    """The cells of the first row if they are column names, as far as the file alone shows that; else none."""
+    found = _numbered_rows(content)
+    try:
+        line, row = next(found, (1, []))
+        cells = [cell.strip() for cell in row]
+        is_header = bool(cells) and _is_header(line, cells, (), config, (spec,), alone=next(found, None) is None)
+    except DecodeError:
+        return []  # Decoding it says why.
+    return cells if is_header else []
+
+
 def _read(content: str, config: InputConfig, specs: Specs) -> _Table:
     """The rows, with the columns of the model in its order.
 

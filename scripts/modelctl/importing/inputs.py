@@ -1,8 +1,6 @@
 """Inputs for a model that is imported: made up from its signature, and kept in a file for several processes."""
 
-import csv
 import hashlib
-import io
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ import numpy as np
 
 from inference import decoders
 from inference.config import InputConfig
+from inference.decoders import csv
 from inference.errors import InputError
 from inference.rows import Rows, rows_of
 from inference.runtimes import Array, Specs, TensorSpec
@@ -221,9 +220,8 @@ def _columns(spec: TensorSpec, samples: Sequence[Path], config: InputConfig) -> 
     named: dict[Path, list[str]] = {}
     for sample in samples:
         if sample.name.lower().removesuffix(".gz").endswith(".csv"):
-            cells = _first_row(_content(sample, config).decode("utf-8-sig", "replace"))
-            is_header = config.header is True or (config.header == "auto" and not any(map(_is_number, cells)))
-            if is_header and cells and "" not in cells and len({*cells}) == len(cells):
+            cells = csv.column_names(_content(sample, config).decode("utf-8-sig", "replace"), config, spec)
+            if cells and "" not in cells and len({*cells}) == len(cells):
                 named[sample] = cells
     if not named:
         return []
@@ -235,22 +233,6 @@ def _columns(spec: TensorSpec, samples: Sequence[Path], config: InputConfig) -> 
                 "takes in which order: give samples whose columns are in the model's order"
             )
     return columns if spec.instance_size in (None, len(columns)) else []
-
-
-def _first_row(text: str) -> list[str]:
-    """The cells of the first row of CSV; none if it is not CSV, since decoding it then says why."""
-    try:
-        return next(([cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline="")) if row), [])
-    except csv.Error:
-        return []
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def image_fields(specs: Specs) -> dict[str, Any] | None:

@@ -170,6 +170,19 @@ def test_a_sample_that_is_no_csv_is_named(tmp_path: Path, import_model: Import) 
         import_model(write(tmp_path, WEIGHED, WEIGHTS), samples=[sample(tmp_path, "a.csv", "x" * 200_000)])
 
 
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("NA,?,-", "line 1, column 1: 'NA' is not a number"),
+        ("true,false,x", "line 1, column 1: 'true' is not a number"),
+        ("5%,$5,5 kg", r"line 1: the first row \(5%, \$5, 5 kg\) may be column names or values: set input.header"),
+    ],
+)
+def test_a_row_of_data_is_not_taken_for_column_names(row: str, says: str, tmp_path: Path, import_model: Import) -> None:
+    with pytest.raises(UserError, match=says):
+        import_model(write(tmp_path, WEIGHED, WEIGHTS), samples=[sample(tmp_path, "a.csv", f"{row}\n1,2,3\n4,5,6\n")])
+
+
 def test_a_header_with_more_columns_than_the_model_takes_is_refused(tmp_path: Path, import_model: Import) -> None:
     with pytest.raises(
         UserError, match=r"a\.csv is not an input of this model: .*line 1: the rows have 4 columns; expected 3"
