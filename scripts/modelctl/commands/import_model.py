@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from inference import model_files
 from modelctl import console, packages, paths, runtimes
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.errors import UserError
@@ -193,7 +194,7 @@ def _says(done: Mapping[str, Any]) -> Iterator[str]:
         )
     yield from done["says"]
     if done["left_behind"]:
-        left = source.names(done["left_behind"])
+        left = model_files.listed(done["left_behind"])
         yield f"left behind: {left}; --include takes what belongs to the model, such as files that its hooks read"
     size = packages.for_people(done["bytes"])
     yield f"artifact: {done['artifact']} ({', '.join(done['files'])}; {size}), digest {done['digest']}"

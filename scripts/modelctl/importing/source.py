@@ -250,10 +250,5 @@ def _refuse_pickle(file: Path) -> None:
         raise UserError(f"{file} is {says}")
 
 
-def names(of: Sequence[str]) -> str:
-    """The first names of files."""
-    return ", ".join(of if len(of) <= 5 else [*of[:5], "…"])
-
-
 def _names(files: Sequence[Path]) -> str:
-    return names([file.name for file in files])
+    return model_files.listed([file.name for file in files])
