@@ -200,12 +200,12 @@ def _is_value(cell: str) -> bool:
 
 def _is_missing(cell: str) -> bool:
     """Whether it stands for a missing value: "", "?", "-" or "NA", for example."""
-    return cell in _MISSING or not any(map(str.isalnum, cell))
+    return cell in _MISSING or not any(character.isalnum() or character == "∞" for character in cell)
 
 
 def _is_name(cell: str) -> bool:
     """Whether it is not a number in another notation, such as 5%, $5, 5 kg or 2024-01-05."""
-    return "_" in cell or not next(filter(str.isalnum, cell)).isdigit()
+    return "_" in cell or not next(filter(str.isalnum, cell), "0").isdigit()
 
 
 def _column(line: int, header: list[str], name: str) -> int:

@@ -518,7 +518,13 @@ def test_cells_without_a_value_are_nan_where_values_may_be_missing(cell: str) ->
 
 
 def test_what_is_not_missing_has_to_be_a_finite_number() -> None:
-    for cell, kind in (("x", "number"), ("inf", "finite number"), ("1e400", "finite number"), ("1_0", "number")):
+    for cell, kind in (
+        ("x", "number"),
+        ("inf", "finite number"),
+        ("1e400", "finite number"),
+        ("1_0", "number"),
+        ("∞", "number"),
+    ):
         with pytest.raises(DecodeError, match=f"line 2, column 2: '{cell}' is not a {kind}"):
             decode("a.csv", f",2,3\n,{cell},6\n".encode(), ROW, missing=True)
 
