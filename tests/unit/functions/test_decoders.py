@@ -110,6 +110,12 @@ def test_an_image_for_a_model_that_takes_none_is_refused(input_format: str) -> N
         ("a.npz", b"PK", "image", "read as npy because of its suffix .npz, although the model's input.format is image"),
         # Nothing to explain: the suffix says what the model reads, or the format does not matter.
         ("a.json", b"{", "json", "not valid JSON: "),
+        (
+            "a.json",
+            b"[1]\n[2]\n",
+            "json",
+            "not valid JSON: Extra data: line 2 column 1 (char 4); if it has one document",
+        ),
         ("a.jsonl", b"{", "json", "line 1: not valid JSON: "),
         ("a.npz", b"PK", "npy", "its zip has no end"),
         ("a.txt", b"[[1, 2]]", "json", "x has the shape [1, 2]"),
