@@ -11,6 +11,7 @@ def main() -> int:
     if sys.getfilesystemencoding() != "utf-8":
         # Names of files in the registry are UTF-8; a locale of another encoding has none for some of them.
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - this very command
+    _open_streams()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # Nothing is half done yet; and an exception in an import may be swallowed, or come out as another one.
         signal.signal(signal.SIGINT, _end)
@@ -22,6 +23,13 @@ def main() -> int:
         return cli.main()
     except KeyboardInterrupt:
         _end()
+
+
+def _open_streams() -> None:
+    """Connect standard streams that are closed (`>&-`) with nothing, or another file could get their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _end(*_: object) -> NoReturn:

@@ -14,7 +14,7 @@ from rich.table import Table
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _LOG_EVERY_S = 10
-_UNBOUNDED = 1_000_000
+_UNBOUNDED = 1_000_000_000
 # Columns of a terminal between two of a table, and that are left to a column that is cut.
 _GAP, _LEAST = 2, 20
 

@@ -18,6 +18,16 @@ def test_its_imports_leave_the_environment_as_it_is() -> None:
     assert done.stdout == "True\n"
 
 
+CLOSED = "from modelctl import __main__, console; __main__._open_streams(); console.table(('a',), [('b',)])"
+
+
+def test_a_closed_output_is_none() -> None:
+    """As `>&-` leaves it; Python then has no stream there at all."""
+    shell = ["sh", "-c", 'exec "$@" <&- >&-', "sh", sys.executable, "-P", "-c", CLOSED]
+    done = subprocess.run(shell, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_failure_is_a_document_too_where_json_was_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -84,6 +84,25 @@ def test_a_terminal_gets_a_hundred_rows_per_file_each_cut_to_its_width(
     assert said.err == "1,000 more rows are not shown: `--output FILE` writes all of them\n"
 
 
+def test_a_row_of_a_table_is_one_line_however_long(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    answers["a.csv"] = {"predictions": [[1.5] * 220_000], "timing_ms": TIMING}
+    assert cli.main(["predict", "wine", "a.csv"]) == 0
+    _, row = capsys.readouterr().out.splitlines()
+    assert json.dumps([1.5] * 220_000) in row
+
+
+def test_output_is_written_although_nobody_reads_the_table(
+    answers: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers["a.csv"] = {"predictions": [1], "timing_ms": TIMING}
+    monkeypatch.setattr(command, "_show", Mock(side_effect=BrokenPipeError))
+    file = tmp_path / "results.json"
+    called = cli.parser().parse_args(["predict", "wine", "a.csv", "--output", str(file)])
+    with pytest.raises(BrokenPipeError):
+        command.run(called)
+    assert json.loads(file.read_bytes()) == answers["a.csv"]
+
+
 @pytest.mark.parametrize("files", [["a.csv"], ["a.csv", "b.csv"]])
 def test_output_is_what_json_prints(
     files: list[str], answers: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]

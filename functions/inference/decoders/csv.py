@@ -31,6 +31,9 @@ _MISSING = frozenset(
     | {"NaN", "None", "n/a", "nan", "null"}
 )
 
+#: What other programs put between cells.
+_SEPARATORS = {";": "semicolons", "\t": "tabs"}
+
 #: Floats below it hold every integer.
 _EXACT = 2.0**53
 
@@ -63,7 +66,11 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """
     if not are_stacked(specs):
         raise UnsupportedInputError('rows of CSV fit a signature with a batch; send this one {"inputs": ...} as JSON')
-    table = _read(text.parsable(body), config, specs)
+    content = text.parsable(body)
+    try:
+        table = _read(content, config, specs)
+    except (DecodeError, ShapeError) as error:
+        raise type(error)(f"{error}{_way_out(content, specs)}") from error
     if len(specs) == 1:
         cells = {specs[0].name: _shaped(table, specs[0], config)}
     else:
@@ -82,6 +89,16 @@ def column_names(content: str, config: InputConfig, spec: TensorSpec) -> list[st
     except DecodeError:
         return []  # Decoding it says why.
     return cells if is_header else []
+
+
+def _way_out(content: str, specs: Specs) -> str:
+    """What helps where cells are separated as spreadsheets do where a decimal is written with a comma."""
+    first = content.lstrip().partition("\n")[0]
+    separators = [name for separator, name in _SEPARATORS.items() if separator in first]
+    # A text may hold anything.
+    if not separators or "," in first or (len(specs) == 1 and specs[0].dtype.kind == "O"):
+        return ""
+    return f"; its cells seem to be separated by {separators[0]}: save it with commas, and with points in numbers"
 
 
 def _read(content: str, config: InputConfig, specs: Specs) -> _Table:

@@ -11,6 +11,10 @@ from inference.rows import Rows, are_stacked, fixed_rows, rows_of
 from inference.runtimes import Array, Specs, TensorSpec
 from inference.tensors import Instances
 
+#: Pictures that the function does not read, by how they begin, and by the brand in their header.
+_OTHER_KINDS = {b"GIF8": "a GIF", b"II*\0": "a TIFF", b"MM\0*": "a TIFF"}
+_BRANDS = {b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIF", b"avif": "an AVIF"}
+
 
 def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """One picture as (height, width, channels), or as (height, width) where the signature has no channels.
@@ -167,8 +171,20 @@ def _open(body: bytes, limits: Limits) -> Picture:
 
         picture = open_webp(body, limits.pixels)
     else:
-        raise DecodeError("not an image: its content is neither PNG nor JPEG nor WebP")
+        kind = _other_kind(body)
+        raise DecodeError(
+            f"{kind}, which is neither PNG nor JPEG nor WebP: convert it to one of them, and upload that"
+            if kind
+            else "not an image: its content is neither PNG nor JPEG nor WebP"
+        )
     width, height = picture.image.size
     if width * height > limits.pixels:
         raise TooLargeError(f"{width} x {height} pixels; an image may have {limits.pixels} (limits.pixels)")
     return picture
+
+
+def _other_kind(body: bytes) -> str | None:
+    """What a picture is that the function does not read, if it shows; phones and scanners make such files."""
+    if body[4:8] == b"ftyp":
+        return _BRANDS.get(body[8:12])
+    return next((kind for begin, kind in _OTHER_KINDS.items() if body.startswith(begin)), None)

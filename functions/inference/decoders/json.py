@@ -13,7 +13,13 @@ from inference.tensors import Instances
 
 def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """One document, in the forms of `tensors.from_document`."""
-    return tensors.from_document(tensors.parse(text.parsable(body), missing=config.missing), specs, config)
+    try:
+        document = tensors.parse(text.parsable(body), missing=config.missing)
+    except DecodeError as error:
+        if getattr(error.__cause__, "msg", "") != "Extra data":
+            raise
+        raise DecodeError(f"{error}; if it has one document per line, end its key with .jsonl") from error
+    return tensors.from_document(document, specs, config)
 
 
 def decode_lines(body: bytes, config: InputConfig, specs: Specs) -> Instances:

@@ -12,6 +12,16 @@ from inference.limits import max_text_bytes
 from inference.runtimes import Specs
 from inference.tensors import Instances
 
+_UTF_16 = "it is UTF-16: save it as UTF-8"
+
+#: What helps where a file is not UTF-8, by how it begins.
+_OTHER_KINDS = {
+    b"\xff\xfe": _UTF_16,
+    b"\xfe\xff": _UTF_16,
+    b"\x1f\x8b": "it is gzip: end its key with .gz, or upload it with the Content-Encoding gzip",
+    b"PK\3\4": "it is a ZIP archive, as a workbook (.xlsx) is: save its table as CSV in UTF-8",
+}
+
 
 def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """The whole text, line ends and all but without a byte-order mark, as one string for a model with one input."""
@@ -72,7 +82,8 @@ def _decoded(body: bytes) -> str:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = body.count(b"\n", 0, error.start) + 1
-        raise DecodeError(f"line {line}: not UTF-8 text: {error}") from error
+        way_out = next((way for begin, way in _OTHER_KINDS.items() if body.startswith(begin)), "save it as UTF-8")
+        raise DecodeError(f"line {line}: not UTF-8 text: {error}; {way_out}") from error
     if not text.strip():
         raise EmptyInputError("it holds nothing but white space")
     return text

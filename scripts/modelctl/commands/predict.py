@@ -58,16 +58,13 @@ def run(called: argparse.Namespace) -> int:
     deployed = deployment(called)
     results = predict(deployed, deployed.model(called.model), called.files, called.timeout)
     document = as_json(results[0] if len(results) == 1 else results)
-    if not called.json:
-        _show(called.files, results)
-    if called.output:
-        try:
-            write_whole(called.output, f"{document}\n")
-        except OSError as problem:
-            raise UserError(
-                f"--output: {called.output} cannot be written: {problem.strerror}; the results bucket has the results"
-            ) from problem
-        console.note(f"results written to {called.output}")
+    try:
+        if not called.json:
+            _show(called.files, results)
+    finally:
+        # Also where nobody reads the whole table (`modelctl predict … | head`).
+        if called.output:
+            _write(called.output, document)
     if called.json:
         console.out(document)
     return 1 if any("error" in result for result in results) else 0
@@ -82,6 +79,16 @@ def _check_output(file: Path) -> None:
         raise UserError(f"--output: {file} exists, and is not overwritten: name another file, or remove it")
     if not file.parent.is_dir():
         raise UserError(f"--output: there is no folder {file.parent}")
+
+
+def _write(file: Path, document: str) -> None:
+    try:
+        write_whole(file, f"{document}\n")
+    except OSError as problem:
+        raise UserError(
+            f"--output: {file} cannot be written: {problem.strerror}; the results bucket has the results"
+        ) from problem
+    console.note(f"results written to {file}")
 
 
 def _show(files: list[Path], results: list[dict[str, Any]]) -> None:

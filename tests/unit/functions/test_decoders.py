@@ -110,6 +110,12 @@ def test_an_image_for_a_model_that_takes_none_is_refused(input_format: str) -> N
         ("a.npz", b"PK", "image", "read as npy because of its suffix .npz, although the model's input.format is image"),
         # Nothing to explain: the suffix says what the model reads, or the format does not matter.
         ("a.json", b"{", "json", "not valid JSON: "),
+        (
+            "a.json",
+            b"[1]\n[2]\n",
+            "json",
+            "not valid JSON: Extra data: line 2 column 1 (char 4); if it has one document",
+        ),
         ("a.jsonl", b"{", "json", "line 1: not valid JSON: "),
         ("a.npz", b"PK", "npy", "its zip has no end"),
         ("a.txt", b"[[1, 2]]", "json", "x has the shape [1, 2]"),
@@ -491,8 +497,13 @@ def test_a_cell_may_be_as_long_as_an_input() -> None:
         (b'a,b,"two\nlines"\n1,2,x\n3,4.5,y\n', TWO, DecodeError, "found 4.5 in line 4, column 'b'"),
         (b'1,"2\r\n",3\r\n\r\n4,x,6\r\n', ROW, DecodeError, "line 4, column 2: 'x' is not a number"),
         (b"1,2,3\r4,5,6\r7,8\r", ROW, ShapeError, "line 3 has 2 columns, the first row 3"),
-        (b"\n1;2;3\n4;5;6\n", ROW, ShapeError, "line 2: the rows have 1 columns; expected 3"),
-        (b"1,2,3\n4,\xff,6\n", ROW, DecodeError, "line 2: not UTF-8 text"),
+        (b"\n1;2;3\n4;5;6\n", ROW, ShapeError, "line 2: the rows have 1 columns; expected 3; .* semicolons: save it"),
+        (b"a\tb\n1\t2\n", TWO, DecodeError, "line 1: the model has several inputs.*; .* tabs: save it with commas"),
+        (b"1;2,3\n", ROW, ShapeError, "line 1: the rows have 2 columns; expected 3$"),
+        (b"1,2,3\n4,\xff,6\n", ROW, DecodeError, "line 2: not UTF-8 text: .*; save it as UTF-8$"),
+        ("1,2,3\n".encode("utf-16"), ROW, DecodeError, "line 1: not UTF-8 text: .*; it is UTF-16: save it as UTF-8$"),
+        (gzip.compress(b"1,2,3\n"), ROW, DecodeError, r"line 1: not UTF-8 text: .*; it is gzip: end its key with \.gz"),
+        (b"PK\3\4\xff", ROW, DecodeError, "line 1: not UTF-8 text: .*; it is a ZIP archive, as a workbook"),
     ],
 )
 def test_every_error_of_csv_names_its_line(body: bytes, specs: Any, error: type[Exception], message: str) -> None:
@@ -817,7 +828,11 @@ def png_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("body", "error", "message"),
     [
-        (b"just text\n", DecodeError, "neither PNG nor JPEG nor WebP"),
+        (b"just text\n", DecodeError, "not an image: its content is neither PNG nor JPEG nor WebP$"),
+        (picture("GIF"), DecodeError, "a GIF, which is neither PNG nor JPEG nor WebP: convert it"),
+        (picture("TIFF"), DecodeError, "a TIFF, which is neither PNG nor JPEG nor WebP: convert it"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", DecodeError, "a HEIC, which is neither PNG nor JPEG nor WebP"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0", DecodeError, "not an image"),
         (picture(size=(64, 64))[:100], DecodeError, "cannot be decoded"),
         (picture("JPEG", (64, 64))[:300], DecodeError, "cannot be decoded"),
         (b"\x89PNG\r\n\x1a\n", DecodeError, "cannot be decoded"),
@@ -829,7 +844,10 @@ def png_header(width: int, height: int) -> bytes:
         ),
         (png_header(0, 0), DecodeError, "cannot be decoded"),
     ],
-    ids=["text", "cut PNG", "cut JPEG", "signature only", "WebP without content", "absurd size", "no pixels"],
+    ids=[
+        *("text", "GIF", "TIFF", "HEIC", "film"),
+        *("cut PNG", "cut JPEG", "signature only", "WebP without content", "absurd size", "no pixels"),
+    ],
 )
 def test_what_is_no_image_is_refused(body: bytes, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
