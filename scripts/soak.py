@@ -5,7 +5,8 @@ round. In the other half atheris changes objects and messages, and keeps those t
 finds stays in the checkout: hypothesis runs it first the next time, also in `make test`; atheris leaves it in
 build/soak.
 
-`interrupted` takes MINUTES, too: `modelctl up` is broken off at one point after the other, and the next one heals it.
+`interrupted` runs the cases of other tests that are marked `soak`. Then it takes MINUTES, too: `modelctl up` is broken
+off at one point after the other, and the next one heals it.
 
 The others take what they take: `models` is one `modelctl up` of 100 models, `nodes` serves ONNX's backend node tests,
 `conversions` imports classifiers that pinned packages have converted, `old` models that the last TensorFlow with Keras
@@ -71,7 +72,10 @@ def functions(seconds: float) -> list[Row]:
 def interrupted(seconds: float) -> list[Row]:
     """Points at which `modelctl up` is broken off, as many as there is time for."""
     os.environ["MODELYARD_SOAK_S"] = str(seconds)
-    return [tests("up, broken off", "tests/endurance/test_broken_off.py")]
+    return [
+        tests("updates, refused or broken off elsewhere", "-m", "soak", "tests/plan", "tests/e2e"),
+        tests("up, broken off", "tests/endurance/test_broken_off.py"),
+    ]
 
 
 def models(_: float) -> list[Row]:
@@ -131,11 +135,11 @@ def repeated(_: float) -> list[Row]:
         return [tests(f"the local stack, {run} of {TIMES}", "tests/local_stack") for run in range(1, TIMES + 1)]
 
 
-def tests(what: str, path: str) -> Row:
-    """Run tests; their count is that of those that passed."""
+def tests(what: str, *arguments: str) -> Row:
+    """Run tests, as pytest's arguments say; their count is that of those that passed."""
     started = time.monotonic()
     with console.step(what):
-        counts, said = run_tests.pytest(path)
+        counts, said = run_tests.pytest(*arguments)
     if counts.failed:
         console.note(said)
     return what, str(counts.passed), _since(started), f"{counts.failed} failed" if counts.failed else ""

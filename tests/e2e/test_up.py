@@ -329,6 +329,7 @@ def test_what_the_state_does_not_know_goes_with_its_model(deployed: Checkout) ->
     assert_serves(deployed, "seven")
 
 
+@pytest.mark.soak
 def test_a_function_whose_change_was_broken_off_gets_a_new_version(deployed: Checkout) -> None:
     functions = client(deployed.env, "lambda")
     deployed.names(seven=640, other=512)
