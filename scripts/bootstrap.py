@@ -68,7 +68,7 @@ def main() -> int:
         return 1
     except OSError as problem:
         print(
-            f"error: {problem}: the set-up writes .venv and .local into {CHECKOUT}; see to it that there is room and "
+            f"error: {problem}: the set-up writes .venv and .local into {CHECKOUT}; make sure that there is room and "
             "that you may write there, or use a copy of the checkout",
             file=sys.stderr,
         )
@@ -95,7 +95,7 @@ def check_place() -> None:
     """Refuse a checkout in which no environment can be made: a colon splits PATH, and setuptools fills in variables."""
     if found := re.search(rf"{os.pathsep}|[{{}}]|\$(?=\w)", str(CHECKOUT)):
         raise SetupError(
-            f"the checkout's path {CHECKOUT} holds {found[0]!r}, which Python's installers refuse: move it elsewhere"
+            f"the checkout's path {CHECKOUT} contains {found[0]!r}, which Python's installers refuse: move it elsewhere"
         )
 
 
@@ -249,7 +249,7 @@ def has_own_configuration() -> bool:
         pass
     except OSError as problem:
         say(
-            f"{file}, Terraform's configuration, does not count, because it cannot be read ({problem.strerror}): "
+            f"{file}, Terraform's configuration, is ignored, because it cannot be read ({problem.strerror}): "
             "make it readable, or name another one in TF_CLI_CONFIG_FILE"
         )
     return False

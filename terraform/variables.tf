@@ -86,7 +86,7 @@ variable "expiry_days" {
       for objects, days in var.expiry_days :
       contains(["inputs", "replaced_inputs", "results"], objects) && (days == null ? true : days >= 1 && floor(days) == days)
     ])
-    error_message = "expiry_days has inputs, replaced_inputs and results, or some of them, each a whole number of days of 1 or more, as in {inputs = 90, results = 365}."
+    error_message = "expiry_days accepts only inputs, replaced_inputs and results, each a whole number of days of 1 or more, as in {inputs = 90, results = 365}."
   }
 }
 
@@ -99,12 +99,12 @@ variable "quotas" {
 
   validation {
     condition     = alltrue([for quota, most in var.quotas : contains(["concurrency", "memory_mb"], quota) && try(most >= 1 && floor(most) == most, false)])
-    error_message = "quotas has concurrency, memory_mb or both, each a whole number of 1 or more, as in {concurrency = 10, memory_mb = 3008}."
+    error_message = "quotas accepts only concurrency and memory_mb, each a whole number of 1 or more, as in {concurrency = 10, memory_mb = 3008}."
   }
 }
 
 variable "read_quotas" {
-  description = "Whether Terraform reads the account's quota of concurrent executions. If not, AWS's default is assumed and every plan says so, unless `quotas` gives it. `modelctl` sets this by itself where the quota cannot be read."
+  description = "Whether Terraform reads the account's quota of concurrent executions. If not, AWS's default is assumed and every plan says so, unless `quotas` gives the value. `modelctl` sets this itself if the quota cannot be read."
   type        = bool
   default     = true
   nullable    = false

@@ -84,11 +84,13 @@ def read(path: Path) -> KerasModel:
     """Load a Keras file.
 
     Raises:
-        ModelError: Keras cannot load it, it needs Python code, or it does not say the shapes of its inputs.
+        ModelError: Keras cannot load it, it needs Python code, or it does not declare the shapes of its inputs.
     """
     model = _read(path)
     if not getattr(model, "inputs", None):
-        raise ModelError(f"{path.name} does not say the shapes of its inputs: publish its SavedModel (model.export)")
+        raise ModelError(
+            f"{path.name} does not declare the shapes of its inputs: publish its SavedModel (model.export)"
+        )
     return KerasModel(model)
 
 
@@ -169,7 +171,7 @@ def _read_keras_2(path: Path, version: str, config: Any) -> Any:
     except Exception as error:
         raise ModelError(
             f"Keras {version} wrote {path.name}, and tf-keras cannot load it: {error}; publish its SavedModel instead "
-            "(model.export, or model.save to a folder, where that Keras is)"
+            "(model.export, or model.save to a folder, where that Keras is installed)"
         ) from error
 
 
@@ -215,6 +217,6 @@ def _objects(config: Any) -> Iterator[Mapping[str, Any]]:
 
 def _code_in(path: Path) -> ModelError:
     return ModelError(
-        f"{path.name} holds Python code (a Lambda layer), which is not run; publish its SavedModel instead "
+        f"{path.name} contains Python code (a Lambda layer), which is not run; publish its SavedModel instead "
         "(model.export)"
     )

@@ -55,8 +55,8 @@ def problems(files: Mapping[str, Path], model: str | None) -> Iterator[str]:
             if _begins_with(file, sign):
                 absent.setdefault((kept_by, command), []).append(name)
     for (kept_by, command), names in absent.items():
-        are = "is a pointer" if len(names) == 1 else "are pointers"
-        yield f"{listed(names)} {are} of {kept_by}, not the content: fetch that with `{command}`"
+        are = f"is a {kept_by} pointer" if len(names) == 1 else f"are {kept_by} pointers"
+        yield f"{listed(names)} {are}, not the content: fetch the content with `{command}`"
     if model is not None and model in files and not absent:
         try:
             yield from _of_model(files, model)
@@ -75,8 +75,8 @@ def lacking(ops: Sequence[str], runtime: str, origin: str = "") -> str:
     what, of = ("the op", "is") if len(ops) == 1 else ("the ops", "are")
     whose = f" of {origin}" if origin else ""
     return (
-        f"the model has {what} {listed(ops)}{whose}, which {of} not part of the runtime {runtime}: export it without "
-        "that step, and do that before the upload"
+        f"the model has {what} {listed(ops)}{whose}, which {of} not part of the runtime {runtime}: perform that "
+        "step before the upload, and export the model without it"
     )
 
 
@@ -115,7 +115,7 @@ def _of_model(files: Mapping[str, Path], model: str) -> Iterator[str]:
         return
     if read is _of_onnx and (missing := [name for name in external_data(files[model]) if name not in files]):
         which, them = ("which is", "it") if len(missing) == 1 else ("which are", "them")
-        yield f"{model} keeps weights in {listed(missing)}, {which} missing: put {them} beside it"
+        yield f"{model} stores weights in {listed(missing)}, {which} missing: put {them} in the model's folder"
     yield from read(protobuf.read(files[model]))
 
 

@@ -298,8 +298,8 @@ def _log_clipping(name: str, tensor: Array, quantization: Quantization) -> None:
     beyond = int(np.count_nonzero((tensor < low - half) | (tensor > high + half)))
     if 2 * beyond > tensor.size:
         logger.warning(
-            "the input %s is quantized and holds numbers from %.6g to %.6g, but %d of %d are beyond that, so the model "
-            "gets the nearest that it holds: check input.scale, mean and std, or the numbers that were sent",
+            "the input %s is quantized and can hold numbers from %.6g to %.6g, but %d of %d are outside that range, so "
+            "they are clipped to it: check input.scale, mean and std, or the numbers that were sent",
             *(name, low, high, beyond, tensor.size),
         )
 
@@ -340,15 +340,17 @@ def _check_table(config: InputConfig, inputs: Specs) -> None:
     names = ", ".join(spec.name for spec in inputs) or "none"
     if config.missing and not any(spec.has_nan for spec in inputs):
         kinds = ", ".join(f"{spec.name} ({spec.stored.name})" for spec in inputs) or "none"
-        raise ModelError(f"input.missing fits a signature with inputs of floats, which have NaN; this one has {kinds}")
+        raise ModelError(f"input.missing needs a signature with float inputs, which can be NaN; this one has {kinds}")
     if config.header is False and len(inputs) > 1:
         raise ModelError(
-            f"input.header false fits a signature with one input; this one has {names}, which a header has to name"
+            f"input.header: false needs a signature with one input; this one has {names}, which a header must name"
         )
     if not config.columns:
         return
     if len(inputs) != 1:
-        raise ModelError(f"input.columns fits a signature with one input; this one has {names}, which name the columns")
+        raise ModelError(
+            f"input.columns needs a signature with one input; this one has {names}, which name the columns"
+        )
     size = inputs[0].instance_size
     if size is not None and size != len(config.columns):
         raise ModelError(

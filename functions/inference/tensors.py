@@ -527,14 +527,14 @@ def _converted(
             # An integer of more than 64 bits, which a float may stand for.
             array = array.astype(np.float64)
     except OverflowError as error:
-        raise DecodeError(f"{where}: expected {_kind(spec)}, found one beyond its range") from error
+        raise DecodeError(f"{where}: expected {_kind(spec)}, found one outside its range") from error
     except ValueError as error:
         raise ShapeError(f"{where}: the lists in it differ in length or depth") from error
     if array.dtype.kind == "O" and any(isinstance(element, list) for element in array.flat):
         raise ShapeError(f"{where}: the lists in it differ in length or depth")
     if array.dtype.kind == "O" and spec.dtype.kind in "iu":
         # An integer of more than 64 bits.
-        raise DecodeError(f"{where}: expected {_kind(spec)}, found one beyond its range")
+        raise DecodeError(f"{where}: expected {_kind(spec)}, found one outside its range")
     if array.dtype.kind == "f" and not is_surely_within(array, array.dtype) and not are_finite(array, missing=missing):
         raise DecodeError(f"{where}: NaN, infinity or a number beyond the range of JSON's readers")
     check_size(array.size * spec.dtype.itemsize)

@@ -67,7 +67,7 @@ class Deployment:
         except UserError as problem:
             if target.name == "local" and "state file" in str(problem):
                 raise UserError(
-                    "the local stack's state is half written, as where a disk was full during an apply: make room and "
+                    "the local stack's state is half written, as when a disk was full during an apply: make room and "
                     "run `modelctl up`, which completes it"
                 ) from problem
             # A root that was never initialised is the most usual way of having nothing deployed.

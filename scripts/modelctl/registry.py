@@ -360,7 +360,7 @@ class _Loader(yaml.SafeLoader):
         if _values(document) > _MOST_VALUES:
             raise _EndlessError(
                 f"has more than {_MOST_VALUES:,} values once each alias (*name) is replaced by what it stands for; use "
-                "fewer aliases inside of what other aliases stand for"
+                "fewer aliases within the values of other aliases"
             )
         return document
 
@@ -468,7 +468,7 @@ def _newer_version(text: str) -> tuple[tuple[int, int], str] | None:
         if line.strip() and line[0] not in "#%":
             return None
         if re.match(r"%YAML\s+(?!1\.1\b)", line):
-            return (number, 1), f"{line.strip()}, since Terraform knows 1.1 alone; remove this line"
+            return (number, 1), f"{line.strip()}, since Terraform knows only 1.1; remove this line"
     return None
 
 
@@ -478,7 +478,7 @@ def _foreign(document: yaml.Node) -> tuple[tuple[int, int], str | None] | None:
 
     def first(node: yaml.Node, above: tuple[yaml.Node, ...]) -> tuple[yaml.Node, str | None] | None:
         if any(node is one for one in above):
-            return node, "what begins here has an alias of itself inside; write the alias elsewhere"
+            return node, "the value that begins here contains an alias of itself; write the alias elsewhere"
         if node.tag not in _TAGS:
             tag = node.tag.replace(_YAML, "!!")
             return node, f"the tag {tag}; put text that begins with ! in quotes"

@@ -26,7 +26,7 @@ def read(file: Path) -> str:
 def _read(file: Path) -> str:
     if file.exists() and not file.is_file():
         # Reading a pipe would never end.
-        raise UserError(f"the registry {file} is not a file (a folder, say, or a pipe)")
+        raise UserError(f"the registry {file} is not a regular file (a folder or pipe, say)")
     try:
         return file.read_bytes().decode()
     except OSError as problem:

@@ -166,7 +166,7 @@ class Root:
                 problems.append(f"it was ended by {signal.Signals(-status).name}")
             elif cut_off or not (problems or rest):
                 problems.append(
-                    f"what it said is cut off: make room on the disk of {journal}, then run the command again"
+                    f"its output is cut off: make room on the disk of {journal}, then run the command again"
                 )
             raise TerraformError(command, list(dict.fromkeys(problems or rest)))
 

@@ -54,11 +54,11 @@ def lookalike(text: str) -> str | None:
     for character in text:
         code = f"U+{ord(character):04X}"
         if character in _QUOTES:
-            return f"{character} ({code}) is not a quote for YAML; use \" or '"
+            return f"{character} ({code}) is not a quote in YAML; use \" or '"
         if character in _COLONS:
-            return f"{character} ({code}) is not a colon for YAML; use :"
+            return f"{character} ({code}) is not a colon in YAML; use :"
         if character != " " and unicodedata.category(character) in ("Cf", "Zl", "Zp", "Zs"):
-            return f"the character {code} looks like a space or like nothing, and is text for YAML; remove it"
+            return f"the character {code} looks like a space or is invisible, but is text in YAML; remove it"
     return None
 
 
@@ -149,7 +149,7 @@ _Found = tuple[tuple[int, int], str] | None
 def _conflict(fault: _Fault) -> _Found:
     for index, line in enumerate(fault.lines):
         if _CONFLICT.match(line):
-            return (index, 0), "a merge conflict was left here; keep one of its two sides and remove the lines of marks"
+            return (index, 0), "an unresolved merge conflict; keep one of its sides and remove the conflict markers"
     return None
 
 
@@ -178,7 +178,7 @@ def _quotes(fault: _Fault) -> _Found:
         return None
     if "escape" in fault.problem:
         return (fault.line, fault.before.rindex("\\")), (
-            r"in double quotes, \ begins an escape such as \n, and this is none; write \\ or use single quotes"
+            r"in double quotes, \ begins an escape such as \n, and this is not one; write \\ or use single quotes"
         )
     line, column = fault.begun
     return fault.begun, f"the quote {fault.lines[line][column]} that begins here is not closed"
@@ -200,7 +200,7 @@ def _after_quotes(fault: _Fault) -> _Found:
             f"the quote {quoted.style} that begins here is closed only in line {fault.line + 1}; is one missing above?"
         )
     way_out = "write '' for an apostrophe" if quoted.style == "'" else r"write \" for a quote"
-    return (fault.line, fault.column), f"text goes on after the closing quote; {way_out} inside of quotes"
+    return (fault.line, fault.column), f"text goes on after the closing quote; {way_out} inside quotes"
 
 
 def _space_after_colon(fault: _Fault) -> _Found:
@@ -231,7 +231,7 @@ def _no_colon(fault: _Fault) -> _Found:
     above = fault.above(line)
     said = "this line has no colon; expected `name: value`"
     if len(written) > 1024:
-        said = "a name may have 1,024 characters at most"
+        said = "a name may have at most 1,024 characters"
     elif above is not None and re.search(r"(^|\s)[|>][+-]?\d*\s*(#.*)?$", fault.lines[above]):
         said = "text below | or > must be indented further than its name"
     elif above is not None and re.match(r"\s*- ", fault.lines[above]) and _indent(fault.lines[above]) == indent:
@@ -294,7 +294,7 @@ def _brackets(fault: _Fault) -> _Found:
             return place, "quote text that contains ': ', or write a comma before the name"
         return place, f"a comma is missing before this, or the {bracket} in column {column + 1} is not closed"
     if found in ("}", "]"):
-        return place, f"this {found} closes nothing; remove it, or write the bracket that it closes"
+        return place, f"this {found} has no opening bracket; remove it, or add the missing bracket"
     return None
 
 
@@ -317,7 +317,7 @@ def _documents(fault: _Fault) -> _Found:
 def _alias(fault: _Fault) -> _Found:
     if named := re.fullmatch("found undefined alias '(.+)'", fault.problem):
         return (fault.line, fault.column), (
-            f"the alias *{named[1]} stands for nothing, since no &{named[1]} comes before it; put text that "
+            f"the alias *{named[1]} is not defined, since no &{named[1]} comes before it; put text that "
             "begins with * in quotes"
         )
     return None

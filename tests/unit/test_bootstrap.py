@@ -194,7 +194,7 @@ def test_a_configuration_that_terraform_cannot_read_does_not_count(
     monkeypatch.setattr(Path, "open", refuse)  # root can read every file
     assert not bootstrap.has_own_configuration()
     assert capsys.readouterr().err == (
-        f"setup: {own}, Terraform's configuration, does not count, because it cannot be read (Permission denied): "
+        f"setup: {own}, Terraform's configuration, is ignored, because it cannot be read (Permission denied): "
         "make it readable, or name another one in TF_CLI_CONFIG_FILE\n"
     )
 
@@ -228,7 +228,9 @@ def test_a_place_in_which_python_makes_no_environment_is_refused(
     monkeypatch.setattr(bootstrap, "CHECKOUT", Path("/home/ann", place, "modelyard"))
     assert bootstrap.main() == 1
     said = capsys.readouterr().err
-    assert said.startswith(f"error: the checkout's path /home/ann/{place}/modelyard holds '{place.strip('ab') or '$'}'")
+    assert said.startswith(
+        f"error: the checkout's path /home/ann/{place}/modelyard contains '{place.strip('ab') or '$'}'"
+    )
     assert said.count("\n") == 1
 
 
@@ -258,7 +260,7 @@ def test_a_checkout_that_cannot_be_written_is_named_in_one_line(
     assert bootstrap.main() == 1
     assert capsys.readouterr().err.splitlines()[1:] == [
         f"error: [Errno 20] Not a directory: '{checkout}/file/.venv': the set-up writes .venv and .local into "
-        f"{checkout}; see to it that there is room and that you may write there, or use a copy of the checkout"
+        f"{checkout}; make sure that there is room and that you may write there, or use a copy of the checkout"
     ]
 
 

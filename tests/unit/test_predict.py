@@ -127,15 +127,18 @@ def test_output_never_replaces_a_file_and_says_so_before_anything_is_uploaded(
     (tmp_path / "a.csv").write_text("1,2,3\n")
     (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
     for name, says in (
-        ("a.csv", "exists, and is not overwritten: name another file, or remove it"),
-        ("dangling", "exists, and is not overwritten: name another file, or remove it"),
+        ("a.csv", "exists and is never overwritten: name another file, or remove it"),
+        ("dangling", "exists and is never overwritten: name another file, or remove it"),
     ):
         # What a shell makes of `--output *.csv`.
         assert cli.main(["predict", "wine", "--output", str(tmp_path / name), "b.csv"]) == 1
         assert capsys.readouterr().err == f"error: --output: {tmp_path / name} {says}\n"
     assert (tmp_path / "a.csv").read_text() == "1,2,3\n"
     assert cli.main(["predict", "wine", "a.csv", "--output", str(tmp_path / "none" / "a.json")]) == 1
-    assert capsys.readouterr().err == f"error: --output: there is no folder {tmp_path / 'none'}\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: --output: the folder {tmp_path / 'none'} does not exist: create it, or name another file\n"
+    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device stands for a full disk, and Linux alone has it")

@@ -354,7 +354,7 @@ def test_no_registry_has_no_keys_that_occur_twice(tmp_path: Path) -> None:
 
 def test_a_registry_that_is_not_there_is_a_problem_and_no_crash(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    no_file = "is not a file (a folder, say, or a pipe); the registry is a YAML file"
+    no_file = "is not a regular file (a folder or pipe, say); the registry is a YAML file"
     for path, says in (
         (tmp_path / "none.yaml", "there is no such file; give the path of the model registry"),
         (tmp_path, no_file),
@@ -362,7 +362,7 @@ def test_a_registry_that_is_not_there_is_a_problem_and_no_crash(tmp_path: Path) 
         (tmp_path / "pipe", no_file),
     ):
         assert registry.validate(path) == [registry.Problem("", says, 1, 1)]
-    with pytest.raises(UserError, match=r"the registry .*/pipe is not a file \(a folder, say, or a pipe\)"):
+    with pytest.raises(UserError, match=r"the registry .*/pipe is not a regular file \(a folder or pipe, say\)"):
         registry_file.read(tmp_path / "pipe")
 
 
@@ -372,8 +372,8 @@ def test_a_pipe_in_the_place_of_a_sample_or_of_hooks_is_refused_and_not_read(tmp
     document = {"version": 1, "models": {"digits": GOOD | {"smoke": [{"file": "a.json"}], "hooks": "hooks.py"}}}
     (tmp_path / "registry.yaml").write_text(yaml.safe_dump(document))
     assert {problem.path: problem.message for problem in registry.validate(tmp_path / "registry.yaml")} == {
-        "models.digits.smoke[0].file": '"a.json" is not a file (a folder, say, or a pipe); a sample is one file',
-        "models.digits.hooks": '"hooks.py" is not a file (a folder, say, or a pipe); hooks are one Python file',
+        "models.digits.smoke[0].file": '"a.json" is not a regular file (a folder or pipe, say); a sample is one file',
+        "models.digits.hooks": '"hooks.py" is not a regular file (a folder or pipe, say); hooks are one Python file',
     }
 
 

@@ -58,7 +58,7 @@ def test_what_a_full_disk_has_cut_off_is_an_error_that_says_so(
     with pytest.raises(terraform.TerraformError) as failed:
         list(root.change("apply", journal=journal))
     assert failed.value.problems == [
-        f"what it said is cut off: make room on the disk of {journal}, then run the command again"
+        f"its output is cut off: make room on the disk of {journal}, then run the command again"
     ]
 
 
@@ -70,7 +70,7 @@ def test_a_local_state_that_is_half_written_is_told_with_the_way_out(
         raise UserError(said)
 
     monkeypatch.setattr(terraform.Root, "outputs", outputs)
-    expected = "half written, as where a disk was full .* run `modelctl up`" if "file" in said else said
+    expected = "half written, as when a disk was full .* run `modelctl up`" if "file" in said else said
     with pytest.raises(UserError, match=expected):
         Deployment(Target("local", {}))
     with pytest.raises(UserError, match=re.escape(said)):

@@ -48,10 +48,10 @@ def said(text: str) -> str:
             "7:18 text cannot begin with - here; put it in quotes, or begin the list in a line of its own",
         ),
         ("    description: a\x07b", "7:19 the character U+0007, which YAML does not allow; remove it"),
-        ("    retries\uff1a 3", "7:5 \uff1a (U+FF1A) is not a colon for YAML; use :"),
+        ("    retries\uff1a 3", "7:5 \uff1a (U+FF1A) is not a colon in YAML; use :"),
         (
             "    retries:\xa03",
-            "7:5 the character U+00A0 looks like a space or like nothing, and is text for YAML; remove it",
+            "7:5 the character U+00A0 looks like a space or is invisible, but is text in YAML; remove it",
         ),
         # Colons.
         ("    description: reads: digits", "7:23 quote text that contains ': '"),
@@ -59,13 +59,13 @@ def said(text: str) -> str:
         ("    description: digits:", "7:24 quote text that ends with ':'"),
         (
             "    description: “reads: it”",
-            "7:24 quote text that contains ': '; “ (U+201C) is not a quote for YAML; use \" or '",
+            "7:24 quote text that contains ': '; “ (U+201C) is not a quote in YAML; use \" or '",
         ),
         ("    retries:3", "7:13 a space is missing after retries:"),
         ("    route:{suffixes: [.png]}", "7:11 a space is missing after route:"),
         ("    retries 3", "7:5 this line has no colon; expected `name: value`"),
         ("    retries = 3", "7:5 this line has no colon; expected `retries: 3`"),
-        (f"    {'x' * 1025}: 3", "7:5 a name may have 1,024 characters at most"),
+        (f"    {'x' * 1025}: 3", "7:5 a name may have at most 1,024 characters"),
         ("    description: |\n    text", "8:5 text below | or > must be indented further than its name"),
         # Indentation.
         ("   retries: 3", "7:4 indented by 3 spaces, the lines above by 2 or 4"),
@@ -91,15 +91,15 @@ def said(text: str) -> str:
         ),
         (
             "    description: 'it's digits'",
-            "7:22 text goes on after the closing quote; write '' for an apostrophe inside of quotes",
+            "7:22 text goes on after the closing quote; write '' for an apostrophe inside quotes",
         ),
         (
             '    description: "a" b',
-            r"7:22 text goes on after the closing quote; write \" for a quote inside of quotes",
+            r"7:22 text goes on after the closing quote; write \" for a quote inside quotes",
         ),
         (
             '    hooks: "C:\\models"',
-            r"7:15 in double quotes, \ begins an escape such as \n, and this is none; write \\ or use single quotes",
+            r"7:15 in double quotes, \ begins an escape such as \n, and this is not one; write \\ or use single quotes",
         ),
         # Brackets.
         ("    route: {suffixes: [.png}\n    retries: 3", "7:28 the [ in column 23 is not closed before this }"),
@@ -107,7 +107,7 @@ def said(text: str) -> str:
         ("    route: {suffixes: [", "7:23 the [ that begins here is not closed"),
         (
             "    route: {suffixes: [.png]}}",
-            "7:30 this } closes nothing; remove it, or write the bracket that it closes",
+            "7:30 this } has no opening bracket; remove it, or add the missing bracket",
         ),
         ("    route: {suffixes: [, .png]}", "7:24 a value is missing before ,"),
         (
@@ -124,11 +124,11 @@ def said(text: str) -> str:
         ("...\nversion: 1", "7:1 the document ends here; remove this line, since the registry is one document"),
         (
             "<<<<<<< HEAD\n    retries: 3\n=======\n    retries: 4\n>>>>>>> other",
-            "7:1 a merge conflict was left here; keep one of its two sides and remove the lines of marks",
+            "7:1 an unresolved merge conflict; keep one of its sides and remove the conflict markers",
         ),
         (
             "    env: *common",
-            "7:10 the alias *common stands for nothing, since no &common comes before it; put text that begins with * "
+            "7:10 the alias *common is not defined, since no &common comes before it; put text that begins with * "
             "in quotes",
         ),
     ],
@@ -169,14 +169,14 @@ def test_a_mistake_at_the_top_of_the_file_is_said_in_words(text: str, says: str)
         (f"{REGISTRY}    input: {{scale: .nan}}\n", "7:20 not a number (.nan), which no field takes"),
         (
             f"{REGISTRY}    env: &env {{A: *env}}\n",
-            "7:10 what begins here has an alias of itself inside; write the alias elsewhere",
+            "7:10 the value that begins here contains an alias of itself; write the alias elsewhere",
         ),
         (
             f"x: &x {{retries: 3}}\n{REGISTRY}    <<: [*x]\n",
             "8:5 `<<` with a list, since it merges one map, as in `<<: *name`",
         ),
         (f"{REGISTRY}    <<: 3\n", "7:5 `<<` with a single value, since it merges one map, as in `<<: *name`"),
-        (f"# ours\n%YAML 1.2\n---\n{REGISTRY}", "2:1 %YAML 1.2, since Terraform knows 1.1 alone; remove this line"),
+        (f"# ours\n%YAML 1.2\n---\n{REGISTRY}", "2:1 %YAML 1.2, since Terraform knows only 1.1; remove this line"),
     ],
 )
 def test_yaml_that_terraform_does_not_read_is_said_in_words(text: str, says: str, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_aliases_that_stand_for_more_than_terraform_can_hold_are_refused_before_
     (tmp_path / "registry.yaml").write_text("\n".join([*lines, REGISTRY]))
     says = (
         "has more than 500,000 values once each alias (*name) is replaced by what it stands for; use fewer aliases "
-        "inside of what other aliases stand for"
+        "within the values of other aliases"
     )
     assert registry.validate(tmp_path / "registry.yaml") == [registry.Problem("", says, 1, 1)]
     with pytest.raises(UserError) as refused:
@@ -213,13 +213,13 @@ def test_aliases_that_stand_for_more_than_terraform_can_hold_are_refused_before_
             "    version: “1”",
             "models.digits.version",
             '"“1”" does not fit: must be made of letters, digits and . _ + -, and begin with a letter or digit; put a '
-            "date in quotes; “ (U+201C) is not a quote for YAML; use \" or '",
+            "date in quotes; “ (U+201C) is not a quote in YAML; use \" or '",
         ),
         (
             "    \u200bretries: 3",
             "models.digits",
-            'unknown field "\u200bretries" (did you mean "retries"?); the character U+200B looks like a space or like '
-            "nothing, and is text for YAML; remove it",
+            'unknown field "\u200bretries" (did you mean "retries"?); the character U+200B looks like a space or is '
+            "invisible, but is text in YAML; remove it",
         ),
         (
             "    input: {format:image}",

@@ -98,7 +98,7 @@ def _way_out(content: str, specs: Specs) -> str:
     # A text may hold anything.
     if not separators or "," in first or (len(specs) == 1 and specs[0].dtype.kind == "O"):
         return ""
-    return f"; its cells seem to be separated by {separators[0]}: save it with commas, and with points in numbers"
+    return f"; its cells seem to be separated by {separators[0]}: save it with commas, and with decimal points"
 
 
 def _read(content: str, config: InputConfig, specs: Specs) -> _Table:
@@ -167,7 +167,7 @@ def _is_header(
         if set(names) <= set(cells):
             return True
         raise DecodeError(
-            f"line {line}: the model has several inputs: the first row has to name their columns, {', '.join(names)}"
+            f"line {line}: the model has several inputs: the first row must name their columns, {', '.join(names)}"
         )
     if config.header != "auto":
         return config.header is True

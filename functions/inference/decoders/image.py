@@ -173,9 +173,9 @@ def _open(body: bytes, limits: Limits) -> Picture:
     else:
         kind = _other_kind(body)
         raise DecodeError(
-            f"{kind}, which is neither PNG nor JPEG nor WebP: convert it to one of them, and upload that"
+            f"{kind}, which is not PNG, JPEG or WebP: convert it to one of these and upload it again"
             if kind
-            else "not an image: its content is neither PNG nor JPEG nor WebP"
+            else "not an image: its content is not PNG, JPEG or WebP"
         )
     width, height = picture.image.size
     if width * height > limits.pixels:

@@ -254,5 +254,5 @@ def _quantized(tensor: Array, spec: TensorSpec) -> Array:
     if spec.quantization is None:
         return tensor
     if np.isnan(tensor).any():
-        raise PredictionError(f"{spec.name} is quantized, and has no number for NaN")
+        raise PredictionError(f"{spec.name} is quantized and cannot represent NaN")
     return spec.quantization.stored(tensor)

@@ -62,28 +62,32 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--output",
         metavar="NAME",
-        help="which of several outputs predictions are made of, as probabilities; default: all of them",
+        help="the output that predictions are made from, if the model has several; default: all of them",
     )
     parser.add_argument(
-        "--scale", type=float, metavar="NUMBER", help="of images: what pixels, 0 to 255, are multiplied by: 0.00392157"
+        "--scale", type=float, metavar="NUMBER", help="of images: factor for pixel values, 0 to 255, such as 0.00392157"
     )
     parser.add_argument(
-        "--mean", nargs="+", type=float, metavar="NUMBER", help="of images: what is then subtracted, per channel"
+        "--mean", nargs="+", type=float, metavar="NUMBER", help="of images: subtracted after scaling, per channel"
     )
     parser.add_argument(
-        "--std", nargs="+", type=float, metavar="NUMBER", help="of images: what that is divided by, per channel"
+        "--std",
+        nargs="+",
+        type=float,
+        metavar="NUMBER",
+        help="of images: divisor after subtracting the mean, per channel",
     )
     parser.add_argument(
         "--include",
         nargs="+",
         default=[],
         metavar="FILE",
-        help="what else in the model's folder belongs to it, such as a vocabulary that its hooks read",
+        help="further files or folders in the model's folder to copy, such as a vocabulary that its hooks read",
     )
     parser.add_argument(
         "--accept",
         action="store_true",
-        help="import a converted model even if it answers otherwise than the original; its entry then says how",
+        help="import a converted model even if its answers differ from the original's; its entry records by how much",
     )
     parser.add_argument(
         "--no-timing", action="store_true", help="do not measure how much faster a converted model is, which takes time"
@@ -195,7 +199,7 @@ def _says(done: Mapping[str, Any]) -> Iterator[str]:
     yield from done["says"]
     if done["left_behind"]:
         left = model_files.listed(done["left_behind"])
-        yield f"left behind: {left}; --include takes what belongs to the model, such as files that its hooks read"
+        yield f"left behind: {left}; --include copies what belongs to the model, such as files that its hooks read"
     size = packages.for_people(done["bytes"])
     yield f"artifact: {done['artifact']} ({', '.join(done['files'])}; {size}), digest {done['digest']}"
     if done["replaced"]:

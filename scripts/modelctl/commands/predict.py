@@ -47,7 +47,7 @@ def seconds(text: str) -> float:
     """A time to wait: more than nothing, and finite."""
     number = float(text)
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no time to wait: expected a number above 0")
+        raise argparse.ArgumentTypeError(f"{text} is not a time to wait: expected a number above 0")
     return number
 
 
@@ -76,9 +76,9 @@ def _check_output(file: Path) -> None:
     It might be an input: `--output *.csv` takes the first file that matches.
     """
     if os.path.lexists(file):
-        raise UserError(f"--output: {file} exists, and is not overwritten: name another file, or remove it")
+        raise UserError(f"--output: {file} exists and is never overwritten: name another file, or remove it")
     if not file.parent.is_dir():
-        raise UserError(f"--output: there is no folder {file.parent}")
+        raise UserError(f"--output: the folder {file.parent} does not exist: create it, or name another file")
 
 
 def _write(file: Path, document: str) -> None:

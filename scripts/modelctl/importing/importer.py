@@ -155,7 +155,7 @@ def _next(
     if found["outputs"]:
         steps.append(
             f"models.{wanted.name}.output: the model has {' and '.join(found['outputs'])}, so a prediction is an "
-            "object with all of them; add `name` to have one of them alone, as --output does; labels need that"
+            "object with all of them; add `name` to get only one of them, as --output does; labels require it"
         )
     for sample, count in found["too_many"].items() if document["batch"].get("rows") != 0 else ():
         steps.append(
@@ -233,7 +233,7 @@ def _check_entry(wanted: Wanted, existing: Mapping[str, Any], runtime: str) -> N
         if value not in (None, said[name]):
             has = f"the {name} {said[name]}" if said[name] is not None else f"no {name}"
             raise UserError(
-                f"models.{wanted.name} has {has}, and this would be {value}: an entry that is there is kept as it is, "
+                f"models.{wanted.name} has {has}, but the import asks for {value}: an existing entry is kept as it is, "
                 "so change it first, or import under another name"
             )
 

@@ -178,8 +178,8 @@ def fields(
         return {**kept, **pixels}
     if pixels:
         raise UserError(
-            f"{', '.join(f'--{name}' for name in pixels)}: the model takes no images: expected one input of height, "
-            "width and channels, or of channels, height and width"
+            f"{', '.join(f'--{name}' for name in pixels)}: the model does not take images: expected one input of "
+            "height, width and channels, or of channels, height and width"
         )
     if len(specs) == 1 and specs[0].dtype.kind == "O":
         # A string per row, which may hold bytes as well: an encoded picture, a serialized tf.Example.

@@ -78,7 +78,7 @@ def check_answers(answers: Answers, origins: Sequence[str], *, has_inputs: bool 
                 )
     if has_inputs and not any_differ(answers):
         raise UserError(
-            f"the model gives the same answer to all {len(answers)} inputs, which proves nothing of it: give inputs "
+            f"the model gives the same answer to all {len(answers)} inputs, which proves nothing about it: give inputs "
             "that it answers differently with --samples. If it has not been trained yet, there are none"
         )
 
@@ -120,7 +120,7 @@ def compare(
         proof = _compare_output(name, pairs, quantize)
         if proof.accepted and not (accept and np.isfinite(proof.largest_error)):
             ways = _ways_out(quantize, real=real)
-            raise UserError(f"the converted model does not answer as the original: {proof.accepted}; {ways}")
+            raise UserError(f"the converted model's answers differ from the original's: {proof.accepted}; {ways}")
         proofs.append(proof)
     return proofs
 

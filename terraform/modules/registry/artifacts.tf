@@ -85,7 +85,7 @@ locals {
       },
       {
         fails = local.artifacts[model.hooks].kind == "folder"
-        says  = "\"${model.hooks}\" is not a file (a folder, say, or a pipe); hooks are one Python file"
+        says  = "\"${model.hooks}\" is not a regular file (a folder or pipe, say); hooks are one Python file"
       },
       {
         fails = local.artifacts[model.hooks].kind == "file" && length(local.artifacts[model.hooks].unreadable) > 0

@@ -21,7 +21,7 @@ locals {
 
   file_problem = (
     local.text == null ? (
-      !can(fileexists(var.registry_file)) ? "is not a file (a folder, say, or a pipe); the registry is a YAML file"
+      !can(fileexists(var.registry_file)) ? "is not a regular file (a folder or pipe, say); the registry is a YAML file"
       : fileexists(var.registry_file) ? "is not text in UTF-8; save it in that encoding"
       : "there is no such file; give the path of the model registry"
     )

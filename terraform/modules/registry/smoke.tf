@@ -34,7 +34,7 @@ locals {
         {
           fails = local.artifacts[sample.file].kind == "folder"
           field = "file"
-          says  = "\"${sample.file}\" is not a file (a folder, say, or a pipe); a sample is one file"
+          says  = "\"${sample.file}\" is not a regular file (a folder or pipe, say); a sample is one file"
         },
         {
           fails = local.artifacts[sample.file].kind == "file" && length(local.artifacts[sample.file].unreadable) > 0

@@ -191,7 +191,7 @@ def test_csv_columns_of_several_inputs_go_by_name() -> None:
     instances = decode("a.csv", b"b,id,a\n1,x,0.5\n2,y,1.5\n", TWO)
     np.testing.assert_array_equal(instances.tensors["a"], [0.5, 1.5])
     np.testing.assert_array_equal(instances.tensors["b"], [[1], [2]])
-    with pytest.raises(DecodeError, match="the first row has to name their columns, a, b"):
+    with pytest.raises(DecodeError, match="the first row must name their columns, a, b"):
         decode("a.csv", b"1,2\n", TWO)
 
 
@@ -492,7 +492,7 @@ def test_a_cell_may_be_as_long_as_an_input() -> None:
     [
         (b'a,b,"two\nlines"\n\r\n1,2,x\n3,4,"y"z\n', TWO, DecodeError, "line 5: not valid CSV: "),
         (b'a,b\n1,2\n"open,3\n4,5\n', TWO, DecodeError, "line 3: not valid CSV: unexpected end of data"),
-        (b"\n\na,c\n1,2\n", TWO, DecodeError, "line 3: the model has several inputs: the first row has to name"),
+        (b"\n\na,c\n1,2\n", TWO, DecodeError, "line 3: the model has several inputs: the first row must name"),
         (b'"a","b","b"\n1,2,3\n', TWO, DecodeError, "line 1: .* the column 'b' exactly once, but names it more"),
         (b'a,b,"two\nlines"\n1,2,x\n3,4.5,y\n', TWO, DecodeError, "found 4.5 in line 4, column 'b'"),
         (b'1,"2\r\n",3\r\n\r\n4,x,6\r\n', ROW, DecodeError, "line 4, column 2: 'x' is not a number"),
@@ -828,10 +828,10 @@ def png_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("body", "error", "message"),
     [
-        (b"just text\n", DecodeError, "not an image: its content is neither PNG nor JPEG nor WebP$"),
-        (picture("GIF"), DecodeError, "a GIF, which is neither PNG nor JPEG nor WebP: convert it"),
-        (picture("TIFF"), DecodeError, "a TIFF, which is neither PNG nor JPEG nor WebP: convert it"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", DecodeError, "a HEIC, which is neither PNG nor JPEG nor WebP"),
+        (b"just text\n", DecodeError, "not an image: its content is not PNG, JPEG or WebP$"),
+        (picture("GIF"), DecodeError, "a GIF, which is not PNG, JPEG or WebP: convert it"),
+        (picture("TIFF"), DecodeError, "a TIFF, which is not PNG, JPEG or WebP: convert it"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", DecodeError, "a HEIC, which is not PNG, JPEG or WebP"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0", DecodeError, "not an image"),
         (picture(size=(64, 64))[:100], DecodeError, "cannot be decoded"),
         (picture("JPEG", (64, 64))[:300], DecodeError, "cannot be decoded"),

@@ -115,7 +115,7 @@ def test_what_is_wrong_with_a_request_comes_back_as_an_error(event: Any, call: C
         ('{"instances": [[1e400, 0, 0]]}', "NaN, infinity or a number beyond the range"),
         ('{"instances": [[NaN, 0, 0]]}', "NaN, infinity or a number beyond the range"),
         ('{"inputs": [[0, -Infinity, 0]]}', "NaN, infinity or a number beyond the range"),
-        ('{"instances": [[' + "9" * 4000 + ", 0, 0]]}", "expected numbers (float32), found one beyond its range"),
+        ('{"instances": [[' + "9" * 4000 + ", 0, 0]]}", "expected numbers (float32), found one outside its range"),
         ('{"instances": ' + "[" * 500 + "]" * 500 + "}", "lists nested more than 32 deep"),
         ('{"instances": [["\\ud800", 0, 0]]}', "expected numbers (float32), found a string"),
     ],

@@ -290,7 +290,7 @@ def test_a_float_that_is_absent_is_nan_where_it_may_be_missing() -> None:
         ({"instances": [[1e39, 2, 3]]}, DecodeError, "beyond the range of float32"),
         ({"instances": [[float("nan"), 2, 3]]}, DecodeError, "NaN"),
         ({"instances": [[float("inf"), 2, 3]]}, DecodeError, "infinity"),
-        ({"instances": [[10**400, 2, 3]]}, DecodeError, r"expected numbers \(float32\), found one beyond its range"),
+        ({"instances": [[10**400, 2, 3]]}, DecodeError, r"expected numbers \(float32\), found one outside its range"),
         ({"instances": [["1", 2, 3]]}, DecodeError, "expected numbers .float32., found a string"),
         ({"instances": [[True, 2, 3]]}, DecodeError, "found true or false"),
         ({"instances": [[None, 2, 3]]}, DecodeError, "found null"),
@@ -404,7 +404,7 @@ def test_integers_of_64_bits_keep_all_of_them(dtype: Any, values: list[float]) -
     ("number", "dtype"), [(-1, np.uint64), (2**64, np.uint64), (-(2**63) - 1, np.int64), (2**64, np.int64)]
 )
 def test_an_integer_beyond_those_of_64_bits_is_refused(number: int, dtype: Any) -> None:
-    message = rf"expected integers \({np.dtype(dtype).name}\), found one beyond its range"
+    message = rf"expected integers \({np.dtype(dtype).name}\), found one outside its range"
     with pytest.raises(DecodeError, match=message):
         tensors.from_request({"inputs": [number, 1]}, (spec("n", (2,), dtype),), InputConfig("json"))
 

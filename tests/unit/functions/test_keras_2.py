@@ -111,7 +111,7 @@ def test_code_in_a_file_of_keras_2_is_not_run(
     assert ran.exists(), "the code has to leave a trace, or finding none proves nothing"
     model.save(tmp_path / name)
     ran.unlink()
-    with pytest.raises(ModelError, match=rf"{name} holds Python code \(a Lambda layer\), which is not run"):
+    with pytest.raises(ModelError, match=rf"{name} contains Python code \(a Lambda layer\), which is not run"):
         runtimes.load("tensorflow", artifact(tmp_path / name), "serving_default")
     assert not ran.exists()
 

@@ -238,10 +238,10 @@ def test_labels_need_an_output_of_numbers() -> None:
     ("artifact", "fields", "message"),
     [
         ("odds.tflite", {"columns": ["a", "b"]}, "input.columns names 2 columns, but the input x takes 3"),
-        ("two.tflite", {"columns": ["a", "b"]}, "input.columns fits a signature with one input; this one has a, b"),
-        ("two.tflite", {"header": False}, "input.header false fits a signature with one input; this one has a, b"),
-        ("scans.uint8.tflite", {"missing": True}, r"inputs of floats, which have NaN; this one has scan \(uint8\)"),
-        ("pixels.keras", {"missing": True}, r"inputs of floats, which have NaN; this one has pixels \(uint8\)"),
+        ("two.tflite", {"columns": ["a", "b"]}, "input.columns needs a signature with one input; this one has a, b"),
+        ("two.tflite", {"header": False}, "input.header: false needs a signature with one input; this one has a, b"),
+        ("scans.uint8.tflite", {"missing": True}, r"float inputs, which can be NaN; this one has scan \(uint8\)"),
+        ("pixels.keras", {"missing": True}, r"float inputs, which can be NaN; this one has pixels \(uint8\)"),
     ],
 )
 def test_columns_and_cells_that_do_not_fit_the_inputs_are_refused_when_the_model_loads(

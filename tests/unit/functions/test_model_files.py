@@ -23,16 +23,16 @@ def problems(folder: Path, model: str | None = None) -> list[str]:
 
 def test_pointers_are_named_with_what_fetches_the_files(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_text(LFS)
-    lfs = "model.onnx is a pointer of Git LFS, not the content: fetch that with `git lfs pull`"
+    lfs = "model.onnx is a Git LFS pointer, not the content: fetch the content with `git lfs pull`"
     assert problems(tmp_path, "model.onnx") == [lfs]
     (tmp_path / "labels.txt").write_text(ANNEX)
-    annex = "labels.txt is a pointer of git-annex, not the content: fetch that with `git annex get`"
+    annex = "labels.txt is a git-annex pointer, not the content: fetch the content with `git annex get`"
     assert sorted(problems(tmp_path, "model.onnx")) == [annex, lfs]
     for number in range(7):
         (tmp_path / f"{number}.bin").write_text(LFS)
     assert problems(tmp_path)[0] == (
-        "0.bin, 1.bin, 2.bin, 3.bin, 4.bin and 3 more are pointers of Git LFS, not the content: fetch that with "
-        "`git lfs pull`"
+        "0.bin, 1.bin, 2.bin, 3.bin, 4.bin and 3 more are Git LFS pointers, not the content: fetch the content "
+        "with `git lfs pull`"
     )
 
 
@@ -67,13 +67,14 @@ def test_weights_that_an_onnx_file_keeps_elsewhere_are_named_where_they_are_miss
     locations = ("model.onnx.data", "./more/c", "i.bin", "more//f")
     (tmp_path / "model.onnx").write_bytes(with_data(*locations).SerializeToString())
     assert problems(tmp_path, "model.onnx") == [
-        "model.onnx keeps weights in model.onnx.data, more/c, i.bin, more/f, which are missing: put them beside it"
+        "model.onnx stores weights in model.onnx.data, more/c, i.bin, more/f, which are missing: put them in the "
+        "model's folder"
     ]
     (tmp_path / "more").mkdir()
     for name in locations[:3]:
         (tmp_path / name).touch()
     assert problems(tmp_path, "model.onnx") == [
-        "model.onnx keeps weights in more/f, which is missing: put it beside it"
+        "model.onnx stores weights in more/f, which is missing: put it in the model's folder"
     ]
     (tmp_path / "more" / "f").touch()
     assert problems(tmp_path, "model.onnx") == []
@@ -102,7 +103,7 @@ def test_ops_of_other_domains_are_named_and_functions_of_the_model_are_not(tmp_p
         helper.make_node(f"{name}Tokenizer", [], ["z"], domain="ai.onnx.contrib") for name in ("GPT2", "Bert")
     ]
     save(*tokenizers, helper.make_node("If", ["b"], ["z"], then_branch=branch, else_branch=branch))
-    way_out = "not part of the runtime onnx: export it without that step, and do that before the upload"
+    way_out = "not part of the runtime onnx: perform that step before the upload, and export the model without it"
     assert problems(tmp_path, "model.onnx") == [
         f"the model has the ops BertTokenizer, GPT2Tokenizer of onnxruntime_extensions, which are {way_out}",
         f"the model has the op Mine of own.ops, which is {way_out}",

@@ -116,7 +116,7 @@ def test_what_cannot_be_served_is_refused_when_it_loads(artifact: str, message: 
 
 def test_weights_that_are_missing_beside_the_model_are_named(artifacts: Artifacts, tmp_path: Path) -> None:
     shutil.copy(artifacts.folder("scans.onnx") / "model.onnx", tmp_path)
-    with pytest.raises(ModelError, match=r"keeps weights in model\.onnx\.data, which is missing"):
+    with pytest.raises(ModelError, match=r"stores weights in model\.onnx\.data, which is missing"):
         runtimes.load("onnx", tmp_path, "serving_default")
 
 

@@ -112,7 +112,7 @@ def test_pixels_are_scaled_as_the_arguments_say(tmp_path: Path, import_model: Im
         (
             WEIGHED,
             {"scale": 0.5, "std": [1.0]},
-            r"--scale, --std: the model takes no images: expected one input of height",
+            r"--scale, --std: the model does not take images: expected one input of height",
         ),
         (PICTURE.format(channels=3), {"scale": 0.0}, r"nothing was imported.*input\.scale: must be more than 0, not 0"),
         (PICTURE.format(channels=3), {"std": [1.0, 0.0, 1.0]}, r"nothing was imported.*input\.std"),
@@ -216,7 +216,7 @@ def test_what_outputs_there_are_is_said(artifacts: Artifacts, tmp_path: Path, im
         import_model(model, labels=sample(tmp_path, "names.txt", "even\nodd\n"))
     assert import_model(model)["next"][0] == (
         "models.faces.output: the model has label (int64 [any]) and probabilities (float32 [any, 2]), so a prediction "
-        "is an object with all of them; add `name` to have one of them alone, as --output does; labels need that"
+        "is an object with all of them; add `name` to get only one of them, as --output does; labels require it"
     )
 
 
@@ -231,10 +231,10 @@ def test_what_an_entry_says_is_not_changed_by_arguments(tmp_path: Path, registry
     for asked, says in (
         (
             {"pixels": {"scale": 0.25}},
-            r"models\.faces has the input\.scale 0\.5, and this would be 0\.25: .* kept as it is",
+            r"models\.faces has the input\.scale 0\.5, but the import asks for 0\.25: .* kept as it is",
         ),
-        ({"pixels": {"mean": [1.0]}}, r"models\.faces has no input\.mean, and this would be \[1\.0\]"),
-        ({"output": "y"}, r"models\.faces has no output\.name, and this would be y"),
+        ({"pixels": {"mean": [1.0]}}, r"models\.faces has no input\.mean, but the import asks for \[1\.0\]"),
+        ({"output": "y"}, r"models\.faces has no output\.name, but the import asks for y"),
     ):
         with pytest.raises(UserError, match=says):
             import_model(model, replace=True, **asked)

@@ -433,7 +433,7 @@ def test_a_new_version_takes_the_place_of_the_old_one_and_the_entry_stays(
     np.testing.assert_allclose(served(second, {"scan": SCANS})["output_0"], expected, atol=1e-4)
 
     before = files_below(registry.parent)
-    with pytest.raises(UserError, match=r"models\.faces has the runtime litert, and this would be tensorflow"):
+    with pytest.raises(UserError, match=r"models\.faces has the runtime litert, but the import asks for tensorflow"):
         import_model(tmp_path / "retrained.keras", runtime="tensorflow", replace=True)
     (tmp_path / "names.txt").write_text("\n".join(DIGITS[:3]))
     with pytest.raises(UserError, match="names 3 labels"):
@@ -574,7 +574,7 @@ def test_a_model_is_not_imported_for_a_runtime_that_cannot_take_it(
         ([".hidden.tflite"], ".", r"holds no model: .* found nothing"),
         (["a.tflite", "b.onnx"], ".", r"holds several models \(a\.tflite, b\.onnx\): give the file"),
         (["saved_model.pb"], "saved_model.pb", r"is a part of a SavedModel: give its folder"),
-        (["1/saved_model.pb"], ".", r"is no SavedModel, but .*/1 is one: give that folder"),
+        (["1/saved_model.pb"], ".", r"is not a SavedModel, but .*/1 is one: give that folder"),
         (["model.PKL"], ".", r"model\.PKL is a pickle, .*skl2onnx with zipmap=False"),
         (["model.joblib"], "model.joblib", r"is a pickle, .*skl2onnx with zipmap=False"),
         (["model.pth"], "model.pth", r"is a pickle of PyTorch, .*torch\.onnx\.export"),
@@ -610,7 +610,9 @@ def test_a_pickle_is_not_even_opened(tmp_path: Path, import_model: Import) -> No
 
 
 def test_a_model_of_several_files_is_given_as_their_folder(artifacts: Artifacts, import_model: Import) -> None:
-    with pytest.raises(UserError, match=r"its weights lie in another file, model\.onnx\.data: give the folder of both"):
+    with pytest.raises(
+        UserError, match=r"its weights are stored in another file, model\.onnx\.data: give the folder of both"
+    ):
         import_model(artifacts.root / "scans.onnx" / "model.onnx")
     assert import_model(artifacts.root / "scans.onnx")["files"] == ["model.onnx", "model.onnx.data"]
 
@@ -654,7 +656,7 @@ def test_code_inside_of_a_keras_file_is_not_run(tmp_path: Path, import_model: Im
     for name, layer in layers.items():
         tf.keras.Sequential([tf.keras.Input((3,)), layer]).save(tmp_path / f"{name}.keras")
     tf.keras.utils.get_custom_objects().clear()
-    with pytest.raises(UserError, match=r"holds Python code \(a Lambda layer\), which is not run; .*model\.export"):
+    with pytest.raises(UserError, match=r"contains Python code \(a Lambda layer\), which is not run; .*model\.export"):
         import_model(tmp_path / "lambda.keras")
     with pytest.raises(UserError, match=r"it needs the code of Double, .*model\.export"):
         import_model(tmp_path / "own.keras")
@@ -738,7 +740,7 @@ def test_commands_do_not_import_what_only_an_import_needs() -> None:
     [
         ("import os; os.abort()", "loading it: the process was ended by SIGABRT"),
         ("import os; os.kill(os.getpid(), 9)", "ended by SIGKILL; that is how a system out of memory ends a process"),
-        ("print('why', file=__import__('sys').stderr); __import__('os').abort()", "SIGABRT; the last it said: why"),
+        ("print('why', file=__import__('sys').stderr); __import__('os').abort()", "SIGABRT; its last output: why"),
         ("raise SystemExit('no more')", "loading it failed: no more"),
     ],
 )

@@ -17,7 +17,7 @@ from modelctl.errors import UserError
 from unit.functions.onnx_artifacts import graph
 from unit.functions.test_model_files import LFS, outside
 
-NOT_PART = "which is not part of the runtime {}: export it without that step, and do that before the upload"
+NOT_PART = "which is not part of the runtime {}: perform that step before the upload, and export the model without it"
 
 
 def pointer(folder: Path) -> None:
@@ -75,19 +75,19 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str, bool]] = {
     "pointer": (
         pointer,
         "onnx",
-        "model.onnx is a pointer of Git LFS, not the content: fetch that with `git lfs pull`",
+        "model.onnx is a Git LFS pointer, not the content: fetch the content with `git lfs pull`",
         True,
     ),
     "keras-pointer": (
         keras_pointer,
         "tensorflow",
-        "model.keras is a pointer of Git LFS, not the content: fetch that with `git lfs pull`",
+        "model.keras is a Git LFS pointer, not the content: fetch the content with `git lfs pull`",
         True,
     ),
     "data": (
         without_data,
         "onnx",
-        "model.onnx keeps weights in model.onnx.data, which is missing: put it beside it",
+        "model.onnx stores weights in model.onnx.data, which is missing: put it in the model's folder",
         True,
     ),
     "tokenizer": (
