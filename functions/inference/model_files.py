@@ -13,7 +13,7 @@ from pathlib import Path
 from inference import protobuf
 from inference.protobuf import Message
 
-#: What stands in the place of a file that is kept elsewhere: how it begins, whose it is, and what fetches the file.
+#: Pointers to files that are stored elsewhere: how one begins, which tool wrote it, and what fetches the file.
 _POINTERS = (
     # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
     (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS", "git lfs pull"),

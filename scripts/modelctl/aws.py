@@ -7,7 +7,7 @@ def main() -> int:
     """Run AWS's command without its own addresses of some services, which win over the environment's in version 1.
 
     They are for an old Python: without them the services have the addresses that boto3 knows. SQS is one of them, so
-    `aws sqs list-queues` would go to AWS from a shell that speaks to the local stack
+    `aws sqs list-queues` would go to AWS, even in a shell whose settings point to the local stack
     (https://github.com/aws/aws-cli/blob/develop/awscli/customizations/overridesslcommonname.py).
     """
     from awscli import clidriver

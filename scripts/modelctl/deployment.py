@@ -107,7 +107,7 @@ class Deployment:
             UserError: it is not deployed.
         """
         if name not in self.models:
-            raise UserError(f"there is no model {name!r}; {registry.known(name, self.models, 'deployed are')}")
+            raise UserError(f"no model is named {name!r}; {registry.known(name, self.models, 'deployed are')}")
         return self.models[name]
 
     def live_digest(self, model: Model) -> str | None:

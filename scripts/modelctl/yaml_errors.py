@@ -19,7 +19,7 @@ _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 _CONFLICT = re.compile(r"(<{7}|={7}|>{7})( |$)")
 
-# A name and its colon at the beginning of a line, with no space behind it. Of a URL, it is no name.
+# A name and its colon at the beginning of a line, with no space after the colon. The scheme of a URL is not a name.
 _NO_SPACE = re.compile(r"\s*(?:- +)*(?P<name>[^\s:#'\"{}\[\],]+):(?=[^\s:/])")
 
 # What word processors and chats make of quotes and colons.

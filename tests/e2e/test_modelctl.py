@@ -18,16 +18,16 @@ SCAN = next(iter(sorted((paths.CHECKOUT / "models" / "digits" / "samples").glob(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("predict", "dogs", SCAN), "there is no model 'dogs'; deployed are: digits, digits-tf, wine"),
+        (("predict", "dogs", SCAN), "no model is named 'dogs'; deployed are: digits, digits-tf, wine"),
         (("predict", "digits", "nowhere.png"), "there is no file nowhere.png"),
         (("predict", "digits", paths.REGISTRY), "takes only .png, .json"),
         (("predict", "digits", SCAN, SCAN), f"{SCAN} is named twice: name every file once"),
-        (("invoke", "dogs", "--data", "{}"), "there is no model 'dogs'"),
+        (("invoke", "dogs", "--data", "{}"), "no model is named 'dogs'"),
         (("invoke", "wine", "--data", "{"), "--data: not valid JSON: Expecting property name"),
         (("invoke", "wine", "--data", '{"instances": [NaN]}'), "--data: not valid JSON: NaN is not a JSON number"),
         (("invoke", "wine", "--data", "[" * 5000 + "]" * 5000), "--data: not valid JSON for a model: nested too deep"),
         (("invoke", "wine", "--data", '{"inputs": [1], "inputs": [2]}'), "an object has 'inputs' twice"),
-        (("logs", "dogs"), "there is no model 'dogs'"),
+        (("logs", "dogs"), "no model is named 'dogs'"),
     ],
 )
 def test_a_users_mistake_ends_with_status_1_and_one_clear_line(

@@ -606,7 +606,7 @@ def bucket_names(s3: Any) -> list[str]:
 def test_a_model_that_is_not_there_cannot_be_copied_again(deployed: Checkout) -> None:
     done = deployed.run("up", "--resync", "sevn")
     assert done.status == 1
-    assert "there is no model 'sevn' to copy again" in done.err.splitlines()[-1]
+    assert "cannot copy 'sevn' again: no model has that name" in done.err.splitlines()[-1]
 
 
 def test_after_its_server_was_killed_up_makes_everything_anew(deployed: Checkout) -> None:

@@ -165,7 +165,7 @@ def test_no_proxy_is_used_for_the_local_stack_and_afterwards_for_what_it_was_bef
     for name, value in users.items():
         monkeypatch.setenv(name, value)
     expected = {name: value.format(address) for name, value in exported.items()}
-    for _ in "ab":  # the second time in a shell that speaks to the local stack already
+    for _ in "ab":  # the second time in a shell that already points to the local stack
         exports = targets.exports()
         assert {name: exports[name] for name in targets.NO_PROXY if name in exports} == expected
         for name, value in exports.items():

@@ -265,5 +265,7 @@ def test_no_mistake_is_too_odd_for_words_and_a_place_in_the_file(mutations: list
     problem = registry.unreadable(text)
     if problem:
         lines = [*text.split("\n"), ""]
-        assert 1 <= problem.column <= len(lines[problem.line - 1]) + 1
+        assert problem.line in range(1, len(lines) + 1)
+        # The end of a line is a place, too.
+        assert problem.column in range(1, len(lines[problem.line - 1]) + 2)
         assert not re.search("expected <|but (found|got) |while ", problem.message), "said as the parser does"

@@ -158,7 +158,7 @@ def _numbered_rows(content: str) -> Iterator[tuple[int, list[str]]]:
 def _is_header(
     line: int, cells: list[str], names: tuple[str, ...], config: InputConfig, specs: Specs, *, alone: bool
 ) -> bool:
-    """Whether the first row is column names; `alone`: there is no other.
+    """Whether the first row holds column names; `alone` means that the file has only this row.
 
     Raises:
         DecodeError: it lacks the names of the inputs; or it may be either, and the registry does not say which.

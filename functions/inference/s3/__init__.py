@@ -77,7 +77,7 @@ class Objects(Protocol):
 class Refusal(enum.Enum):
     """What S3 says where it refuses."""
 
-    #: There is no such object or version.
+    #: The object or version does not exist.
     MISSING = enum.auto()
     #: There is, but not as the request's condition wants it, or another write is under way.
     CHANGED = enum.auto()

@@ -33,7 +33,9 @@ def _up(called: argparse.Namespace) -> int:
     file = called.registry or targets.registry()
     models = registry.check(file)
     if called.resync and called.resync not in models:
-        raise UserError(f"there is no model {called.resync!r} to copy again; {registry.known(called.resync, models)}")
+        raise UserError(
+            f"cannot copy {called.resync!r} again: no model has that name; {registry.known(called.resync, models)}"
+        )
     packages.build()
     stack = targets.stack()
     if local_runs.first_is_unfinished():

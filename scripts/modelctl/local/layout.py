@@ -84,7 +84,7 @@ def write_secret(path: Path, content: dict[str, Any]) -> None:
 
 
 def write_whole(path: Path, text: str, *, mode: int = 0o666) -> None:
-    """Write a text file in one step: whoever is killed or fails meanwhile leaves the file as it was."""
+    """Write a text file atomically: if the process is killed or fails meanwhile, the file stays as it was."""
     partial = path.with_name(f"{path.name}.partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
         try:
