@@ -3,7 +3,8 @@
 import subprocess
 import sys
 
-from modelctl import console, environments, paths
+from modelctl import console, paths
+from modelctl.packaging import environments
 
 LINT = paths.CHECKOUT / "scripts" / "requirements" / "lint.txt"
 

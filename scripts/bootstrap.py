@@ -120,7 +120,7 @@ def install_packages() -> None:
             "or name another Python with `make PYTHON=/path/to/python …`"
         ) from problem
     say(f"installing {LOCK.name} (TensorFlow is among it: some 300 MB the first time)")
-    from modelctl import package_sources
+    from modelctl.packaging import package_sources
 
     settings = package_sources.pip_settings(python)
     pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes")

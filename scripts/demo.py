@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from modelctl import cli, console, paths
-from modelctl.deployment import Deployment
+from modelctl.deployed.deployment import Deployment
+from modelctl.deployed.predictions import predict
+from modelctl.deployed.results import spent
 from modelctl.errors import UserError
-from modelctl.predictions import predict
-from modelctl.results import spent
 from modelctl.targets import local
 
 INPUTS_PER_MODEL = 10

@@ -15,8 +15,9 @@ from typing import Any
 
 import hcl2
 
-from modelctl import cli, console, paths, races, runtimes
-from modelctl.registry import ask
+from modelctl import cli, console, paths, runtimes
+from modelctl.registry.validation import ask
+from modelctl.terraform import races
 
 README = paths.CHECKOUT / "README.md"
 # The parser keeps the quotes of a string.

@@ -7,7 +7,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelctl import console, environments, paths, terraform
+from modelctl import console, paths
+from modelctl.packaging import environments
+from modelctl.terraform import program
 
 BIN = Path(sys.executable).parent
 # checkov pins a boto3 of its own, so it has an environment of its own.
@@ -17,8 +19,8 @@ CHECKOV = paths.CHECKOUT / "scripts" / "requirements" / "lint.txt"
 def main() -> int:
     """Run all checks; exit status 1 if one found something."""
     with tempfile.TemporaryDirectory() as scratch:
-        env = {**os.environ, **terraform.providers(), **terraform.QUIET, "TF_DATA_DIR": scratch}
-        tf = [terraform.binary(), f"-chdir={paths.TERRAFORM}"]
+        env = {**os.environ, **program.providers(), **program.QUIET, "TF_DATA_DIR": scratch}
+        tf = [program.binary(), f"-chdir={paths.TERRAFORM}"]
         with console.step("preparing checkov"):
             checkov = environments.ensure("lint", CHECKOV) / "bin" / "checkov"
         checks: tuple[tuple[str, Sequence[str | Path]], ...] = (

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelctl import console, paths, terraform
+from modelctl import console, paths
+from modelctl.terraform import program
 
 MODULES = paths.TERRAFORM / "modules"
 
@@ -96,7 +97,7 @@ def pytest(*arguments: str, giving_way: bool = True) -> Outcome:
         done = subprocess.run(
             [
                 *(GIVING_WAY if giving_way else ()),
-                *(sys.executable, "-m", "pytest", "-q", f"--tf-binary={terraform.binary()}"),
+                *(sys.executable, "-m", "pytest", "-q", f"--tf-binary={program.binary()}"),
                 *(f"--junitxml={report}", *arguments),
             ],
             cwd=paths.CHECKOUT,
@@ -127,8 +128,8 @@ def terraform_tests(module: Path) -> Outcome:
 
 def _terraform_test(module: Path) -> Outcome:
     with tempfile.TemporaryDirectory() as scratch:
-        env = {**os.environ, **terraform.providers(), **terraform.QUIET, "TF_DATA_DIR": scratch}
-        command = [terraform.binary(), f"-chdir={module}"]
+        env = {**os.environ, **program.providers(), **program.QUIET, "TF_DATA_DIR": scratch}
+        command = [program.binary(), f"-chdir={module}"]
         init = [*command, "init", "-backend=false", "-no-color"]
         ready = subprocess.run(init, env=env, capture_output=True, encoding="utf-8", check=False)
         if ready.returncode:

@@ -26,7 +26,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import run_tests
-from modelctl import console, environments, paths
+from modelctl import console, paths
+from modelctl.packaging import environments
 
 FUZZ = paths.CHECKOUT / "scripts" / "requirements" / "fuzz.txt"
 TESTS = paths.CHECKOUT / "tests"

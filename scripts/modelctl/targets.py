@@ -15,9 +15,10 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from modelctl import paths, terraform
+from modelctl import paths
 from modelctl.errors import UserError
 from modelctl.local.stack import LocalStack
+from modelctl.terraform import program
 
 WORKSPACE = "local"
 
@@ -63,9 +64,9 @@ class Target:
         return "AWS" if self.name == "aws" else "the local stack"
 
     @property
-    def root(self) -> terraform.Root:
+    def root(self) -> program.Root:
         """The platform's Terraform root module on this target."""
-        return terraform.Root({**self.env, **terraform.QUIET})
+        return program.Root({**self.env, **program.QUIET})
 
     def session(self, region: str) -> boto3.Session:
         """A session whose clients speak to this target.
@@ -131,7 +132,7 @@ def chosen(name: Literal["local", "aws"] | None) -> Target:
             "`modelctl down` to clean up; for AWS, add `--target aws`"
         )
     if name == "aws" or (name is None and not stack().running()):
-        return Target("aws", {**os.environ, **terraform.providers()})
+        return Target("aws", {**os.environ, **program.providers()})
     return local()
 
 
@@ -141,7 +142,7 @@ def local(serves: Path | None = None) -> Target:
     Raises:
         UserError: it is not up.
     """
-    env = {**terraform.clean_environment(), **exports()}
+    env = {**program.clean_environment(), **exports()}
     return Target("local", {**env, "TF_VAR_registry_file": str(serves.resolve())} if serves else env)
 
 
@@ -158,7 +159,7 @@ def exports() -> dict[str, str]:
         **access,
         **_UNCONFIGURED,
         **_without_proxy(urlsplit(access["AWS_ENDPOINT_URL"]).netloc),
-        **terraform.providers(),
+        **program.providers(),
         "TF_DATA_DIR": str(paths.STACK / "terraform"),
         "TF_VAR_force_destroy": "true",
         "TF_VAR_registry_file": str(registry()),

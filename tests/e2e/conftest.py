@@ -14,8 +14,10 @@ from typing import Any
 import boto3
 import pytest
 
-from modelctl import packages, paths, terraform
+from modelctl import paths
 from modelctl.local.stack import LocalStack
+from modelctl.packaging import packages
+from modelctl.terraform import program
 
 MODELCTL = Path(sys.executable).parent / "modelctl"
 
@@ -118,8 +120,8 @@ def shell(stack: LocalStack) -> Iterator[None]:
     """This process's environment as `modelctl env` sets it; pytest-terraform reads it, also when it destroys."""
     settings = {
         **stack.environment(),
-        **terraform.providers(),
-        **terraform.QUIET,
+        **program.providers(),
+        **program.QUIET,
         "TF_WORKSPACE": "local",
         "TF_VAR_force_destroy": "true",
         "TF_VAR_registry_file": str(paths.REGISTRY),
@@ -141,7 +143,7 @@ def platform(stack: LocalStack, shell: None, request: pytest.FixtureRequest) -> 
     state.parent.mkdir(parents=True)
     shutil.copy(applied.terraform.state_path, state)
     env = {**os.environ, "TF_DATA_DIR": str(stack.home / "terraform")}
-    terraform.Root(env).init(f"workspace_dir={stack.home / 'state'}")
+    program.Root(env).init(f"workspace_dir={stack.home / 'state'}")
     return Platform(
         stack.home, env, applied.outputs["deployment"]["value"], applied.outputs["alarm_topic_arn"]["value"]
     )

@@ -15,8 +15,8 @@ import pytest
 from e2e.conftest import Modelctl, Platform, wait_until_empty
 from e2e.test_modelctl import SCAN
 from inference.limits import MAX_BYTES
-from modelctl import results, uploads
-from modelctl.deployment import Deployment
+from modelctl.deployed import results, uploads
+from modelctl.deployed.deployment import Deployment
 from modelctl.targets import Target
 
 LONGEST = 1024  # bytes of a key: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html

@@ -19,9 +19,10 @@ from sklearn.preprocessing import StandardScaler
 
 from e2e.conftest import client, run_modelctl, wait_until_empty
 from e2e.test_modelctl import SCAN
-from modelctl import paths, terraform
+from modelctl import paths
 from modelctl.local.layout import ACCOUNT, REGION
 from modelctl.local.stack import LocalStack
+from modelctl.terraform import program
 
 REGISTRY = """\
 version: 1
@@ -173,7 +174,7 @@ def test_destroy_leaves_nothing_in_the_account_whatever_lies_in_the_buckets(home
         "or finding nothing proves nothing"
     )
 
-    command = [terraform.binary(), f"-chdir={paths.TERRAFORM}", "destroy", "-auto-approve", "-no-color"]
+    command = [program.binary(), f"-chdir={paths.TERRAFORM}", "destroy", "-auto-approve", "-no-color"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr

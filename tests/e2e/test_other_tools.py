@@ -13,7 +13,8 @@ import pytest
 
 from e2e.conftest import Modelctl, Platform, run_modelctl
 from e2e.test_modelctl import SCAN
-from modelctl import paths, terraform
+from modelctl import paths
+from modelctl.terraform import program
 
 AWS = Path(sys.executable).parent / "aws"
 
@@ -53,7 +54,7 @@ def test_a_second_plan_is_empty_and_calls_the_local_stack_alone(
     exported: dict[str, str], platform: Platform, tmp_path: Path
 ) -> None:
     command = [
-        terraform.binary(),
+        program.binary(),
         f"-chdir={paths.TERRAFORM}",
         "plan",
         "-detailed-exitcode",

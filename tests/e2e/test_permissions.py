@@ -19,7 +19,8 @@ from botocore.exceptions import ClientError
 
 from e2e.conftest import Platform
 from e2e.test_modelctl import SCAN
-from modelctl import paths, terraform
+from modelctl import paths
+from modelctl.terraform import program
 
 ALLOWED = "allowed"
 REFUSED = "refused"
@@ -392,7 +393,7 @@ def test_nobody_but_lambda_takes_on_a_functions_role(platform: Platform) -> None
 def uploader(platform: Platform) -> Iterator[Platform]:
     """The platform as an IAM user sees it who has nothing but the policy that Terraform puts out for digits."""
     iam = platform.client("iam")
-    policies = terraform.Root(platform.env).outputs()["uploader_policies"]
+    policies = program.Root(platform.env).outputs()["uploader_policies"]
     iam.create_user(UserName="uploader")
     iam.put_user_policy(UserName="uploader", PolicyName="digits", PolicyDocument=policies["digits"])
     key = iam.create_access_key(UserName="uploader")["AccessKey"]

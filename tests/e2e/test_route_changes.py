@@ -20,9 +20,10 @@ from e2e.conftest import Platform, client, run_modelctl
 from e2e.test_modelctl import SCAN
 from e2e.test_permissions import ALLOWED, REFUSED, get, make_probe
 from local_stack.support import allow, eventually, policy
-from modelctl import paths, terraform
-from modelctl.applying import PARALLEL
+from modelctl import paths
 from modelctl.local.stack import LocalStack
+from modelctl.terraform import program
+from modelctl.terraform.applying import PARALLEL
 
 MODEL = """\
   {name}:
@@ -99,7 +100,7 @@ def write_registry(file: Path, **prefixes: str) -> None:
 
 def run_terraform(env: Mapping[str, str], *command: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [terraform.binary(), f"-chdir={paths.TERRAFORM}", *command, "-no-color", "-input=false"],
+        [program.binary(), f"-chdir={paths.TERRAFORM}", *command, "-no-color", "-input=false"],
         env=dict(env),
         capture_output=True,
         text=True,
@@ -155,8 +156,8 @@ def swapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swapped]:
 
 
 def swap(home: Path, registry: Path) -> Swapped:
-    env = {**terraform.clean_environment(), **run_modelctl(home, "env", "--json").document}
-    deployment = terraform.Root(env).outputs()["deployment"]
+    env = {**program.clean_environment(), **run_modelctl(home, "env", "--json").document}
+    deployment = program.Root(env).outputs()["deployment"]
     platform = Platform(home, env, deployment, alarm_topic_arn="")
     before = notification(platform)
     uploads = Uploads(platform.client("s3"), deployment["buckets"]["inputs"])

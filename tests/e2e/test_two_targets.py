@@ -9,8 +9,9 @@ import pytest
 
 from e2e.conftest import Modelctl, Platform
 from local_stack import sts
-from modelctl import paths, terraform
+from modelctl import paths
 from modelctl.local.layout import ACCOUNT
+from modelctl.terraform import program
 
 AWS_ACCOUNT = "123456789012"
 LOG_GROUP = "/aws/lambda/modelyard-digits"
@@ -38,14 +39,14 @@ def with_state_of_its_own(platform: Platform, folder: Path, workspace: str) -> t
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps(state))
     env = {**platform.env, "TF_WORKSPACE": workspace, "TF_DATA_DIR": str(folder / "data")}
-    terraform.Root(env).init(f"workspace_dir={folder / 'state'}")
+    program.Root(env).init(f"workspace_dir={folder / 'state'}")
     return env, file
 
 
 def errors_of(env: Mapping[str, str], *command: str) -> list[str]:
     """What Terraform says it failed of."""
     done = subprocess.run(
-        [terraform.binary(), f"-chdir={paths.TERRAFORM}", *command, "-json", "-input=false"],
+        [program.binary(), f"-chdir={paths.TERRAFORM}", *command, "-json", "-input=false"],
         env=dict(env),
         capture_output=True,
         text=True,

@@ -21,10 +21,12 @@ from botocore.exceptions import BotoCoreError
 
 from e2e.conftest import MODELCTL, Command, client
 from e2e.test_modelctl import SCAN
-from modelctl import packages, paths, terraform
+from modelctl import paths
 from modelctl.errors import UserError
 from modelctl.local.layout import Layout
 from modelctl.local.stack import LocalStack
+from modelctl.packaging import packages
+from modelctl.terraform import program
 
 DIGITS = paths.CHECKOUT / "models" / "digits" / "artifact"
 WINE = paths.CHECKOUT / "models" / "wine"
@@ -261,7 +263,7 @@ def test_a_converted_model_answers_as_keras_does(deployed: Checkout) -> None:
 
 
 def test_an_edit_of_the_registry_changes_what_it_names_only(deployed: Checkout) -> None:
-    root = terraform.Root({**deployed.env, **terraform.QUIET})
+    root = program.Root({**deployed.env, **program.QUIET})
     deployed.names(seven=640, other=512)
     edited = planned(root)
     assert edited
@@ -280,9 +282,9 @@ def test_an_edit_of_the_registry_changes_what_it_names_only(deployed: Checkout) 
     assert planned(root) == []
 
 
-def planned(root: terraform.Root) -> list[str]:
+def planned(root: program.Root) -> list[str]:
     """Addresses of all resources that an apply would change."""
-    command = [terraform.binary(), f"-chdir={root.folder}", "plan", "-no-color", "-refresh=false"]
+    command = [program.binary(), f"-chdir={root.folder}", "plan", "-no-color", "-refresh=false"]
     done = subprocess.run(command, env=dict(root.env), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = [line.strip() for line in done.stdout.splitlines()]

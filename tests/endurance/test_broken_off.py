@@ -19,8 +19,8 @@ from e2e.test_up import (
     press_ctrl_c_twice,
     results,
 )
-from modelctl import packages
 from modelctl.local.stack import LocalStack
+from modelctl.packaging import packages
 
 #: How many changes an apply makes that adds a model.
 CHANGES = 16

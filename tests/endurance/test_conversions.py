@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modelctl import cli, environments, paths
+from modelctl import cli, paths
+from modelctl.packaging import environments
 from unit.importing.test_entries import uploaded
 
 REQUIREMENTS = paths.CHECKOUT / "scripts" / "requirements" / "classifiers.txt"

@@ -8,8 +8,9 @@ import pytest
 
 from e2e.conftest import run_modelctl
 from e2e.test_modelctl import SCAN
-from modelctl import packages, paths
+from modelctl import paths
 from modelctl.local.stack import LocalStack
+from modelctl.packaging import packages
 
 #: https://docs.aws.amazon.com/general/latest/gr/s3.html: event notifications per bucket.
 MODELS = 100

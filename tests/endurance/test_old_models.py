@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from inference import runtimes
-from modelctl import cli, environments, paths
+from modelctl import cli, paths
+from modelctl.packaging import environments
 from unit.functions import keras_2_models
 
 REQUIREMENTS = paths.CHECKOUT / "scripts" / "requirements" / "old_models.txt"

@@ -12,10 +12,11 @@ import pytest
 
 from local_stack import services
 from local_stack.support import client, eventually
-from modelctl import paths, targets, terraform
-from modelctl.deployment import Deployment
+from modelctl import paths, targets
+from modelctl.deployed.deployment import Deployment
 from modelctl.local.layout import Layout
 from modelctl.local.stack import LocalStack
+from modelctl.terraform import program
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3
 from unit.functions.loopback import access, served_s3
 
@@ -60,7 +61,7 @@ def deployed(own_stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
     for bucket in (INPUTS, RESULTS):
         client(own_stack.environment(), "s3").create_bucket(Bucket=bucket)
     monkeypatch.setattr(paths, "STACK", own_stack.home)
-    monkeypatch.setattr(terraform.Root, "outputs", lambda _: {"deployment": DEPLOYED})
+    monkeypatch.setattr(program.Root, "outputs", lambda _: {"deployment": DEPLOYED})
 
 
 @pytest.mark.usefixtures("deployed")

@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from local_stack.support import client
-from modelctl import packages, paths, terraform
-from modelctl.applying import PARALLEL
+from modelctl import paths
 from modelctl.local.stack import LocalStack
+from modelctl.packaging import packages
+from modelctl.terraform import program
+from modelctl.terraform.applying import PARALLEL
 from plan.planned import Plan
 
 #: A registry of one model.
@@ -27,7 +29,7 @@ models:
 """
 
 
-class Root(terraform.Root):
+class Root(program.Root):
     """A Terraform root module with a state of its own, in an environment that says who applies it and where."""
 
     def apply(self, *options: str) -> None:
@@ -117,10 +119,10 @@ def alone(part: str, scratch: Path, aws: Mapping[str, str], **variables: str | P
 
 def _environment(scratch: Path, aws: Mapping[str, str], **variables: str | Path) -> dict[str, str]:
     return {
-        **terraform.clean_environment(),
+        **program.clean_environment(),
         **aws,
-        **terraform.providers(),
-        **terraform.QUIET,
+        **program.providers(),
+        **program.QUIET,
         "TF_DATA_DIR": str(scratch / "data"),
         **{name: str(value) for name, value in variables.items()},
     }

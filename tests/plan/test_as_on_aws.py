@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
-from modelctl import packages, paths, plans, terraform
+from modelctl import paths
 from modelctl.errors import UserError
 from modelctl.local import layout
 from modelctl.local.stack import LocalStack
+from modelctl.packaging import packages
+from modelctl.terraform import plans, program
 from plan.aws import A, Aws, B, C, Ec2
 from plan.conftest import Root, platform
 from plan.test_network import EXISTING, GIVEN, NETWORK, STATE, SUBNETS, VPC, kept
@@ -118,7 +120,7 @@ def test_where_quotas_cannot_be_read_modelctl_assumes_the_defaults_and_says_so(
     says = checkout.refusal(uninformed, demanding)
     assert "AccessDeniedException" in says
     # What `modelctl` plans again with: see tests/unit/test_applying.py. What the user gives of quotas stays.
-    ways = terraform.ways_out(says)
+    ways = program.ways_out(says)
     assert ways == ["-var=read_quotas=false"]
 
     (warning,) = plans.failed_checks(checkout.plan(uninformed, demanding, *ways, quotas={"memory_mb": 4096}))

@@ -21,10 +21,11 @@ from typing import Any
 import pytest
 
 from local_stack.support import allow, client, eventually, policy
-from modelctl import applying, paths, races, terraform
+from modelctl import paths
 from modelctl.errors import UserError
 from modelctl.local.stack import LocalStack
 from modelctl.targets import Target
+from modelctl.terraform import applying, program, races
 from plan.conftest import Root, platform
 from plan.refusals import Refusal, refusing
 
@@ -147,7 +148,7 @@ class Yard:
 
     def interrupt_apply(self, reached: Callable[[], bool]) -> None:
         """Press Ctrl-C in an apply that has come so far."""
-        command = [terraform.binary(), f"-chdir={self.root.folder}", "apply", "-auto-approve", "-no-color"]
+        command = [program.binary(), f"-chdir={self.root.folder}", "apply", "-auto-approve", "-no-color"]
         with (self.folder / "interrupted.log").open("w") as log:
             process = subprocess.Popen(command, env=dict(self.root.env), stdout=log, stderr=log, process_group=0)
             eventually(reached, 120)

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from modelctl.deployment import Model
+from modelctl.deployed.deployment import Model
 from unit.functions.fake_s3 import INPUTS, RESULTS
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from modelctl import applying, cli, local_runs, paths, plans, queues, races, terraform
+from modelctl import cli, paths
+from modelctl.deployed import queues
 from modelctl.errors import UserError
 from modelctl.targets import Target
+from modelctl.terraform import applying, local_runs, plans, program, races
 
 
 class Elsewhere(Target):
@@ -17,14 +19,14 @@ class Elsewhere(Target):
     folder: Path
 
     @property
-    def root(self) -> terraform.Root:
-        return terraform.Root({**self.env, **terraform.QUIET}, self.folder)
+    def root(self) -> program.Root:
+        return program.Root({**self.env, **program.QUIET}, self.folder)
 
 
 @pytest.fixture
 def target(tmp_path: Path) -> Elsewhere:
     """AWS, with a root that nobody has initialised; its module goes to main.tf."""
-    made = Elsewhere("aws", terraform.clean_environment())
+    made = Elsewhere("aws", program.clean_environment())
     object.__setattr__(made, "folder", tmp_path)
     return made
 

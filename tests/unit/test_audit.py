@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import audit
-from modelctl import environments
+from modelctl.packaging import environments
 
 # What pip-audit 2 says; it ends with status 1 in both cases.
 CLEAN = "echo 'No known vulnerabilities found' >&2"

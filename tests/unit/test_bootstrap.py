@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import bootstrap
-from modelctl import package_sources
+from modelctl.packaging import package_sources
 
 ARCHIVE = io.BytesIO()
 with zipfile.ZipFile(ARCHIVE, "w") as _zip:

@@ -12,18 +12,19 @@ from inference import CHECK, HOOKS_FILE, check, limits, metrics, predictions
 from inference import config as configuration
 from inference import runtimes as served_runtimes
 from inference.errors import ModelError
-from modelctl import paths, registry, runtimes
+from modelctl import paths, runtimes
 from modelctl.local.layout import ACCOUNT
+from modelctl.registry import validation
 from weights_sync import publish
 
 EVERYTHING = paths.CHECKOUT / "tests" / "registries" / "valid" / "everything.yaml"
-SCHEMA = json.loads((registry.MODULE / "model_registry.schema.json").read_text())
+SCHEMA = json.loads((validation.MODULE / "model_registry.schema.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def documented() -> dict[str, Any]:
     """The normal form of an entry that gives every field."""
-    model: dict[str, Any] = registry.load(EVERYTHING)["digits"]
+    model: dict[str, Any] = validation.load(EVERYTHING)["digits"]
     return model
 
 
@@ -66,7 +67,7 @@ def test_every_field_for_the_function_is_in_the_document_and_read_from_it(docume
 
 
 def test_a_field_without_a_value_is_not_in_the_document() -> None:
-    document = registry.load(EVERYTHING.with_name("minimal.yaml"))["digits"]["document"]
+    document = validation.load(EVERYTHING.with_name("minimal.yaml"))["digits"]["document"]
     assert document["input"] == {"format": "json"}
     assert document["output"] == document["limits"] == document["batch"] == {}
     assert read(document).output == configuration.OutputConfig()
@@ -144,7 +145,7 @@ def test_terraform_and_the_function_split_labels_alike(tmp_path: Path) -> None:
     (tmp_path / "registry.yaml").write_text("\n".join(["version: 1", "models:", *entries]))
     expected = {name: lines for name, (_, lines) in LABELS.items()}
     joined = {name: "\n".join(lines) for name, lines in expected.items()}
-    assert registry.ask(tmp_path / "registry.yaml", "local._labels") == joined
+    assert validation.ask(tmp_path / "registry.yaml", "local._labels") == joined
     assert {name: list(predictions.read_labels(tmp_path / name / "labels.txt")) for name in LABELS} == expected
 
 
@@ -200,8 +201,8 @@ def test_the_schema_tells_the_limits_that_the_function_has() -> None:
 def test_the_largest_artifact_is_what_a_call_of_weights_sync_copies_in_its_time() -> None:
     function = (paths.TERRAFORM / "modules" / "weights_sync" / "main.tf").read_text()
     assert re.findall(r"timeout += (\d+)", function) == [str(publish.CALL_S)]
-    assert registry.LARGEST_ARTIFACT == (publish.CALL_S - publish.KEPT_S) * 90 * 10**6
-    limit = f"{registry.LARGEST_ARTIFACT / 10**9} GB"
+    assert validation.LARGEST_ARTIFACT == (publish.CALL_S - publish.KEPT_S) * 90 * 10**6
+    limit = f"{validation.LARGEST_ARTIFACT / 10**9} GB"
     assert limit in paths.CHECKOUT.joinpath("README.md").read_text()
     assert limit in (paths.TERRAFORM / "AWS_RULES.md").read_text()
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from modelctl import environments, packages, paths
+from modelctl import paths
 from modelctl.cli import main
+from modelctl.packaging import environments, packages
 
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 REPOSITORY = f"{REGISTRY}/modelyard"

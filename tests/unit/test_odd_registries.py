@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from modelctl import paths, programs, registry, runtimes, terraform
+from modelctl import paths, programs, runtimes
+from modelctl.registry import validation
+from modelctl.terraform import program
 from unit.test_registry import REGISTRIES, SCHEMA
 
 # What users and generators of YAML come up with; whole documents are among it.
@@ -49,7 +51,7 @@ def test_no_registry_is_so_odd_that_terraform_fails_on_it(
     path = tmp_path_factory.mktemp("odd") / "registry.yaml"
     path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
 
-    problems = registry.validate(path)  # a failing Terraform would be a UserError
+    problems = validation.validate(path)  # a failing Terraform would be a UserError
 
     assert all(problem.message and problem.line >= 1 and problem.column >= 1 for problem in problems)
     if not Draft202012Validator(SCHEMA).is_valid(document):
@@ -103,15 +105,15 @@ def test_no_text_is_so_odd_that_terraform_fails_on_it(
     path = tmp_path_factory.mktemp("odd") / "registry.yaml"
     path.write_text("\n".join(lines), encoding="utf-8")
 
-    assert registry.validate(path), "none of these is a whole registry"
+    assert validation.validate(path), "none of these is a whole registry"
 
 
 def test_a_document_that_python_cannot_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "registry.yaml"
     path.write_text(f"version: 1\nmodels: {'[' * 2000}{']' * 2000}\n")
 
-    assert "lists or maps are nested too deeply" in registry.validate(path)[0].message
-    assert registry.duplicates(path) == []
+    assert "lists or maps are nested too deeply" in validation.validate(path)[0].message
+    assert validation.duplicates(path) == []
 
 
 # As they may be written; some of them Terraform reads alike.
@@ -128,7 +130,7 @@ def test_keys_are_read_as_terraform_reads_them(tmp_path: Path) -> None:
     models = "".join(f"  m{number}:\n    {key}: 1\n" for number, key in enumerate(KEYS))
     path.write_text(f"version: 1\nmodels:\n{models}")
 
-    problems = [problem for problem in registry.validate(path) if problem.message.startswith("unknown field")]
+    problems = [problem for problem in validation.validate(path) if problem.message.startswith("unknown field")]
 
     # A key that was read otherwise would not be found, and the model's line shown.
     assert [problem.line for problem in problems] == [4 + 2 * number for number in range(len(KEYS))]
@@ -137,7 +139,7 @@ def test_keys_are_read_as_terraform_reads_them(tmp_path: Path) -> None:
     path.write_text("".join(f"{key}: 1\n" for key in KEYS))
     twice = {
         problem.path: len(re.findall(r"\d+", problem.message.partition("on lines")[2]))
-        for problem in registry.duplicates(path)
+        for problem in validation.duplicates(path)
     }
     assert twice == {key: times for key, times in read.items() if times > 1}
 
@@ -174,7 +176,7 @@ def test_a_key_that_occurs_twice_is_found_wherever_it_is_and_no_other(
 ) -> None:
     path = tmp_path_factory.mktemp("odd") / "registry.yaml"
     path.write_text(yaml.safe_dump(document, allow_unicode=True, default_flow_style=flow), encoding="utf-8")
-    assert registry.duplicates(path) == []
+    assert validation.duplicates(path) == []
 
     root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
     entries = data.draw(st.sampled_from(list(maps(root)))).value
@@ -182,7 +184,7 @@ def test_a_key_that_occurs_twice_is_found_wherever_it_is_and_no_other(
     entries.append((yaml.ScalarNode(key.tag, key.value), yaml.ScalarNode("tag:yaml.org,2002:str", "last")))
     path.write_text(yaml.serialize(root, Dumper=yaml.SafeDumper, allow_unicode=True), encoding="utf-8")
 
-    (problem,) = registry.duplicates(path)
+    (problem,) = validation.duplicates(path)
     assert problem.path.endswith(key.value)
     last, *below = path.read_text(encoding="utf-8").splitlines()[problem.line - 1 :]
     assert re.match(r"\S+\s*: last", "\n".join([last[problem.column - 1 :], *below]))
@@ -312,7 +314,7 @@ def test_a_registry_that_passes_validation_does_not_fail_in_the_plan(root: Path,
     while True:
         document = {"version": 1, "models": models}
         path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
-        problems = registry.validate(path)
+        problems = validation.validate(path)
         if not problems:
             break
         for refused in {problem.path.split(".")[1] for problem in problems}:
@@ -342,6 +344,6 @@ def plan(root: Path, registry_file: Path, models: Collection[str]) -> None:
         f"{mocks}\noverride_module {{\n  target  = module.packages\n  outputs = {json.dumps(packages)}\n}}\n"
         f'run "plan" {{\n  command = plan\n  variables {{\n    registry_file = "{registry_file}"\n  }}\n}}\n'
     )
-    env = {**terraform.clean_environment(), **terraform.providers(), **terraform.QUIET}
+    env = {**program.clean_environment(), **program.providers(), **program.QUIET}
     for command in (["init", "-backend=false"], ["test"]):
-        programs.run("the plan fails", terraform.binary(), f"-chdir={root}", *command, "-no-color", env=env)
+        programs.run("the plan fails", program.binary(), f"-chdir={root}", *command, "-no-color", env=env)

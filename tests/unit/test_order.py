@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from modelctl import paths, programs, terraform
+from modelctl import paths, programs
+from modelctl.terraform import program
 
 Graph = Mapping[str, set[str]]
 
@@ -26,12 +27,12 @@ NOTIFICATION = "module.routing.aws_s3_bucket_notification.inputs"
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Graph:
     """By resource those that it waits for directly."""
     env = {
-        **terraform.clean_environment(),
-        **terraform.providers(),
-        **terraform.QUIET,
+        **program.clean_environment(),
+        **program.providers(),
+        **program.QUIET,
         "TF_DATA_DIR": str(tmp_path_factory.mktemp("terraform")),
     }
-    command = [terraform.binary(), f"-chdir={paths.TERRAFORM}"]
+    command = [program.binary(), f"-chdir={paths.TERRAFORM}"]
     programs.run("terraform init", *command, "init", "-lockfile=readonly", env=env)
     edges: dict[str, set[str]] = defaultdict(set)
     for later, earlier in re.findall(r'"(.+)" -> "(.+)";', programs.run("terraform graph", *command, "graph", env=env)):

@@ -17,9 +17,11 @@ from typing import Literal, NamedTuple
 
 import pytest
 
-from modelctl import environments, packages, paths, runtimes, terraform
+from modelctl import paths, runtimes
 from modelctl.cli import main
 from modelctl.errors import UserError
+from modelctl.packaging import environments, packages
+from modelctl.terraform import program
 from unit.functions.onnx_artifacts import graph
 
 MAGIC_NUMBER_313 = (3571).to_bytes(2, "little") + b"\r\n"
@@ -596,9 +598,9 @@ def problems(yard: Yard, folder: Path, *, local_stack: bool = True) -> list[str]
     module = shutil.copytree(paths.TERRAFORM / "modules" / "packages", folder / "module", ignore=ignore)
     (module / "test.auto.tfvars.json").write_text(json.dumps(variables))
     done = subprocess.run(
-        [terraform.binary(), f"-chdir={module}", "console"],
+        [program.binary(), f"-chdir={module}", "console"],
         input="jsonencode(local.problems)",
-        env={**os.environ, **terraform.QUIET},
+        env={**os.environ, **program.QUIET},
         capture_output=True,
         text=True,
         check=True,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from modelctl import plans
-from modelctl.plans import DeletedQueue, ModelChange, PlatformChange
+from modelctl.terraform import plans
+from modelctl.terraform.plans import DeletedQueue, ModelChange, PlatformChange
 
 RECORDED = Path(__file__).with_name("plans")
 SQS = "https://sqs.us-east-1.amazonaws.com/000000000000"

@@ -10,8 +10,8 @@ import pytest
 
 from modelctl import cli
 from modelctl.commands import predict as command
+from modelctl.deployed.predictions import predict
 from modelctl.errors import UserError
-from modelctl.predictions import predict
 from unit.deployed import deployment, model
 
 TIMING = {"fetch": 1.0, "decode": 1.5, "predict": 1.0, "cold_start": False}

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import pytest
 
-from modelctl import queues
+from modelctl.deployed import queues
 from modelctl.errors import UserError
-from modelctl.plans import DeletedQueue
+from modelctl.terraform.plans import DeletedQueue
 
 ARN = "arn:aws:sqs:eu-central-1:123456789012:yard-old"
 URL = "https://sqs.eu-central-1.amazonaws.com/123456789012/yard-old"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from modelctl import applying, races, terraform
 from modelctl.errors import UserError
 from modelctl.targets import Target
-from modelctl.terraform import TerraformError
+from modelctl.terraform import applying, program, races
+from modelctl.terraform.program import TerraformError
 
 KEY = "module.observability.aws_kms_key.alarms[0]"
 USER = "arn:aws:sts::123456789012:assumed-role/deployer/ci"
@@ -127,7 +127,7 @@ LASTING = {
 }
 
 
-ROOT = terraform.Root({}, Path())
+ROOT = program.Root({}, Path())
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.fixture(autouse=True)
 def untainted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     addresses: list[str] = []
-    monkeypatch.setattr(terraform.Root, "untaint", lambda _, address: addresses.append(address))
+    monkeypatch.setattr(program.Root, "untaint", lambda _, address: addresses.append(address))
     return addresses
 
 
@@ -186,7 +186,7 @@ def test_an_apply_that_goes_on_failing_is_repeated_three_times_at_most(
     error: str, applies: int, slept: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = applying.Planned(Target("aws", {}), ("-var=a=b",), Path("plan"), changes=True)
-    monkeypatch.setattr(terraform.Root, "show", lambda *_: {"resource_changes": []})
+    monkeypatch.setattr(program.Root, "show", lambda *_: {"resource_changes": []})
     changes: list[tuple[str, ...]] = []
 
     def change(_: Target, *command: str) -> None:

@@ -14,14 +14,16 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from modelctl import registry, registry_file, restoring, terraform
+from modelctl.deployed import restoring
 from modelctl.errors import UserError
+from modelctl.registry import registry_file, validation
+from modelctl.terraform import program
 from weights_sync import artifact
 
 REGISTRIES = Path(__file__).resolve().parents[1] / "registries"
 VALID = sorted((REGISTRIES / "valid").glob("*.yaml"))
 INVALID = sorted((REGISTRIES / "invalid").glob("*/*.yaml"))
-SCHEMA = json.loads((registry.MODULE / "model_registry.schema.json").read_text())
+SCHEMA = json.loads((validation.MODULE / "model_registry.schema.json").read_text())
 
 
 def name_of(path: Path) -> str:
@@ -38,18 +40,18 @@ def read(path: Path) -> Any:
             }
         return [with_text_keys(v) for v in value] if isinstance(value, list) else value
 
-    return with_text_keys(registry.parse(path.read_text(encoding="utf-8-sig")))
+    return with_text_keys(validation.parse(path.read_text(encoding="utf-8-sig")))
 
 
 @pytest.mark.parametrize("path", VALID, ids=name_of)
 def test_a_valid_registry_has_no_problems(path: Path) -> None:
-    assert registry.validate(path) == []
+    assert validation.validate(path) == []
 
 
 @pytest.mark.parametrize("path", INVALID, ids=name_of)
 def test_an_invalid_registry_has_exactly_the_expected_problems_with_their_lines(path: Path, rewriting: bool) -> None:
     expected = path.with_suffix(".expected")
-    found = [registry.format_problem(Path(path.name), problem) for problem in registry.validate(path)]
+    found = [validation.format_problem(Path(path.name), problem) for problem in validation.validate(path)]
     if rewriting:
         expected.write_text("".join(f"{line}\n" for line in found))
 
@@ -93,7 +95,7 @@ def test_the_schema_is_one_and_keeps_its_own_rules() -> None:
 
 
 def test_load_gives_every_field_with_the_default_of_the_schema() -> None:
-    (digits,) = registry.load(REGISTRIES / "valid/minimal.yaml").values()
+    (digits,) = validation.load(REGISTRIES / "valid/minimal.yaml").values()
 
     def given(path: str) -> Any:
         values = digits["document"] | digits
@@ -112,7 +114,7 @@ def test_load_gives_every_field_with_the_default_of_the_schema() -> None:
 
 
 def test_load_gives_what_follows_from_other_fields_and_from_the_models_name() -> None:
-    (digits,) = registry.load(REGISTRIES / "valid/minimal.yaml").values()
+    (digits,) = validation.load(REGISTRIES / "valid/minimal.yaml").values()
 
     assert digits["route"]["prefixes"] == ["digits/"]
     assert digits["visibility_timeout_s"] == 6 * 60 + 1
@@ -122,7 +124,7 @@ def test_load_gives_what_follows_from_other_fields_and_from_the_models_name() ->
 
 
 def test_defaults_are_merged_key_by_key_and_null_takes_one_away() -> None:
-    models = registry.load(REGISTRIES / "valid/defaults.yaml")
+    models = validation.load(REGISTRIES / "valid/defaults.yaml")
 
     merged = models["merged"]
     assert merged["document"]["input"] == {
@@ -142,7 +144,7 @@ def test_defaults_are_merged_key_by_key_and_null_takes_one_away() -> None:
 
 
 def test_the_alarm_on_the_queues_age_follows_the_time_until_an_input_is_tried_again() -> None:
-    models = registry.load(REGISTRIES / "valid/alarms.yaml")
+    models = validation.load(REGISTRIES / "valid/alarms.yaml")
 
     assert models["by-default"]["visibility_timeout_s"] == 6 * 20 + 3
     alarms = {name: {alarm: at for alarm, at in model["alarms"].items() if at} for name, model in models.items()}
@@ -173,7 +175,7 @@ def test_an_input_is_received_once_more_after_an_idle_function_was_restored(tmp_
     entries = [entry.format(*case, artifact, *case) for case in expected]
     (tmp_path / "registry.yaml").write_text("version: 1\nmodels:\n" + "".join(entries))
 
-    models = registry.load(tmp_path / "registry.yaml").values()
+    models = validation.load(tmp_path / "registry.yaml").values()
 
     timeouts_s = {(model["timeout_s"], model["retries"]): model["visibility_timeout_s"] for model in models}
     assert timeouts_s == expected
@@ -182,7 +184,7 @@ def test_an_input_is_received_once_more_after_an_idle_function_was_restored(tmp_
 
 
 def test_memory_and_time_follow_the_runtime_unless_they_are_given() -> None:
-    models = registry.load(REGISTRIES / "valid/defaults.yaml")
+    models = validation.load(REGISTRIES / "valid/defaults.yaml")
 
     memory = {name: model["memory_mb"] for name, model in models.items()}
     assert memory == {"merged": 3008, "taken-away": 3008, "other-runtime": 1024, "onnx": 1024, "own-memory": 4096}
@@ -193,7 +195,7 @@ def test_memory_and_time_follow_the_runtime_unless_they_are_given() -> None:
 
 def test_digest_and_files_are_those_of_the_artifact_without_hidden_files() -> None:
     folder = REGISTRIES / "artifacts/saved_model"
-    model = registry.load(REGISTRIES / "valid/defaults.yaml")["taken-away"]
+    model = validation.load(REGISTRIES / "valid/defaults.yaml")["taken-away"]
 
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
@@ -204,7 +206,7 @@ def test_digest_and_files_are_those_of_the_artifact_without_hidden_files() -> No
     }
     assert model["digest"] == hashlib.sha256("".join(f"{sums[n]}  {n}\n" for n in names).encode()).hexdigest()
 
-    with_hidden_files = registry.load(REGISTRIES / "valid/minimal.yaml")["digits"]
+    with_hidden_files = validation.load(REGISTRIES / "valid/minimal.yaml")["digits"]
     assert list(with_hidden_files["files"]) == ["labels.txt", "model.tflite"]
 
 
@@ -213,11 +215,11 @@ def test_an_artifact_that_one_call_cannot_copy_is_refused_with_its_size_and_the_
 ) -> None:
     registry_file = REGISTRIES / "valid/one_model.yaml"
     size = sum(file.stat().st_size for file in (REGISTRIES / "artifacts/litert").iterdir() if file.name[0] != ".")
-    monkeypatch.setattr(registry, "LARGEST_ARTIFACT", size)
-    assert registry.validate(registry_file) == []
+    monkeypatch.setattr(validation, "LARGEST_ARTIFACT", size)
+    assert validation.validate(registry_file) == []
 
-    monkeypatch.setattr(registry, "LARGEST_ARTIFACT", size - 1)
-    (problem,) = registry.validate(registry_file)
+    monkeypatch.setattr(validation, "LARGEST_ARTIFACT", size - 1)
+    (problem,) = validation.validate(registry_file)
     assert problem.path == "models.digits.artifact"
     assert problem.message == (
         f"has {size:,} bytes, but the one call that publishes it may take 15 minutes and copies at most "
@@ -236,7 +238,7 @@ def test_digest_sorts_paths_by_their_bytes(tmp_path: Path) -> None:
     path.write_text("version: 1\nmodels:\n  digits:\n    {artifact: artifact, version: '1', runtime: litert}\n")
 
     lines = "".join(f"{hashlib.sha256(name.encode()).hexdigest()}  {name}\n" for name in sorted(names, key=str.encode))
-    assert registry.load(path)["digits"]["digest"] == hashlib.sha256(lines.encode()).hexdigest()
+    assert validation.load(path)["digits"]["digest"] == hashlib.sha256(lines.encode()).hexdigest()
 
 
 @pytest.mark.parametrize("linked", [False, True], ids=["a-folder", "a-link"])
@@ -266,7 +268,7 @@ def test_a_path_may_hold_what_patterns_are_made_of(tmp_path: Path, linked: bool)
         encoding="utf-8",
     )
 
-    models = registry.load(path)
+    models = validation.load(path)
 
     sums = {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
     lines = "".join(f"{sums[name]}  {name}\n" for name in names)
@@ -280,7 +282,7 @@ def test_a_path_may_hold_what_patterns_are_made_of(tmp_path: Path, linked: bool)
 
 
 def test_hooks_are_one_more_file_of_the_model_and_part_of_its_digest() -> None:
-    models = registry.load(REGISTRIES / "valid/hooks.yaml")
+    models = validation.load(REGISTRIES / "valid/hooks.yaml")
 
     sources = {name: model["files"].get(".hooks.py", {}).get("source") for name, model in models.items()}
     assert {name: source and Path(source).name for name, source in sources.items()} == {
@@ -308,7 +310,7 @@ def test_a_file_in_an_artifact_whose_name_is_not_utf8_is_refused(tmp_path: Path)
     path = tmp_path / "registry.yaml"
     path.write_text("version: 1\nmodels:\n  digits:\n    {artifact: artifact, version: '1', runtime: litert}\n")
 
-    (problem,) = registry.validate(path)
+    (problem,) = validation.validate(path)
     assert (problem.path, problem.line) == ("models.digits.artifact", 4)
     assert problem.message == "holds a file whose name is not text in UTF-8; rename caf\ufffd.txt"
 
@@ -323,7 +325,7 @@ def test_an_artifact_of_more_files_than_one_call_can_name_is_refused(tmp_path: P
     path = tmp_path / "registry.yaml"
     path.write_text("version: 1\nmodels:\n  digits:\n    {artifact: artifact, version: '1', runtime: litert}\n")
 
-    says = [re.sub("[0-9]{7}", "N", problem.message) for problem in registry.validate(path)]
+    says = [re.sub("[0-9]{7}", "N", problem.message) for problem in validation.validate(path)]
     expected = (
         f"has {files + 1} files, whose names and checksums take N bytes; Lambda takes N in the one call that publishes "
         "them, so put the model into fewer files, or give them shorter names"
@@ -335,21 +337,21 @@ def test_load_of_an_invalid_registry_says_all_its_problems() -> None:
     path = REGISTRIES / "invalid/rules/combinations.yaml"
 
     with pytest.raises(UserError) as refused:
-        registry.load(path)
+        validation.load(path)
 
-    assert str(refused.value).splitlines() == [registry.format_problem(path, p) for p in registry.validate(path)]
+    assert str(refused.value).splitlines() == [validation.format_problem(path, p) for p in validation.validate(path)]
 
 
 @pytest.mark.parametrize("path", INVALID, ids=name_of)
 def test_keys_that_occur_twice_are_found_without_terraform_as_well(path: Path) -> None:
     expected = path.with_suffix(".expected").read_text().splitlines()
-    found = [registry.format_problem(Path(path.name), problem) for problem in registry.duplicates(path)]
+    found = [validation.format_problem(Path(path.name), problem) for problem in validation.duplicates(path)]
 
     assert found == [line for line in expected if re.search("is given (twice|[0-9]+ times)", line)]
 
 
 def test_no_registry_has_no_keys_that_occur_twice(tmp_path: Path) -> None:
-    assert registry.duplicates(tmp_path / "none.yaml") == []
+    assert validation.duplicates(tmp_path / "none.yaml") == []
 
 
 def test_a_registry_that_is_not_there_is_a_problem_and_no_crash(tmp_path: Path) -> None:
@@ -361,7 +363,7 @@ def test_a_registry_that_is_not_there_is_a_problem_and_no_crash(tmp_path: Path) 
         # It is not read: without a writer, that would never end.
         (tmp_path / "pipe", no_file),
     ):
-        assert registry.validate(path) == [registry.Problem("", says, 1, 1)]
+        assert validation.validate(path) == [validation.Problem("", says, 1, 1)]
     with pytest.raises(UserError, match=r"the registry .*/pipe is not a regular file \(a folder or pipe, say\)"):
         registry_file.read(tmp_path / "pipe")
 
@@ -371,7 +373,7 @@ def test_a_pipe_in_the_place_of_a_sample_or_of_hooks_is_refused_and_not_read(tmp
     os.mkfifo(tmp_path / "hooks.py")
     document = {"version": 1, "models": {"digits": GOOD | {"smoke": [{"file": "a.json"}], "hooks": "hooks.py"}}}
     (tmp_path / "registry.yaml").write_text(yaml.safe_dump(document))
-    assert {problem.path: problem.message for problem in registry.validate(tmp_path / "registry.yaml")} == {
+    assert {problem.path: problem.message for problem in validation.validate(tmp_path / "registry.yaml")} == {
         "models.digits.smoke[0].file": '"a.json" is not a regular file (a folder or pipe, say); a sample is one file',
         "models.digits.hooks": '"hooks.py" is not a regular file (a folder or pipe, say); hooks are one Python file',
     }
@@ -394,7 +396,7 @@ def test_a_plan_alone_refuses_a_tab_between_values_and_not_in_a_text(tmp_path: P
         f"version: 1  # the\tversion:\t1\nmodels:\n  wine:\n{line}\n    artifact: wine\n    runtime: onnx\n"
     )
     problem = "is not valid YAML: a tab; use spaces; `modelctl validate` shows the line"
-    assert registry.ask(path, "local.file_problem") == (problem if refused else None)
+    assert validation.ask(path, "local.file_problem") == (problem if refused else None)
 
 
 def test_the_users_terraform_settings_play_no_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -407,28 +409,28 @@ def test_the_users_terraform_settings_play_no_part(monkeypatch: pytest.MonkeyPat
         "TF_LOG": "trace",
     }.items():
         monkeypatch.setenv(name, value)
-    before = sorted(registry.MODULE.rglob("*"))
+    before = sorted(validation.MODULE.rglob("*"))
 
-    assert registry.validate(REGISTRIES / "valid/minimal.yaml") == []
+    assert validation.validate(REGISTRIES / "valid/minimal.yaml") == []
 
     assert list(tmp_path.iterdir()) == []
-    assert sorted(registry.MODULE.rglob("*")) == before
+    assert sorted(validation.MODULE.rglob("*")) == before
 
 
 def test_terraform_plan_alone_refuses_a_registry_with_every_problem_on_one_line(tmp_path: Path) -> None:
     path = REGISTRIES / "invalid/rules/artifacts.yaml"
     plan = [
-        *(terraform.binary(), f"-chdir={registry.MODULE}", "plan", "-no-color", "-input=false"),
+        *(program.binary(), f"-chdir={validation.MODULE}", "plan", "-no-color", "-input=false"),
         *(f"-state={tmp_path}/state", f"-var=registry_file={path}"),
     ]
     settings_of_its_own = {"TF_DATA_DIR": str(tmp_path), "TF_CLI_CONFIG_FILE": os.devnull}
-    env = terraform.clean_environment() | terraform.QUIET | settings_of_its_own
+    env = program.clean_environment() | program.QUIET | settings_of_its_own
 
     done = subprocess.run(plan, env=env, capture_output=True, text=True, check=False)
 
     assert done.returncode == 1
     shown = [line.lstrip("│ ") for line in done.stderr.splitlines()]
-    assert [f"{p.path}: {p.message}" for p in registry.validate(path) if f"{p.path}: {p.message}" not in shown] == []
+    assert [f"{p.path}: {p.message}" for p in validation.validate(path) if f"{p.path}: {p.message}" not in shown] == []
     assert done.stderr.count("Error:") == 1
 
 
@@ -480,13 +482,13 @@ def fields(path: str, value: Any) -> dict[str, Any]:
     return {outer: {inner: value}} if inner else {outer: value}
 
 
-def problems_by_model(models: dict[str, dict[str, Any]], folder: Path) -> dict[str, list[registry.Problem]]:
+def problems_by_model(models: dict[str, dict[str, Any]], folder: Path) -> dict[str, list[validation.Problem]]:
     """The problems of many models at once; every model is a good one but for the given fields."""
     path = folder / "registry.yaml"
     document = {"version": 1, "models": {name: GOOD | own for name, own in models.items()}}
     path.write_text(yaml.safe_dump(document, sort_keys=False))
-    found: dict[str, list[registry.Problem]] = {name: [] for name in models}
-    for problem in registry.validate(path):
+    found: dict[str, list[validation.Problem]] = {name: [] for name in models}
+    for problem in validation.validate(path):
         if problem.path != "models":  # so many models have more routes than S3 allows
             found[problem.path.split(".")[1]].append(problem)
     return found
@@ -521,7 +523,7 @@ def test_a_value_of_a_wrong_type_is_refused_in_every_field_under_the_fields_own_
 def test_a_model_that_is_not_known_is_answered_with_one_that_is_or_with_some(
     unknown: str, models: list[str], says: str
 ) -> None:
-    assert registry.known(unknown, models) == says
+    assert validation.known(unknown, models) == says
 
 
 def misspellings(name: str) -> set[str]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelctl.errors import UserError
-from modelctl.registry_text import change, comment, insert, remove, rename
+from modelctl.registry.registry_text import change, comment, insert, remove, rename
 
 FIELDS: dict[str, Any] = {"artifact": "models/faces/artifact", "version": "1", "runtime": "litert"}
 

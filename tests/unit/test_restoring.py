@@ -13,7 +13,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from inference.keys import result_key
-from modelctl import console, direct, paths, predictions, restoring
+from modelctl import console, paths
+from modelctl.deployed import direct, predictions, restoring
 from modelctl.errors import UserError
 from unit.deployed import model
 from unit.functions.boto_s3 import BotoClient, client_error

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from inference.events import UploadedObject
 from inference.keys import result_key
-from modelctl import results
+from modelctl.deployed import results
 from modelctl.errors import UserError
 from unit.deployed import deployment, model
 from unit.functions.boto_s3 import BotoClient

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from modelctl import local_runs, paths, terraform
-from modelctl.deployment import Deployment
+from modelctl import paths
+from modelctl.deployed.deployment import Deployment
 from modelctl.errors import UserError
 from modelctl.targets import Target
+from modelctl.terraform import local_runs, program
 
 THREE = 'resource "terraform_data" "one" { count = 3 }\noutput "said" { value = "hello" }\n'
 FAILS = """
@@ -25,11 +26,11 @@ resource "terraform_data" "checked" {
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> terraform.Root:
-    return terraform.Root({**terraform.clean_environment(), **terraform.QUIET}, tmp_path)
+def root(tmp_path: Path) -> program.Root:
+    return program.Root({**program.clean_environment(), **program.QUIET}, tmp_path)
 
 
-def test_a_change_counts_what_is_made_of_what_is_planned(root: terraform.Root) -> None:
+def test_a_change_counts_what_is_made_of_what_is_planned(root: program.Root) -> None:
     (root.folder / "main.tf").write_text(THREE)
     root.init()
     seen = [(progress.changes, progress.planned) for progress in root.change("apply")]
@@ -39,7 +40,7 @@ def test_a_change_counts_what_is_made_of_what_is_planned(root: terraform.Root) -
     assert list(root.change("destroy"))[-1].changes == 3
 
 
-def test_a_failed_change_tells_terraforms_own_words(root: terraform.Root) -> None:
+def test_a_failed_change_tells_terraforms_own_words(root: program.Root) -> None:
     (root.folder / "main.tf").write_text(FAILS)
     root.init()
     with pytest.raises(UserError, match=r"terraform apply failed:\n.*the path is short\."):
@@ -48,14 +49,14 @@ def test_a_failed_change_tells_terraforms_own_words(root: terraform.Root) -> Non
 
 @pytest.mark.parametrize("said", ["", '{"@level":"info"}\\n{"@level":'], ids=["nothing", "half a line"])
 def test_what_a_full_disk_has_cut_off_is_an_error_that_says_so(
-    root: terraform.Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+    root: program.Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     failing = tmp_path / "failing"
     failing.write_text(f"#!/bin/sh\nprintf '{said}'\nexit 1\n")
     failing.chmod(0o755)
-    monkeypatch.setattr(terraform, "binary", lambda: str(failing))
+    monkeypatch.setattr(program, "binary", lambda: str(failing))
     journal = tmp_path / "journal"
-    with pytest.raises(terraform.TerraformError) as failed:
+    with pytest.raises(program.TerraformError) as failed:
         list(root.change("apply", journal=journal))
     assert failed.value.problems == [
         f"its output is cut off: make room on the disk of {journal}, then run the command again"
@@ -66,10 +67,10 @@ def test_what_a_full_disk_has_cut_off_is_an_error_that_says_so(
 def test_a_local_state_that_is_half_written_is_told_with_the_way_out(
     monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
-    def outputs(_: terraform.Root) -> None:
+    def outputs(_: program.Root) -> None:
         raise UserError(said)
 
-    monkeypatch.setattr(terraform.Root, "outputs", outputs)
+    monkeypatch.setattr(program.Root, "outputs", outputs)
     expected = "half written, as when a disk was full .* run `modelctl up`" if "file" in said else said
     with pytest.raises(UserError, match=expected):
         Deployment(Target("local", {}))
@@ -102,7 +103,7 @@ def test_of_a_functions_error_its_message_is_told() -> None:
     }
     summary = "invoking Lambda Function (yard-faces): "
     failed = {"address": 'module.model["faces"].aws_lambda_invocation.check', "detail": ""}
-    said = terraform._sentence({"summary": summary + json.dumps(answer), **failed})
+    said = program._sentence({"summary": summary + json.dumps(answer), **failed})
     assert said == f"{summary}LiteRT cannot load\nmodel.tflite ({failed['address']})"
     for other in (
         "operation error Lambda: Invoke",
@@ -110,7 +111,7 @@ def test_of_a_functions_error_its_message_is_told() -> None:
         '{"errorMessage": "cut',
         "{}",
     ):
-        assert terraform._sentence({"summary": summary + other, **failed}) == f"{summary}{other} ({failed['address']})"
+        assert program._sentence({"summary": summary + other, **failed}) == f"{summary}{other} ({failed['address']})"
 
 
 HALF = """
@@ -134,22 +135,22 @@ def test_the_ways_out_that_errors_name_are_one_list_of_options() -> None:
             "  terraform apply -replace=module.weights_sync.aws_lambda_function.this",
         ]
     )
-    assert terraform.ways_out(problem) == [
+    assert program.ways_out(problem) == [
         "-var=read_quotas=false",
         '-var=publish_again=["digits", "wine"]',
         "-replace=module.weights_sync.aws_lambda_function.this",
     ]
-    assert terraform.ways_out("terraform apply failed:\nAccessDenied") == []
+    assert program.ways_out("terraform apply failed:\nAccessDenied") == []
 
 
-def test_terraform_that_was_killed_is_told_by_the_signal(root: terraform.Root) -> None:
+def test_terraform_that_was_killed_is_told_by_the_signal(root: program.Root) -> None:
     (root.folder / "main.tf").write_text(HALF.replace('"false"', '"kill -9 $PPID"'))
     root.init()
     with pytest.raises(UserError, match=r"(?s)terraform apply failed:.*ended by SIGKILL"):
         list(root.change("apply"))
 
 
-def test_outputs_of_what_was_never_applied_are_empty(root: terraform.Root) -> None:
+def test_outputs_of_what_was_never_applied_are_empty(root: program.Root) -> None:
     (root.folder / "main.tf").write_text(THREE)
     root.init()
     assert root.outputs() == {}
@@ -159,6 +160,6 @@ def test_settings_of_another_account_never_reach_the_local_stack(monkeypatch: py
     monkeypatch.setenv("AWS_PROFILE", "of-another-account")
     monkeypatch.setenv("TF_WORKSPACE", "production")
     monkeypatch.setenv("LANG", "C.UTF-8")
-    kept = terraform.clean_environment()
+    kept = program.clean_environment()
     assert not [name for name in kept if name.startswith(("AWS_", "TF_"))]
     assert kept["LANG"] == "C.UTF-8"

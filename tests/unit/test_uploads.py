@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from inference.events import UploadedObject
-from modelctl import uploads
+from modelctl.deployed import uploads
 from modelctl.errors import UserError
 from unit.deployed import deployment, model
 from unit.functions.fake_s3 import INPUTS

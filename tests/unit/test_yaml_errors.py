@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelctl import registry, registry_file
 from modelctl.errors import UserError
+from modelctl.registry import registry_file, validation
 
 #: What each mistake is added to: six lines, the fields of the model indented by 4.
 REGISTRY = """\
@@ -22,7 +22,7 @@ models:
 
 
 def said(text: str) -> str:
-    problem = registry.unreadable(text)
+    problem = validation.unreadable(text)
     assert problem is not None
     assert problem.path == ""
     return f"{problem.line}:{problem.column} {problem.message}"
@@ -184,7 +184,7 @@ def test_yaml_that_terraform_does_not_read_is_said_in_words(text: str, says: str
     assert said(text) == f"{place} is not YAML that Terraform reads: {words}"
     # So does the module.
     (tmp_path / "registry.yaml").write_text(text)
-    (problem,) = registry.validate(tmp_path / "registry.yaml")
+    (problem,) = validation.validate(tmp_path / "registry.yaml")
     assert f"{problem.line}:{problem.column} {problem.message}" == said(text)
 
 
@@ -195,14 +195,15 @@ def test_aliases_that_stand_for_more_than_terraform_can_hold_are_refused_before_
         "has more than 500,000 values once each alias (*name) is replaced by what it stands for; use fewer aliases "
         "within the values of other aliases"
     )
-    assert registry.validate(tmp_path / "registry.yaml") == [registry.Problem("", says, 1, 1)]
+    assert validation.validate(tmp_path / "registry.yaml") == [validation.Problem("", says, 1, 1)]
     with pytest.raises(UserError) as refused:
         registry_file.read(tmp_path / "registry.yaml")
     assert str(refused.value) == f"{tmp_path}/registry.yaml:1:1: {says}"
     # Many models that share one map are another matter.
     shared = "".join(f"  m{number}: {{<<: *x, artifact: a}}\n" for number in range(1000))
     assert (
-        registry.unreadable(f"x: &x {{{', '.join(f'f{field}: 1' for field in range(60))}}}\nmodels:\n{shared}") is None
+        validation.unreadable(f"x: &x {{{', '.join(f'f{field}: 1' for field in range(60))}}}\nmodels:\n{shared}")
+        is None
     )
 
 
@@ -243,7 +244,7 @@ def test_what_is_valid_yaml_and_easily_overlooked_is_said_behind_the_problem(
 ) -> None:
     text = REGISTRY.replace('    version: "1"\n', "") if "version" in line else REGISTRY
     (tmp_path / "registry.yaml").write_text(f"{text}{line}\n", encoding="utf-8")
-    problems = registry.validate(tmp_path / "registry.yaml")
+    problems = validation.validate(tmp_path / "registry.yaml")
     assert [problem.message for problem in problems if problem.path == path] == [says]
 
 
@@ -262,7 +263,7 @@ def test_no_mistake_is_too_odd_for_words_and_a_place_in_the_file(mutations: list
     text = REGISTRY
     for start, length, new in mutations:
         text = text[:start] + new + text[start + length :]
-    problem = registry.unreadable(text)
+    problem = validation.unreadable(text)
     if problem:
         lines = [*text.split("\n"), ""]
         assert problem.line in range(1, len(lines) + 1)

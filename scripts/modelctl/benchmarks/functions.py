@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelctl import lambda_variables, model_variables, packages, paths, programs, registry, runtimes
+from modelctl import lambda_variables, model_variables, paths, programs, runtimes
 from modelctl.errors import UserError
 from modelctl.importing import children
 from modelctl.local.stack import ensure_lambda_environment
+from modelctl.packaging import packages
+from modelctl.registry import validation
 from modelctl.runtime_api import Run, run_handler
 
 OURS = "inference.handler.handler"
@@ -156,7 +158,7 @@ class Workshop:
             entry = {"artifact": str(model.path), "version": "1", "runtime": model.runtime, "batch": batch}
             file = self._folder / "registry.json"  # JSON is YAML
             file.write_text(json.dumps({"version": 1, "models": {model.name: entry}}, indent=1), encoding="utf-8")
-            self._normals[model] = registry.load(file)[model.name]
+            self._normals[model] = validation.load(file)[model.name]
         return self._normals[model]
 
     def _new_file(self, model: str, name: str) -> Path:

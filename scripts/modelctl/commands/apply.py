@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-from modelctl import applying, console, plans
-from modelctl.applying import Planned
+from modelctl import console
 from modelctl.commands.arguments import Commands, command, print_json
-from modelctl.deployment import Deployment
+from modelctl.deployed.deployment import Deployment
 from modelctl.errors import UserError
-from modelctl.plans import Summary
 from modelctl.targets import Target
+from modelctl.terraform import applying, plans
+from modelctl.terraform.applying import Planned
+from modelctl.terraform.plans import Summary
 
 _AT_ONCE = 16
 

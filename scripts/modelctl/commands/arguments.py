@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modelctl import console
-from modelctl.deployment import Deployment
+from modelctl.deployed.deployment import Deployment
 from modelctl.targets import chosen
 
 Commands = Any  # argparse names the type of its sub-parsers only privately

@@ -2,8 +2,9 @@
 
 import argparse
 
-from modelctl import console, images, packages, paths
+from modelctl import console, paths
 from modelctl.commands.arguments import Commands, command, print_json
+from modelctl.packaging import images, packages
 
 _EXAMPLE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard"
 

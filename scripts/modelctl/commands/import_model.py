@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from inference import model_files
-from modelctl import console, packages, paths, runtimes
+from modelctl import console, paths, runtimes
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.errors import UserError
 from modelctl.importing import importer, measuring, source
-from modelctl.registry_text import Layout, render
+from modelctl.packaging import packages
+from modelctl.registry.registry_text import Layout, render
 
 _EXAMPLE = """\
 modelctl import faces.keras --name faces --runtime litert --labels faces.txt

@@ -4,8 +4,9 @@ import argparse
 import json
 
 from inference.errors import DecodeError
-from modelctl import console, direct
+from modelctl import console
 from modelctl.commands.arguments import Commands, add_target, command, deployment
+from modelctl.deployed import direct
 from modelctl.errors import UserError
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from modelctl import console
 from modelctl.commands.arguments import Commands, add_target, command, deployment, print_json
+from modelctl.deployed.logs import events
 from modelctl.errors import UserError
-from modelctl.logs import events
 
 _SHOWN_S = 3600
 _FOLLOW_EVERY_S = 1.0

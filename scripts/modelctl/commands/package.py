@@ -2,9 +2,11 @@
 
 import argparse
 
-from modelctl import console, packages, paths, registry, runtimes
+from modelctl import console, paths, runtimes
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.errors import UserError
+from modelctl.packaging import packages
+from modelctl.registry import validation
 
 
 def add_to(commands: Commands) -> None:
@@ -31,8 +33,8 @@ def run(called: argparse.Namespace) -> int:
         UserError: the checkout's registry has keys that occur twice, or something cannot be built.
     """
     # `terraform apply`, which often comes next, would use the last of them. It refuses everything else itself.
-    if twice := registry.duplicates(paths.REGISTRY):
-        raise UserError("\n".join(registry.format_problem(paths.REGISTRY, problem) for problem in twice))
+    if twice := validation.duplicates(paths.REGISTRY):
+        raise UserError("\n".join(validation.format_problem(paths.REGISTRY, problem) for problem in twice))
     manifest = packages.build(called.runtimes or None, called.target)
     if called.json:
         print_json(manifest)

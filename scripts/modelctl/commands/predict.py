@@ -10,10 +10,10 @@ from typing import Any
 
 from modelctl import console
 from modelctl.commands.arguments import Commands, add_target, as_json, command, deployment
+from modelctl.deployed.predictions import predict
+from modelctl.deployed.results import is_labelled, spent
 from modelctl.errors import UserError
 from modelctl.local.layout import write_whole
-from modelctl.predictions import predict
-from modelctl.results import is_labelled, spent
 
 #: Rows of one file that a terminal shows.
 _MOST_ROWS = 100

@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from modelctl import console, paths, registry_file, registry_text
+from modelctl import console, paths
 from modelctl.commands.arguments import Commands, command, print_json
+from modelctl.registry import registry_file, registry_text
 
 
 def add_to(commands: Commands) -> None:

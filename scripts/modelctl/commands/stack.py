@@ -4,11 +4,14 @@ import argparse
 from collections.abc import Collection
 from pathlib import Path
 
-from modelctl import applying, console, local_runs, packages, paths, registry, targets
+from modelctl import console, paths, targets
 from modelctl.commands.arguments import Commands, command, print_json
-from modelctl.deployment import Deployment
+from modelctl.deployed.deployment import Deployment
 from modelctl.errors import UserError
 from modelctl.local.layout import write_whole
+from modelctl.packaging import packages
+from modelctl.registry import validation
+from modelctl.terraform import applying, local_runs
 
 #: Models that are named; of more, only the number is said.
 _MOST_NAMES = 5
@@ -31,10 +34,10 @@ def up(called: argparse.Namespace) -> int:
 
 def _up(called: argparse.Namespace) -> int:
     file = called.registry or targets.registry()
-    models = registry.check(file)
+    models = validation.check(file)
     if called.resync and called.resync not in models:
         raise UserError(
-            f"cannot copy {called.resync!r} again: no model has that name; {registry.known(called.resync, models)}"
+            f"cannot copy {called.resync!r} again: no model has that name; {validation.known(called.resync, models)}"
         )
     packages.build()
     stack = targets.stack()

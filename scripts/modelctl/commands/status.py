@@ -4,9 +4,10 @@ import argparse
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from modelctl import console, queues
+from modelctl import console
 from modelctl.commands.arguments import Commands, add_target, command, deployment, print_json
-from modelctl.deployment import Deployment, Model
+from modelctl.deployed import queues
+from modelctl.deployed.deployment import Deployment, Model
 
 
 def add_to(commands: Commands) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from modelctl import console, paths, registry, runtimes
+from modelctl import console, paths, runtimes
 from modelctl.commands.arguments import Commands, command, print_json
+from modelctl.registry import validation
 
 #: Models that a note names.
 _MOST_NAMES = 5
@@ -24,21 +25,21 @@ def add_to(commands: Commands) -> None:
 
 def run(called: argparse.Namespace) -> int:
     """Exit status 0 for a registry without problems, else 1."""
-    examined = registry.examine(called.registry)
+    examined = validation.examine(called.registry)
     problems, notes = examined.problems, list(_notes(examined))
     if called.json:
         found = [asdict(problem) for problem in problems]
         print_json({"registry": str(called.registry), "problems": found, "notes": notes})
     else:
         for problem in problems:
-            console.out(registry.format_problem(called.registry, problem))
+            console.out(validation.format_problem(called.registry, problem))
         for note in notes:
             console.note(f"note: {note}")
         console.note(f"{called.registry}: {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}")
     return 1 if problems else 0
 
 
-def _notes(examined: registry.Examined) -> Iterator[str]:
+def _notes(examined: validation.Examined) -> Iterator[str]:
     """What is valid but could be better, or may be refused by an account."""
     yield from (f"an account with AWS's default quotas would refuse this: {problem}" for problem in examined.unfit)
     unknown = [

@@ -14,10 +14,11 @@ from typing import Any
 import yaml
 
 from inference import HOOKS_FILE
-from modelctl import console, registry, registry_file, registry_text, runtimes
+from modelctl import console, runtimes
 from modelctl.errors import UserError
 from modelctl.importing import children, measuring, source
 from modelctl.importing.source import LABELS
+from modelctl.registry import registry_file, registry_text, validation
 
 #: Cold starts of each of both models; the medians are compared.
 RUNS = 3
@@ -193,11 +194,11 @@ def _existing(wanted: Wanted, artifact: Path) -> dict[str, Any] | None:
         UserError: there is no registry, the artifact's place is taken by something else, or it is not to be replaced.
     """
     try:
-        models = (registry.parse(registry_file.read(wanted.registry)) or {}).get("models") or {}
+        models = (validation.parse(registry_file.read(wanted.registry)) or {}).get("models") or {}
     except (yaml.YAMLError, AttributeError):
         models = {}
     if wanted.name in models:
-        existing: dict[str, Any] = registry.load(wanted.registry)[wanted.name]
+        existing: dict[str, Any] = validation.load(wanted.registry)[wanted.name]
         named = wanted.registry.parent / models[wanted.name]["artifact"]
         if named.resolve() != artifact.resolve():
             raise UserError(
@@ -426,7 +427,9 @@ def _keep_entry(wanted: Wanted, accepted: str | None) -> dict[str, Any]:
 
     text = registry_file.read(wanted.registry)
     same = change(text) == text
-    models = registry.load(wanted.registry) if same else registry_file.write(wanted.registry, change, _explain(wanted))
+    models = (
+        validation.load(wanted.registry) if same else registry_file.write(wanted.registry, change, _explain(wanted))
+    )
     model: dict[str, Any] = models[wanted.name]
     return model
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelctl import console, lambda_variables, model_variables, packages, registry, registry_file, registry_text
+from modelctl import console, lambda_variables, model_variables
 from modelctl.errors import UserError
 from modelctl.importing import children
+from modelctl.packaging import packages
+from modelctl.registry import registry_file, registry_text, validation
 
 #: The fields of `measurement.Measured`.
 Measured = Mapping[str, Any]
@@ -22,7 +24,7 @@ def run(name: str, samples: Sequence[Path], file: Path) -> dict[str, Any]:
         UserError: why not; then the registry has not changed.
     """
     check_samples(samples)
-    models = registry.load(file)
+    models = validation.load(file)
     if name not in models:
         raise UserError(f"{file} has no model {name}; it has {', '.join(models) or 'none'}")
     model = models[name]

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from inference import model_files
-from modelctl import artifact_files, runtimes
+from modelctl import runtimes
 from modelctl.errors import UserError
+from modelctl.registry import artifact_files
 from modelctl.runtimes import SAVED_MODEL
 
 LABELS = "labels.txt"

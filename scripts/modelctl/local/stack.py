@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-from modelctl import console, environments, interrupts
+from modelctl import console, interrupts
 from modelctl.errors import UserError
 from modelctl.local import certificate
 from modelctl.local.layout import REGION, Layout, write_secret
+from modelctl.packaging import environments
 
 _READY_TIMEOUT_S = 30.0
 _END_TIMEOUT_S = 10.0

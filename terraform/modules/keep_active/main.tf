@@ -1,5 +1,5 @@
 # Calls functions once a week. Lambda makes a function in a network inactive if nobody calls it for weeks, and refuses its
-# next calls until it has restored the function (scripts/modelctl/restoring.py).
+# next calls until it has restored the function (scripts/modelctl/deployed/restoring.py).
 
 locals {
   role_name = "${var.deployment.name}--keep-active"

@@ -2,7 +2,7 @@
 #
 # A plan finds keys of the file, of `models`, of every model and of the defaults, all of them in block style. It does not
 # find keys further inside, nor any in flow style. `modelctl validate`, `up` and `package` find all of them, with their
-# lines (scripts/modelctl/registry.py).
+# lines (scripts/modelctl/registry/validation.py).
 
 locals {
   # A key up to its colon; three groups, of which one holds the name: in double, in single, without quotes.

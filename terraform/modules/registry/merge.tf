@@ -33,7 +33,7 @@ locals {
   }
 
   # Lambda asks for six times the function's timeout, and the window in which a batch is collected counts as well. While
-  # Lambda restores a function that was idle for weeks, its calls are refused (scripts/modelctl/restoring.py). The last
+  # Lambda restores a function that was idle for weeks, its calls are refused (scripts/modelctl/deployed/restoring.py). The last
   # attempt at an input must come after that, which is impossible if `retries` is 1.
   _restored_within_s = 120
   _visibility_timeouts_s = { for name, model in local._merged : name => try(max(

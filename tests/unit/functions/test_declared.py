@@ -11,7 +11,7 @@ import pytest
 from inference import runtimes
 from inference.config import Config, InputConfig, OutputConfig, Route
 from inference.runtimes import Specs, TensorSpec
-from modelctl import declared, registry
+from modelctl.registry import declared, validation
 from unit.functions.artifacts import Artifacts, runtime_of
 from unit.functions.onnx_artifacts import graph
 from unit.functions.tflite_files import changed, without_signature
@@ -107,7 +107,7 @@ def test_labels_that_do_not_fit_show_before_an_apply_in_the_functions_words(
         lines.append(f"  {name}: {{{', '.join(f'{field}: {value}' for field, value in entry.items())}}}")
     file = tmp_path / "registry.yaml"
     file.write_text("\n".join(lines))
-    assert [f"{problem.line}: {problem.path}: {problem.message}" for problem in registry.validate(file)] == [
+    assert [f"{problem.line}: {problem.path}: {problem.message}" for problem in validation.validate(file)] == [
         "3: models.tflite.output.labels: names 3 labels, but the model gives 10 scores",
         "4: models.onnx.output.labels: names 3 labels, but the model gives 10 scores",
         "5: models.saved-model.output.labels: names 3 labels, but the model gives 1 scores",

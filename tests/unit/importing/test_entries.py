@@ -18,9 +18,9 @@ from inference.config import InputConfig
 from inference.predictor import Predictor
 from inference.runtimes import TensorSpec
 from modelctl import cli, model_variables
-from modelctl import registry as registries
 from modelctl.errors import UserError
 from modelctl.importing import child, inputs, proof
+from modelctl.registry import validation as registries
 from unit.functions.artifacts import Artifacts
 from unit.functions.onnx_artifacts import graph
 

@@ -18,9 +18,9 @@ from PIL import Image
 
 from inference import runtimes
 from modelctl import cli, paths
-from modelctl import registry as registries
 from modelctl.errors import UserError
 from modelctl.importing import children, importer
+from modelctl.registry import validation as registries
 from unit.functions.artifacts import Artifacts
 from unit.functions.onnx_artifacts import graph
 from unit.functions.stateful_artifacts import FEATURES, STEPS, UNITS, fused_lstm, sequences

@@ -12,8 +12,8 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from inference import model_files, runtimes
 from inference.errors import ModelError
-from modelctl import registry
 from modelctl.errors import UserError
+from modelctl.registry import validation
 from unit.functions.onnx_artifacts import graph
 from unit.functions.test_model_files import LFS, outside
 
@@ -127,7 +127,7 @@ def test_validate_names_the_cause_at_the_line_of_the_artifact(folders: Path) -> 
         for name, (_, runtime, *_) in CASES.items()
     ]
     file.write_text("version: 1\nmodels:\n" + "".join(entries))
-    found = [(problem.path, problem.line, problem.message) for problem in registry.validate(file)]
+    found = [(problem.path, problem.line, problem.message) for problem in validation.validate(file)]
     assert found == [
         (f"models.{name}.artifact", line, message) for line, (name, (_, _, message, _)) in enumerate(CASES.items(), 3)
     ]

@@ -8,9 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from modelctl import console, local_runs, packages, paths, plans, queues, races, registry, targets, terraform
+from modelctl import console, paths, targets
+from modelctl.deployed import queues
 from modelctl.errors import UserError
+from modelctl.packaging import packages
+from modelctl.registry import validation
 from modelctl.targets import Target
+from modelctl.terraform import local_runs, plans, program, races
 
 # SQS takes 25 s for each queue, and most of the time is spent waiting.
 PARALLEL = "-parallelism=50"
@@ -66,7 +70,7 @@ def ready(name: Literal["local", "aws"]) -> Iterator[Target]:
 
 
 def _prepare(target: Target, registry_file: Path) -> None:
-    models = registry.check(registry_file)
+    models = validation.check(registry_file)
     if not packages.are_built({model["runtime"] for model in models.values()}, target.name):
         console.note(f"the packages for {target.says} are missing or stale: building them")
         packages.build(target=target.name)
@@ -208,10 +212,10 @@ def change(target: Target, command: Literal["apply", "destroy"], *options: str) 
 
 def _ways_out(problem: UserError, tried: tuple[str, ...]) -> list[str]:
     """The options that an error names as the way out, without those that were tried already."""
-    ways = [way for way in terraform.ways_out(str(problem)) if way not in tried]
-    if terraform.WITHOUT_QUOTAS in ways:
-        reason = next(line for line in str(problem).splitlines() if terraform.QUOTAS_UNREAD in line)
+    ways = [way for way in program.ways_out(str(problem)) if way not in tried]
+    if program.WITHOUT_QUOTAS in ways:
+        reason = next(line for line in str(problem).splitlines() if program.QUOTAS_UNREAD in line)
         console.note(f"AWS's default quotas are assumed, because the account's cannot be read: {reason}")
-    if set(ways) - {terraform.WITHOUT_QUOTAS}:
+    if set(ways) - {program.WITHOUT_QUOTAS}:
         console.note("an earlier update of a function was refused or interrupted halfway: completing it")
     return ways

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import boto3
 
-from modelctl import console, packages, paths, programs
+from modelctl import console, paths, programs
 from modelctl.errors import UserError
+from modelctl.packaging import packages
 
 _REPOSITORY = re.compile(r"(\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?)/[a-z0-9][a-z0-9._/-]*")
 

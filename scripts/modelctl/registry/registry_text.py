@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from modelctl import registry
 from modelctl.errors import UserError
+from modelctl.registry import validation
 
 Event = Any  # of YAML; to its type, a parsed one may have no marks
 
@@ -24,11 +24,11 @@ def insert(text: str, name: str, fields: Mapping[str, Any], comment: str | None 
     """
     try:
         before, after, layout = _split(text)
-        document = registry.parse(text)
+        document = validation.parse(text)
         entry = render(name, fields, layout, comment)
         changed = before + entry + after
         expected = {**document, "models": {**(document["models"] or {}), name: fields}}
-        if registry.parse(changed) == expected:
+        if validation.parse(changed) == expected:
             return changed
     except yaml.YAMLError:
         raise UserError("the registry is not valid YAML: `modelctl validate` shows the line") from None
@@ -43,14 +43,14 @@ def change(text: str, name: str, sections: Mapping[str, Mapping[str, Any]]) -> s
     """
     fields = [(section, field, value) for section, inner in sections.items() for field, value in inner.items()]
     try:
-        document = registry.parse(text)
+        document = validation.parse(text)
         entry = dict(document["models"][name])
         for section, inner in sections.items():
             entry[section] = {**(entry.get(section) or {}), **inner}
         changed = text
         for section, field, value in fields:
             changed = _set(changed, name, section, field, _value(value))
-        if registry.parse(changed) == {**document, "models": {**document["models"], name: entry}}:
+        if validation.parse(changed) == {**document, "models": {**document["models"], name: entry}}:
             return changed
     except (yaml.YAMLError, KeyError, UserError):
         pass  # the error below says what to write
@@ -199,14 +199,14 @@ def _with_model(text: str, name: str) -> Any:
         UserError: it has no such model, or is not valid YAML.
     """
     try:
-        document = registry.parse(text)
+        document = validation.parse(text)
     except yaml.YAMLError:
         raise UserError("the registry is not valid YAML: `modelctl validate` shows the line") from None
     models = document.get("models") if isinstance(document, dict) else None
     if not isinstance(models, dict) or not models:
         raise UserError("the registry has no models")
     if name not in models:
-        known = registry.known(name, map(str, models))
+        known = validation.known(name, map(str, models))
         raise UserError(f"the registry has no model {name!r}; {known}")
     return document
 
@@ -214,7 +214,7 @@ def _with_model(text: str, name: str) -> Any:
 def _holds(text: str, document: Any) -> bool:
     """Whether a text has this value, whose models may be none."""
     try:
-        found = registry.parse(text)
+        found = validation.parse(text)
     except yaml.YAMLError:
         return False
     return isinstance(found, dict) and {**found, "models": found.get("models") or {}} == document

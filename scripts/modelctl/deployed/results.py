@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from inference.events import UploadedObject
 from inference.keys import result_key
-from modelctl.deployment import Deployment, Model
+from modelctl.deployed.deployment import Deployment, Model
 from modelctl.errors import UserError
 
 # "404" is what boto3 makes of a response that it cannot parse, such as one that quotes a key with control characters.

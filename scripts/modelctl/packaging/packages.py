@@ -24,8 +24,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from modelctl import console, environments, packing, paths, programs, runtimes
+from modelctl import console, paths, programs, runtimes
 from modelctl.errors import UserError
+from modelctl.packaging import environments, packing
 
 _LAYERS = tuple(name for name, runtime in runtimes.TABLE.items() if runtime.package == "layer")
 # Too large for a layer: an image on AWS, and on the local stack code that names a Python environment.

@@ -8,8 +8,9 @@ from concurrent.futures import wait as wait_for
 from pathlib import Path
 from typing import Any
 
-from modelctl import console, restoring, results, uploads
-from modelctl.deployment import Deployment, Model
+from modelctl import console
+from modelctl.deployed import restoring, results, uploads
+from modelctl.deployed.deployment import Deployment, Model
 from modelctl.errors import UserError
 
 # Uploads and polls in flight at once.

@@ -8,9 +8,10 @@ import re
 from dataclasses import dataclass
 from time import sleep
 
-from modelctl import console, restoring
+from modelctl import console
+from modelctl.deployed import restoring
 from modelctl.errors import UserError
-from modelctl.terraform import Root, TerraformError
+from modelctl.terraform.program import Root, TerraformError
 
 
 @dataclass(frozen=True)

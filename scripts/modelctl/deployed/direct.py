@@ -7,8 +7,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from modelctl import restoring
-from modelctl.deployment import Deployment, Model
+from modelctl.deployed import restoring
+from modelctl.deployed.deployment import Deployment, Model
 from modelctl.errors import UserError
 
 # Bytes of a synchronous payload: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
 
 from botocore.exceptions import ClientError
 
-from modelctl.deployment import Deployment, Model
+from modelctl.deployed.deployment import Deployment, Model
 
 #: Seconds in which Lambda restores a function. Reports name 40 to 106:
 #: https://github.com/aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws/issues/801

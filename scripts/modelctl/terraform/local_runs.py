@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from modelctl import console, paths, targets, terraform
+from modelctl import console, paths, targets
 from modelctl.errors import UserError
 from modelctl.local import leftovers
 from modelctl.local.layout import ACCOUNT, write_whole
 from modelctl.targets import Target
+from modelctl.terraform import program
 
 BACKEND_OVERRIDE = paths.TERRAFORM / "backend_override.tf"
 
@@ -42,7 +43,7 @@ def alone() -> Iterator[None]:
                 console.note("another modelctl is changing this local stack: waiting until it is done")
                 fcntl.flock(held, fcntl.LOCK_EX)
             if UNFINISHED.exists():
-                terraform.wait_for_end(UNFINISHED)
+                program.wait_for_end(UNFINISHED)
             yield
     except BrokenPipeError:
         raise

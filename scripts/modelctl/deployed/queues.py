@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from modelctl.errors import UserError
-from modelctl.plans import DeletedQueue
 from modelctl.targets import Target
+from modelctl.terraform.plans import DeletedQueue
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from botocore.config import Config
 
 from inference import keys
-from modelctl import registry
 from modelctl.errors import UserError
+from modelctl.registry import validation
 from modelctl.targets import Target
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Deployment:
             UserError: it is not deployed.
         """
         if name not in self.models:
-            raise UserError(f"no model is named {name!r}; {registry.known(name, self.models, 'deployed are')}")
+            raise UserError(f"no model is named {name!r}; {validation.known(name, self.models, 'deployed are')}")
         return self.models[name]
 
     def live_digest(self, model: Model) -> str | None:

@@ -24,8 +24,10 @@ from typing import Any
 import yaml
 
 from inference import model_files
-from modelctl import artifact_files, paths, plans, terraform, yaml_errors
+from modelctl import paths
 from modelctl.errors import UserError
+from modelctl.registry import artifact_files, yaml_errors
+from modelctl.terraform import plans, program
 
 MODULE = paths.TERRAFORM / "modules" / "registry"
 
@@ -164,7 +166,7 @@ def ask(registry: Path, expression: str) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [
-                terraform.binary(),
+                program.binary(),
                 f"-chdir={MODULE}",
                 "console",
                 f"-state={folder}/terraform.tfstate",
@@ -173,8 +175,8 @@ def ask(registry: Path, expression: str) -> Any:
             # Nothing of the platform's root module or of the user's settings plays a part: no workspace, no data
             # folder, no mirror of providers.
             env={
-                **terraform.clean_environment(),
-                **terraform.QUIET,
+                **program.clean_environment(),
+                **program.QUIET,
                 "TF_DATA_DIR": folder,
                 "TF_CLI_CONFIG_FILE": os.devnull,
             },
@@ -224,7 +226,7 @@ def _label_problems(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     }
     if labels:
         # Imported here: what has no labels does not wait for numpy.
-        from modelctl import declared
+        from modelctl.registry import declared
 
         yield from declared.label_problems(answer["variables"], answer["model_files"], labels)
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from modelctl import registry
 from modelctl.errors import UserError
+from modelctl.registry import validation
 
 
 def read(file: Path) -> str:
@@ -18,8 +18,8 @@ def read(file: Path) -> str:
         UserError: there is none, or it is not YAML.
     """
     text = _read(file)
-    if problem := registry.unreadable(text.removeprefix("\ufeff")):
-        raise UserError(registry.format_problem(file, problem))
+    if problem := validation.unreadable(text.removeprefix("\ufeff")):
+        raise UserError(validation.format_problem(file, problem))
     return text
 
 
@@ -74,7 +74,7 @@ def write(file: Path, change: Callable[[str], str], explain: Callable[[str], str
 
 def _load(changed: Path, file: Path, explain: Callable[[str], str]) -> dict[str, Any]:
     try:
-        return registry.load(changed)
+        return validation.load(changed)
     except UserError as problem:
         raise UserError(explain(str(problem).replace(str(changed), str(file)))) from None
 

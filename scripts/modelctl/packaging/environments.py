@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelctl import package_sources, paths, programs
+from modelctl import paths, programs
+from modelctl.packaging import package_sources
 
 # Written last: an environment without it was interrupted while it was made.
 _MARKER = ".modelyard"

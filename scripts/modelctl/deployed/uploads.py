@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inference.events import UploadedObject, version_id
-from modelctl.deployment import Deployment, Model
+from modelctl.deployed.deployment import Deployment, Model
 from modelctl.errors import UserError
 
 

@@ -1,0 +1,1 @@
+"""Terraform's runs: plans, what they change, and applying them."""
