@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-struc
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 """
 
+import datetime
 import json
 import re
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from urllib.parse import unquote_plus
 from inference.errors import MessageError
 
 _SEQUENCER = re.compile("[0-9a-fA-F]+", re.ASCII)
+_WHOLE_SECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class UploadedObject:
     sequencer: str | None = None
     #: Bytes.
     size: int | None = None
+    #: S3's `LastModified`, of which it keeps whole seconds: `2026-11-28T07:00:00Z`. Before S3 has said it, the time of
+    #: the event; in a message that was put into the queue by hand, that is the `LastModified` of the listed version.
+    last_modified: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what S3 cannot have said: events and results are read from outside.
@@ -37,7 +42,7 @@ class UploadedObject:
         Raises:
             TypeError, ValueError: naming the field.
         """
-        for name in ("bucket", "key", "version_id", "etag", "sequencer"):
+        for name in ("bucket", "key", "version_id", "etag", "sequencer", "last_modified"):
             value = getattr(self, name)
             if value is None and name not in ("bucket", "key"):
                 continue
@@ -47,6 +52,8 @@ class UploadedObject:
             value.encode()
         if self.sequencer is not None and not _SEQUENCER.fullmatch(self.sequencer):
             raise ValueError("the sequencer has to be hexadecimal")
+        if self.last_modified is not None and not _WHOLE_SECONDS.fullmatch(self.last_modified):
+            raise ValueError("the last_modified has to be a time in UTC, in whole seconds")
         # Not a bool, which Python counts among the integers.
         if self.size is not None and (type(self.size) is not int or self.size < 0):
             raise ValueError("the size has to be a number of bytes")
@@ -83,8 +90,8 @@ def announcement(body: str) -> Announcement:
             created = [record for record in event["Records"] if "ObjectCreated" in record["eventName"]]
             return Announcement([_from_notification(record) for record in created])
         if event.get("source") == "aws.s3":
-            created = [event["detail"]] if event["detail-type"] == "Object Created" else []
-            return Announcement([_from_eventbridge(detail) for detail in created], filtered_by_suffix=False)
+            created = [event] if event["detail-type"] == "Object Created" else []
+            return Announcement(list(map(_from_eventbridge, created)), filtered_by_suffix=False)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MessageError(f"the message is no complete S3 event: {repr(error)[:200]}") from error
     raise MessageError("the message is neither an S3 notification nor an S3 event of EventBridge")
@@ -95,18 +102,27 @@ def version_id(named: str | None) -> str | None:
     return None if named in ("", "null") else named
 
 
+def whole_seconds(time: datetime.datetime) -> str:
+    """A time as `UploadedObject.last_modified` has it."""
+    return time.astimezone(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 def _from_notification(record: Mapping[str, Any]) -> UploadedObject:
     entry = record["s3"]["object"]
     # A notification's key is encoded like a form field: a space is a plus sign.
-    return _uploaded_object(record["s3"]["bucket"]["name"], unquote_plus(entry["key"]), entry, entry.get("versionId"))
+    key, version = unquote_plus(entry["key"]), entry.get("versionId")
+    return _uploaded_object(record["s3"]["bucket"]["name"], key, entry, version, record.get("eventTime"))
 
 
-def _from_eventbridge(detail: Mapping[str, Any]) -> UploadedObject:
+def _from_eventbridge(event: Mapping[str, Any]) -> UploadedObject:
+    detail = event["detail"]
     entry = detail["object"]
-    return _uploaded_object(detail["bucket"]["name"], entry["key"], entry, entry.get("version-id"))
+    return _uploaded_object(detail["bucket"]["name"], entry["key"], entry, entry.get("version-id"), event.get("time"))
 
 
-def _uploaded_object(bucket: str, key: str, entry: Mapping[str, Any], version: str | None) -> UploadedObject:
+def _uploaded_object(
+    bucket: str, key: str, entry: Mapping[str, Any], version: str | None, time: str | None
+) -> UploadedObject:
     etag = entry.get("eTag", entry.get("etag"))
     return UploadedObject(
         bucket=bucket,
@@ -115,4 +131,15 @@ def _uploaded_object(bucket: str, key: str, entry: Mapping[str, Any], version: s
         etag=etag.strip('"') if etag else None,
         sequencer=entry.get("sequencer"),
         size=entry.get("size"),
+        last_modified=None if time is None else _event_time(time),
     )
+
+
+def _event_time(text: str) -> str:
+    time = datetime.datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"the time of the event, {text}, has no time zone")
+    try:
+        return whole_seconds(time)
+    except OverflowError as error:
+        raise ValueError(f"the time of the event, {text}, is before the year 1 or after 9999") from error

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from inference import s3
 from inference.errors import NotFoundError, StorageError, TooLargeError, UnreadableError
-from inference.events import UploadedObject, version_id
+from inference.events import UploadedObject, version_id, whole_seconds
 from inference.s3 import Objects, RefusedError, UnansweredError
 
 #: Why nobody can read an object, and what helps: a new version, which gets an event and a result of its own.
@@ -56,15 +56,36 @@ def fetch(objects: Objects, uploaded: UploadedObject, max_bytes: int) -> Fetched
     except RefusedError as error:
         raise _meaning(error, uploaded) from error
     except UnansweredError as error:
-        raise StorageError(f"s3://{uploaded.bucket}/{uploaded.key} could not be read: {error}") from error
+        raise _storage_error(error, uploaded) from error
     check_size(found.size, max_bytes)
     complete = dataclasses.replace(
         uploaded,
         version_id=uploaded.version_id or version_id(found.version_id),
         etag=uploaded.etag or found.etag.strip('"'),
         size=found.size,
+        last_modified=whole_seconds(found.last_modified),
     )
     return Fetched(complete, found.body, found.encoding)
+
+
+def is_current(objects: Objects, uploaded: UploadedObject) -> bool | None:
+    """Whether it is still what its key names; None: the key names nothing, or nothing that can be read.
+
+    Raises:
+        StorageError: S3 refused or did not answer.
+    """
+    try:
+        # Its first byte is more than is wanted of it.
+        found = objects.read(uploaded.bucket, uploaded.key, 0)
+    except RefusedError as error:
+        if error.refusal in (s3.Refusal.MISSING, *s3.UNREADABLE):
+            return None
+        raise _storage_error(error, uploaded) from error
+    except UnansweredError as error:
+        raise _storage_error(error, uploaded) from error
+    # What its event leaves out is the current version's.
+    version, etag = version_id(found.version_id), found.etag.strip('"')
+    return uploaded.version_id in (None, version) and uploaded.etag in (None, etag)
 
 
 def check_size(size: int, max_bytes: int) -> None:
@@ -88,5 +109,10 @@ def _meaning(error: RefusedError, uploaded: UploadedObject) -> Exception:
     if error.refusal in _UNREADABLE:
         details = (error.details[name] for name in ("StorageClass", "AccessTier") if name in error.details)
         return UnreadableError(f"{_UNREADABLE[error.refusal]} (S3: {', '.join((error.message, *details))})")
-    hint = f"; {_UNEXPLAINED}" if error.refusal is s3.Refusal.UNEXPLAINED else ""
+    return _storage_error(error, uploaded)
+
+
+def _storage_error(error: RefusedError | UnansweredError, uploaded: UploadedObject) -> StorageError:
+    unexplained = isinstance(error, RefusedError) and error.refusal is s3.Refusal.UNEXPLAINED
+    hint = f"; {_UNEXPLAINED}" if unexplained else ""
     return StorageError(f"s3://{uploaded.bucket}/{uploaded.key} could not be read: {error}{hint}")

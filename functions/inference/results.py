@@ -9,6 +9,7 @@ from inference import s3
 from inference.config import VARIANT, Config
 from inference.errors import StorageError
 from inference.events import UploadedObject
+from inference.fetch import is_current
 from inference.keys import result_key
 from inference.predictions import Predictions
 from inference.s3 import Objects, RefusedError, UnansweredError
@@ -76,27 +77,12 @@ def _json(value: dict[str, Any]) -> bytes:
     return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
 
 
-def settles(current: CurrentResult | None, uploaded: UploadedObject, digest: str) -> bool:
-    """Whether nothing is left to do: the result is this input's by this model, or a newer input's.
-
-    Sequencers order the events of one key: the shorter one is padded with zeros on its right, then they compare as
-    strings (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html). An event
-    without one (an input put into the queue by hand) counts as newer.
-    """
-    if current is None or current.uploaded is None:
-        return False
-    if _same_version(current.uploaded, uploaded):
-        return current.digest == digest
-    if current.uploaded.sequencer is None or uploaded.sequencer is None:
-        return False
-    there, here = _padded(current.uploaded.sequencer, uploaded.sequencer)
-    return there > here
-
-
 def _same_version(there: UploadedObject, here: UploadedObject) -> bool:
     if there.version_id and here.version_id:
         return there.version_id == here.version_id
-    sequencers = _padded(there.sequencer or "", here.sequencer or "")
+    if there.sequencer is None or here.sequencer is None:
+        return there.etag is not None and there.etag == here.etag
+    sequencers = _padded(there.sequencer, here.sequencer)
     return sequencers[0] == sequencers[1] and there.etag == here.etag
 
 
@@ -133,6 +119,38 @@ class ResultStore:
             raise StorageError(f"the result of {key} could not be read: {error}") from error
         return CurrentResult(found.etag, *_origin(found.body))
 
+    def settles(self, current: CurrentResult | None, uploaded: UploadedObject) -> bool:
+        """Whether nothing is left to do: the result is this input's by this model, or a newer input's.
+
+        Raises:
+            StorageError: S3 was asked which input is newer, and refused or did not answer.
+        """
+        if current is None or current.uploaded is None:
+            return False
+        if _same_version(current.uploaded, uploaded):
+            return current.digest == self._config.digest
+        return self._is_newer(current.uploaded, uploaded)
+
+    def _is_newer(self, there: UploadedObject, here: UploadedObject) -> bool:
+        """Whether the input of a result is newer than another version of it.
+
+        Sequencers order the events of one key: the shorter one is padded with zeros on its right, then they compare as
+        strings (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html).
+
+        A message that was put into the queue by hand has none, and the result of one has none either. Then the current
+        version replaces the result, and no other: a message of its own announces that one. The times say less than
+        S3's answer: they are in whole seconds, and an object that was uploaded in parts has the time when its upload
+        began (https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html). They decide where the current
+        version was deleted, or where nobody can read it.
+        """
+        if there.sequencer is not None and here.sequencer is not None:
+            sequencers = _padded(there.sequencer, here.sequencer)
+            return sequencers[0] > sequencers[1]
+        current = is_current(self._objects, here)
+        if current is None:
+            return (there.last_modified or "") >= (here.last_modified or "")
+        return not current
+
     def write(self, uploaded: UploadedObject, document: bytes, current: CurrentResult | None) -> bool:
         """Put an input's result in the place of `current`, unless another writer's settles it meanwhile.
 
@@ -156,7 +174,7 @@ class ResultStore:
             # A random time, which keeps writers apart.
             self._surroundings.sleep(self._surroundings.uniform(0, 0.02 * 2**attempt))
             current = self.current(uploaded.key)
-            if settles(current, uploaded, self._config.digest):
+            if self.settles(current, uploaded):
                 return False
         raise StorageError(f"the result of {uploaded.key} was changed by others {_ATTEMPTS} times in a row")
 

@@ -50,6 +50,7 @@ def test_predict_of_one_file_prints_the_result_object(modelctl: Modelctl, platfo
     assert result["input"]["version_id"]
     assert result["input"]["etag"]
     assert result["input"]["sequencer"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", result["input"]["last_modified"])
     (prediction,) = result["predictions"]
     assert [prediction["label"], prediction["score"]] == prediction["top"][0]
     assert len(prediction["top"]) == 3

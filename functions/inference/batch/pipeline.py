@@ -13,7 +13,7 @@ from inference.fetch import fetch
 from inference.limits import held_tensor_bytes, max_result_bytes
 from inference.predictions import Predictions
 from inference.predictor import Predictor
-from inference.results import Refused, ResultStore, result_document, settles
+from inference.results import Refused, ResultStore, result_document
 from inference.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Pipeline:
 
     def _look_up(self, work: Work) -> None:
         work.current = self._results.current(work.uploaded.key)
-        if settles(work.current, work.uploaded, self._config.digest):
+        if self._results.settles(work.current, work.uploaded):
             work.end(Settled())
             logger.info("its result already exists", extra={"key": work.uploaded.key})
 

@@ -1,5 +1,6 @@
 """S3 as the function needs it: one read, one conditional write, and what its errors mean."""
 
+import datetime
 import enum
 import functools
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ class Found(NamedTuple):
     etag: str
     #: None in a bucket that never had versions.
     version_id: str | None
+    #: In whole seconds. Of an object that was uploaded in parts, when its upload began.
+    last_modified: datetime.datetime
     #: Its `Content-Encoding`; empty if it has none.
     encoding: str = ""
 

@@ -59,7 +59,8 @@ class BotocoreObjects:
             stream = open_until_read.enter_context(contextlib.closing(answer["Body"]))
             size = answer["ContentLength"]
             body = stream.read(None if size <= most else most if cut else 0)
-            return Found(body, size, answer["ETag"], answer.get("VersionId"), answer.get("ContentEncoding", ""))
+            version, encoding = answer.get("VersionId"), answer.get("ContentEncoding", "")
+            return Found(body, size, answer["ETag"], version, answer["LastModified"], encoding)
 
     def write(self, bucket: str, key: str, body: bytes, replaces: str | None) -> None:
         """See `Objects`."""

@@ -80,14 +80,14 @@ class ObstoreObjects:
 
         def request() -> Found:
             answer = obstore.get(self._store(bucket), key, options=wanted)
-            size = answer.meta["size"]
+            meta, encoding = answer.meta, answer.attributes.get("Content-Encoding", "")
+            size = meta["size"]
             # What is not taken from a stream is not sent either: dropping the answer closes the connection.
             if size <= most:
                 body = bytes(answer.bytes())
             else:
                 body = next(iter(answer.stream(min_chunk_size=most)))[:most] if cut else b""
-            encoding = answer.attributes.get("Content-Encoding", "")
-            return Found(body, size, answer.meta["e_tag"] or "", answer.meta["version"], encoding)
+            return Found(body, size, meta["e_tag"] or "", meta["version"], meta["last_modified"], encoding)
 
         return _told(request, key)
 

@@ -1,5 +1,6 @@
 """S3 in memory: versions, ETags and conditional writes as the functions rely on them; real S3 comes in tests/e2e."""
 
+import datetime
 import hashlib
 import io
 import threading
@@ -41,6 +42,8 @@ class Stored:
 
     version_id: str
     body: bytes
+    #: In whole seconds, as S3 keeps it.
+    last_modified: datetime.datetime
     content_type: str = "binary/octet-stream"
     content_encoding: str | None = None
 
@@ -64,10 +67,14 @@ class FakeS3:
     """Buckets of versioned objects; a missing key is a 403, as it is on AWS without s3:ListBucket."""
 
     objects: dict[tuple[str, str], list[Stored]] = field(default_factory=dict)
+    #: The keys whose current version is a delete marker.
+    deleted: set[tuple[str, str]] = field(default_factory=set)
     #: Called before each write with its bucket and key; may write as somebody else would, or raise.
     before_put: Callable[[str, str], None] = lambda bucket, key: None
     #: Called before each read with its bucket and key; may raise.
     before_get: Callable[[str, str], None] = lambda bucket, key: None
+    #: Seconds since 1970; it stands still unless a test says otherwise.
+    time: Callable[[], float] = lambda: 1_800_000_000
     gets: list[tuple[str, str]] = field(default_factory=list)
     #: How many bytes each of them read.
     taken: list[int] = field(default_factory=list)
@@ -85,14 +92,20 @@ class FakeS3:
         """Store a new version, unconditionally."""
         with self._lock:
             self._versions += 1
-            stored = Stored(f"v{self._versions}", body, content_type, content_encoding)
+            last_modified = datetime.datetime.fromtimestamp(int(self.time()), datetime.UTC)
+            stored = Stored(f"v{self._versions}", body, last_modified, content_type, content_encoding)
             self.objects.setdefault((bucket, key), []).append(stored)
+            self.deleted.discard((bucket, key))
             return stored
 
+    def delete(self, bucket: str, key: str) -> None:
+        """Put a delete marker over the versions of a key."""
+        self.deleted.add((bucket, key))
+
     def current(self, bucket: str, key: str) -> Stored | None:
-        """The newest version."""
+        """The newest version, unless it is a delete marker."""
         versions = self.objects.get((bucket, key))
-        return versions[-1] if versions else None
+        return versions[-1] if versions and (bucket, key) not in self.deleted else None
 
     def find(self, bucket: str, key: str, version_id: str | None = None, etag: str | None = None) -> Stored:
         """The object or version that a request asks for.
@@ -104,6 +117,8 @@ class FakeS3:
         self.before_get(bucket, key)
         with self._lock:
             versions = self.objects.get((bucket, key), [])
+            if version_id is None and (bucket, key) in self.deleted:
+                versions = []
             found = [stored for stored in versions if version_id in (None, stored.version_id)]
         if not found:
             raise refusal(403, "AccessDenied", denied(f"s3:ListBucket{'' if version_id is None else 'Versions'}"))
@@ -138,7 +153,8 @@ class FakeS3:
         stored = self.find(bucket, key, version_id, etag)
         amount = stored.size if stored.size <= most else most if cut else 0
         self.taken.append(amount)
-        return Found(stored.body[:amount], stored.size, stored.etag, stored.version_id, stored.content_encoding or "")
+        body, encoding = stored.body[:amount], stored.content_encoding or ""
+        return Found(body, stored.size, stored.etag, stored.version_id, stored.last_modified, encoding)
 
     def write(self, bucket: str, key: str, body: bytes, replaces: str | None) -> None:
         """See `Objects`."""

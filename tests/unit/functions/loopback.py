@@ -1,5 +1,6 @@
 """An S3 on loopback, for handlers that run in their own process."""
 
+import email.utils
 import shutil
 import urllib.parse
 import xml.sax.saxutils
@@ -37,7 +38,8 @@ def served_s3(fake: FakeS3) -> Iterator[str]:
             except RefusedError as error:
                 self.refuse(error)
             else:
-                headers = {"ETag": found.etag, "x-amz-version-id": found.version_id}
+                modified = email.utils.format_datetime(found.last_modified, usegmt=True)
+                headers = {"ETag": found.etag, "x-amz-version-id": found.version_id, "Last-Modified": modified}
                 if found.content_encoding:
                     headers["Content-Encoding"] = found.content_encoding
                 self.answer(200, headers=headers | {"Content-Length": str(found.size)})

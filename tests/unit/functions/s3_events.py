@@ -31,6 +31,7 @@ def eventbridge(key: str, detail_type: str = "Object Created", **entry: Any) -> 
             "version": "0",
             "detail-type": detail_type,
             "source": "aws.s3",
+            "time": "2021-11-12T00:00:00Z",
             "region": "us-east-1",
             "resources": ["arn:aws:s3:::inputs"],
             "detail": {

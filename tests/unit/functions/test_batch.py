@@ -81,6 +81,7 @@ def test_an_uploaded_scan_gets_its_labelled_prediction(
         "etag": stored.etag.strip('"'),
         "sequencer": document["input"]["sequencer"],
         "size": len(stored.body),
+        "last_modified": "2027-01-15T08:00:00Z",
     }
     timing = document["timing_ms"]
     assert set(timing) == {"fetch", "decode", "predict", "batch_size", "cold_start"}

@@ -12,13 +12,13 @@ from unit.functions.s3_events import eventbridge, notification
 
 def test_a_notification_names_the_version_that_was_uploaded() -> None:
     assert announcement(notification("digits/7.png")).uploads == [
-        UploadedObject("inputs", "digits/7.png", "v1", "d41d8cd9", "0A1B2C3D4E5F678901", 312)
+        UploadedObject("inputs", "digits/7.png", "v1", "d41d8cd9", "0A1B2C3D4E5F678901", 312, "1970-01-01T00:00:00Z")
     ]
 
 
 def test_an_eventbridge_event_names_the_version_that_was_uploaded() -> None:
     assert announcement(eventbridge("digits/7.png")).uploads == [
-        UploadedObject("inputs", "digits/7.png", "v2", "b1946ac9", "00617F08299329D189", 5)
+        UploadedObject("inputs", "digits/7.png", "v2", "b1946ac9", "00617F08299329D189", 5, "2021-11-12T00:00:00Z")
     ]
 
 
@@ -46,6 +46,29 @@ def test_one_notification_may_announce_several_objects() -> None:
         "digits/1.png",
         "digits/2.png",
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("2026-11-28T07:00:00.999Z", "2026-11-28T07:00:00Z"),
+        ("2026-11-28T08:00:00+01:00", "2026-11-28T07:00:00Z"),
+        (None, None),
+    ],
+)
+def test_the_time_of_an_event_is_kept_in_whole_seconds(said: str | None, kept: str | None) -> None:
+    record, event = json.loads(notification("digits/7.png")), json.loads(eventbridge("digits/7.png"))
+    record["Records"][0]["eventTime"] = event["time"] = said
+    for message in (record, event):
+        assert announcement(json.dumps(message)).uploads[0].last_modified == kept
+
+
+@pytest.mark.parametrize("time", ["", "yesterday", "2026-11-28T07:00:00", "0001-01-01T00:00:00+01:00", 7])
+def test_a_time_that_is_none_is_not_s3s(time: object) -> None:
+    record = json.loads(notification("digits/7.png"))
+    record["Records"][0]["eventTime"] = time
+    with pytest.raises(MessageError):
+        announcement(json.dumps(record))
 
 
 @pytest.mark.parametrize(

@@ -452,7 +452,9 @@ _FIELDS = (
     "etag",
     "versionId",
     "sequencer",
+    "eventTime",
     "detail",
+    "time",
 )
 
 

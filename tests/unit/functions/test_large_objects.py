@@ -1,5 +1,6 @@
 """A gigabyte in the inputs bucket does not reach the memory of a function; under awslambdaric, as on Lambda."""
 
+import datetime
 import gzip
 import io
 import json
@@ -18,6 +19,7 @@ from unit.functions.loopback import access, served_s3
 from unit.functions.valid_objects import npy
 
 GIGABYTE = 2**30
+NOW = datetime.datetime(2027, 1, 15, tzinfo=datetime.UTC)
 
 #: MB of the function whose memory is watched.
 MEMORY = 256
@@ -57,7 +59,7 @@ def test_a_gigabyte_is_refused_and_not_read_whatever_its_event_says(
     announced: int | None,
 ) -> None:
     messages = [announce("digits/huge.json", b"", size=announced), announce("digits/small.json", b"[0, 0, 0]")]
-    huge = Gigabyte(fake_s3.objects[INPUTS, "digits/huge.json"].pop().version_id, b"")
+    huge = Gigabyte(fake_s3.objects[INPUTS, "digits/huge.json"].pop().version_id, b"", NOW)
     fake_s3.objects[INPUTS, "digits/huge.json"].append(huge)
     with served_s3(fake_s3) as endpoint:
         run = run_handler(

@@ -1,5 +1,6 @@
 """S3 as the function speaks to it: obstore, and botocore for what obstore cannot do, have the same contract."""
 
+import datetime
 import gzip
 import itertools
 import socket
@@ -46,6 +47,10 @@ def speak(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Speak:
     # botocore waits for seconds before it repeats a request.
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     return to
+
+
+#: What S3 says of every object.
+HEADERS = {"ETag": '"e"', "Last-Modified": "Fri, 15 Jan 2027 08:00:07 GMT"}
 
 
 @contextmanager
@@ -162,14 +167,18 @@ def test_a_key_that_reads_like_an_error_is_not_taken_for_one(key: str, speak: Sp
 
 @both
 def test_a_version_or_an_etag_is_read_and_a_condition_holds_once(client: type[Objects], speak: Speak) -> None:
-    fake = FakeS3()
+    # S3 keeps whole seconds.
+    times = iter((1_800_000_000.2, 1_800_000_007.9))
+    fake = FakeS3(time=lambda: next(times))
     old, new = (fake.upload(INPUTS, "a.json", body) for body in (b"old", b"newer"))
+    assert new.last_modified == datetime.datetime(2027, 1, 15, 8, 0, 7, tzinfo=datetime.UTC)
+    fake.time = lambda: 1_800_000_008
     with served_s3(fake) as endpoint:
         speak(endpoint)
         objects = client()
-        assert objects.read(INPUTS, "a.json", 9) == Found(b"newer", 5, new.etag, new.version_id)
+        assert objects.read(INPUTS, "a.json", 9) == Found(b"newer", 5, new.etag, new.version_id, new.last_modified)
         assert objects.read(INPUTS, "a.json", 9, version_id=old.version_id) == Found(
-            b"old", 3, old.etag, old.version_id
+            b"old", 3, old.etag, old.version_id, old.last_modified
         )
         assert objects.read(INPUTS, "a.json", 9, etag=new.etag).body == b"newer"
         for version_id, etag in (("v7", None), (None, old.etag)):
@@ -199,14 +208,16 @@ def test_a_content_encoding_is_told_and_not_undone(encoding: str, client: type[O
     stored = fake.upload(INPUTS, "a", body, content_encoding=encoding)
     with served_s3(fake) as endpoint:
         speak(endpoint)
-        assert client().read(INPUTS, "a", 99) == Found(body, len(body), stored.etag, stored.version_id, encoding)
+        found = Found(body, len(body), stored.etag, stored.version_id, stored.last_modified, encoding)
+        assert client().read(INPUTS, "a", 99) == found
 
 
 @both
 def test_an_object_without_versions_has_none(client: type[Objects], speak: Speak) -> None:
-    with answering(lambda request: request.answer(200, b"x", {"ETag": '"e"'})) as (endpoint, _):
+    with answering(lambda request: request.answer(200, b"x", HEADERS)) as (endpoint, _):
         speak(endpoint)
-        assert client().read(INPUTS, "a", 1) == Found(b"x", 1, '"e"', None)
+        last_modified = datetime.datetime(2027, 1, 15, 8, 0, 7, tzinfo=datetime.UTC)
+        assert client().read(INPUTS, "a", 1) == Found(b"x", 1, '"e"', None, last_modified)
 
 
 LARGE = 64 * 2**20
@@ -220,7 +231,7 @@ def test_of_a_larger_object_only_what_is_asked_for_is_sent(
     sent = []
 
     def answer(request: LoopbackHandler) -> None:
-        request.answer(200, b"", {"ETag": '"e"', "Content-Length": str(LARGE)})
+        request.answer(200, b"", HEADERS | {"Content-Length": str(LARGE)})
         for _ in range(LARGE // 2**20):
             request.wfile.write(b"x" * 2**20)
             sent.append(2**20)
@@ -243,7 +254,7 @@ def test_an_object_of_any_size_is_read(client: type[Objects], speak: Speak) -> N
             stored = fake.upload(INPUTS, "a", b"x" * size)
             for cut in (False, True):
                 assert objects.read(INPUTS, "a", 2**15, cut=cut) == Found(
-                    stored.body, size, stored.etag, stored.version_id
+                    stored.body, size, stored.etag, stored.version_id, stored.last_modified
                 )
 
 
@@ -305,7 +316,7 @@ def test_a_body_that_breaks_off_is_read_to_its_end(client: type[Objects], speak:
 
     def answer(request: LoopbackHandler) -> None:
         start = int((request.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
-        headers = {"ETag": '"e"', "Content-Length": str(len(body) - start)}
+        headers = HEADERS | {"Content-Length": str(len(body) - start)}
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
         request.answer(206 if start else 200, b"", headers)
@@ -324,7 +335,7 @@ def test_a_body_that_breaks_off_is_read_to_its_end(client: type[Objects], speak:
 
 
 def break_off(request: LoopbackHandler) -> None:
-    request.answer(200, b"xyz", {"ETag": '"e"', "Content-Length": "1000"})
+    request.answer(200, b"xyz", HEADERS | {"Content-Length": "1000"})
     request.connection.shutdown(2)
     request.close_connection = True
 
@@ -355,7 +366,7 @@ def test_a_write_over_a_connection_that_s3_has_closed_is_repeated(client: type[O
         if next(tries) == 2:
             hang_up(request)
         else:
-            request.answer(200, b"", {"ETag": '"e"'})
+            request.answer(200, b"", HEADERS)
 
     with answering(answer) as (endpoint, asked):
         speak(endpoint)
@@ -407,7 +418,7 @@ def test_a_large_result_may_take_longer_than_an_answer(speak: Speak, monkeypatch
 
     def answer(request: LoopbackHandler) -> None:
         sent_by.append(request.headers["User-Agent"].split("/")[0])
-        request.answer(200, b"", {"ETag": '"e"'})
+        request.answer(200, b"", HEADERS)
 
     with answering(answer) as (endpoint, _):
         speak(endpoint)
@@ -424,7 +435,7 @@ def test_a_large_result_may_take_longer_than_an_answer(speak: Speak, monkeypatch
 def test_requests_are_signed_with_the_session_of_the_environment(
     client: type[Objects], speak: Speak, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with answering(lambda request: request.answer(200, b"x", {"ETag": '"e"'})) as (endpoint, asked):
+    with answering(lambda request: request.answer(200, b"x", HEADERS)) as (endpoint, asked):
         speak(endpoint)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE")
         monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
@@ -443,7 +454,7 @@ def test_requests_are_signed_with_the_session_of_the_environment(
 def test_the_endpoint_of_the_service_comes_before_the_general_one(
     client: type[Objects], speak: Speak, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with answering(lambda request: request.answer(200, b"x", {"ETag": '"e"'})) as (endpoint, _):
+    with answering(lambda request: request.answer(200, b"x", HEADERS)) as (endpoint, _):
         speak("http://127.0.0.1:9")
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         assert client().read(INPUTS, "a", 1).body == b"x"
@@ -488,7 +499,7 @@ def test_on_aws_a_bucket_is_asked_at_the_endpoint_of_its_region_through_the_prox
 def test_a_proxy_is_bypassed_for_hosts_without_one(
     client: type[Objects], speak: Speak, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with answering(lambda request: request.answer(200, b"x", {"ETag": '"e"'})) as (endpoint, _):
+    with answering(lambda request: request.answer(200, b"x", HEADERS)) as (endpoint, _):
         speak(endpoint)
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -508,7 +519,7 @@ def behind_tls(folder: Path) -> Iterator[tuple[str, Path]]:
             super().setup()
 
         def do_GET(self) -> None:  # noqa: N802  (the name of the base class)
-            self.answer(200, b"x", {"ETag": '"e"'})
+            self.answer(200, b"x", HEADERS)
 
     made, key = folder / "certificate.pem", folder / "key.pem"
     certificate.make(made, key)

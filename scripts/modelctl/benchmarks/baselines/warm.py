@@ -3,6 +3,7 @@
 S3 is left out: its client is a dictionary here.
 """
 
+import datetime
 import importlib
 import json
 import os
@@ -14,6 +15,7 @@ from inference import s3
 from inference.handler import handler as ours
 
 _bare = importlib.import_module(os.environ["BARE"])
+_UPLOADED = datetime.datetime(2026, 11, 28, tzinfo=datetime.UTC)
 
 
 class _Objects:
@@ -26,7 +28,7 @@ class _Objects:
     def read(self, bucket, *_, **__):
         if bucket == os.environ["MODELYARD_RESULTS"]:
             raise s3.RefusedError(404, "NoSuchKey", "no result")
-        return s3.Found(self.body, len(self.body), '"etag"', None)
+        return s3.Found(self.body, len(self.body), '"etag"', None, _UPLOADED)
 
     def write(self, _bucket, _key, body, _replaces):
         self.results.append(json.loads(body)["predictions"])
