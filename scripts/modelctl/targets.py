@@ -22,6 +22,9 @@ from modelctl.terraform import program
 
 WORKSPACE = "local"
 
+#: Terraform's state of what is applied to the local stack.
+STATE = paths.STACK / "state" / WORKSPACE / "terraform.tfstate"
+
 # What `modelctl env` exports, and takes back.
 EXPORTED = (
     "AWS_ACCESS_KEY_ID",
@@ -66,7 +69,7 @@ class Target:
     @property
     def root(self) -> program.Root:
         """The platform's Terraform root module on this target."""
-        return program.Root({**self.env, **program.QUIET})
+        return program.Root({**self.env, **program.QUIET}, state=STATE if self.name == "local" else None)
 
     def session(self, region: str) -> boto3.Session:
         """A session whose clients speak to this target.

@@ -40,6 +40,48 @@ def test_a_change_counts_what_is_made_of_what_is_planned(root: program.Root) -> 
     assert list(root.change("destroy"))[-1].changes == 3
 
 
+STATES = {
+    "a value of every kind": """
+        output "text" { value = "ä" }
+        output "secret" {
+          value     = { password = "x" }
+          sensitive = true
+        }
+        output "list" { value = [1, true, null] }
+        output "nothing" { value = null }
+    """,
+    "no outputs": 'resource "terraform_data" "one" {}\n',
+}
+
+
+@pytest.mark.parametrize("said", STATES.values(), ids=STATES)
+def test_outputs_of_a_state_in_a_file_are_those_that_terraform_gives(root: program.Root, said: str) -> None:
+    (root.folder / "main.tf").write_text(said)
+    root.init()
+    for _ in root.change("apply"):
+        pass
+    by_file = program.Root({}, root.folder / "nowhere", root.folder / "terraform.tfstate")
+    assert by_file.outputs() == root.outputs()
+
+
+@pytest.mark.parametrize("state", ['{"version": 4, "outp', '{"version": 5, "outputs": {}}', "[]", None])
+def test_of_a_state_that_is_missing_or_odd_terraform_itself_is_asked(
+    root: program.Root, monkeypatch: pytest.MonkeyPatch, state: str | None
+) -> None:
+    file = root.folder / "terraform.tfstate"
+    if state is not None:
+        file.write_text(state)
+    asked: list[list[str]] = []
+
+    def run(_: program.Root, arguments: list[str]) -> str:
+        asked.append(arguments)
+        return "{}"
+
+    monkeypatch.setattr(program.Root, "_run", run)
+    assert program.Root(root.env, root.folder, file).outputs() == {}
+    assert asked == [["output", "-json"]]
+
+
 def test_a_failed_change_tells_terraforms_own_words(root: program.Root) -> None:
     (root.folder / "main.tf").write_text(FAILS)
     root.init()

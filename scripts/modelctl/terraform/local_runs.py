@@ -19,7 +19,7 @@ from modelctl.terraform import program
 BACKEND_OVERRIDE = paths.TERRAFORM / "backend_override.tf"
 
 _WORKSPACES = str(paths.STACK / "state")
-STATE = Path(_WORKSPACES, targets.WORKSPACE, "terraform.tfstate")
+STATE = targets.STATE
 # Terraform's events since the last run that succeeded: there while Terraform runs, and after it was interrupted, killed
 # or failed. What it began last may be missing in its state.
 UNFINISHED = paths.STACK / "unfinished"

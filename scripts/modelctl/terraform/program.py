@@ -75,10 +75,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Root:
-    """The platform's root module, seen on one target: its environment says which."""
+    """The platform's root module, seen on one target: its environment says which.
+
+    Args:
+        env: the environment of Terraform.
+        folder: where the module is.
+        state: the file that its state is kept in, if that is on this machine.
+    """
 
     env: Mapping[str, str]
     folder: Path = paths.TERRAFORM
+    state: Path | None = None
 
     def init(self, *backend: str) -> None:
         """Install the providers; `backend` are settings of the backend, `key=value`."""
@@ -86,7 +93,9 @@ class Root:
 
     def outputs(self) -> dict[str, Any]:
         """The values of the outputs by name; empty if nothing was applied."""
-        answer: dict[str, dict[str, Any]] = json.loads(self._run(["output", "-json"]))
+        answer = _outputs_in(self.state) if self.state else None
+        if answer is None:
+            answer = json.loads(self._run(["output", "-json"]))
         return {name: output["value"] for name, output in answer.items()}
 
     def write_plan(self, file: Path, *options: str) -> Generator[Progress, None, None]:
@@ -224,6 +233,21 @@ class Root:
                     process.send_signal(signal.SIGINT)
                 while ended() is None:
                     pass
+
+
+def _outputs_in(state: Path) -> dict[str, dict[str, Any]] | None:
+    """The outputs in a state file, as `terraform output -json` gives them; None if Terraform has to say what is wrong.
+
+    Terraform hashes its providers even for that command, which takes most of the time of a short `modelctl` command.
+    """
+    try:
+        document = json.loads(state.read_bytes())
+    except (OSError, ValueError):
+        return None
+    match document:
+        case {"version": 4, "outputs": dict(outputs)}:
+            return outputs
+    return None
 
 
 #: How an error shows that the account's quotas cannot be read, and the option without which no plan is possible then.
