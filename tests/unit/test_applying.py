@@ -1,6 +1,7 @@
 """Applying exactly what was planned, and the ways out of errors that name one, with roots that need no provider."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +295,25 @@ def test_a_queue_with_inputs_is_looked_for_again_before_each_apply(
     with applying.planned(target) as plan:
         applying.apply(plan)
     assert looked == [(target, []), (target, [])]
+
+
+def test_the_document_of_a_plan_is_read_only_if_it_loses_queues(
+    target: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def show(_: program.Root, plan: Path) -> dict[str, Any]:
+        read.append(plan)
+        return {"resource_changes": []}
+
+    monkeypatch.setattr(program.Root, "show", show)
+    write(target, COUNTED)
+    target.root.init()
+    with applying.planned(target, "-replace=terraform_data.some[0]") as plan:
+        applying.apply(plan)
+    assert read == []
+    applying.refuse_to_lose_inputs(replace(plan, loses_queues=True))
+    assert read == [plan.file]
 
 
 def refused(*_: object) -> None:

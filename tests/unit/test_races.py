@@ -185,7 +185,7 @@ def test_a_new_key_is_kept_since_the_tags_of_the_next_would_be_as_young(
 def test_an_apply_that_goes_on_failing_is_repeated_three_times_at_most(
     error: str, applies: int, slept: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = applying.Planned(Target("aws", {}), ("-var=a=b",), Path("plan"), changes=True)
+    plan = applying.Planned(Target("aws", {}), ("-var=a=b",), Path("plan"), changes=True, loses_queues=False)
     monkeypatch.setattr(program.Root, "show", lambda *_: {"resource_changes": []})
     changes: list[tuple[str, ...]] = []
 

@@ -40,6 +40,23 @@ def test_a_change_counts_what_is_made_of_what_is_planned(root: program.Root) -> 
     assert list(root.change("destroy"))[-1].changes == 3
 
 
+def test_a_plan_tells_the_types_of_what_it_deletes_or_replaces(root: program.Root, tmp_path: Path) -> None:
+    (root.folder / "main.tf").write_text(THREE)
+    root.init()
+    for _ in root.change("apply"):
+        pass
+
+    def lost(count: int, *options: str) -> set[str]:
+        (root.folder / "main.tf").write_text(THREE.replace("3", str(count)))
+        *_, last = root.write_plan(tmp_path / "plan", *options)
+        assert last.applyable
+        return last.lost
+
+    assert lost(2) == {"terraform_data"}
+    assert lost(4) == set()
+    assert lost(3, "-replace=terraform_data.one[0]") == {"terraform_data"}
+
+
 STATES = {
     "a value of every kind": """
         output "text" { value = "ä" }

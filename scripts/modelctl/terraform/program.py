@@ -63,13 +63,15 @@ class TerraformError(UserError):
 class Progress:
     """How far a run is; `read` (of a plan), `planned`, `changes` count resources, `running` names those under way.
 
-    `applyable` is true once a plan is complete and there is something to apply, if only an output.
+    `lost` has the types of the resources that are to be deleted or replaced; `applyable` is true once a plan is
+    complete and there is something to apply, if only an output.
     """
 
     read: int = 0
     planned: int = 0
     changes: int = 0
     running: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
     applyable: bool = False
 
 
@@ -153,6 +155,8 @@ class Root:
                         case "planned_change" if event["change"]["action"] != "read":
                             # A replacement is two changes, and both are counted when they are complete.
                             progress.planned += 2 if event["change"]["action"] == "replace" else 1
+                            if event["change"]["action"] in ("delete", "replace"):
+                                progress.lost.add(event["change"]["resource"]["resource_type"])
                         case "apply_start" if event["hook"]["action"] != "read":
                             progress.running.add(event["hook"]["resource"]["addr"])
                         case "apply_complete" | "apply_errored" if event["hook"]["action"] != "read":
