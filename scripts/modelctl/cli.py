@@ -18,6 +18,7 @@ from modelctl.commands import (
     logs,
     package,
     predict,
+    redrive,
     remove,
     stack,
     status,
@@ -80,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (
         *(validate, import_model, remove, package, image, stack, apply, env),
-        *(predict, invoke, status, logs, bench),
+        *(predict, invoke, status, logs, redrive, bench),
     ):
         command.add_to(commands)
     return parser

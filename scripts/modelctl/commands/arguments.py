@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,25 @@ def add_target(parser: argparse.ArgumentParser) -> None:
         choices=("local", "aws"),
         help="which deployment is meant; default: the local stack where it is up, else AWS",
     )
+
+
+def add_rate(parser: argparse.ArgumentParser) -> None:
+    """Let the user say how fast messages are put into a queue."""
+    parser.add_argument(
+        "--rate",
+        type=_rate,
+        default=100.0,
+        metavar="N",
+        help="messages per second at most; default: 100",
+    )
+
+
+def _rate(text: str) -> float:
+    """Messages per second."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a rate: expected a number of messages per second above 0")
+    return number
 
 
 def deployment(called: argparse.Namespace) -> Deployment:

@@ -1,0 +1,98 @@
+"""`modelctl redrive`: puts a model's dead letters back into its queue."""
+
+import argparse
+
+from modelctl import console, times
+from modelctl.commands.arguments import Commands, add_rate, add_target, command, deployment, print_json
+from modelctl.deployed import dead_letters
+from modelctl.deployed.deployment import Deployment, Model
+from modelctl.deployed.sending import Sender
+from modelctl.errors import UserError
+
+#: Dead letters that a table or a document names.
+_MOST_NAMED = 1000
+
+
+def add_to(commands: Commands) -> None:
+    """Describe the command."""
+    does = "put a model's dead letters back into its queue, where they are tried again"
+    parser = command(commands, "redrive", run, does, "modelctl redrive digits --dry-run")
+    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    parser.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="put back only the dead letters of this input; can be given several times",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only show which would be put back")
+    add_rate(parser)
+    add_target(parser)
+
+
+def run(called: argparse.Namespace) -> int:
+    """Say how many were put back; exit status 1 if there is no dead letter of an input that was named."""
+    deployed = deployment(called)
+    model = deployed.model(called.model)
+    keys = frozenset(called.key)
+    found = _dry_run(deployed, model, keys, called) if called.dry_run else _redrive(deployed, model, keys, called)
+    if missing := sorted(keys - found):
+        console.warning(f"no dead letter of {model.name} is of {', '.join(missing)}: `modelctl explain KEY` says more")
+    return 1 if missing else 0
+
+
+def _dry_run(deployed: Deployment, model: Model, keys: frozenset[str], called: argparse.Namespace) -> set[str]:
+    """Show what would be put back; returns the keys among them."""
+    with console.step(f"looking at the dead letters of {model.name}"):
+        letters, there = dead_letters.look(deployed, model, keys)
+    shown = letters[:_MOST_NAMED]
+    if called.json:
+        named = [{**letter.described(), "tries": letter.tries(model)} for letter in shown]
+        print_json({"model": model.name, "dry_run": True, "redriven": len(letters), "dead_letters": named})
+        return {key for letter in letters for key in letter.keys}
+    if shown:
+        console.table(
+            ("key", "version", "tries", "sent"),
+            [
+                (
+                    " ".join(letter.keys) or "(not an S3 event)",
+                    " ".join(uploaded.version_id or "" for uploaded in letter.uploads),
+                    str(letter.tries(model)),
+                    times.shown(letter.sent),
+                )
+                for letter in shown
+            ],
+            right=("tries",),
+        )
+    more = f", of which the first {len(shown):,} are shown" if len(shown) < len(letters) else ""
+    console.note(f"{len(letters):,} of about {there:,} dead letters of {model.name} would be put back{more}")
+    console.note("nothing was changed")
+    return {key for letter in letters for key in letter.keys}
+
+
+def _redrive(deployed: Deployment, model: Model, keys: frozenset[str], called: argparse.Namespace) -> set[str]:
+    """Put them back; returns those of `keys` that were among them."""
+    done = 0
+    found: set[str] = set()
+    try:
+        with console.step(f"putting dead letters of {model.name} back into its queue") as update:
+
+            def progress(done: int, of: int) -> None:
+                update(f"{done:,} of about {of:,}")
+
+            sender = Sender(deployed.sqs, model.queue_url, called.rate)
+            for moved in dead_letters.redrive(deployed, model, sender, keys, progress):
+                done += len(moved)
+                found.update(*(keys.intersection(letter.keys) for letter in moved))
+    except (KeyboardInterrupt, UserError):
+        console.note(f"{done:,} dead letters were put back, and none is lost: run the command again for the others")
+        raise
+    if called.json:
+        print_json({"model": model.name, "dry_run": False, "redriven": done})
+        return found
+    console.out(f"{done:,} dead letters of {model.name} were put back into its queue")
+    if done:
+        console.note(
+            f"`modelctl status` shows how many still wait; what fails again is in `modelctl dead {model.name}` later"
+        )
+    return found
