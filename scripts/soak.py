@@ -80,8 +80,11 @@ def interrupted(seconds: float) -> list[Row]:
 
 
 def models(_: float) -> list[Row]:
-    """As many models as one bucket notifies of."""
-    return [tests("up of 100 models", "tests/endurance/test_hundred_models.py")]
+    """As many models as one bucket notifies of, and more inputs than fit into memory."""
+    return [
+        tests("up of 100 models", "tests/endurance/test_hundred_models.py"),
+        tests("backfill of a million inputs", "tests/endurance/test_million_inputs.py"),
+    ]
 
 
 def conversions(_: float) -> list[Row]:

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from modelctl import console
 from modelctl.commands import (
     apply,
+    backfill,
     bench,
     env,
     image,
@@ -81,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (
         *(validate, import_model, remove, package, image, stack, apply, env),
-        *(predict, invoke, status, logs, redrive, bench),
+        *(predict, invoke, status, logs, redrive, backfill, bench),
     ):
         command.add_to(commands)
     return parser

@@ -1,6 +1,7 @@
 """What the arguments of several commands have in common."""
 
 import argparse
+import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -53,10 +54,11 @@ def add_rate(parser: argparse.ArgumentParser) -> None:
 
 def _rate(text: str) -> float:
     """Messages per second."""
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a rate: expected a number of messages per second above 0")
-    return number
+    with contextlib.suppress(ValueError):
+        number = float(text)
+        if 0 < number < math.inf:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a rate: expected a number of messages per second above 0")
 
 
 def deployment(called: argparse.Namespace) -> Deployment:

@@ -13,7 +13,7 @@ from modelctl.deployed.deployment import Deployment, Model
 from modelctl.errors import UserError
 
 # "404" is what boto3 makes of a response that it cannot parse, such as one that quotes a key with control characters.
-_NOT_THERE = ("NoSuchKey", "AccessDenied", "404")
+NOT_THERE = ("NoSuchKey", "AccessDenied", "404")
 # The pause between two looks at a result grows from the first to the second.
 _POLL_S = (0.05, 1.0)
 
@@ -23,7 +23,7 @@ def read(deployed: Deployment, model: Model, key: str) -> dict[str, Any] | None:
     try:
         answer = deployed.s3.get_object(Bucket=deployed.results, Key=result_key(model.name, key))
     except ClientError as problem:
-        if problem.response["Error"]["Code"] not in _NOT_THERE:
+        if problem.response["Error"]["Code"] not in NOT_THERE:
             raise
         return None
     result: dict[str, Any] = json.loads(answer["Body"].read())
