@@ -55,12 +55,14 @@ class Invocation:
     Attributes:
         payload: the function's answer, or the error object that AWS would return.
         failed: whether it is an error.
+        duration_ms: from handing out the event to the answer.
         lines: all that goes to the log, the platform's lines included.
         log_stream: where they go.
     """
 
     payload: Any
     failed: bool
+    duration_ms: float
     lines: list[logs.Line]
     log_stream: str
 
@@ -191,7 +193,7 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
         if report.error_type and "stackTrace" not in payload:
             lines.append(logs.failure(report.request_id, payload["errorMessage"]))
         lines.append(logs.end(report, self.config["MemorySize"]))
-        return Invocation(payload, report.status != "success", lines, self._log_stream)
+        return Invocation(payload, report.status != "success", report.duration_ms, lines, self._log_stream)
 
     def _ensure_started(self, init_timeout: float) -> bool:
         """Start the process if there is none that lives; return whether there was none.

@@ -1,12 +1,16 @@
-"""CloudWatch: alarms on several metrics, and how alarms are described."""
+"""CloudWatch: metrics of AWS's own, alarms that follow their metrics, and how both are described."""
 
-from collections.abc import Callable, Mapping
+import functools
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count, takewhile
 from typing import Any
 from xml.etree import ElementTree
 
-from ministack.services import cloudwatch
+from ministack.services import cloudwatch, cloudwatch_logs, sqs
 
+from modelctl.local import alarms, metric_math, metrics
 from modelctl.local.patches.patching import replace
 
 _NAMESPACE = "http://monitoring.amazonaws.com/doc/2010-08-01/"
@@ -21,13 +25,22 @@ def install() -> None:
     """Patch the CloudWatch service."""
     replace(cloudwatch, "_put_metric_alarm", _with_expressions)
     replace(cloudwatch, "_describe_alarms", _in_full)
+    replace(cloudwatch, "_get_metric_data", lambda _: _get_metric_data)
+    # The emulator looks at an alarm when a metric is put, and takes the metrics of all dimensions together.
+    replace(cloudwatch, "_evaluate_alarm", lambda _: lambda alarm: None)
+    replace(cloudwatch, "_store_datum", lambda put: functools.partial(metrics.store, put))
+    # At every request, and without regard for what other threads add meanwhile.
+    replace(cloudwatch, "_evict_old_metrics", lambda _: lambda: None)
+    replace(cloudwatch_logs, "_put_log_events", _with_metrics)
+    replace(sqs, "_collect_msgs", _counted)
+    alarms.watch()
 
 
 def _with_expressions(original: Callable[..., Response]) -> Callable[..., Response]:
     """PutMetricAlarm keeps the metrics and the expression that an alarm is on.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html. The emulator knows alarms
-    on one metric only. It computes no expressions, so such an alarm stays at INSUFFICIENT_DATA.
+    on one metric only.
     """
 
     def put(params: Any, data: Any, is_cbor: bool, is_json: bool = False) -> Response:
@@ -100,3 +113,134 @@ def _add(parent: ElementTree.Element, name: str, value: Any) -> None:
             element.text = str(value).lower()
         case _:
             element.text = str(value)
+
+
+def _with_metrics(original: Callable[[Any], Response]) -> Callable[[Any], Response]:
+    """CloudWatch takes metrics out of what is written to a log, by whichever way it is written."""
+
+    def put(data: Any) -> Response:
+        answer = original(data)
+        if answer[0] == 200:
+            for event in data.get("logEvents", ()):
+                metrics.embedded(event.get("message", ""))
+        return answer
+
+    return put
+
+
+def _counted(original: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """A message that is received is counted as sent, where it was not yet."""
+
+    def collect(queue: Any, *rest: Any) -> list[Any]:
+        received = original(queue, *rest)
+        metrics.count_sent(queue, received, time.time())
+        return received
+
+    return collect
+
+
+#: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
+_MOST_QUERIES, _MOST_DATAPOINTS = 500, 100_800
+
+Series = dict[float, float]
+
+
+def _get_metric_data(params: Any, data: Any, is_cbor: bool, is_json: bool = False) -> Response:
+    """GetMetricData: the latest first, periods that count from the start time, expressions, and pages.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html. The emulator has the oldest
+    first, periods that count from 1970, no expressions and one page.
+    """
+    request = data if is_cbor or is_json else _asked(params)
+    queries = request.get("MetricDataQueries") or []
+    if len(queries) > _MOST_QUERIES:
+        says = f"The collection MetricDataQueries must not have a size greater than {_MOST_QUERIES}."
+        refused: Response = cloudwatch._error("ValidationError", says, 400, use_json=is_json, use_cbor=is_cbor)
+        return refused
+    start, end = (cloudwatch._parse_ts(request[name]) for name in ("StartTime", "EndTime"))
+    series: dict[str, Series] = {}
+    problems: dict[str, str] = {}
+    for query in sorted(queries, key=lambda query: "Expression" in query):
+        try:
+            series[query["Id"]] = _series(query, series, start, end)
+        except metric_math.ExpressionError as problem:
+            series[query["Id"]], problems[query["Id"]] = {}, str(problem)
+    shown = [query for query in queries if query.get("ReturnData", True)]
+    first = int(request.get("NextToken") or 0)
+    page = _page(shown, first, series, int(request.get("MaxDatapoints") or _MOST_DATAPOINTS))
+    latest_first = request.get("ScanBy") != "TimestampAscending"
+    results = []
+    for query in page:
+        times = sorted(series[query["Id"]], reverse=latest_first)
+        result = {
+            "Id": query["Id"],
+            "Label": query.get("Label") or _label(query),
+            "Timestamps": [cloudwatch._ts_iso(at) for at in times],
+            "Values": [series[query["Id"]][at] for at in times],
+            "StatusCode": "InternalError" if query["Id"] in problems else "Complete",
+        }
+        if query["Id"] in problems:
+            result["Messages"] = [{"Code": "Unsupported", "Value": problems[query["Id"]]}]
+        results.append(result)
+    answer: dict[str, Any] = {"MetricDataResults": results}
+    if first + len(page) < len(shown):
+        answer["NextToken"] = str(first + len(page))
+    return _answered(answer, is_cbor, is_json)
+
+
+def _asked(params: Any) -> dict[str, Any]:
+    """The request of the query protocol."""
+    names = ("StartTime", "EndTime", "NextToken", "MaxDatapoints", "ScanBy")
+    given = {name: cloudwatch._p(params, name) for name in names if name in params}
+    return {**given, "MetricDataQueries": _given(params, "MetricDataQueries")}
+
+
+def _label(query: Mapping[str, Any]) -> str:
+    return str(query["Id"] if "Expression" in query else query["MetricStat"]["Metric"]["MetricName"])
+
+
+def _series(query: Mapping[str, Any], others: Mapping[str, Series], start: float, end: float) -> Series:
+    """The values of one query by the beginning of their periods."""
+    if "Expression" in query:
+        times = {at for other in others.values() for at in other}
+        values = {
+            at: metric_math.evaluate(query["Expression"], {name: other.get(at) for name, other in others.items()})
+            for at in times
+        }
+        return {at: value for at, value in values.items() if value is not None}
+    stat = query["MetricStat"]
+    metric, period_s = stat["Metric"], int(stat["Period"])
+    start -= start % min(period_s, 60)
+    parts: dict[float, list[metrics.Point]] = defaultdict(list)
+    dimensions = cloudwatch._dims_from_list(metric.get("Dimensions") or [])
+    for point in metrics.points(metric["Namespace"], metric["MetricName"], dimensions):
+        if start <= point["Timestamp"] < end:
+            parts[start + (point["Timestamp"] - start) // period_s * period_s].append(point)
+    found = {at: metrics.statistic(points, stat["Stat"]) for at, points in parts.items()}
+    return {at: value for at, value in found.items() if value is not None}
+
+
+def _page(shown: Sequence[Mapping[str, Any]], first: int, series: Mapping[str, Series], most: int) -> list[Any]:
+    """The queries from the first one on whose datapoints go into one answer; at least one."""
+    page: list[Any] = []
+    for query in shown[first:]:
+        most -= len(series[query["Id"]])
+        if page and most < 0:
+            break
+        page.append(query)
+    return page
+
+
+def _answered(answer: dict[str, Any], is_cbor: bool, is_json: bool) -> Response:
+    response: Response
+    if is_cbor:
+        results = [cloudwatch._cbor_metric_data_result(result) for result in answer["MetricDataResults"]]
+        response = cloudwatch._cbor_ok({**answer, "MetricDataResults": results})
+    elif is_json:
+        response = cloudwatch._json_ok(answer)
+    else:
+        ElementTree.register_namespace("", _NAMESPACE)
+        whole = ElementTree.Element(f"{{{_NAMESPACE}}}GetMetricDataResponse")
+        _add(whole, "GetMetricDataResult", answer)
+        response = 200, {"Content-Type": "application/xml"}, ElementTree.tostring(whole, encoding="utf-8")
+    return response

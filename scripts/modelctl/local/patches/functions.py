@@ -12,7 +12,7 @@ from ministack.core.responses import error_response_json
 from ministack.services import lambda_svc
 
 from inference import CHECK
-from modelctl.local import logs, memory, permissions
+from modelctl.local import logs, memory, metrics, permissions
 from modelctl.local.execution import Host
 from modelctl.local.layout import MAX_CHECKS, MAX_ENVIRONMENTS
 from modelctl.local.patches.patching import replace
@@ -34,6 +34,9 @@ def install(host: Host) -> None:
     replace(lambda_svc, "_execute_function_warm", lambda _: _execute)
     # `_execute` has written the log already.
     replace(lambda_svc, "_emit_lambda_logs", lambda _: lambda *arguments, **named: None)
+    # It knows direct calls only; `_run` and `_admission` record the metrics of all.
+    replace(lambda_svc, "_emit_lambda_metrics", lambda _: lambda *arguments, **named: None)
+    replace(lambda_svc, "_acquire_execution_slot", _admission)
     replace(lambda_svc, "_reserved_concurrency", _shared_reservation)
     replace(
         lambda_svc,
@@ -66,6 +69,7 @@ def _run(func: Record, event: Any, request_id: str) -> dict[str, Any]:
         )
     finally:
         lambda_runtime.release_worker(worker)
+    metrics.invoked(name, invocation.duration_ms, failed=invocation.failed)
     logs.write(config, invocation.log_stream, invocation.lines)
     text = "\n".join(line.text for line in invocation.lines)
     return {"body": invocation.payload, "log": text} | ({"error": True} if invocation.failed else {})
@@ -101,6 +105,18 @@ def _bound_memory() -> NoReturn:
 
 
 # --- concurrency ------------------------------------------------------------------------------------------------------
+
+
+def _admission(original: Callable[..., tuple[str | None, str | None]]) -> Callable[..., tuple[str | None, str | None]]:
+    """Every call that is admitted or turned away is in the metrics."""
+
+    def admit(func: Record, config: Record) -> tuple[str | None, str | None]:
+        slot, limit = original(func, config)
+        running = None if slot is None else lambda_svc._inflight.get(slot, 1)
+        metrics.admitted(config["FunctionName"], running)
+        return slot, limit
+
+    return admit
 
 
 def _shared_reservation(original: Callable[[Record, Record], int | None]) -> Callable[[Record, Record], int | None]:
