@@ -14,7 +14,7 @@ locals {
 
 resource "aws_s3_bucket" "data" {
   # checkov:skip=CKV_AWS_18:access logs need a bucket of the account's own; add aws_s3_bucket_logging where one exists
-  # checkov:skip=CKV2_AWS_62:the inputs bucket notifies the queues (modules/routing); nobody waits for the others
+  # checkov:skip=CKV2_AWS_62:the inputs bucket notifies the queues (modules/routing); the results bucket notifies EventBridge where announce_results says so
   # checkov:skip=CKV_AWS_144:results can be computed again from the inputs, and artifacts uploaded again from the registry's folder
   # checkov:skip=CKV_AWS_21:inputs are versioned; keys in artifacts name their content, and a result is replaced as a whole
   # checkov:skip=CKV_AWS_145:SSE-S3: with a KMS key, S3 could not send events nor functions read without grants on it
@@ -146,4 +146,13 @@ resource "aws_s3_bucket_lifecycle_configuration" "data" {
 
   # Which rules a bucket may have depends on whether it is versioned.
   depends_on = [aws_s3_bucket_versioning.inputs]
+}
+
+# S3 announces results itself, since the functions reach nothing but S3. terraform/examples/consumer has a rule for those who
+# wait for them.
+resource "aws_s3_bucket_notification" "results" {
+  count = var.announce_results ? 1 : 0
+
+  bucket      = local.buckets.results
+  eventbridge = true
 }

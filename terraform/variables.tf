@@ -74,6 +74,13 @@ variable "notify_cleared_alarms" {
   nullable    = false
 }
 
+variable "announce_results" {
+  description = "Whether S3 sends an event to EventBridge for each result. AWS charges $1 for a million of these events, whether or not a rule uses them."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "expiry_days" {
   description = "Days after which objects are deleted: `inputs` and `results` (by default never), and `replaced_inputs`, the versions of inputs that a later upload replaced (by default 30)."
   # An object would drop a misspelt name without a word.

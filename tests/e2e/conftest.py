@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,22 @@ def client(env: Mapping[str, str], service: str) -> Any:
     )
 
 
+@contextmanager
+def user(platform: Platform, name: str, *policies: str) -> Iterator[Platform]:
+    """The platform as an IAM user sees it who has these policies and nothing else."""
+    iam = platform.client("iam")
+    iam.create_user(UserName=name)
+    for number, policy in enumerate(policies):
+        iam.put_user_policy(UserName=name, PolicyName=str(number), PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    own = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    yield replace(platform, env={**platform.env, **own})
+    iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+    for number, _ in enumerate(policies):
+        iam.delete_user_policy(UserName=name, PolicyName=str(number))
+    iam.delete_user(UserName=name)
+
+
 def wait_until_empty(sqs: Any, queue_urls: Iterable[str]) -> None:
     """Fail if one of the queues has a message after a while, hidden ones included."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
@@ -123,6 +140,7 @@ def shell(stack: LocalStack) -> Iterator[None]:
         **program.providers(),
         **program.QUIET,
         "TF_WORKSPACE": "local",
+        "TF_VAR_announce_results": "true",
         "TF_VAR_force_destroy": "true",
         "TF_VAR_registry_file": str(paths.REGISTRY),
     }

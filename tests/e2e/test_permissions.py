@@ -11,13 +11,13 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from e2e.conftest import Platform
+from e2e.conftest import Platform, user
 from e2e.test_modelctl import SCAN
 from modelctl import paths
 from modelctl.terraform import program
@@ -392,16 +392,9 @@ def test_nobody_but_lambda_takes_on_a_functions_role(platform: Platform) -> None
 @pytest.fixture
 def uploader(platform: Platform) -> Iterator[Platform]:
     """The platform as an IAM user sees it who has nothing but the policy that Terraform puts out for digits."""
-    iam = platform.client("iam")
     policies = program.Root(platform.env).outputs()["uploader_policies"]
-    iam.create_user(UserName="uploader")
-    iam.put_user_policy(UserName="uploader", PolicyName="digits", PolicyDocument=policies["digits"])
-    key = iam.create_access_key(UserName="uploader")["AccessKey"]
-    own = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
-    yield replace(platform, env={**platform.env, **own})
-    iam.delete_access_key(UserName="uploader", AccessKeyId=key["AccessKeyId"])
-    iam.delete_user_policy(UserName="uploader", PolicyName="digits")
-    iam.delete_user(UserName="uploader")
+    with user(platform, "uploader", policies["digits"]) as seen:
+        yield seen
 
 
 def test_an_uploader_uploads_and_reads_the_results_of_one_model_and_can_do_nothing_else(
@@ -437,7 +430,7 @@ def test_an_uploader_uploads_and_reads_the_results_of_one_model_and_can_do_nothi
             {"FunctionName": models["digits"]["function_name"], "Payload": b"{}"},
         ),
         "looking into the queue": ("sqs", "receive_message", {"QueueUrl": models["digits"]["queue_url"]}),
-        "giving itself more": ("iam", "delete_user_policy", {"UserName": "uploader", "PolicyName": "digits"}),
+        "giving itself more": ("iam", "delete_user_policy", {"UserName": "uploader", "PolicyName": "0"}),
     }
     outcomes = {what: _tried(uploader, *asked) for what, asked in refused.items()}
     assert outcomes == dict.fromkeys(refused, REFUSED)

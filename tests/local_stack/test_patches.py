@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local_stack.support import LOGS, NETWORK, Cloud, allow, client, policy, zipped
+from local_stack.support import LOGS, NETWORK, Cloud, allow, client, eventually, policy, zipped
 from modelctl.local.layout import ACCOUNT, REGION
 from modelctl.local.patches import patching
 
@@ -141,6 +141,84 @@ def test_notifications_that_do_not_overlap_are_accepted(cloud: Cloud, notified: 
     cloud.client("s3").put_bucket_notification_configuration(
         Bucket="notified", NotificationConfiguration=notifications(notified, one, other)
     )
+
+
+def rule_to_queue(cloud: Cloud, name: str, bucket: str, **queue_attributes: str) -> str:
+    """A bus rule that sends what is created in a bucket to a queue of its own; returns the queue's URL."""
+    events = cloud.client("events")
+    url, arn = cloud.queue(name, **queue_attributes)
+    pattern = {"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": {"bucket": {"name": [bucket]}}}
+    events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+    return url
+
+
+def from_rule(queue: str, rule: str) -> str:
+    """The policy of a queue to which EventBridge may send by one rule."""
+    return policy(
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}",
+            "Condition": {"ArnEquals": {"aws:SourceArn": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{rule}"}},
+        }
+    )
+
+
+def test_an_event_of_s3_says_by_which_request_and_as_which_version_the_object_came(cloud: Cloud) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html"""
+    s3, sqs = cloud.client("s3"), cloud.client("sqs")
+    urls, answers = {}, {}
+    for bucket in ("announced", "announced-versions"):
+        cloud.bucket(bucket)
+        s3.put_bucket_notification_configuration(
+            Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}}
+        )
+        urls[bucket] = rule_to_queue(cloud, bucket, bucket, Policy=from_rule(bucket, bucket))
+    s3.put_bucket_versioning(Bucket="announced-versions", VersioningConfiguration={"Status": "Enabled"})
+    for bucket in urls:
+        answers[bucket] = s3.put_object(Bucket=bucket, Key="a b/ü.json", Body=b"{}")
+    eventually(lambda: cloud.messages(urls["announced"]))
+    parts = s3.create_multipart_upload(Bucket="announced", Key="parts")
+    upload = {"Bucket": "announced", "Key": "parts", "UploadId": parts["UploadId"]}
+    part = s3.upload_part(**upload, PartNumber=1, Body=b"{}")
+    s3.complete_multipart_upload(
+        **upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}, IfNoneMatch="*"
+    )
+
+    def received(bucket: str) -> dict[str, Any]:
+        (message,) = eventually(lambda: sqs.receive_message(QueueUrl=urls[bucket]).get("Messages"))
+        return json.loads(message["Body"])  # type: ignore[no-any-return]
+
+    put, versioned, whole = received("announced"), received("announced-versions"), received("announced")
+    assert put["resources"] == ["arn:aws:s3:::announced"]
+    assert put["detail"]["bucket"] == {"name": "announced"}
+    assert put["detail"]["reason"] == "PutObject"
+    # Not encoded as in a notification, and without a version, since the bucket keeps none.
+    sequencer = put["detail"]["object"].pop("sequencer")
+    assert int(sequencer, 16)
+    etag = answers["announced"]["ETag"].strip('"')
+    assert put["detail"]["object"] == {"key": "a b/ü.json", "size": 2, "etag": etag}
+    assert versioned["detail"]["object"]["version-id"] == answers["announced-versions"]["VersionId"]
+    assert whole["detail"]["object"]["key"] == "parts"
+    assert whole["detail"]["reason"] == "CompleteMultipartUpload"
+    assert [cloud.messages(url) for url in urls.values()] == [2, 1]
+
+
+def test_a_queue_gets_events_only_of_the_rule_that_its_policy_allows(cloud: Cloud) -> None:
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions"""
+    cloud.bucket("ruled")
+    cloud.client("s3").put_bucket_notification_configuration(
+        Bucket="ruled", NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+    closed = rule_to_queue(cloud, "ruled-closed", "ruled")
+    others = rule_to_queue(cloud, "ruled-others", "ruled", Policy=from_rule("ruled-others", "ruled-own"))
+    own = rule_to_queue(cloud, "ruled-own", "ruled", Policy=from_rule("ruled-own", "ruled-own"))
+    cloud.client("s3").put_object(Bucket="ruled", Key="a", Body=b"")
+    # Rules are looked at in the order in which they were made.
+    eventually(lambda: cloud.messages(own))
+    assert [cloud.messages(url) for url in (closed, others, own)] == [0, 0, 1]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ Each patch says what AWS does. They replace functions inside ministack, so they 
 """
 
 from modelctl.local.execution import Host
-from modelctl.local.patches import cloudwatch, ec2, efs, functions, iam, idle, mappings, s3, servicequotas
+from modelctl.local.patches import cloudwatch, ec2, efs, eventbridge, functions, iam, idle, mappings, s3, servicequotas
 from modelctl.local.patches.patching import check_version
 
 
@@ -17,6 +17,7 @@ def install(host: Host) -> None:
     check_version()
     iam.install()
     s3.install()
+    eventbridge.install()
     ec2.install()
     efs.install()
     functions.install(host)
