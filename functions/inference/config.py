@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 #: change that older code would misread although it knows every field.
 CONTRACT = 2
 
-#: The variant that results and metrics name; a model has no other.
-VARIANT = "stable"
-
 _WAY_OUT = (
     "the code and the document come from different versions of Modelyard. Run `modelctl package` (or `modelctl image`, "
     "if the runtime comes as an image) and apply again"
@@ -108,6 +105,8 @@ class Config:
     digest: str
     runtime: str
     signature: str
+    #: How often a message is received before it goes to the dead-letter queue (the queue's `maxReceiveCount`).
+    retries: int
     input: InputConfig
     output: OutputConfig
     route: Route

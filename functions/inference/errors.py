@@ -2,7 +2,7 @@
 
 An `InputError` ends as a result object whose `error.type` is the name of the class and whose `error.message` is its
 text; the message is done. A `ServiceError` is nobody's input: the queue delivers the message again, and after the
-model's `retries` it lies in the dead-letter queue.
+model's `retries` it is in the dead-letter queue, and its input has a result that says so.
 """
 
 #: Characters of what is said about an input: libraries quote what they read, which may be all of it.
@@ -13,9 +13,13 @@ class InputError(Exception):
     """The input cannot be served, now or later; the text is written for whoever uploaded it."""
 
     def __init__(self, text: str) -> None:
-        # JSON can hold a lone surrogate, which no result can.
-        text = text.encode(errors="backslashreplace").decode()
-        super().__init__(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ...")
+        super().__init__(for_a_result(text))
+
+
+def for_a_result(text: str) -> str:
+    """What a result can say of an error: a text without lone surrogates, which JSON can hold, and not too long."""
+    text = text.encode(errors="backslashreplace").decode()
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 class EmptyInputError(InputError):
@@ -65,6 +69,10 @@ class ModelError(ServiceError):
 
 class StorageError(ServiceError):
     """S3 refused or did not answer, also after the client's own retries."""
+
+
+class GivenUpError(ServiceError):
+    """An input's last attempt did not end: the function crashed, or ran out of time or memory."""
 
 
 class MessageError(ServiceError):

@@ -1,11 +1,13 @@
 """The entry of the Lambda function: a batch of queue messages or a direct call."""
 
+import contextlib
 import logging
 import os
 from typing import Any
 
 from inference import CHECK, direct, runtimes
 from inference import config as configuration
+from inference.errors import ModelError
 from inference.predictor import Predictor
 
 if "AWS_LAMBDA_LOG_LEVEL" not in os.environ:
@@ -25,7 +27,10 @@ if (
     not runtimes.TABLE[_config.runtime]["slow_import"]
     or os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency"
 ):
-    _predictor.load()
+    with contextlib.suppress(ModelError):
+        # The call that needs the model raises it again, after it has done what it can without: an input whose last
+        # attempt this is gets a result that says why, and S3's test event, which needs no model, is done.
+        _predictor.load()
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:

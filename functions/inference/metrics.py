@@ -8,7 +8,8 @@ import json
 import sys
 from collections.abc import Mapping
 
-from inference.config import VARIANT, Config
+from inference import VARIANT
+from inference.config import Config
 
 NAMESPACE = "Modelyard"
 

@@ -1,17 +1,17 @@
 """One result object per input key, of the newest input, however often and in whatever order its events come."""
 
-import datetime
+import functools
 import json
-from dataclasses import asdict, fields
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import fields
+from typing import NamedTuple
 
 from inference import s3
-from inference.config import VARIANT, Config
+from inference.config import Config
 from inference.errors import StorageError
 from inference.events import UploadedObject
 from inference.fetch import is_current
 from inference.keys import result_key
-from inference.predictions import Predictions
 from inference.s3 import Objects, RefusedError, UnansweredError
 from inference.surroundings import Surroundings
 
@@ -22,14 +22,6 @@ _HEAD_BYTES = 16 * 2**10
 _ATTEMPTS = 5
 
 
-class Refused(NamedTuple):
-    """The error that a result has in the place of predictions."""
-
-    #: The name of the `InputError`.
-    type: str
-    message: str
-
-
 class CurrentResult(NamedTuple):
     """The result that stands under a key now."""
 
@@ -38,43 +30,8 @@ class CurrentResult(NamedTuple):
     uploaded: UploadedObject | None
     #: The model's that made it.
     digest: str | None
-
-
-def result_document(
-    config: Config,
-    uploaded: UploadedObject,
-    answer: Predictions | Refused,
-    timing_ms: dict[str, Any],
-    request_id: str,
-    now: float,
-) -> bytes:
-    """The result object: predictions, or in their place the error; as JSON, since predictions are.
-
-    `now` is in seconds since 1970.
-    """
-    outcome: tuple[bytes | bytearray, ...]
-    if isinstance(answer, Refused):
-        outcome = (b'"error": ', _json(answer._asdict()))
-    else:
-        outcome = (b'"predictions": ', answer.json)
-    finished_at = datetime.datetime.fromtimestamp(now, datetime.UTC)
-    before = {
-        "model": config.name,
-        "version": config.version,
-        "digest": config.digest,
-        "variant": VARIANT,
-        "input": asdict(uploaded),
-    }
-    after = {
-        "timing_ms": timing_ms,
-        "request_id": request_id,
-        "finished_at": finished_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-    }
-    return b"".join((_json(before)[:-1], b", ", *outcome, b", ", _json(after)[1:]))
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    #: Whether its input's last attempt had not ended, or failed, so that it gives way to an answer.
+    provisional: bool = False
 
 
 def _same_version(there: UploadedObject, here: UploadedObject) -> bool:
@@ -128,7 +85,15 @@ class ResultStore:
         if current is None or current.uploaded is None:
             return False
         if _same_version(current.uploaded, uploaded):
-            return current.digest == self._config.digest
+            return current.digest == self._config.digest and not current.provisional
+        return self._is_newer(current.uploaded, uploaded)
+
+    def _stays(self, current: CurrentResult | None, uploaded: UploadedObject) -> bool:
+        """Whether a provisional result of this input must not replace one: its final result, or a newer input's."""
+        if current is None or current.uploaded is None:
+            return False
+        if _same_version(current.uploaded, uploaded):
+            return not current.provisional
         return self._is_newer(current.uploaded, uploaded)
 
     def _is_newer(self, there: UploadedObject, here: UploadedObject) -> bool:
@@ -159,10 +124,43 @@ class ResultStore:
         Raises:
             StorageError: S3 refused, did not answer, or other writers were faster every time.
         """
-        key = result_key(self._config.name, uploaded.key)
+        write = functools.partial(self._objects.write, self._config.results, self._key(uploaded), document)
+        return self._replace(uploaded, current, write, self.settles)
+
+    def write_provisional(
+        self, uploaded: UploadedObject, document: bytes, current: CurrentResult | None
+    ) -> CurrentResult | None:
+        """Put an input's provisional result in the place of `current`, unless what is there stays.
+
+        Returns what is then there; None if it was not written.
+
+        Raises:
+            StorageError: S3 refused, did not answer, or other writers were faster every time.
+        """
+        etags: list[str] = []
+
+        def write(replaces: str | None) -> None:
+            address = self._config.results, self._key(uploaded)
+            etags.append(self._objects.write_unannounced(*address, document, replaces))
+
+        if self._stays(current, uploaded) or not self._replace(uploaded, current, write, self._stays):
+            return None
+        return CurrentResult(etags[-1], uploaded, self._config.digest, provisional=True)
+
+    def _key(self, uploaded: UploadedObject) -> str:
+        return result_key(self._config.name, uploaded.key)
+
+    def _replace(
+        self,
+        uploaded: UploadedObject,
+        current: CurrentResult | None,
+        write: Callable[[str | None], None],
+        gives_way_to: Callable[[CurrentResult | None, UploadedObject], bool],
+    ) -> bool:
+        """Write in the place of `current`, or of what other writers put there, unless it gives way to that."""
         for attempt in range(_ATTEMPTS):
             try:
-                self._objects.write(self._config.results, key, document, current.etag if current else None)
+                write(current.etag if current else None)
             except RefusedError as error:
                 # Changed by another writer, or the result to replace is gone.
                 if error.refusal not in (s3.Refusal.CHANGED, s3.Refusal.MISSING):
@@ -174,20 +172,22 @@ class ResultStore:
             # A random time, which keeps writers apart.
             self._surroundings.sleep(self._surroundings.uniform(0, 0.02 * 2**attempt))
             current = self.current(uploaded.key)
-            if self.settles(current, uploaded):
+            if gives_way_to(current, uploaded):
                 return False
         raise StorageError(f"the result of {uploaded.key} was changed by others {_ATTEMPTS} times in a row")
 
 
-def _origin(head: bytes) -> tuple[UploadedObject, str] | tuple[None, None]:
-    """The input and the digest that a result's beginning names; (None, None) if it is no result."""
+def _origin(head: bytes) -> tuple[UploadedObject | None, str | None, bool]:
+    """The input and the digest that a result's beginning names, and whether it is provisional.
+
+    (None, None, False) if it is no result.
+    """
     # What follows them may be megabytes, and cut off. In a string these quotes would be escaped.
     identity, found, _ = head.partition(b', "predictions": ')
     try:
         document = json.loads(identity + b"}" if found else head)
         source = document["input"]
-        return UploadedObject(**{field.name: source.get(field.name) for field in fields(UploadedObject)}), document[
-            "digest"
-        ]
+        uploaded = UploadedObject(**{field.name: source.get(field.name) for field in fields(UploadedObject)})
+        return uploaded, document["digest"], document.get("provisional") is True
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
-        return None, None
+        return None, None, False

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from inference import CHECK, HOOKS_FILE, check, limits, metrics, predictions
+from inference import CHECK, HOOKS_FILE, VARIANT, check, limits, metrics, predictions
 from inference import config as configuration
 from inference import runtimes as served_runtimes
 from inference.errors import ModelError
@@ -114,7 +114,7 @@ def test_a_document_of_another_version_is_refused_by_what_differs(
 
 def test_terraform_and_the_function_name_the_same_things(documented: dict[str, Any]) -> None:
     assert documented["document"]["contract"] == configuration.CONTRACT
-    assert documented["names"]["metric_dimensions"] == {"Model": "digits", "Variant": configuration.VARIANT}
+    assert documented["names"]["metric_dimensions"] == {"Model": "digits", "Variant": VARIANT}
     assert HOOKS_FILE in documented["files"]
     assert SCHEMA["$defs"]["signature"]["default"] == served_runtimes.DEFAULT_SIGNATURE
 

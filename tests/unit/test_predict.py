@@ -170,3 +170,17 @@ def test_a_file_that_is_named_twice_is_told_from_two_of_one_name(tmp_path: Path)
     ):
         with pytest.raises(UserError, match=said):
             predict(deployment(Mock()), model("digits/", suffixes=(".png",)), files, timeout_s=1)
+
+
+def test_an_input_that_was_given_up_is_shown_with_what_to_do(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = {"type": "CrashError", "message": "exited with status 3"}
+    answers["a.csv"] = {"provisional": True, "error": error, "timing_ms": TIMING}
+    answers["b.csv"] = {"error": {"type": "DecodeError", "message": "no table"}, "timing_ms": TIMING}
+    assert cli.main(["predict", "wine", "a.csv", "b.csv"]) == 1
+    said = capsys.readouterr()
+    assert "a.csv  given up: CrashError: exited with status 3" in said.out
+    assert "b.csv  DecodeError: no table" in said.out
+    assert "1 of 2 inputs were given up, and their messages are dead letters" in said.err
+    assert "`modelctl redrive wine`" in said.err

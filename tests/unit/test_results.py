@@ -1,8 +1,10 @@
 """Reading results, and waiting for those of one version of an input."""
 
+import datetime
 import json
 import threading
 import time
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -70,3 +72,45 @@ def test_a_result_that_does_not_come_in_time_is_named_with_its_place() -> None:
     where = f"s3://{RESULTS}/digits/{KEY}.json"
     with pytest.raises(UserError, match=f"{KEY} was uploaded, but no result came in time.*{where}"):
         wait(FakeS3(), KEY, "v1", timeout_s=0)
+
+
+def provisional(ago_s: float) -> dict[str, Any]:
+    """A result that was written so many seconds ago, before the last attempt."""
+    written = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=ago_s)
+    return {
+        "input": {"key": KEY, "version_id": "v1"},
+        "provisional": True,
+        "error": {"type": "ModelError", "message": "hooks: postprocess raised KeyError"},
+        "finished_at": written.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+
+
+def test_a_provisional_result_is_one_once_its_message_is_dead() -> None:
+    """The visibility timeout of the last receive is then over."""
+    s3, uploaded = FakeS3(), UploadedObject(INPUTS, KEY, "v1")
+    deployed, until = deployment(BotoClient(s3)), time.monotonic()
+    s3.upload(RESULTS, result_key("digits", KEY), json.dumps(provisional(ago_s=361)).encode())
+    dead = results.wait(deployed, DIGITS, uploaded, until, threading.Event())
+    assert results.said_instead(dead) == "given up: ModelError: hooks: postprocess raised KeyError"
+    s3.upload(RESULTS, result_key("digits", KEY), json.dumps(provisional(ago_s=300)).encode())
+    says = (
+        "its last attempt has begun, and failed unless it is answered within 6[01] s. So far its result is "
+        "given up: ModelError: hooks: postprocess raised KeyError"
+    )
+    with pytest.raises(UserError, match=says):
+        results.wait(deployed, DIGITS, uploaded, until, threading.Event())
+
+
+def test_an_answer_ends_the_wait_although_a_provisional_result_was_there() -> None:
+    looks = 0
+
+    def answer_later(bucket: str, key: str) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            store(s3, KEY, "v1")
+
+    s3 = FakeS3(before_get=answer_later)
+    s3.upload(RESULTS, result_key("digits", KEY), json.dumps(provisional(ago_s=0)).encode())
+    assert wait(s3, KEY, "v1") == ["v1"]
+    assert looks == 2

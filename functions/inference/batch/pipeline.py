@@ -13,7 +13,8 @@ from inference.fetch import fetch
 from inference.limits import held_tensor_bytes, max_result_bytes
 from inference.predictions import Predictions
 from inference.predictor import Predictor
-from inference.results import Refused, ResultStore, result_document
+from inference.result_documents import NEVER_TAKEN_UP, Refused, result_document
+from inference.results import ResultStore
 from inference.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,20 @@ class Pipeline:
     def look_up(self, works: Iterable[Work]) -> None:
         """Settle those inputs whose results exist already."""
         list(self._surroundings.executor.map(functools.partial(attempt, self._look_up), works))
+
+    def give_up(self, reasons: Iterable[tuple[Work, Refused]]) -> None:
+        """Write provisional results for inputs whose last attempt this is, with the reason; an answer replaces them."""
+        list(self._surroundings.executor.map(lambda reason: self._give_up(*reason), reasons))
+
+    def _give_up(self, work: Work, error: Refused) -> None:
+        now = self._surroundings.time()
+        timing = {**NEVER_TAKEN_UP, "cold_start": self._cold_start}
+        document = result_document(self._config, work.uploaded, error, timing, self._request_id, now, provisional=True)
+        try:
+            work.current = self._results.write_provisional(work.uploaded, document, work.current) or work.current
+        except Exception:
+            # The attempt itself may still succeed.
+            logger.exception("its provisional result could not be written", extra=self._names(work))
 
     def serve(self, group: Sequence[Work]) -> None:
         """Take a group of inputs through all steps, so that each ends."""
@@ -179,7 +194,8 @@ class Pipeline:
             "cold_start": self._cold_start,
         }
         now = self._surroundings.time()
-        document = result_document(self._config, work.uploaded, work.ending, timing, self._request_id, now)
+        answer = work.ending if isinstance(work.ending, Refused) else work.ending.json
+        document = result_document(self._config, work.uploaded, answer, timing, self._request_id, now)
         if not self._results.write(work.uploaded, document, work.current):
             work.end(Settled())
             logger.info("another result was written in the meantime", extra=self._names(work))

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from inference.errors import InputError
+from inference.errors import InputError, for_a_result
 from inference.events import UploadedObject
 from inference.predictions import Predictions
-from inference.results import CurrentResult, Refused
+from inference.result_documents import Refused
+from inference.results import CurrentResult
 from inference.tensors import Instances
 
 logger = logging.getLogger(__name__)
@@ -17,8 +19,12 @@ class Settled:
     """The input's result, or a newer input's, exists already."""
 
 
+@dataclass(frozen=True)
 class SentBack:
     """The input was not served, and its message goes back to the queue."""
+
+    #: Why; None: it was not taken up.
+    error: Refused | None = None
 
 
 #: What a result holds: the predictions of an input that was answered, or the error of one that was refused.
@@ -72,8 +78,13 @@ def attempt(step: Callable[[Work], None], work: Work) -> Work:
         # Named in the message, too: in the line of JSON, the stack comes before the error.
         says = "not served; its message goes back to the queue: %s: %s"
         logger.exception(says, type(error).__name__, error, extra=work.names)
-        work.end(SentBack())
+        work.end(SentBack(refused(error)))
     return work
+
+
+def refused(error: Exception) -> Refused:
+    """An error as a result says it."""
+    return Refused(type(error).__name__, for_a_result(str(error)))
 
 
 def send_back(works: Iterable[Work]) -> None:

@@ -76,6 +76,17 @@ class Objects(Protocol):
             UnansweredError: it did not answer.
         """
 
+    def write_unannounced(self, bucket: str, key: str, body: bytes, replaces: str | None) -> str:
+        """Write a JSON document whose event says another `reason` than those of `write`; returns its ETag, in quotes.
+
+        It is a multipart upload of one part, whose reason is CompleteMultipartUpload and not PutObject.
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html. Its condition is compared last
+        (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html). If it does not hold, the
+        part stays until the bucket's lifecycle rule removes abandoned uploads.
+
+        Args and Raises: as `write`.
+        """
+
 
 class Refusal(enum.Enum):
     """What S3 says where it refuses."""

@@ -115,6 +115,10 @@ class ObstoreObjects:
                 return
         _told(request, key)
 
+    def write_unannounced(self, bucket: str, key: str, body: bytes, replaces: str | None) -> str:
+        """See `Objects`; obstore has no condition for a multipart upload."""
+        return self._botocore().write_unannounced(bucket, key, body, replaces)
+
 
 def _botocore() -> Objects:
     from inference.s3.with_botocore import BotocoreObjects

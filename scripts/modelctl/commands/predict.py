@@ -11,7 +11,7 @@ from typing import Any
 from modelctl import console
 from modelctl.commands.arguments import Commands, add_target, as_json, command, deployment
 from modelctl.deployed.predictions import predict
-from modelctl.deployed.results import is_labelled, spent
+from modelctl.deployed.results import is_labelled, said_instead, spent
 from modelctl.errors import UserError
 from modelctl.local.layout import write_whole
 
@@ -67,6 +67,11 @@ def run(called: argparse.Namespace) -> int:
             _write(called.output, document)
     if called.json:
         console.out(document)
+    if given_up := sum(bool(result.get("provisional")) for result in results):
+        console.note(
+            f"{given_up} of {len(results)} inputs were given up, and their messages are dead letters: once the cause "
+            f"is fixed, `modelctl redrive {called.model}` has them tried again"
+        )
     return 1 if any("error" in result for result in results) else 0
 
 
@@ -112,7 +117,7 @@ def rows(file: Path, result: dict[str, Any]) -> Iterator[tuple[str, str, str, st
     """
     timing = spent(result)
     if "error" in result:
-        yield str(file), f"{result['error']['type']}: {result['error']['message']}", "", *timing
+        yield str(file), said_instead(result), "", *timing
         return
     predictions = result["predictions"]
     if not predictions:

@@ -1,6 +1,8 @@
 """Results in the results bucket: reading them, waiting for them, and saying what they hold."""
 
+import datetime
 import json
+import math
 import threading
 import time
 from typing import Any
@@ -33,7 +35,7 @@ def read(deployed: Deployment, model: Model, key: str) -> dict[str, Any] | None:
 def wait(
     deployed: Deployment, model: Model, uploaded: UploadedObject, deadline: float, given_up: threading.Event
 ) -> dict[str, Any]:
-    """The result of one version of an input, as soon as it is there.
+    """The result of one version of an input, as soon as it is there: a provisional one counts once it is given up.
 
     Args:
         deployed: where.
@@ -48,15 +50,42 @@ def wait(
     pause_s = _POLL_S[0]
     while True:
         result = read(deployed, model, uploaded.key)
-        if result and result["input"]["version_id"] == uploaded.version_id:
+        if result and result["input"]["version_id"] != uploaded.version_id:
+            result = None
+        if result and not pending_s(result, model):
             return result
         if time.monotonic() + pause_s > deadline or given_up.wait(pause_s):
+            if result:
+                raise UserError(
+                    f"{uploaded.key} was uploaded, but no result came in time: its last attempt has begun, and failed "
+                    f"unless it is answered within {pending_s(result, model)} s. So far its result is "
+                    f"{said_instead(result)}"
+                )
             raise UserError(
                 f"{uploaded.key} was uploaded, but no result came in time: see `modelctl status` and "
                 f"`modelctl logs {model.name}`; the result will be at "
                 f"s3://{deployed.results}/{result_key(model.name, uploaded.key)}"
             )
         pause_s = min(pause_s * 1.5, _POLL_S[1])
+
+
+def pending_s(result: dict[str, Any], model: Model) -> int:
+    """Seconds for which an answer may still replace a result: none, unless it is provisional.
+
+    A provisional result is written after the last receive of its message, which becomes a dead letter when the
+    visibility timeout of that receive is over.
+    """
+    if not result.get("provisional"):
+        return 0
+    written = datetime.datetime.fromisoformat(result["finished_at"])
+    dead = written + datetime.timedelta(seconds=model.visibility_timeout_s)
+    return max(0, math.ceil((dead - datetime.datetime.now(datetime.UTC)).total_seconds()))
+
+
+def said_instead(result: dict[str, Any]) -> str:
+    """What a result says in place of predictions."""
+    error = f"{result['error']['type']}: {result['error']['message']}"
+    return f"given up: {error}" if result.get("provisional") else error
 
 
 def spent(result: dict[str, Any]) -> tuple[str, str]:

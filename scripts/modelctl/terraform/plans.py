@@ -305,9 +305,13 @@ _SETTINGS = {
 }
 
 
+#: Fields of the document: those of every model, and those that another attribute or resource shows.
+_NAMED_OTHERWISE = {"contract", "digest", "name", "retries", "route", "runtime", "version"}
+
+
 def _fields(old: Values, new: Values) -> Iterator[str]:
     """The fields of the document that differ, but for those that are named otherwise."""
-    for field in sorted((old.keys() | new.keys()) - {"contract", "digest", "name", "route", "runtime", "version"}):
+    for field in sorted((old.keys() | new.keys()) - _NAMED_OTHERWISE):
         before, after = old.get(field), new.get(field)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             for inner in sorted(before.keys() | after.keys()):

@@ -34,6 +34,7 @@ def document_of(artifact: str, runtime: str, **fields: Any) -> dict[str, Any]:
         "digest": artifact,
         "runtime": runtime,
         "signature": "serving_default",
+        "retries": 5,
         "input": {"format": "json"},
         "output": {},
         "limits": {},

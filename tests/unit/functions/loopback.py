@@ -24,17 +24,23 @@ def error_document(code: str, message: str, **details: str) -> bytes:
 def served_s3(fake: FakeS3) -> Iterator[str]:
     """Serve a `FakeS3` over HTTP, so that a real client speaks to it; gives its endpoint URL."""
 
+    #: The parts of multipart uploads by their ids.
+    parts: dict[str, bytes] = {}
+
     class Handler(LoopbackHandler):
+        def query(self, name: str) -> str | None:
+            query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query, keep_blank_values=True)
+            (value,) = query.get(name, [None])
+            return value
+
         def address(self) -> tuple[str, str]:
             path, _, _ = self.path.partition("?")
             bucket, _, key = urllib.parse.unquote(path).removeprefix("/").partition("/")
             return bucket, key
 
         def do_GET(self) -> None:  # noqa: N802  (the name of the base class)
-            query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
-            (version_id,) = query.get("versionId", [None])
             try:
-                found = fake.find(*self.address(), version_id, self.headers.get("If-Match"))
+                found = fake.find(*self.address(), self.query("versionId"), self.headers.get("If-Match"))
             except RefusedError as error:
                 self.refuse(error)
             else:
@@ -46,6 +52,11 @@ def served_s3(fake: FakeS3) -> Iterator[str]:
                 shutil.copyfileobj(found.stream(), self.wfile)
 
         def do_PUT(self) -> None:  # noqa: N802  (the name of the base class)
+            upload = self.query("uploadId")
+            if upload is not None:
+                parts[upload] = self.body()
+                self.answer(200, b"", {"ETag": '"part"'})
+                return
             try:
                 if "If-Match" in self.headers or "If-None-Match" in self.headers:
                     written = fake.put(
@@ -57,6 +68,22 @@ def served_s3(fake: FakeS3) -> Iterator[str]:
                 self.refuse(error)
             else:
                 self.answer(200, b"", {"ETag": written.etag})
+
+        def do_POST(self) -> None:  # noqa: N802  (the name of the base class)
+            """A multipart upload of one part: its beginning, and its end, whose answer has the ETag in XML."""
+            said, upload = self.body(), self.query("uploadId")
+            if upload is None:
+                self.answer(200, b"<R><UploadId>upload-%d</UploadId></R>" % len(parts))
+                return
+            assert b"<PartNumber>1</PartNumber>" in said
+            replaces = self.headers.get("If-Match")
+            assert (replaces is None) == (self.headers.get("If-None-Match") == "*")
+            try:
+                etag = fake.write_unannounced(*self.address(), parts[upload], replaces)
+            except RefusedError as error:
+                self.refuse(error)
+            else:
+                self.answer(200, b"<R><ETag>%s</ETag></R>" % xml.sax.saxutils.escape(etag).encode())
 
         def refuse(self, error: RefusedError) -> None:
             self.answer(error.status, error_document(error.code, error.message, **error.details))

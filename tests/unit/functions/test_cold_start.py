@@ -170,12 +170,24 @@ def test_direct_calls_and_uploads_are_served_under_awslambdaric(
     assert (refusal["error_type"], refusal["requestId"]) == ("DecodeError", "request-2")
 
 
-def test_missing_weights_fail_the_init_with_the_way_out(environment: Callable[..., dict[str, str]]) -> None:
-    variables = environment("odds.tflite", "litert", MODELYARD_WEIGHTS=os.devnull)
-    run = run_handler("inference.handler.handler", [{}], variables)
-    (error,) = run.answers
-    assert error["errorType"] == "ModelError"
-    assert "weights_sync copies them there" in error["errorMessage"]
+def test_missing_weights_fail_the_calls_that_need_them_with_the_way_out(
+    environment: Callable[..., dict[str, str]], announce: Callable[..., dict[str, Any]], fake_s3: FakeS3
+) -> None:
+    """S3's test event is no such call, and an input that is given up gets its result without the model."""
+    test_event = {"messageId": "test", "eventSource": "aws:sqs", "body": '{"Event": "s3:TestEvent"}'}
+    last = announce("digits/a.json", b"[0, 0, 0]") | {"attributes": {"ApproximateReceiveCount": "5"}}
+    with served_s3(fake_s3) as endpoint:
+        variables = environment("odds.tflite", "litert", MODELYARD_WEIGHTS=os.devnull, **access(endpoint))
+        events = [{"Records": [test_event]}, {}, {"Records": [last]}]
+        run = run_handler("inference.handler.handler", events, variables)
+    done, *errors = run.answers
+    assert done == {"batchItemFailures": []}
+    for error in errors:
+        assert error["errorType"] == "ModelError"
+        assert "weights_sync copies them there" in error["errorMessage"]
+    result = json.loads(fake_s3.objects[RESULTS, "digits/digits/a.json.json"][-1].body)
+    assert (result["provisional"], result["error"]["type"]) == (True, "ModelError")
+    assert "weights_sync copies them there" in result["error"]["message"]
 
 
 def test_a_document_with_a_field_that_the_code_lacks_fails_the_init_by_its_name(

@@ -16,7 +16,9 @@ from unit.functions.artifacts import Artifacts, runtime_of
 from unit.functions.onnx_artifacts import graph
 from unit.functions.tflite_files import changed, without_signature
 
-CONFIG = Config("m", "1", "d", "litert", "serving_default", InputConfig("json"), OutputConfig(), Route(()), Path(), "r")
+CONFIG = Config(
+    "m", "1", "d", "litert", "serving_default", 5, InputConfig("json"), OutputConfig(), Route(()), Path(), "r"
+)
 
 
 def declared_of(file: Path, signature: str = "serving_default") -> tuple[Specs, Specs] | None:

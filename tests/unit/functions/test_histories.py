@@ -125,6 +125,9 @@ class Deploy:
 
 Step = Upload | Receive | Go | Spoil | Deploy
 
+#: Receives from which on a message's attempt may be its last; they do not die here, as if they were redriven.
+RETRIES = 2
+
 #: Most of them on the first key, where they meet.
 _KEY = st.sampled_from((0, 0, 0, 1))
 STEPS: st.SearchStrategy[Step] = st.one_of(
@@ -219,6 +222,9 @@ class Environment:
 
     def write(self, bucket: str, key: str, body: bytes, replaces: str | None) -> None:
         self._call(lambda: self._world.write(self, bucket, key, body, replaces))
+
+    def write_unannounced(self, bucket: str, key: str, body: bytes, replaces: str | None) -> str:
+        return self._call(lambda: self._world.write_provisional(bucket, key, body, replaces))
 
     def _call(self, call: Callable[[], T]) -> T:
         self._stands.release()
@@ -331,11 +337,28 @@ class World:
         if self.versions is Versions.KEPT or uploaded is self.newest(uploaded.key):
             assert document.get("predictions") == predictions
             assert ("error" in document) == (predictions is None)
+        assert "provisional" not in document
         if before is not None:
             assert self.number_of(before) <= number, "an older input's result replaced a newer one's"
             doubled = self.number_of(before) == number and before["digest"] == document["digest"]
-            assert not doubled, "a result was doubled"
+            assert not doubled or "provisional" in before, "a result was doubled"
         self.writes += 1
+
+    def write_provisional(self, bucket: str, key: str, body: bytes, replaces: str | None) -> str:
+        """Write a provisional result, and compare it with the one that it replaces."""
+        before = self.standing(key)
+        etag = self.s3.write_unannounced(bucket, key, body, replaces)
+        document = json.loads(body)
+        number = self.number_of(document)
+        assert document["provisional"] is True
+        assert document["error"]
+        assert any(message.upload == number and message.receives >= RETRIES for message in self.messages)
+        if before is not None:
+            final = self.number_of(before) == number and "provisional" not in before
+            assert self.number_of(before) <= number, "a provisional result replaced a newer input's"
+            assert not final, "a provisional result replaced an answer"
+        self.writes += 1
+        return etag
 
     def acknowledge(self, environment: Environment) -> None:
         """The messages of an invocation that ended: those that are done have their result, or a newer input's."""
@@ -352,7 +375,8 @@ class World:
             if environment.spoiled[key] == self.spoiled[key]:
                 document = self.standing(f"digits/{KEYS[key]}.json")
                 assert document is not None
-                assert self.number_of(document) >= message.upload
+                number = self.number_of(document)
+                assert number > message.upload or (number == message.upload and "provisional" not in document)
 
     def drain(self) -> None:
         """Let everybody finish, then deliver what is not done until all is."""
@@ -386,6 +410,7 @@ class World:
             if exactly:
                 assert document is not None
                 assert document["digest"] == f"digest-{self.deployed}"
+                assert "provisional" not in document
         allowed = {(RESULTS, f"digits/{KEYS[key]}.json") for key in expected}
         assert {address for address in self.s3.objects if address[0] == RESULTS} <= allowed
 
@@ -417,6 +442,7 @@ def config(digest: str) -> Config:
         digest=digest,
         runtime="litert",
         signature="serving_default",
+        retries=RETRIES,
         input=InputConfig("json", batch=BatchConfig(rows=64)),
         output=OutputConfig(),
         route=Route(("digits/",)),

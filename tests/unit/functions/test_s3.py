@@ -201,6 +201,28 @@ def test_a_version_or_an_etag_is_read_and_a_condition_holds_once(client: type[Ob
 
 
 @both
+def test_a_write_that_is_not_announced_has_another_reason_and_the_same_condition(
+    client: type[Objects], speak: Speak
+) -> None:
+    fake = FakeS3()
+    with served_s3(fake) as endpoint:
+        speak(endpoint)
+        objects = client()
+        first = objects.write_unannounced(RESULTS, "a b.json", b"{}", None)
+        for replaces in (None, '"another"'):
+            with pytest.raises(RefusedError) as refused:
+                objects.write_unannounced(RESULTS, "a b.json", b"[]", replaces)
+            assert refused.value.refusal is s3.Refusal.CHANGED
+        second = objects.write_unannounced(RESULTS, "a b.json", b"[1]", first)
+        objects.write(RESULTS, "a b.json", b"[2]", second)
+    assert [(stored.body, stored.content_type, stored.reason) for stored in fake.objects[RESULTS, "a b.json"]] == [
+        (b"{}", "application/json", "CompleteMultipartUpload"),
+        (b"[1]", "application/json", "CompleteMultipartUpload"),
+        (b"[2]", "application/json", "PutObject"),
+    ]
+
+
+@both
 @pytest.mark.parametrize("encoding", ["gzip", "aws-chunked,gzip"])
 def test_a_content_encoding_is_told_and_not_undone(encoding: str, client: type[Objects], speak: Speak) -> None:
     fake = FakeS3()

@@ -1,0 +1,91 @@
+"""The result document: what stands in the results bucket for an input, whoever writes it.
+
+A function writes results, and `modelctl` those of inputs that died without reaching it, so this module imports nothing
+but Python's standard library.
+"""
+
+import datetime
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple, Protocol
+
+from inference import VARIANT
+from inference.events import UploadedObject
+
+#: `timing_ms` of an input that was never taken up.
+NEVER_TAKEN_UP: Mapping[str, Any] = {
+    "fetch": None,
+    "decode": None,
+    "predict": None,
+    "batch_size": 0,
+    "cold_start": False,
+}
+
+
+class Refused(NamedTuple):
+    """The error that a result has in the place of predictions."""
+
+    #: The name of the exception.
+    type: str
+    message: str
+
+
+class Served(Protocol):
+    """The model that a result is by: a function's `Config`, or a `Model` of `modelctl`."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the registry."""
+
+    @property
+    def version(self) -> str:
+        """Its version, for people."""
+
+    @property
+    def digest(self) -> str:
+        """Of its artifact."""
+
+
+def result_document(
+    served: Served,
+    uploaded: UploadedObject,
+    answer: bytes | bytearray | Refused,
+    timing_ms: Mapping[str, Any],
+    request_id: str | None,
+    now: float,
+    *,
+    provisional: bool = False,
+) -> bytes:
+    """The result object: predictions, or in their place the error.
+
+    Args:
+        served: the model.
+        uploaded: the input.
+        answer: the predictions as JSON, or the error.
+        timing_ms: what each step took; see NEVER_TAKEN_UP.
+        request_id: of the invocation; None: there was none.
+        now: seconds since 1970.
+        provisional: whether the input's last attempt is still under way, or failed. Such a result is replaced if the
+            input is answered after all.
+    """
+    said = (b'"error": ', _json(answer._asdict())) if isinstance(answer, Refused) else (b'"predictions": ', answer)
+    finished_at = datetime.datetime.fromtimestamp(now, datetime.UTC)
+    before = {
+        "model": served.name,
+        "version": served.version,
+        "digest": served.digest,
+        "variant": VARIANT,
+        "input": asdict(uploaded),
+        **({"provisional": True} if provisional else {}),
+    }
+    after = {
+        "timing_ms": timing_ms,
+        "request_id": request_id,
+        "finished_at": finished_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    return b"".join((_json(before)[:-1], b", ", *said, b", ", _json(after)[1:]))
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
