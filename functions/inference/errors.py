@@ -5,6 +5,9 @@ text; the message is done. A `ServiceError` is nobody's input: the queue deliver
 model's `retries` it is in the dead-letter queue, and its input has a result that says so.
 """
 
+#: What the log says of an input that was not served, with the error's type and text.
+NOT_SERVED = "not served; its message goes back to the queue: %s: %s"
+
 #: Characters of what is said about an input: libraries quote what they read, which may be all of it.
 _LONGEST = 600
 
@@ -73,6 +76,14 @@ class StorageError(ServiceError):
 
 class GivenUpError(ServiceError):
     """An input's last attempt did not end: the function crashed, or ran out of time or memory."""
+
+
+class CrashError(ServiceError):
+    """The process that served the input ended: it crashed, or took more memory than there is."""
+
+
+class TooLongError(ServiceError):
+    """The input was not served within the time that it may take."""
 
 
 class MessageError(ServiceError):

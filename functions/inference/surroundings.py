@@ -1,4 +1,4 @@
-"""What a batch depends on besides its messages, the model and S3: time, randomness and threads.
+"""What a batch depends on besides its messages, the model and S3: time, randomness, threads and processes.
 
 They are passed in as one value, so that a simulation can run the same code on one thread and in virtual time, with the
 same outcome every time.
@@ -9,9 +9,17 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from inference import s3
+from inference.config import Config
+
+if TYPE_CHECKING:
+    from inference.isolation import Isolation
+
+
+def _in_this_process(_config: Config) -> "Isolation | None":
+    return None
 
 
 class Surroundings(NamedTuple):
@@ -25,6 +33,8 @@ class Surroundings(NamedTuple):
     uniform: Callable[[float, float], float]
     #: The threads that wait for S3.
     executor: Executor
+    #: Makes what serves inputs that may end whatever serves them; None: there is no room for it.
+    isolate: "Callable[[Config], Isolation | None]" = _in_this_process
 
     def milliseconds_since(self, started: float) -> float:
         """The time that has passed since `perf_counter` returned `started`."""
@@ -35,4 +45,11 @@ class Surroundings(NamedTuple):
 def real() -> Surroundings:
     """The real ones; their threads live as long as this execution environment."""
     executor = ThreadPoolExecutor(s3.PARALLEL, thread_name_prefix="s3")
-    return Surroundings(time.time, time.perf_counter, time.sleep, random.uniform, executor)
+    return Surroundings(time.time, time.perf_counter, time.sleep, random.uniform, executor, _isolate)
+
+
+def _isolate(config: Config) -> "Isolation | None":
+    # Imported here, since most invocations need no other process.
+    from inference import isolation
+
+    return isolation.Child(config) if isolation.has_room() else None

@@ -1,8 +1,10 @@
 """A batch of queue messages: every input gets its result, and only messages that could not be served go back.
 
 An input that ends the invocation (it takes longer than the timeout, or more memory than there is) sends the whole batch
-back. So messages that come again are served one at a time, and each result is written at once. The other inputs are
-then done before that input's message has been received so often that it goes to the dead-letter queue.
+back. So an invocation that gets a message again serves its inputs one at a time in a child process (see `isolation`),
+and such an input harms only itself. Without the memory for that, messages that come again are served one at a time in
+this process, and each result is written at once. The other inputs are then done before that input's message has been
+received so often that it goes to the dead-letter queue.
 
 Before its last attempt, an input that has no result gets a provisional one, which an answer replaces. So even an input
 that ends the function has a result.
@@ -13,8 +15,9 @@ way.
 """
 
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inference import metrics
 from inference.batch import messages, order
@@ -28,11 +31,19 @@ from inference.predictor import Predictor
 from inference.result_documents import Refused
 from inference.surroundings import Surroundings, real
 
+if TYPE_CHECKING:
+    from inference.isolation import Isolation
+
+logger = logging.getLogger(__name__)
+
 #: What a provisional result says while the last attempt is under way, and for ever if that ends the function.
 _DID_NOT_END = (
     "its last attempt, number {}, did not end: the function crashed, or ran out of time (timeout_s) or memory "
     "(memory_mb); its log says which. Once that is fixed, `modelctl redrive` tries it again"
 )
+
+#: Inputs of one batch that a line of the log names.
+_MOST_NAMED = 100
 
 
 def serve(
@@ -56,33 +67,40 @@ def serve(
         request_id: of the invocation, for the results.
         cold_start: whether it is the environment's first invocation.
         remaining_ms: gives the milliseconds until Lambda ends the invocation.
-        surroundings: its clocks, chance and threads; None: the real ones.
+        surroundings: its clocks, chance, threads and processes; None: the real ones.
 
     Raises:
         ModelError: the model cannot be loaded, so no message of the batch is done.
     """
     surroundings = surroundings or real()
     works, unreadable = messages.take_up(records, config)
-    fresh, again = [[work for work in works if (work.receives > 1) == repeated] for repeated in (False, True)]
     deadline = Deadline(remaining_ms)
     pipeline = Pipeline(config, predictor, deadline, surroundings, request_id=request_id, cold_start=cold_start)
-    pipeline.look_up(again)
-    last = [work for work in works if work.receives >= config.retries and work.ending is None]
+    pipeline.look_up(work for work in works if work.receives > 1)
+    open_works = [work for work in works if work.ending is None]
+    last = [work for work in open_works if work.receives >= config.retries]
     pipeline.give_up((work, refused(GivenUpError(_DID_NOT_END.format(work.receives)))) for work in last)
-    again, untried = order.arrange(again)
-    send_back(untried)
-    # Retries go last, because one of them may kill the invocation; half the time is reserved so that fresh messages
-    # cannot starve them.
+    isolation = None
+    if last or (open_works and any(messages.receives(record) > 1 for record in records)):
+        _log_tries(open_works, config.retries)
+        isolation = surroundings.isolate(config)
     try:
-        with deadline.half_kept() if again else contextlib.nullcontext():
-            for group in messages.groups(fresh):
-                pipeline.serve(group)
-        for work in again:
-            pipeline.serve([work])
+        if isolation:
+            _serve_isolated(open_works, pipeline, isolation)
+        else:
+            _serve_here(works, pipeline, deadline)
     except ServiceError as error:
-        pipeline.give_up((work, refused(error)) for work in last if not isinstance(work.ending, Settled | Answer))
-        raise
-    pipeline.give_up((work, reason) for work in last if (reason := _reason(work)) is not None)
+        # The model cannot be loaded. What is done nevertheless is acknowledged: it may have been received for the last
+        # time.
+        done = any(isinstance(work.ending, Settled | Answer) for work in works)
+        for work in open_works:
+            if not isinstance(work.ending, Settled | Answer):
+                work.end(SentBack(refused(error)))
+        if not done:
+            raise
+        logger.exception("%s: %s", type(error).__name__, error)
+    finally:
+        pipeline.give_up((work, reason) for work in last if (reason := _reason(work)) is not None)
     failures = unreadable | {work.message_id for work in works if isinstance(work.ending, SentBack)}
     metrics.emit(
         config,
@@ -95,6 +113,38 @@ def serve(
         now=surroundings.time(),
     )
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in sorted(failures)]}
+
+
+def _serve_here(works: Sequence[Work], pipeline: Pipeline, deadline: Deadline) -> None:
+    """Serve inputs in this process: fresh ones together, and one at a time those that come again."""
+    fresh, again = [[work for work in works if (work.receives > 1) == repeated] for repeated in (False, True)]
+    again, untried = order.arrange(again)
+    send_back(untried)
+    # Retries go last, because one of them may kill the invocation; half the time is reserved so that fresh messages
+    # cannot starve them.
+    with deadline.half_kept() if again else contextlib.nullcontext():
+        for group in messages.groups(fresh):
+            pipeline.serve(group)
+    for work in again:
+        pipeline.serve([work])
+
+
+def _serve_isolated(works: Sequence[Work], pipeline: Pipeline, isolation: "Isolation") -> None:
+    """Serve inputs in a process that one of them may end without harm to the others."""
+    groups = list(messages.groups(order.isolated(works)))
+    try:
+        for group in groups:
+            pipeline.serve_isolated(group, isolation, others_wait=group is not groups[-1])
+    finally:
+        isolation.end()
+
+
+def _log_tries(works: Sequence[Work], retries: int) -> None:
+    """Name the inputs whose attempts begin; those of a killed invocation are found by it."""
+    for receives in sorted({work.receives for work in works}, reverse=True):
+        keys = [work.uploaded.key for work in works if work.receives == receives]
+        more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
+        logger.info("try %d of %d: %s%s", receives, retries, ", ".join(keys[:_MOST_NAMED]), more)
 
 
 def _reason(work: Work) -> Refused | None:

@@ -7,8 +7,8 @@ from typing import Literal
 #: Milliseconds that are kept for writing results, at most a quarter of what there is.
 _RESERVE_MS = 1000
 
-#: What a time is measured for: an input from its fetch to its written result, or one step.
-Span = Literal["all", "decoding", "prediction"]
+#: What a time is measured for: an input from its fetch to its written result, loading the model, or one step.
+Span = Literal["all", "loading", "decoding", "prediction"]
 
 
 class Deadline:
@@ -32,6 +32,11 @@ class Deadline:
         if span not in self._longest_ms:
             return True
         return self._remaining_ms() > self._kept_ms + 1.5 * self._longest_ms[span] * inputs
+
+    def share_s(self, *, others_wait: bool) -> float:
+        """Seconds that one input may take: half of what is left while others wait, else all of it."""
+        left_ms = max(0, self._remaining_ms() - self._kept_ms)
+        return (left_ms / 2 if others_wait else left_ms) / 1000
 
     @contextlib.contextmanager
     def half_kept(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """The messages of a queue event: which inputs they announce, and which of those are in memory together."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from inference import events, keys
@@ -36,9 +36,13 @@ def take_up(records: Sequence[dict[str, Any]], config: Config) -> tuple[list[Wor
             if foreign or uploaded.is_folder_marker():
                 logger.info("skipped: not an input of this model", extra={"key": uploaded.key})
             else:
-                receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
-                works.append(Work(record["messageId"], receives, uploaded))
+                works.append(Work(record["messageId"], receives(record), uploaded))
     return works, unreadable
+
+
+def receives(record: Mapping[str, Any]) -> int:
+    """How often a message was received, this time included."""
+    return int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
 
 
 def groups(works: Iterable[Work]) -> Iterator[list[Work]]:

@@ -57,6 +57,16 @@ def serving_order(
     return (order, suspects) if settled else (order + suspects, [])
 
 
+def isolated(works: Sequence[Work]) -> list[Work]:
+    """The order in which inputs are served that can harm only themselves, and cost the others time.
+
+    Those with the fewest attempts left come first. Each time the direction is another, so that inputs that hang do not
+    always leave the same ones without time.
+    """
+    receives = max((work.receives for work in works), default=0)
+    return sorted(works if receives % 2 else reversed(works), key=lambda work: -work.receives)
+
+
 def arrange(works: Sequence[Work]) -> tuple[list[Work], list[Work]]:
     """`serving_order` for inputs whose results were looked up; an input whose look-up failed is in neither list."""
     open_works = {(work.message_id, place): work for place, work in enumerate(works) if work.ending is None}

@@ -3,11 +3,11 @@
 import functools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inference import decoders, s3
-from inference.batch.deadline import Deadline
-from inference.batch.work import Answer, Settled, Work, attempt, send_back
+from inference.batch.deadline import Deadline, Span
+from inference.batch.work import Answer, SentBack, Settled, Work, attempt, send_back
 from inference.config import Config
 from inference.fetch import fetch
 from inference.limits import held_tensor_bytes, max_result_bytes
@@ -16,6 +16,9 @@ from inference.predictor import Predictor
 from inference.result_documents import NEVER_TAKEN_UP, Refused, result_document
 from inference.results import ResultStore
 from inference.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from inference.isolation import Isolation
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +75,48 @@ class Pipeline:
         for part in self._decoded(fetched):
             self._answer(part)
         self._deadline.took("all", self._surroundings.milliseconds_since(started) / len(group))
+
+    def serve_isolated(self, group: Sequence[Work], isolation: "Isolation", *, others_wait: bool) -> None:
+        """Take a group of inputs through all steps, one at a time and with a process of its own for what is risky.
+
+        Args:
+            group: the inputs.
+            isolation: decodes and predicts.
+            others_wait: whether there are other groups after this one.
+
+        Raises:
+            ServiceError: the model cannot be loaded.
+        """
+        left = len(group)
+        for work in self._surroundings.executor.map(functools.partial(attempt, self._fetch), group):
+            left -= 1
+            if work.ending is None:
+                self._try_isolated(work, isolation, others_wait=others_wait or left > 0)
+            self._finish([work], 1)
+
+    def _try_isolated(self, work: Work, isolation: "Isolation", *, others_wait: bool) -> None:
+        spans: tuple[Span, ...] = ("all",) if isolation.loaded else ("loading", "all")
+        if not all(self._deadline.has_time_for(span, 1) for span in spans):
+            send_back([work])
+            return
+        if not isolation.loaded:
+            started = self._surroundings.perf_counter()
+            isolation.load(self._deadline.share_s(others_wait=others_wait))
+            self._deadline.took("loading", self._surroundings.milliseconds_since(started))
+        started = self._surroundings.perf_counter()
+        within_s = self._deadline.share_s(others_wait=others_wait)
+        attempt(functools.partial(self._answer_isolated, isolation=isolation, within_s=within_s), work)
+        if isinstance(work.ending, Answer):
+            self._deadline.took("all", self._surroundings.milliseconds_since(started))
+
+    def _answer_isolated(self, work: Work, isolation: "Isolation", within_s: float) -> None:
+        # Imported here, since most invocations need no other process.
+        from inference.isolation import Request
+
+        request = Request(work.uploaded.key, work.body, work.encoding, self._names(work))
+        reply = isolation.serve(request, within_s)
+        work.decode_ms, work.predict_ms = reply.decode_ms, reply.predict_ms
+        work.end(reply.answer or SentBack(reply.error))
 
     def _look_up(self, work: Work) -> None:
         work.current = self._results.current(work.uploaded.key)

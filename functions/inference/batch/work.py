@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from inference.errors import InputError, for_a_result
+from inference.errors import NOT_SERVED, InputError, for_a_result
 from inference.events import UploadedObject
 from inference.predictions import Predictions
 from inference.result_documents import Refused
@@ -76,8 +76,7 @@ def attempt(step: Callable[[Work], None], work: Work) -> Work:
         work.end(Refused(type(error).__name__, str(error)))
     except Exception as error:
         # Named in the message, too: in the line of JSON, the stack comes before the error.
-        says = "not served; its message goes back to the queue: %s: %s"
-        logger.exception(says, type(error).__name__, error, extra=work.names)
+        logger.exception(NOT_SERVED, type(error).__name__, error, extra=work.names)
         work.end(SentBack(refused(error)))
     return work
 

@@ -6,25 +6,23 @@ TensorFlow only reserves, several times what it uses, and control groups are roo
 is taken and given back between two looks passes, and what is taken quickly may exceed the limit until the next look.
 """
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from inference import memory
+
 _LINUX = sys.platform.startswith("linux")
 
 # Elsewhere every look starts a program.
 LOOK_EVERY_S = 0.05 if _LINUX else 0.5
 
-_PAGES_PER_MB = 256
-
 
 def resident_mb(pid: int, *, isolated: bool) -> float:
     """Return the memory in MB that the processes of a function have and the system could not take back; 0 once ended.
-
-    Pages of files (libraries, weights mapped into memory) are left out: under pressure the system drops those, in a
-    control group as well, and reads them again.
 
     Args:
         pid: the process that was started for the function.
@@ -32,23 +30,14 @@ def resident_mb(pid: int, *, isolated: bool) -> float:
     """
     if not _LINUX:
         return _asked_of_ps(pid)
-    pages = 0
-    for process in _function(pid, isolated):
-        with suppress(OSError):
-            resident, shared = Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1:3]
-            pages += int(resident) - int(shared)
-    return pages / _PAGES_PER_MB
+    return sum(memory.private_mb(process) for process in _function(pid, isolated))
 
 
 def peak_mb(pid: int, *, isolated: bool) -> int:
     """Return the most memory in MB that the function's first process has had, pages of files included; 0 once ended."""
     if not _LINUX:
         return int(_asked_of_ps(pid))
-    try:
-        status = Path(f"/proc/{next(_function(pid, isolated))}/status").read_text(encoding="utf-8")
-    except (OSError, StopIteration):
-        return 0
-    return next((int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+    return max(map(memory.peak_mb, itertools.islice(_function(pid, isolated), 1)), default=0)
 
 
 def _function(pid: int, isolated: bool) -> Iterator[int]:

@@ -2,21 +2,25 @@
 
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from inference import batch, s3
+from inference import HOOKS_FILE, batch, s3, surroundings
 from inference import config as configuration
 from inference.config import Config
+from inference.isolation import Isolation
 from inference.predictor import Predictor
 from unit.functions.artifacts import Artifacts, build, runtime_of
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3
 
 # `make soak` takes it: many more examples than the default.
 settings.register_profile("soak", max_examples=1_000)
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +89,19 @@ def make_predictor(make_config: Callable[..., Config]) -> Callable[..., Predicto
 
 
 @pytest.fixture
+def hooked(artifacts: Artifacts) -> Callable[[str, str], str]:
+    """Gives one of the artifacts hooks; returns the name of that artifact."""
+
+    def make(artifact: str, source: str) -> str:
+        name = f"hooked-{next(_numbers)}-{artifact}"
+        folder = shutil.copytree(artifacts.folder(artifact), artifacts.folder(name))
+        (folder / HOOKS_FILE).write_text(source)
+        return name
+
+    return make
+
+
+@pytest.fixture
 def environment(artifacts: Artifacts) -> Callable[..., dict[str, str]]:
     """The environment that Terraform and Lambda give the function."""
 
@@ -136,13 +153,17 @@ def announce(fake_s3: FakeS3) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def serve(fake_s3: FakeS3, make_config: Callable[..., Config]) -> Callable[..., list[str]]:
-    """Serve messages with a model whose rows are independent; returns the ids of the messages that go back."""
+    """Serve messages with a model whose rows are independent; returns the ids of the messages that go back.
+
+    It is all done in this process, unless `isolate` gives another.
+    """
 
     def run(
         messages: list[dict[str, Any]],
         artifact: str = "odds.tflite",
         remaining_ms: Callable[[], int] = lambda: 60_000,
         predictor: type[Predictor] = Predictor,
+        isolate: Callable[[Config], Isolation | None] = lambda _config: None,
         **fields: Any,
     ) -> list[str]:
         config = make_config(artifact, **{"batch": {"rows": 64}, **fields})
@@ -153,6 +174,7 @@ def serve(fake_s3: FakeS3, make_config: Callable[..., Config]) -> Callable[..., 
             request_id="request-1",
             cold_start=True,
             remaining_ms=remaining_ms,
+            surroundings=surroundings.real()._replace(isolate=isolate),
         )
         return [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
 

@@ -156,8 +156,8 @@ class Message:
     done: bool = False
 
 
-#: One thread an environment, which never sleeps.
-ALONE = surroundings.real()._replace(sleep=lambda _seconds: None, executor=InTurn())
+#: One thread and no other process per environment, which never sleeps.
+ALONE = surroundings.real()._replace(sleep=lambda _seconds: None, executor=InTurn(), isolate=lambda _config: None)
 
 
 class Environment:

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import itertools
 import json
 import logging
 import shutil
@@ -43,21 +42,6 @@ def postprocess(outputs):
     ((name, scores),) = outputs.items()
     return {"of": name, "odd": bool(scores[0] >= 0.5)}
 """
-
-numbers = itertools.count()
-
-
-@pytest.fixture
-def hooked(artifacts: Artifacts) -> Hooked:
-    """Gives one of the artifacts hooks; returns the name of that artifact."""
-
-    def make(artifact: str, source: str) -> str:
-        name = f"hooked-{next(numbers)}-{artifact}"
-        folder = shutil.copytree(artifacts.folder(artifact), artifacts.folder(name))
-        (folder / HOOKS_FILE).write_text(source)
-        return name
-
-    return make
 
 
 # What they may do

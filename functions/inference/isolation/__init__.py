@@ -1,0 +1,202 @@
+"""A process of its own for inputs that may end whatever serves them.
+
+An input that crashes the process, hangs, or takes more memory than there is ends an invocation together with the other
+messages of its batch, also with those that are answered already. So an invocation that gets a message again serves its
+inputs in a child process (`__main__`), which decodes and predicts one at a time, while the function's own process reads
+from S3 and writes to it. If the child ends, only the input that it had is lost, and the next one gets a new child.
+
+The child is started as a new program, never forked: the threads of the runtime's and of S3's libraries do not survive
+that. It speaks through a pair of sockets, since Lambda has no /dev/shm for the queues and locks of `multiprocessing`.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing.connection import Connection, Pipe
+from typing import Any, NamedTuple, Protocol
+
+from inference import memory
+from inference.config import Config
+from inference.errors import CrashError, ModelError, TooLongError
+from inference.predictions import Predictions
+from inference.result_documents import Refused
+from inference.runtimes import memory_mb
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at the memory of both processes.
+_LOOK_EVERY_S = 0.05
+
+#: The share of the function's memory from which the child is ended, before Lambda ends the environment.
+_MOST_MEMORY = 0.95
+
+
+class Request(NamedTuple):
+    """An input to serve."""
+
+    key: str
+    body: bytes
+    #: The object's `Content-Encoding`.
+    encoding: str
+    #: What log lines call it by.
+    names: dict[str, Any]
+
+
+class Reply(NamedTuple):
+    """What became of it."""
+
+    #: What its result holds; None: it was not served.
+    answer: Predictions | Refused | None
+    #: Why it was not served, which is not its own fault.
+    error: Refused | None = None
+    #: Milliseconds of each step; None: not reached.
+    decode_ms: float | None = None
+    predict_ms: float | None = None
+
+
+class NotLoaded(NamedTuple):
+    """The model cannot be loaded."""
+
+    message: str
+
+
+class Isolation(Protocol):
+    """Serves inputs so that each can harm only itself."""
+
+    @property
+    def loaded(self) -> bool:
+        """Whether there is a process that has loaded the model."""
+
+    def load(self, within_s: float) -> None:
+        """Start a process that loads the model.
+
+        Raises:
+            CrashError: the process ended, or took too much memory.
+            TooLongError: it was not ready in time.
+            ModelError: the model cannot be loaded.
+        """
+
+    def serve(self, request: Request, within_s: float) -> Reply:
+        """Decode and predict one input, once the model is loaded.
+
+        Raises:
+            CrashError: the process that served it ended, or took too much memory.
+            TooLongError: it was not served in time.
+        """
+
+    def end(self) -> None:
+        """End what is left of it."""
+
+
+def has_room() -> bool:
+    """Whether the function's memory has room for a child beside this process, judged by the most that this one took."""
+    return memory.private_mb() + memory.peak_mb() <= memory_mb() * _MOST_MEMORY
+
+
+class Child:
+    """The child process; started for the first input, and again for the one after it ended."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """See `Isolation`."""
+        return self._connection is not None
+
+    def load(self, within_s: float) -> None:
+        """See `Isolation`."""
+        started = time.perf_counter()
+        self._start()
+        if isinstance(said := self._receive(within_s, "load the model"), NotLoaded):
+            self.end()
+            raise ModelError(said.message)
+        milliseconds = round((time.perf_counter() - started) * 1000)
+        logger.info("a child process that serves one input at a time is ready after %d ms", milliseconds)
+
+    def serve(self, request: Request, within_s: float) -> Reply:
+        """See `Isolation`."""
+        with contextlib.suppress(OSError):  # what ended it is found when it does not answer
+            self._send(request)
+        reply = self._receive(within_s, "serve the input")
+        if not isinstance(reply, Reply):
+            self.end()
+            raise TypeError(f"the child said {reply!r}")
+        return reply
+
+    def end(self) -> None:
+        """See `Isolation`."""
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._connection = self._process = None
+
+    def _start(self) -> None:
+        own, its = Pipe()
+        with its:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-s", "-m", __name__, str(its.fileno())],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                stdin=subprocess.DEVNULL,
+                pass_fds=[its.fileno()],
+            )
+        self._connection = own
+        with contextlib.suppress(OSError):
+            self._send((self._config, logging.getLogger("inference").getEffectiveLevel()))
+
+    def _send(self, what: object) -> None:
+        if self._connection is not None:
+            self._connection.send(what)
+
+    def _receive(self, within_s: float, to: str) -> object:
+        """What it says, while it has time and memory left; passes on what it logs."""
+        if self._process is None or self._connection is None:
+            raise TypeError("the child was not started")
+        until = time.perf_counter() + within_s
+        while (left_s := until - time.perf_counter()) > 0:
+            own, its = memory.private_mb(), memory.private_mb(self._process.pid)
+            if own + its > memory_mb() * _MOST_MEMORY:
+                self.end()
+                raise CrashError(
+                    f"out of memory: the process that had to {to} took {its:.0f} MB beside the {own:.0f} MB of the "
+                    f"function's own; the function has {memory_mb()} MB (memory_mb)"
+                )
+            try:
+                if not self._connection.poll(min(left_s, _LOOK_EVERY_S)):
+                    continue
+                said = self._connection.recv()
+            except (EOFError, OSError):
+                raise CrashError(f"the process that had to {to} {self._how_it_ended()}") from None
+            if not isinstance(said, logging.LogRecord):
+                return said
+            logging.getLogger(said.name).handle(said)
+        self.end()
+        raise TooLongError(
+            f"the process that had to {to} did not do so within {within_s:.1f} s: each input gets half of what is left "
+            "of timeout_s while others wait, and the last one all of it"
+        )
+
+    def _how_it_ended(self) -> str:
+        process, self._process = self._process, None
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+        if process is None:
+            return "is gone"
+        # It has closed its connection; a file of the model's own code may have done so without ending.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.kill()
+        code = process.wait()
+        if code >= 0:
+            return f"exited with status {code}"
+        hint = f"; that is how a system out of memory ends a process (memory_mb is {memory_mb()})"
+        return f"was ended by {signal.Signals(-code).name}{hint if -code == signal.SIGKILL else ''}"

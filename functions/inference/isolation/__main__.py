@@ -1,0 +1,99 @@
+"""The child process (see the package): loads the model, then decodes and predicts one input after the other."""
+
+import contextlib
+import ctypes
+import logging
+import logging.handlers
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from inference import decoders, isolation
+from inference.config import Config
+from inference.errors import NOT_SERVED, InputError, ModelError, for_a_result
+from inference.isolation import NotLoaded, Reply, Request
+from inference.predictor import Predictor
+from inference.result_documents import Refused
+
+# This module is named __main__.
+logger = logging.getLogger(isolation.__name__)
+
+#: Linux's name of the setting by which a process gets a signal when its parent ends.
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Serve until the parent closes the connection, or ends."""
+    connection = Connection(int(sys.argv[1]))
+    _go_first()
+    config, level = connection.recv()
+    _log_to(connection, level)
+    predictor = Predictor(config)
+    try:
+        predictor.load()
+    except ModelError as error:
+        connection.send(NotLoaded(str(error)))
+        return
+    connection.send(None)
+    while True:
+        try:
+            request = connection.recv()
+        except EOFError:
+            return
+        connection.send(_serve(request, config, predictor))
+
+
+def _go_first() -> None:
+    """End with the parent, and before it where memory runs out."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
+
+
+class _ToParent(logging.handlers.QueueHandler):
+    """Sends records to the parent, whose handlers know the form of Lambda's log and the id of the request."""
+
+    def __init__(self, send: Callable[[object], None]) -> None:
+        super().__init__(None)  # type: ignore[arg-type]  # it enqueues by itself
+        self._send = send
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self._send(record)
+
+
+def _log_to(connection: Connection, level: int) -> None:
+    logging.getLogger().addHandler(_ToParent(connection.send))
+    logging.getLogger("inference").setLevel(level)
+
+
+def _serve(request: Request, config: Config, predictor: Predictor) -> Reply:
+    started = time.perf_counter()
+    decode_ms = predict_ms = None
+
+    def milliseconds() -> float:
+        return round((time.perf_counter() - started) * 1000, 3)
+
+    try:
+        instances = decoders.decode(
+            request.key, request.body, config.input, predictor.inputs, predictor.preprocess, encoding=request.encoding
+        )
+        decode_ms = milliseconds()
+        started = time.perf_counter()
+        predictions = predictor.predict(instances)
+        predict_ms = milliseconds()
+    except InputError as error:
+        return Reply(Refused(type(error).__name__, str(error)), None, decode_ms, predict_ms)
+    except Exception as error:
+        extra = {**request.names, "traceback": traceback.format_exc()}
+        logger.error(NOT_SERVED, type(error).__name__, error, extra=extra)
+        return Reply(None, Refused(type(error).__name__, for_a_result(str(error))), decode_ms, predict_ms)
+    return Reply(predictions, None, decode_ms, predict_ms)
+
+
+if __name__ == "__main__":
+    main()
