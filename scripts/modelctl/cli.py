@@ -12,6 +12,7 @@ from modelctl.commands import (
     apply,
     backfill,
     bench,
+    dead,
     env,
     image,
     import_model,
@@ -82,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (
         *(validate, import_model, remove, package, image, stack, apply, env),
-        *(predict, invoke, status, logs, redrive, backfill, bench),
+        *(predict, invoke, status, logs, dead, redrive, backfill, bench),
     ):
         command.add_to(commands)
     return parser

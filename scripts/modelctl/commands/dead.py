@@ -1,0 +1,89 @@
+"""`modelctl dead`: what is in a model's dead-letter queue, by cause."""
+
+import argparse
+from typing import Any
+
+from modelctl import console, times
+from modelctl.commands.arguments import Commands, add_target, command, deployment, print_json
+from modelctl.deployed import dead_letters, last_errors
+from modelctl.deployed.deployment import Model
+from modelctl.deployed.last_errors import Cause
+
+#: Dead letters of one cause that a table shows, and that a document names in all.
+_MOST_SHOWN = 10
+_MOST_NAMED = 1000
+
+
+def add_to(commands: Commands) -> None:
+    """Describe the command."""
+    does = "show what is in a model's dead-letter queue, by cause, with the last error of each input"
+    parser = command(commands, "dead", run, does, "modelctl dead digits")
+    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    add_target(parser)
+
+
+def run(called: argparse.Namespace) -> int:
+    """Print the causes, the most frequent first."""
+    deployed = deployment(called)
+    model = deployed.model(called.model)
+    with console.step(f"looking at the dead letters of {model.name}") as update:
+        letters, there = dead_letters.look(deployed, model)
+        update(f"{len(letters):,} read; looking for their errors")
+        causes = last_errors.by_cause(letters, last_errors.find(deployed, model, letters))
+    if called.json:
+        print_json({"model": model.name, "dead_letters": there, "looked_at": len(letters), **_described(causes, model)})
+        return 0
+    for cause in causes:
+        _show(cause, model)
+    if not letters:
+        console.out(f"{model.name} has no dead letters")
+        return 0
+    if there > len(letters):
+        console.note(f"{len(letters):,} of about {there:,} dead letters were looked at; after a redrive, look again")
+    console.note(
+        f"once the cause is fixed, `modelctl redrive {model.name}` has them tried again; `modelctl explain KEY` shows "
+        "what became of one input"
+    )
+    return 0
+
+
+def _show(cause: Cause, model: Model) -> None:
+    count = len(cause.letters)
+    console.out(f"{count:,} dead letter{'s' if count > 1 else ''}: {cause.error.type}: {cause.error.message}")
+    rows = [
+        (
+            " ".join(letter.keys) or letter.message_id,
+            " ".join(uploaded.version_id or "" for uploaded in letter.uploads),
+            str(letter.tries(model)),
+            times.shown(letter.sent),
+        )
+        for letter, _ in cause.letters[:_MOST_SHOWN]
+    ]
+    console.table(("  key", "version", "tries", "sent"), [(f"  {key}", *rest) for key, *rest in rows], right=("tries",))
+    if count > _MOST_SHOWN:
+        console.out(f"  and {count - _MOST_SHOWN:,} more")
+
+
+def _described(causes: list[Cause], model: Model) -> dict[str, Any]:
+    left = _MOST_NAMED
+    described = []
+    for cause in causes:
+        named = [
+            {
+                **letter.described(),
+                "tries": letter.tries(model),
+                "error": {"type": error.type, "message": error.message},
+                "source": error.source,
+            }
+            for letter, error in cause.letters[:left]
+        ]
+        left -= len(named)
+        described.append(
+            {
+                "type": cause.error.type,
+                "message": cause.error.message,
+                "count": len(cause.letters),
+                "dead_letters": named,
+            }
+        )
+    return {"causes": described}

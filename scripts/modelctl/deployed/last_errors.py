@@ -1,0 +1,123 @@
+"""Why messages became dead letters: the error of the last attempt of each, and which of them have one cause."""
+
+import itertools
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from modelctl.deployed import result_heads
+from modelctl.deployed.dead_letters import DeadLetter
+from modelctl.deployed.deployment import Deployment, Model
+
+_AT_ONCE = 16
+
+#: Pages of the log that are read, each of a megabyte at most.
+_MOST_PAGES = 100
+
+#: A line about one message, by CloudWatch's syntax; the emulator and a second look below take it less literally.
+#: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
+_ERRORS = '{ $.level = "ERROR" && $.message_id = "*" }'
+
+
+@dataclass(frozen=True)
+class LastError:
+    """What is known of why a message was given up."""
+
+    type: str
+    message: str
+    #: What says so. `result`: the provisional result. `log`: the function's log. `answered`: the input has its result.
+    #: `message`: the message itself. `nothing`: the function has left no word.
+    source: Literal["result", "log", "answered", "message", "nothing"]
+
+
+_ANSWERED = LastError("Answered", "the input has its result: a redrive only clears the message away", "answered")
+_UNKNOWN = LastError(
+    "Unknown",
+    "neither a result nor the log says anything: the message may not have reached the function, as when it was "
+    "throttled, could not start or was being restored",
+    "nothing",
+)
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Dead letters that were given up for the same reason."""
+
+    #: The error of the first of them.
+    error: LastError
+    letters: Sequence[tuple[DeadLetter, LastError]]
+
+
+def find(deployed: Deployment, model: Model, letters: Sequence[DeadLetter]) -> dict[str, LastError]:
+    """The last error of each dead letter, by the id of its message."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        said = pool.map(lambda letter: _by_result(deployed, model, letter), letters)
+        found = {letter.message_id: error for letter, error in zip(letters, said, strict=True) if error}
+    if unsaid := [letter for letter in letters if letter.message_id not in found]:
+        logged = _logged(deployed, model, unsaid)
+        found |= {letter.message_id: logged.get(letter.message_id, _UNKNOWN) for letter in unsaid}
+    return found
+
+
+def by_cause(letters: Sequence[DeadLetter], errors: Mapping[str, LastError]) -> list[Cause]:
+    """Dead letters by cause, the most frequent first: messages that differ in names and numbers only are one cause."""
+    groups: dict[tuple[str, str], list[tuple[DeadLetter, LastError]]] = defaultdict(list)
+    for letter in letters:
+        error = errors[letter.message_id]
+        groups[error.type, _common(error.message, letter.keys)].append((letter, error))
+    return sorted((Cause(group[0][1], group) for group in groups.values()), key=lambda cause: -len(cause.letters))
+
+
+def _common(message: str, keys: Sequence[str]) -> str:
+    """A message without what is special to one input."""
+    for key in sorted(keys, key=len, reverse=True):
+        message = message.replace(key, "KEY")
+    return re.sub(r"[0-9a-f]{8,}|\d+", "N", re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "N", message))
+
+
+def _by_result(deployed: Deployment, model: Model, letter: DeadLetter) -> LastError | None:
+    if letter.problem is not None:
+        return LastError("MessageError", letter.problem, "message")
+    answered = bool(letter.uploads)
+    for uploaded in letter.uploads:
+        head = result_heads.read(deployed, model, uploaded.key)
+        current = head is not None and head.is_of(uploaded.version_id, uploaded.etag)
+        if head is not None and current and head.provisional and head.error:
+            return LastError(head.error["type"], head.error["message"], "result")
+        answered = answered and current
+    return _ANSWERED if answered else None
+
+
+def _logged(deployed: Deployment, model: Model, letters: Sequence[DeadLetter]) -> dict[str, LastError]:
+    """What the function's log says last of each message; bounded, so that a long log leaves some without."""
+    ids = {letter.message_id for letter in letters}
+    found: dict[str, LastError] = {}
+    pages = deployed.log_events.get_paginator("filter_log_events").paginate(
+        logGroupName=model.log_group,
+        startTime=int(min(letter.sent for letter in letters).timestamp() * 1000),
+        filterPattern=_ERRORS,
+    )
+    for page in itertools.islice(pages, _MOST_PAGES):
+        for event in page["events"]:
+            line = _parsed(event["message"])
+            if line.get("message_id") in ids and line.get("level") == "ERROR":
+                found[line["message_id"]] = _error(line)
+    return found
+
+
+def _error(line: Mapping[str, Any]) -> LastError:
+    """The error of a line of the log: its type and text are fields of their own, and the end of the message."""
+    kind, says = str(line.get("errorType") or "Error"), str(line.get("errorMessage") or line.get("message", ""))
+    return LastError(kind, says, "log")
+
+
+def _parsed(message: str) -> dict[str, Any]:
+    try:
+        line = json.loads(message)
+    except (ValueError, RecursionError):
+        return {}
+    return line if isinstance(line, dict) else {}
