@@ -14,6 +14,7 @@ from modelctl.commands import (
     bench,
     dead,
     env,
+    explain,
     image,
     import_model,
     invoke,
@@ -83,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (
         *(validate, import_model, remove, package, image, stack, apply, env),
-        *(predict, invoke, status, logs, dead, redrive, backfill, bench),
+        *(predict, invoke, status, logs, explain, dead, redrive, backfill, bench),
     ):
         command.add_to(commands)
     return parser

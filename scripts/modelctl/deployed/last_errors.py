@@ -103,7 +103,7 @@ def _logged(deployed: Deployment, model: Model, letters: Sequence[DeadLetter]) -
     )
     for page in itertools.islice(pages, _MOST_PAGES):
         for event in page["events"]:
-            line = _parsed(event["message"])
+            line = parsed(event["message"])
             if line.get("message_id") in ids and line.get("level") == "ERROR":
                 found[line["message_id"]] = _error(line)
     return found
@@ -115,7 +115,8 @@ def _error(line: Mapping[str, Any]) -> LastError:
     return LastError(kind, says, "log")
 
 
-def _parsed(message: str) -> dict[str, Any]:
+def parsed(message: str) -> dict[str, Any]:
+    """A line of the log in JSON; empty if it is not one."""
     try:
         line = json.loads(message)
     except (ValueError, RecursionError):

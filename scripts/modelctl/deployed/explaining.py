@@ -1,0 +1,375 @@
+"""What became of one input: from its key to the route, the upload, the result, and the queues."""
+
+import itertools
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from botocore.exceptions import ClientError
+
+from inference.events import version_id
+from modelctl import times
+from modelctl.deployed import dead_letters, last_errors, queues, result_heads
+from modelctl.deployed.dead_letters import DeadLetter
+from modelctl.deployed.deployment import Deployment, Model
+from modelctl.deployed.last_errors import LastError
+from modelctl.deployed.result_heads import ResultHead
+from modelctl.deployed.routes import NotTaken, Routes, Taken
+from modelctl.errors import UserError
+
+#: Versions of the key that are looked at.
+_MOST_VERSIONS = 1000
+
+#: How long a message waits in a queue before SQS drops it (terraform/modules/queue/main.tf).
+_RETENTION = timedelta(days=4)
+
+#: How long S3 and SQS may take to announce an upload, and to count the message.
+_ANNOUNCED_WITHIN = timedelta(minutes=1)
+
+#: Pages of the log that are read for a word about the input.
+_MOST_PAGES = 50
+
+State = Literal[
+    "no model",  # no route takes the key
+    "not uploaded",
+    "deleted",  # the key's current version is a delete marker
+    "folder",  # the empty object by which the console shows a folder
+    "answered",
+    "refused",  # its result says what is wrong with it
+    "given up",  # its message is a dead letter, or was
+    "superseded",  # a newer version was uploaded
+    "waiting",  # by inference, since nobody may look into the queue
+    "never announced",
+    "unclear",
+]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One version of the key in the inputs bucket."""
+
+    version_id: str | None
+    when: datetime
+    etag: str | None = None
+    #: Bytes; None: a delete marker.
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a version, and what to do about it."""
+
+    state: State
+    says: str
+    next: str = ""
+    dead_letter: DeadLetter | None = None
+    error: LastError | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that is known of a key."""
+
+    key: str
+    route: Taken | NotTaken
+    #: What announces the key to the model's queue; a sentence.
+    way: str
+    #: Newest first.
+    uploads: list[Upload]
+    #: The version in question.
+    upload: Upload | None
+    result: ResultHead | None
+    live_digest: str | None
+    verdict: Verdict
+
+
+def key_of(deployed: Deployment, named: str) -> str:
+    """The key that a user means by a key, or by an address `s3://…` in the inputs bucket.
+
+    Raises:
+        UserError: it is in another bucket, or empty.
+    """
+    if not named.startswith("s3://"):
+        key = named
+    else:
+        bucket, _, key = named.removeprefix("s3://").partition("/")
+        if bucket == deployed.results:
+            raise UserError(f"{named} is a result: name the input; its key is what is between `<model>/` and `.json`")
+        if bucket != deployed.inputs:
+            raise UserError(f"{named} is not in the inputs bucket, which is {deployed.inputs}")
+    if not key:
+        raise UserError("the key is empty: name an object of the inputs bucket, such as digits/7.png")
+    return key
+
+
+def explain(deployed: Deployment, key: str, version: str | None = None) -> Explanation:
+    """Find out what became of an input; nothing is received from its queue, since that would use up its tries.
+
+    Args:
+        deployed: where.
+        key: of the inputs bucket.
+        version: of the key; None: the current one.
+
+    Raises:
+        UserError: the key has no such version.
+    """
+    route = Routes(deployed.models.values()).find(key)
+    uploads = _uploads(deployed, key)
+    upload = uploads[0] if uploads else None
+    if version is not None:
+        upload = next((one for one in uploads if one.version_id == version_id(version)), None)
+        if upload is None:
+            raise UserError(f"{key} has no version {version}: `modelctl explain --json` lists those that it has")
+    if isinstance(route, NotTaken):
+        verdict = _not_taken(deployed, route, upload)
+        return Explanation(key, route, "nothing announces it", uploads, upload, None, None, verdict)
+    model = route.model
+    result = result_heads.read(deployed, model, key)
+    way, announced = _way(deployed, route)
+    live = deployed.live_digest(model)
+    if upload is None:
+        verdict = Verdict("not uploaded", f"not uploaded: {deployed.inputs} has no such object", f"upload it as {key}")
+    elif upload.size is None:
+        verdict = Verdict("deleted", f"deleted at {times.shown(upload.when)}, and not served since")
+    elif key.endswith("/") and not upload.size:
+        verdict = Verdict("folder", "the empty object by which the S3 console shows a folder, which is not served")
+    else:
+        verdict = _verdict(deployed, model, key, uploads[0], upload, result, live, announced=announced)
+    return Explanation(key, route, way, uploads, upload, result, live, verdict)
+
+
+def _uploads(deployed: Deployment, key: str) -> list[Upload]:
+    # Of all keys that begin with it, the key itself is listed first.
+    page = deployed.s3.list_object_versions(Bucket=deployed.inputs, Prefix=key, MaxKeys=_MOST_VERSIONS)
+    found = [
+        (
+            one["IsLatest"],
+            Upload(version_id(one["VersionId"]), one["LastModified"], one["ETag"].strip('"'), one["Size"]),
+        )
+        for one in page.get("Versions", ())
+        if one["Key"] == key
+    ]
+    found += [
+        (one["IsLatest"], Upload(version_id(one["VersionId"]), one["LastModified"]))
+        for one in page.get("DeleteMarkers", ())
+        if one["Key"] == key
+    ]
+    return [upload for _, upload in sorted(found, key=lambda one: (one[0], one[1].when), reverse=True)]
+
+
+def _not_taken(deployed: Deployment, route: NotTaken, upload: Upload | None) -> Verdict:
+    there = "" if upload is None else f"; it is in {deployed.inputs}, and stays there unserved"
+    upload_as = f"upload it as {route.instead}" if route.instead else ""
+    return Verdict("no model", f"no model takes it{there}", upload_as or "upload it under a prefix of a model")
+
+
+def _way(deployed: Deployment, route: Taken) -> tuple[str, bool | None]:
+    """What announces the route's keys, as a sentence, and whether something does; None: that may not be read."""
+    queue = route.model.queue_url.rpartition("/")[2]
+    try:
+        found = deployed.s3.get_bucket_notification_configuration(Bucket=deployed.inputs)
+    except ClientError as problem:
+        if problem.response["Error"]["Code"] != "AccessDenied":
+            raise
+        return f"the bucket's notification is to send it to the queue {queue} (it may not be read)", None
+    for entry in found.get("QueueConfigurations", ()):
+        rules = entry.get("Filter", {}).get("Key", {}).get("FilterRules", ())
+        named = {rule["Name"].lower(): rule["Value"] for rule in rules}
+        if (
+            entry["QueueArn"].rpartition(":")[2] == queue
+            and named.get("prefix") == route.prefix
+            and named.get("suffix") == route.suffix
+        ):
+            return f"the bucket's notification {entry.get('Id', '')} sends it to the queue {queue}", True
+    return f"the bucket has no notification that sends it to the queue {queue}", False
+
+
+def _verdict(
+    deployed: Deployment,
+    model: Model,
+    key: str,
+    current: Upload,
+    upload: Upload,
+    result: ResultHead | None,
+    live: str | None,
+    *,
+    announced: bool | None,
+) -> Verdict:
+    if result is not None and result.is_of(upload.version_id, upload.etag):
+        if not result.provisional:
+            return _ended(model, key, result, live)
+        return _given_up(deployed, model, key, upload, result) or _last_attempt(model, key, result)
+    if upload is not current:
+        says = f"superseded: a newer version was uploaded at {times.shown(current.when)}"
+        if result is not None and result.is_of(current.version_id, current.etag):
+            says += ", and the result is of that one"
+        return Verdict("superseded", says, f"`modelctl explain {shlex.quote(key)}` shows what became of the newer one")
+    return _given_up(deployed, model, key, upload, None) or _without_result(
+        deployed, model, key, upload, announced=announced
+    )
+
+
+def _ended(model: Model, key: str, result: ResultHead, live: str | None) -> Verdict:
+    by = f"by version {result.version}, digest {str(result.digest)[:8]}"
+    is_live = "which is live" if result.digest == live else f"and live is now {live[:8] if live else 'nothing'}"
+    when = f"{times.shown(result.written)} {by}, {is_live}"
+    again = (
+        ""
+        if result.digest == live
+        else f"`modelctl backfill {model.name} --stale --prefix {shlex.quote(key)}` has it served again"
+    )
+    if result.error is None:
+        return Verdict("answered", f"answered {when}", again)
+    fix = "the input is at fault: upload a corrected one under the same key"
+    return Verdict("refused", f"refused {when}: {result.error['type']}: {result.error['message']}", again or fix)
+
+
+def _given_up(
+    deployed: Deployment, model: Model, key: str, upload: Upload, result: ResultHead | None
+) -> Verdict | None:
+    """The verdict if the message of this version is in the dead-letter queue."""
+    letters, _ = dead_letters.look(deployed, model, frozenset([key]))
+    for letter in letters:
+        if any(one.key == key and upload.version_id in (None, one.version_id) for one in letter.uploads):
+            error = (
+                LastError(result.error["type"], result.error["message"], "result")
+                if result is not None and result.error
+                else last_errors.find(deployed, model, [letter])[letter.message_id]
+            )
+            queue = model.dead_letter_queue_url.rpartition("/")[2]
+            tries = "1 try" if letter.tries(model) == 1 else f"{letter.tries(model)} tries"
+            return Verdict(
+                "given up",
+                f"given up after {tries}, and its message is in the dead-letter queue {queue}: {error.type}: "
+                f"{error.message}",
+                f"fix the cause, then `modelctl redrive {model.name} --key {shlex.quote(key)}`",
+                letter,
+                error,
+            )
+    return None
+
+
+def _last_attempt(model: Model, key: str, result: ResultHead) -> Verdict:
+    """The verdict of a provisional result whose message is not in the dead-letter queue."""
+    error = LastError(**(result.error or {"type": "", "message": ""}), source="result")
+    dead_at = result.written + timedelta(seconds=model.visibility_timeout_s)
+    if datetime.now(UTC) < dead_at:
+        return Verdict(
+            "waiting",
+            f"its last attempt began at {times.shown(result.written)}: unless it succeeds, its message becomes a dead "
+            f"letter after {times.shown(dead_at)}; so far its result is {error.type}: {error.message}",
+            f"`modelctl logs {model.name}` shows the attempt",
+            error=error,
+        )
+    return Verdict(
+        "given up",
+        f"given up at {times.shown(result.written)}, and its message is no longer a dead letter (it was put back, "
+        f"discarded, or is older than 14 days): {error.type}: {error.message}",
+        f"fix the cause, then `modelctl backfill {model.name} --prefix {shlex.quote(key)}`",
+        error=error,
+    )
+
+
+def _without_result(deployed: Deployment, model: Model, key: str, upload: Upload, *, announced: bool | None) -> Verdict:
+    """The verdict of an input that has neither a result nor a dead letter: it can only be inferred."""
+    age = datetime.now(UTC) - upload.when
+    waiting, in_flight = queues.depth(deployed.sqs, model.queue_url)
+    if (waiting or in_flight) and age < _RETENTION:
+        return Verdict(
+            "waiting",
+            f"probably waiting or being served: {waiting:,} messages of {model.name} wait, {in_flight:,} are being "
+            f"served or wait for their next try (after {model.visibility_timeout_s} s)",
+            f"`modelctl status` shows whether the queue gets shorter, `modelctl logs {model.name}` what fails",
+        )
+    backfill = f"`modelctl backfill {model.name} --prefix {shlex.quote(key)}` queues it"
+    if announced is False:
+        return Verdict(
+            "never announced",
+            "never announced: the bucket has no notification for it",
+            f"apply, so that uploads are announced; {backfill}",
+        )
+    if age < _ANNOUNCED_WITHIN:
+        return Verdict("waiting", f"uploaded {times.ago(upload.when)} ago: S3 may take some seconds to announce it")
+    if word := _logged(deployed, model, key, upload):
+        return Verdict(
+            "unclear",
+            f"unclear: the function had it in hand (its log at {word}), but there is neither a result nor a message",
+            f"look again in a minute, since SQS's counts are approximate; if nothing has changed, {backfill}",
+        )
+    return Verdict(
+        "never announced",
+        "never announced: nothing of it is in the queue, among the dead letters, in the results or in the log. It was "
+        "uploaded before its route was active, which takes up to five minutes after an apply, or its message was "
+        "discarded",
+        backfill,
+    )
+
+
+def _logged(deployed: Deployment, model: Model, key: str, upload: Upload) -> str | None:
+    """When the function's log names the version of the input last; None: never, in what was read of it."""
+    quoted = json.dumps(key, ensure_ascii=False)
+    pages = deployed.log_events.get_paginator("filter_log_events").paginate(
+        logGroupName=model.log_group,
+        startTime=int(upload.when.timestamp() * 1000),
+        filterPattern=f"{{ $.key = {quoted} }}",
+    )
+    found = None
+    for page in itertools.islice(pages, _MOST_PAGES):
+        for event in page["events"]:
+            line = last_errors.parsed(event["message"])
+            if line.get("key") == key and line.get("version_id", upload.version_id) == upload.version_id:
+                found = times.shown(datetime.fromtimestamp(event["timestamp"] / 1000, UTC))
+    return found
+
+
+def described(explanation: Explanation) -> Mapping[str, object]:
+    """An explanation as a document."""
+    route, result, verdict = explanation.route, explanation.result, explanation.verdict
+    if isinstance(route, Taken):
+        model: str | None = route.model.name
+        taken: Mapping[str, object] = {"prefix": route.prefix, "suffix": route.suffix, "why": route.why}
+    else:
+        model = None
+        nearest = route.nearest.name if route.nearest else None
+        taken = {"why": route.why, "nearest": nearest, "instead": route.instead}
+    upload = explanation.upload
+    letter, error = verdict.dead_letter, verdict.error
+    return {
+        "key": explanation.key,
+        "model": model,
+        "route": taken,
+        "way": explanation.way,
+        "version": None if upload is None else _version(upload),
+        "versions": [_version(one) for one in explanation.uploads],
+        "state": verdict.state,
+        "says": verdict.says,
+        "next": verdict.next or None,
+        "live_digest": explanation.live_digest,
+        "result": None if result is None else _result(result, upload),
+        "dead_letter": None if letter is None else letter.described(),
+        "error": None if error is None else {"type": error.type, "message": error.message, "source": error.source},
+    }
+
+
+def _version(upload: Upload) -> Mapping[str, object]:
+    return {
+        "version_id": upload.version_id,
+        "uploaded": times.iso(upload.when),
+        "size": upload.size,
+        "deleted": upload.size is None,
+    }
+
+
+def _result(result: ResultHead, upload: Upload | None) -> Mapping[str, object]:
+    return {
+        "of_this_version": upload is not None and result.is_of(upload.version_id, upload.etag),
+        "version_id": result.uploaded.version_id if result.uploaded else None,
+        "written": times.iso(result.written),
+        "version": result.version,
+        "digest": result.digest,
+        "provisional": result.provisional,
+        "error": result.error,
+    }
