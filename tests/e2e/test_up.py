@@ -574,7 +574,7 @@ def test_a_model_is_not_removed_while_inputs_are_in_its_queue(deployed: Checkout
     given_up, line = applied.err.splitlines()[-2:]
     assert given_up.startswith(
         "error: the registry no longer names other, but its dead-letter queue holds inputs that would be lost with it: "
-        "1. Nothing was changed: upload them again, or discard them (`"
+        "1. Nothing was changed: let the model try them again (`modelctl redrive other`), or discard them (`"
     )
     assert "its queue holds inputs that would be lost with it: 1 waiting, 1 being served. Nothing was changed" in line
     assert functions.get_function(FunctionName="modelyard-other")

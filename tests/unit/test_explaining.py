@@ -43,6 +43,8 @@ class Cloud:
         self.log: list[tuple[datetime, dict[str, Any]]] = []
         self.notifications: list[dict[str, Any]] | None = [configuration("digits-0", "digits/", ".png")]
         self.digest: str | None = LIVE
+        self.event_way = "notification"
+        self.eventbridge = False
 
     def live_digest(self, model: Any) -> str | None:
         assert model is DIGITS
@@ -80,7 +82,10 @@ class Cloud:
         assert Bucket == INPUTS
         if self.notifications is None:
             raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetBucketNotificationConfiguration")
-        return {"QueueConfigurations": self.notifications}
+        return {
+            "QueueConfigurations": self.notifications,
+            **({"EventBridgeConfiguration": {}} if self.eventbridge else {}),
+        }
 
     def get_paginator(self, operation: str) -> Any:
         assert operation == "filter_log_events"
@@ -300,14 +305,23 @@ def test_an_upload_of_which_there_is_no_trace_was_never_announced(cloud: Cloud) 
 def test_an_upload_that_the_bucket_does_not_announce(cloud: Cloud, notifications: list[dict[str, Any]]) -> None:
     cloud.notifications = notifications
     found = cloud.explain()
-    assert found.way == "the bucket has no notification that sends it to the queue yard-digits"
-    assert found.verdict.says == "never announced: the bucket has no notification for it"
+    assert found.way == "the inputs bucket announces no such key to the queue yard-digits"
+    assert found.verdict.says == "never announced: the inputs bucket announces no such key"
 
 
 def test_the_way_names_the_notification_and_the_queue(cloud: Cloud) -> None:
     assert cloud.explain().way == "the bucket's notification digits-0 sends it to the queue yard-digits"
+    # Somebody else's rules, as long as the deployment has none.
+    cloud.eventbridge = True
+    assert cloud.explain().way == "the bucket's notification digits-0 sends it to the queue yard-digits"
+    cloud.event_way = "both"
+    assert cloud.explain().way == (
+        "the bucket's notification digits-0 and EventBridge's rule yard-digits send it to the queue yard-digits"
+    )
+    cloud.notifications = []
+    assert cloud.explain().way == "EventBridge's rule yard-digits sends it to the queue yard-digits"
     cloud.notifications = None
-    assert "(it may not be read)" in cloud.explain().way
+    assert "(s3:GetBucketNotification is not allowed)" in cloud.explain().way
 
 
 def test_an_upload_that_the_function_has_seen_and_that_is_nowhere_is_unclear(cloud: Cloud) -> None:

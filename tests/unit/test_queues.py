@@ -63,9 +63,8 @@ def test_inputs_that_wait_or_are_being_served_are_not_lost() -> None:
 def test_dead_letters_are_not_lost_either() -> None:
     assert problem(target("aws", dlq=(1, 0)), [DEAD_LETTERS]) == (
         "the registry no longer names old, but its dead-letter queue holds inputs that would be lost with it: 1. "
-        "Nothing was changed: let the model try them again (`aws sqs start-message-move-task --source-arn "
-        f"{ARN}-dlq --region eu-central-1`), or discard them (`aws sqs purge-queue --queue-url {URL}-dlq --region "
-        "eu-central-1`), then run the command again"
+        "Nothing was changed: let the model try them again (`modelctl redrive old`), or discard them (`aws sqs "
+        f"purge-queue --queue-url {URL}-dlq --region eu-central-1`), then run the command again"
     )
 
 
@@ -74,7 +73,7 @@ def test_the_ways_out_of_the_local_stack_speak_to_it() -> None:
     dead_letters, inputs = said.splitlines()
     purge = '(`eval "$(modelctl env)"; aws sqs purge-queue --queue-url {} --region eu-central-1 --endpoint-url "{}"`)'
     assert purge.format(f"{URL}-dlq", "$AWS_ENDPOINT_URL") in dead_letters
-    assert "Nothing was changed: upload them again, or discard them" in dead_letters
+    assert "Nothing was changed: let the model try them again (`modelctl redrive old`), or discard" in dead_letters
     assert purge.format(URL, "$AWS_ENDPOINT_URL") in inputs
 
 

@@ -35,11 +35,16 @@ def run(called: argparse.Namespace) -> int:
         return 0
     for cause in causes:
         _show(cause, model)
+    if hidden := there - len(letters):
+        console.note(
+            f"about {hidden:,} more were not looked at: {dead_letters.MOST_RECEIVED:,} are at most, and others may be "
+            "hidden for two minutes because somebody else looks at them or puts them back"
+        )
     if not letters:
-        console.out(f"{model.name} has no dead letters")
+        console.out(
+            f"no dead letter of {model.name} can be looked at" if hidden else f"{model.name} has no dead letters"
+        )
         return 0
-    if there > len(letters):
-        console.note(f"{len(letters):,} of about {there:,} dead letters were looked at; after a redrive, look again")
     console.note(
         f"once the cause is fixed, `modelctl redrive {model.name}` has them tried again; `modelctl explain KEY` shows "
         "what became of one input"

@@ -86,6 +86,8 @@ class Deployment:
         self._makes_a_client = threading.Lock()
         self.inputs: str = described["buckets"]["inputs"]
         self.results: str = described["buckets"]["results"]
+        #: How uploads are announced: `notification`, `eventbridge` or `both`. Earlier versions left it out.
+        self.event_way: str = described.get("event_way", "notification")
         self.models: Mapping[str, Model] = {
             name: Model(
                 **{

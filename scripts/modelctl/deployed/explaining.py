@@ -174,17 +174,23 @@ def _way(deployed: Deployment, route: Taken) -> tuple[str, bool | None]:
     except ClientError as problem:
         if problem.response["Error"]["Code"] != "AccessDenied":
             raise
-        return f"the bucket's notification is to send it to the queue {queue} (it may not be read)", None
+        return (
+            f"the inputs bucket is to announce it to the queue {queue} (s3:GetBucketNotification is not allowed)",
+            None,
+        )
+    ways = []
     for entry in found.get("QueueConfigurations", ()):
         rules = entry.get("Filter", {}).get("Key", {}).get("FilterRules", ())
         named = {rule["Name"].lower(): rule["Value"] for rule in rules}
-        if (
-            entry["QueueArn"].rpartition(":")[2] == queue
-            and named.get("prefix") == route.prefix
-            and named.get("suffix") == route.suffix
-        ):
-            return f"the bucket's notification {entry.get('Id', '')} sends it to the queue {queue}", True
-    return f"the bucket has no notification that sends it to the queue {queue}", False
+        leads_here = entry["QueueArn"].rpartition(":")[2] == queue
+        if leads_here and (named.get("prefix"), named.get("suffix")) == (route.prefix, route.suffix):
+            ways.append(f"the bucket's notification {entry.get('Id', '')}")
+    # The rule has the name of the queue, and no suffix: the function skips other suffixes.
+    if deployed.event_way != "notification" and "EventBridgeConfiguration" in found:
+        ways.append(f"EventBridge's rule {queue}")
+    if not ways:
+        return f"the inputs bucket announces no such key to the queue {queue}", False
+    return f"{' and '.join(ways)} {'sends' if len(ways) == 1 else 'send'} it to the queue {queue}", True
 
 
 def _verdict(
@@ -288,7 +294,7 @@ def _without_result(deployed: Deployment, model: Model, key: str, upload: Upload
     if announced is False:
         return Verdict(
             "never announced",
-            "never announced: the bucket has no notification for it",
+            "never announced: the inputs bucket announces no such key",
             f"apply, so that uploads are announced; {backfill}",
         )
     if age < _ANNOUNCED_WITHIN:

@@ -67,12 +67,9 @@ def _problem(target: Target, queue: DeletedQueue, waiting: int, in_work: int) ->
             f"{why} its queue holds inputs that would be lost with it: {waiting} waiting, {in_work} being served. "
             f"Nothing was changed: wait until they are served (`modelctl status`), {discard}"
         )
-    again = "upload them again"
-    if target.name == "aws":  # the emulator has no such call
-        again = f"let the model try them again (`{sqs} start-message-move-task --source-arn {queue.arn} {place}`)"
     return (
         f"{why} its dead-letter queue holds inputs that would be lost with it: {waiting + in_work}. Nothing was "
-        f"changed: {again}, {discard}"
+        f"changed: let the model try them again (`modelctl redrive {queue.model}`), {discard}"
     )
 
 
