@@ -4,11 +4,13 @@ S3 goes by its old notification for up to five minutes after a change, and an ap
 and the functions. So a queue receives keys of the route that its model had, and of the one that it will have.
 """
 
+import contextlib
+import io
 import json
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +18,15 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import Platform, client, run_modelctl
+from e2e.conftest import Platform, client, run_modelctl, wait_until_empty
 from e2e.test_modelctl import SCAN
 from e2e.test_permissions import ALLOWED, REFUSED, get, make_probe
 from local_stack.support import allow, eventually, policy
-from modelctl import paths
+from modelctl import cli, paths
+from modelctl.commands import backfill, dead, explain, redrive
+from modelctl.deployed.deployment import Deployment
 from modelctl.local.stack import LocalStack
+from modelctl.targets import Target
 from modelctl.terraform import program
 from modelctl.terraform.applying import PARALLEL
 
@@ -259,3 +264,99 @@ def test_a_model_reads_its_own_and_its_previous_inputs_until_a_date_and_no_other
     kept["Condition"]["DateLessThan"]["aws:CurrentTime"] = "2026-01-01T00:00:00Z"
     iam.put_role_policy(**named, PolicyDocument=json.dumps(document))
     assert probe.run(**steps) == {"own": ALLOWED, "previous": REFUSED, "others": REFUSED}
+
+
+# What an operator finds and repairs afterwards, with `modelctl` alone
+
+
+@pytest.fixture(scope="module")
+def operator(swapped: Swapped) -> Iterator[Callable[..., Any]]:
+    """Runs commands in this process, and returns what `--json` prints."""
+    deployed = Deployment(Target("local", swapped.platform.env))
+
+    def run(name: str, *arguments: str, status: int = 0) -> Any:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            assert cli.main([name, *arguments, "--json"]) == status
+        return json.loads(printed.getvalue())
+
+    with pytest.MonkeyPatch.context() as patch:
+        for one in (backfill, dead, explain, redrive):
+            patch.setattr(one, "deployment", lambda called: deployed)
+        yield run
+
+
+def test_dead_letters_are_shown_by_cause_and_put_back_once_that_is_fixed(
+    swapped: Swapped, operator: Callable[..., Any]
+) -> None:
+    key = f"{OTHER}unreadable.png"
+    # The test before has received it, which hides it for a while.
+    found = eventually(lambda: found if (found := operator("dead", "left"))["looked_at"] else None, timeout_s=120)
+    (cause,) = found["causes"]
+    assert (found["looked_at"], cause["count"], cause["type"]) == (1, 1, "StorageError")
+    assert f"{key} could not be read: AccessDenied" in cause["message"]
+    (letter,) = cause["dead_letters"]
+    assert [one["key"] for one in letter["inputs"]] == [key]
+    assert letter["tries"] == 3
+    planned = operator("redrive", "left", "--dry-run")
+    assert (planned["redriven"], [one["inputs"] for one in planned["dead_letters"]]) == (1, [letter["inputs"]])
+    assert operator("redrive", "left", "--key", "left/other.png", status=1)["redriven"] == 0
+
+    bucket = swapped.platform.deployment["buckets"]["inputs"]
+    fix = policy({"Effect": "Allow", "Action": "s3:GetObject*", "Resource": f"arn:aws:s3:::{bucket}/{OTHER}*"})
+    iam = swapped.platform.client("iam")
+    iam.put_role_policy(RoleName="modelyard-left", PolicyName="fix", PolicyDocument=fix)
+    assert operator("redrive", "left") == {"model": "left", "dry_run": False, "redriven": 1}
+    eventually(lambda: "predictions" in (swapped.result("left", key) or {}), timeout_s=60)
+    iam.delete_role_policy(RoleName="modelyard-left", PolicyName="fix")
+    wait_until_empty(swapped.platform.client("sqs"), swapped.platform.queues("left"))
+    assert operator("dead", "left") == {"model": "left", "dead_letters": 0, "looked_at": 0, "causes": []}
+
+
+def test_an_input_that_its_model_never_heard_of_is_found_and_backfilled(
+    swapped: Swapped, operator: Callable[..., Any]
+) -> None:
+    key = f"{OTHER}unreadable.png"
+    found = eventually(
+        lambda: found if (found := operator("explain", key))["state"] != "waiting" else None, timeout_s=90
+    )
+    assert (found["model"], found["state"], found["result"]) == ("other", "never announced", None)
+    assert found["next"] == f"`modelctl backfill other --prefix {key}` queues it"
+    planned = operator("backfill", "other", "--dry-run")
+    assert [(one["key"], one["reason"]) for one in planned["inputs"]] == [(key, "missing")]
+    assert operator("backfill", "other", "--since", "1s")["queued"] == 0
+    assert operator("backfill", "other", "--prefix", key)["queued"] == 1
+    assert eventually(lambda: swapped.result("other", key), timeout_s=60)["predictions"]
+    again = operator("backfill", "other", "--stale")
+    assert (again["looked_at"], again["queued"], again["reasons"]) == (1, 0, {})
+
+
+def test_explain_says_what_became_of_an_input(swapped: Swapped, operator: Callable[..., Any]) -> None:
+    s3, bucket = swapped.platform.client("s3"), swapped.platform.deployment["buckets"]["inputs"]
+
+    def put(name: str, body: bytes) -> str:
+        version: str = s3.put_object(Bucket=bucket, Key=f"{OTHER}{name}", Body=body)["VersionId"]
+        return version
+
+    first, broken = put("a b.png", SCAN.read_bytes()), put("broken.png", b"no image")
+    eventually(
+        lambda: all(swapped.result("other", f"{OTHER}{name}") for name in ("a b.png", "broken.png")), timeout_s=60
+    )
+    answered = operator("explain", f"s3://{bucket}/{OTHER}a b.png")
+    live = swapped.platform.deployment["models"]["other"]["digest"]
+    assert (answered["state"], answered["version"]["version_id"]) == ("answered", first)
+    assert (answered["result"]["digest"], answered["live_digest"], answered["next"]) == (live, live, None)
+    assert answered["way"] == "the bucket's notification other-0 sends it to the queue modelyard-other"
+    refused = operator("explain", f"{OTHER}broken.png")
+    assert (refused["state"], refused["version"]["version_id"]) == ("refused", broken)
+    assert refused["result"]["error"]["type"] == "DecodeError"
+
+    second = put("a b.png", SCAN.read_bytes())
+    eventually(lambda: swapped.result("other", f"{OTHER}a b.png")["input"]["version_id"] == second, timeout_s=60)
+    superseded = operator("explain", f"{OTHER}a b.png", "--version-id", first)
+    assert (superseded["state"], superseded["result"]["of_this_version"]) == ("superseded", False)
+    s3.delete_object(Bucket=bucket, Key=f"{OTHER}a b.png")
+    assert operator("explain", f"{OTHER}a b.png")["state"] == "deleted"
+    assert operator("explain", f"{OTHER}none.png")["state"] == "not uploaded"
+    nearest = operator("explain", "Other/none.png")
+    assert (nearest["state"], nearest["route"]["nearest"]) == ("no model", "other")
