@@ -9,9 +9,11 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from attached import AttachedProvider
 from modelctl import console, paths
 from modelctl.terraform import program
 
@@ -134,7 +136,12 @@ def _terraform_test(module: Path) -> Outcome:
         ready = subprocess.run(init, env=env, capture_output=True, encoding="utf-8", check=False)
         if ready.returncode:
             return Counts(0, 1, 0), ready.stderr
-        done = subprocess.run([*command, "test", "-json"], env=env, capture_output=True, encoding="utf-8", check=False)
+        # It is mocked, and only asked for its schemas, in every run of every file.
+        with closing(AttachedProvider()) as provider:
+            attached = {**env, **provider.variables(env)}
+            done = subprocess.run(
+                [*command, "test", "-json"], env=attached, capture_output=True, encoding="utf-8", check=False
+            )
     summary: dict[str, int] = {}
     said = ""
     for event in map(json.loads, done.stdout.splitlines()):
