@@ -18,6 +18,16 @@ output "uploader_policies" {
   value       = { for name in keys(local.models) : name => module.model[name].uploader_policy }
 }
 
+output "invoker_policy" {
+  description = "An IAM policy (JSON) to attach to who calls models directly: `modelctl invoke`, and nothing else."
+  value       = local.invoker_policy
+}
+
+output "operator_policy" {
+  description = "An IAM policy (JSON) to attach to who is on call: to see what happens to inputs, and to put them back. It changes no function, and receives nothing from a queue of inputs."
+  value       = local.operator_policy
+}
+
 output "deployment" {
   description = "Everything that a program needs to use this deployment; `modelctl` reads it."
   value = {

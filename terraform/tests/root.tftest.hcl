@@ -205,6 +205,35 @@ run "code_and_layers_are_uploaded_under_names_of_their_content" {
   }
 }
 
+run "an_operator_takes_no_input_from_a_queue_that_is_named_like_one_of_dead_letters" {
+  command = plan
+
+  variables {
+    registry_file = "tests/fixtures/named_like_dead_letters.yaml"
+  }
+
+  override_module {
+    target = module.packages
+    outputs = {
+      lambda_runtime = "python3.13"
+      code = {
+        inference    = { path = "tests/fixtures/inference.zip", sha256 = "1", code_sha256 = "c1=" }
+        weights_sync = { path = "tests/fixtures/weights_sync.zip", sha256 = "2", code_sha256 = "c2=" }
+      }
+      layers   = {}
+      models   = { digits-dlq = { image_uri = null, code = "inference", layer = null } }
+      problems = []
+    }
+  }
+
+  assert {
+    condition = [for statement in jsondecode(output.operator_policy).Statement : [statement.Action, statement.Resource] if statement.Effect == "Deny"] == [
+      [["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"], ["arn:aws:sqs:eu-central-1:123456789012:modelyard-digits-dlq"]]
+    ]
+    error_message = "The policy is ${output.operator_policy}."
+  }
+}
+
 run "an_existing_network_is_used_as_it_is" {
   command   = plan
   state_key = "existing_network"

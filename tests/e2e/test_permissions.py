@@ -7,17 +7,20 @@ another reason.
 import hashlib
 import io
 import json
+import os
+import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from e2e.conftest import Platform, user
+from e2e.conftest import MODELCTL, Command, Platform, user
 from e2e.test_modelctl import SCAN
 from modelctl import paths
 from modelctl.terraform import program
@@ -435,6 +438,145 @@ def test_an_uploader_uploads_and_reads_the_results_of_one_model_and_can_do_nothi
     outcomes = {what: _tried(uploader, *asked) for what, asked in refused.items()}
     assert outcomes == dict.fromkeys(refused, REFUSED)
     assert _tried(uploader, "s3", "get_object", {**results, "Key": there.results["digits"]}) == ALLOWED
+
+
+@pytest.fixture(scope="module")
+def outputs(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with what `terraform output -json` prints, for those who may not read the state."""
+    file = tmp_path_factory.mktemp("access") / "outputs.json"
+    values = program.Root(platform.env).outputs()
+    file.write_text(json.dumps({name: {"value": value} for name, value in values.items()}))
+    return file
+
+
+def run_as(who: Platform, outputs: Path, *arguments: str | Path) -> Command:
+    """Run modelctl with somebody's keys, a file with the outputs, and no state."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
+    keys = {name: value for name, value in who.env.items() if name.startswith("AWS_")}
+    own = {"MODELYARD_OUTPUTS": str(outputs), "MODELYARD_STACK": str(outputs.parent / "no-stack")}
+    done = subprocess.run(
+        [MODELCTL, *map(str, arguments), "--target", "aws"],
+        env={**kept, **keys, **own},
+        cwd=outputs.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return Command(done.returncode, done.stdout, done.stderr)
+
+
+def test_an_invoker_calls_models_and_can_do_nothing_else(platform: Platform, outputs: Path, there: Objects) -> None:
+    buckets, models = platform.deployment["buckets"], platform.deployment["models"]
+    wine = models["wine"]["function_name"]
+    rows = '{"instances": [[13.2, 1.78, 2.14, 11.2, 100, 2.65, 2.76, 0.26, 1.28, 4.38, 1.05, 3.4, 1050]]}'
+    with user(platform, "invoker", program.Root(platform.env).outputs()["invoker_policy"]) as invoker:
+        called = run_as(invoker, outputs, "invoke", "wine", "--data", rows, "--json")
+        assert called.status == 0, called.err
+        assert len(called.document["predictions"]) == 1
+        status = run_as(invoker, outputs, "status")
+        assert (status.status, status.out) == (1, "")
+        assert "is not authorized to perform" in status.err
+        live = {"Qualifier": "live", "Payload": b"{}"}
+        refused = {
+            "calling the newest code": ("lambda", "invoke", {"FunctionName": wine, "Payload": b"{}"}),
+            "calling a version": ("lambda", "invoke", {"FunctionName": wine, "Qualifier": "1", "Payload": b"{}"}),
+            "publishing weights": (
+                *("lambda", "invoke"),
+                {"FunctionName": f"{platform.deployment['name']}--weights-sync", "Payload": b"{}"},
+            ),
+            "calling another deployment": ("lambda", "invoke", {"FunctionName": "modelyardtwo-wine", **live}),
+            "reading a function": ("lambda", "get_function", {"FunctionName": wine}),
+            "uploading": ("s3", "put_object", {"Bucket": buckets["inputs"], "Key": "wine/new.json", "Body": b"{}"}),
+            "reading an input": ("s3", "get_object", {"Bucket": buckets["inputs"], "Key": there.inputs["wine"]}),
+            "reading a result": ("s3", "get_object", {"Bucket": buckets["results"], "Key": there.results["wine"]}),
+            "listing results": ("s3", "list_objects_v2", {"Bucket": buckets["results"]}),
+            "looking into a queue": ("sqs", "receive_message", {"QueueUrl": models["wine"]["dead_letter_queue_url"]}),
+        }
+        outcomes = {what: _tried(invoker, *asked) for what, asked in refused.items()}
+        assert outcomes == dict.fromkeys(refused, REFUSED)
+        assert _tried(invoker, "lambda", "invoke", {"FunctionName": wine, **live}) == ALLOWED
+
+
+@pytest.fixture(scope="module")
+def operator(platform: Platform) -> Iterator[Platform]:
+    """The platform as an IAM user sees it who has nothing but the operator's policy."""
+    with user(platform, "operator", program.Root(platform.env).outputs()["operator_policy"]) as seen:
+        yield seen
+
+
+def test_an_operator_sees_what_happens(platform: Platform, operator: Platform, outputs: Path, there: Objects) -> None:
+    status = run_as(operator, outputs, "status", "--json")
+    assert status.status == 0, status.err
+    models = platform.deployment["models"]
+    assert {row["model"]: row["live_digest"] for row in status.document["models"]} == {
+        name: model["digest"] for name, model in models.items()
+    }
+    logs = run_as(operator, outputs, "logs", "digits")
+    assert (logs.status, logs.err) == (0, "")
+
+
+def test_an_operator_changes_no_function_takes_no_input_and_sees_no_other_deployment(
+    platform: Platform, operator: Platform, there: Objects
+) -> None:
+    name, buckets, models = (platform.deployment[field] for field in ("name", "buckets", "models"))
+    digits, inputs = models["digits"]["function_name"], {"Bucket": buckets["inputs"]}
+    queue, dead = ({"QueueUrl": models["digits"][url]} for url in ("queue_url", "dead_letter_queue_url"))
+    other = {"QueueUrl": queue["QueueUrl"].replace("/modelyard-", "/modelyardtwo-")}
+    platform.client("sqs").create_queue(QueueName=other["QueueUrl"].rsplit("/", 1)[1])
+    letter = {"ReceiptHandle": "none"}
+    refused: dict[str, tuple[str, str, Mapping[str, Any]]] = {
+        "receiving inputs": ("sqs", "receive_message", queue),
+        "deleting inputs": ("sqs", "delete_message", {**queue, **letter}),
+        "hiding inputs": ("sqs", "change_message_visibility", {**queue, **letter, "VisibilityTimeout": 0}),
+        "emptying a queue": ("sqs", "purge_queue", queue),
+        "deleting a queue": ("sqs", "delete_queue", dead),
+        "changing a queue": ("sqs", "set_queue_attributes", {**queue, "Attributes": {"VisibilityTimeout": "1"}}),
+        "calling a model": ("lambda", "invoke", {"FunctionName": digits, "Qualifier": "live", "Payload": b"{}"}),
+        "changing a function": ("lambda", "update_function_configuration", {"FunctionName": digits, "Timeout": 1}),
+        "moving an alias": ("lambda", "update_alias", {"FunctionName": digits, "Name": "live", "FunctionVersion": "1"}),
+        "throttling": (
+            *("lambda", "put_function_concurrency"),
+            {"FunctionName": digits, "ReservedConcurrentExecutions": 0},
+        ),
+        "deleting a function": ("lambda", "delete_function", {"FunctionName": digits}),
+        "reading an input": ("s3", "get_object", {**inputs, "Key": there.inputs["digits"]}),
+        "reading a version": (
+            "s3",
+            "get_object",
+            {**inputs, "Key": there.inputs["digits"], "VersionId": there.version},
+        ),
+        "uploading": ("s3", "put_object", {**inputs, "Key": "digits/new.png", "Body": b""}),
+        "deleting an input": ("s3", "delete_object", {**inputs, "Key": there.inputs["digits"]}),
+        "deleting a result": (
+            *("s3", "delete_object"),
+            {"Bucket": buckets["results"], "Key": there.results["digits"]},
+        ),
+        "listing artifacts": ("s3", "list_objects_v2", {"Bucket": buckets["artifacts"]}),
+        "silencing alarms": ("cloudwatch", "disable_alarm_actions", {"AlarmNames": [f"{digits}/dead_letters"]}),
+        "deleting logs": ("logs", "delete_log_group", {"logGroupName": models["digits"]["log_group"]}),
+        "another deployment's queue": ("sqs", "get_queue_attributes", other),
+        "another deployment's letters": ("sqs", "receive_message", other),
+        "sending to another deployment": ("sqs", "send_message", {**other, "MessageBody": "{}"}),
+        "another deployment's function": ("lambda", "get_function", {"FunctionName": f"{name}two-digits"}),
+        "another deployment's log": ("logs", "filter_log_events", {"logGroupName": f"/aws/lambda/{name}two-digits"}),
+        "another deployment's results": (
+            "s3",
+            "list_objects_v2",
+            {"Bucket": buckets["results"].replace("-", "two-", 1)},
+        ),
+        "giving itself more": ("iam", "delete_user_policy", {"UserName": "operator", "PolicyName": "0"}),
+    }
+    outcomes = {what: _tried(operator, *asked) for what, asked in refused.items()}
+    assert outcomes == dict.fromkeys(refused, REFUSED)
+    for asked in (
+        ("sqs", "get_queue_attributes", {**queue, "AttributeNames": ["QueueArn"]}),
+        ("sqs", "receive_message", dead),
+        ("s3", "list_object_versions", inputs),
+        ("s3", "get_object", {"Bucket": buckets["results"], "Key": there.results["digits"]}),
+    ):
+        assert _tried(operator, *asked) == ALLOWED, asked
+    platform.client("sqs").delete_queue(**other)
 
 
 def _tried(user: Platform, service: str, method: str, arguments: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from modelctl import paths
-from plan.planned import Plan
+from plan.planned import Document, Plan
 
 LIST = paths.TERRAFORM / "permissions.yaml"
 LAMBDA_ONLY = [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]
@@ -56,6 +56,8 @@ def _policies(role: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     """The policies of a role, by their address."""
     if "output" in role:
         output = plan.outputs.get(role["output"], {})
+        if isinstance(output, Document):
+            return {f"output.{role['output']}": output}
         return {f"output.{role['output']}[{json.dumps(key)}]": policy for key, policy in output.items()}
     planned = plan.of_type("aws_iam_role_policy")
     return {address: value["policy"] for address, value in planned.items() if _pattern(role).fullmatch(address)}

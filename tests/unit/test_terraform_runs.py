@@ -137,6 +137,26 @@ def test_a_local_state_that_is_half_written_is_told_with_the_way_out(
         Deployment(Target("aws", {}))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        ("{", "is not what `terraform output -json` prints"),
+        ("[]", "is not what `terraform output -json` prints"),
+        ('{"deployment": {"value": {"name": "yard"}}}', "write it anew, where the state can be read, with `terraform"),
+    ],
+)
+def test_a_file_that_does_not_say_what_is_deployed_is_told_with_the_way_out(
+    tmp_path: Path, text: str | None, said: str
+) -> None:
+    file = tmp_path / "outputs.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(UserError, match=re.escape(said)) as refused:
+        Deployment(Target("aws", {}), file)
+    assert str(refused.value).startswith(f"MODELYARD_OUTPUTS: {file} ")
+
+
 @pytest.mark.parametrize(("account", "kept"), [("000000000000", False), ("123456789012", True)])
 def test_a_state_that_could_not_be_stored_is_removed_once_the_local_stacks_next_apply_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: str, kept: bool

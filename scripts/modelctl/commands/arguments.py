@@ -4,7 +4,9 @@ import argparse
 import contextlib
 import json
 import math
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from modelctl import console
@@ -62,8 +64,10 @@ def _rate(text: str) -> float:
 
 
 def deployment(called: argparse.Namespace) -> Deployment:
-    """The deployment that the user means."""
-    return Deployment(chosen(called.target))
+    """The deployment that the user means; on AWS the one that the file MODELYARD_OUTPUTS is about, if that is set."""
+    target = chosen(called.target)
+    named = os.environ.get("MODELYARD_OUTPUTS") if target.name == "aws" else None
+    return Deployment(target, Path(named) if named else None)
 
 
 def print_json(document: Any) -> None:

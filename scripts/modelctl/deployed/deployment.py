@@ -5,7 +5,8 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 
@@ -56,28 +57,17 @@ class Model:
 class Deployment:
     """A deployment on one target.
 
+    Args:
+        target: where.
+        outputs: a file with what `terraform output -json` printed, for who may not read the state.
+
     Raises:
-        UserError: nothing was applied there.
+        UserError: nothing was applied there, or the file does not say what.
     """
 
-    def __init__(self, target: Target):
+    def __init__(self, target: Target, outputs: Path | None = None):
         self.target = target
-        try:
-            described = target.root.outputs().get("deployment")
-        except UserError as problem:
-            if target.name == "local" and "state file" in str(problem):
-                raise UserError(
-                    "the local stack's state is half written, as when a disk was full during an apply: make room and "
-                    "run `modelctl up`, which completes it"
-                ) from problem
-            # A root that was never initialised is the most usual way of having nothing deployed.
-            if "Backend initialization required" not in str(problem):
-                raise
-            described = None
-        if not described:
-            raise UserError(
-                "nothing is deployed: run `modelctl up` for the local stack, or `modelctl apply --target aws` for AWS"
-            )
+        described = _from_file(outputs) if outputs else _from_state(target)
         self.name: str = described["name"]
         # The deployment's region, whatever the shell of the user says.
         self._session = target.session(described["region"])
@@ -153,3 +143,39 @@ class Deployment:
         """A client for the log groups."""
         with self._makes_a_client:
             return self._session.client("logs", config=_CONFIG)
+
+
+def _from_state(target: Target) -> Mapping[str, Any]:
+    """The output `deployment` as Terraform reads it from the state."""
+    try:
+        described = target.root.outputs().get("deployment")
+    except UserError as problem:
+        if target.name == "local" and "state file" in str(problem):
+            raise UserError(
+                "the local stack's state is half written, as when a disk was full during an apply: make room and "
+                "run `modelctl up`, which completes it"
+            ) from problem
+        # A root that was never initialised is the most usual way of having nothing deployed.
+        if "Backend initialization required" not in str(problem):
+            raise
+        described = None
+    if not described:
+        raise UserError(
+            "nothing is deployed: run `modelctl up` for the local stack, or `modelctl apply --target aws` for AWS"
+        )
+    return described  # type: ignore[no-any-return]
+
+
+def _from_file(outputs: Path) -> Mapping[str, Any]:
+    """The output `deployment` as a file has it."""
+    try:
+        found: Mapping[str, Any] = json.loads(outputs.read_text(encoding="utf-8"))["deployment"]["value"]
+        found["buckets"], found["models"], found["region"]
+    except OSError as problem:
+        raise UserError(f"MODELYARD_OUTPUTS: {outputs} cannot be read: {problem.strerror}") from problem
+    except (ValueError, KeyError, TypeError) as problem:
+        raise UserError(
+            f"MODELYARD_OUTPUTS: {outputs} is not what `terraform output -json` prints of a deployment: write it anew, "
+            "where the state can be read, with `terraform -chdir=terraform output -json > FILE`"
+        ) from problem
+    return found

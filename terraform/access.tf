@@ -1,0 +1,87 @@
+# What people need who work with the deployment without being allowed to change it. The uploader's policies are the models'
+# own (modules/model/outputs.tf). Every resource's name begins with the deployment's, which has no hyphen, so a policy for
+# "<name>-*" is about this deployment alone, and is no longer for 300 models than for one.
+
+locals {
+  _everything_of = {
+    sqs    = "${local.deployment.arns.sqs}${var.name}-*"
+    lambda = "${local.deployment.arns.lambda}function:${var.name}-*"
+    logs   = "${local.deployment.arns.logs}log-group:/aws/lambda/${var.name}-*"
+  }
+
+  # Queues of inputs whose names end like those of dead-letter queues, because their models' names do.
+  _like_dead_letters = [for model in local.models : "${local.deployment.arns.sqs}${model.names.queue}" if endswith(model.names.queue, "-dlq")]
+
+  invoker_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "Call"
+        Effect   = "Allow"
+        Action   = ["lambda:InvokeFunction"]
+        Resource = "${local._everything_of.lambda}:live"
+      },
+    ]
+  })
+
+  operator_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat([
+      {
+        Sid      = "Queues"
+        Effect   = "Allow"
+        Action   = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
+        Resource = local._everything_of.sqs
+      },
+      {
+        Sid      = "DeadLetters"
+        Effect   = "Allow"
+        Action   = ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"]
+        Resource = "${local._everything_of.sqs}-dlq"
+      },
+      {
+        Sid      = "Functions"
+        Effect   = "Allow"
+        Action   = ["lambda:GetFunction", "lambda:GetFunctionConfiguration"]
+        Resource = local._everything_of.lambda
+      },
+      {
+        Sid      = "Logs"
+        Effect   = "Allow"
+        Action   = ["logs:FilterLogEvents"]
+        Resource = local._everything_of.logs
+      },
+      {
+        Sid      = "Metrics"
+        Effect   = "Allow"
+        Action   = ["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"]
+        Resource = "*"
+      },
+      {
+        Sid      = "ListInputs"
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketNotification"]
+        Resource = local.bucket_arns.inputs
+      },
+      {
+        Sid      = "ListResults"
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket"]
+        Resource = local.bucket_arns.results
+      },
+      {
+        Sid      = "Results"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:PutObject"]
+        Resource = "${local.bucket_arns.results}/*"
+      },
+      ], [
+      for queues in [local._like_dead_letters] : {
+        Sid      = "NoInputs"
+        Effect   = "Deny"
+        Action   = ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"]
+        Resource = queues
+      } if length(queues) > 0
+    ])
+  })
+}
