@@ -10,6 +10,11 @@ FORMS = "as long ago as 90s, 30m, 2h, 3d or 1w, or a UTC time such as 2026-11-27
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
+def present() -> datetime:
+    """The time now; tests of commands set it."""
+    return datetime.now(UTC)
+
+
 def since(text: str, now: datetime | None = None) -> datetime:
     """The point in the past that a user means, for an option such as `--since`.
 
@@ -20,7 +25,7 @@ def since(text: str, now: datetime | None = None) -> datetime:
     Raises:
         argparse.ArgumentTypeError: it is none, or lies in the future.
     """
-    now = now or datetime.now(UTC)
+    now = now or present()
     ago = re.fullmatch(r"([0-9]+)\s*([smhdw])", text.strip().lower(), re.ASCII)
     try:
         if ago:
@@ -46,7 +51,7 @@ def iso(when: datetime) -> str:
 
 def ago(when: datetime, now: datetime | None = None) -> str:
     """How long ago a point in time is, in its largest unit: `45 s`, `7 min`, `3 h` or `2 days`."""
-    seconds = max(0, int(((now or datetime.now(UTC)) - when).total_seconds()))
+    seconds = max(0, int(((now or present()) - when).total_seconds()))
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length} {unit}"

@@ -112,8 +112,9 @@ def at(minutes: float) -> str:
 
 
 @pytest.fixture
-def cloud() -> Cloud:
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
     """An input that was uploaded an hour ago, and nothing else."""
+    monkeypatch.setattr(times, "present", lambda: NOW)
     cloud = Cloud()
     cloud.upload("v1", minutes=60)
     return cloud

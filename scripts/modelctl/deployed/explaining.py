@@ -262,7 +262,7 @@ def _last_attempt(model: Model, key: str, result: ResultHead) -> Verdict:
     """The verdict of a provisional result whose message is not in the dead-letter queue."""
     error = LastError(**(result.error or {"type": "", "message": ""}), source="result")
     dead_at = result.written + timedelta(seconds=model.visibility_timeout_s)
-    if datetime.now(UTC) < dead_at:
+    if times.present() < dead_at:
         return Verdict(
             "waiting",
             f"its last attempt began at {times.shown(result.written)}: unless it succeeds, its message becomes a dead "
@@ -281,7 +281,7 @@ def _last_attempt(model: Model, key: str, result: ResultHead) -> Verdict:
 
 def _without_result(deployed: Deployment, model: Model, key: str, upload: Upload, *, announced: bool | None) -> Verdict:
     """The verdict of an input that has neither a result nor a dead letter: it can only be inferred."""
-    age = datetime.now(UTC) - upload.when
+    age = times.present() - upload.when
     waiting, in_flight = queues.depth(deployed.sqs, model.queue_url)
     if (waiting or in_flight) and age < _RETENTION:
         return Verdict(
