@@ -5,7 +5,6 @@ time. What they raise is the model's fault, and so is a value that nobody can us
 the input's.
 """
 
-import json
 import sys
 import traceback
 import types
@@ -20,6 +19,7 @@ import numpy as np
 from inference import tensors
 from inference.config import Config, InputConfig
 from inference.errors import DecodeError, InputError, ModelError, ShapeError
+from inference.result_documents import as_json
 from inference.runtimes import Array, Specs, TensorSpec
 from inference.tensors import Instances
 
@@ -129,7 +129,7 @@ def _prediction(postprocess: Callable[[Mapping[str, Array]], Any], outputs: Mapp
     """
     prediction = postprocess(outputs)
     try:
-        json.dumps(prediction, allow_nan=False, ensure_ascii=False).encode()
+        as_json(prediction)
     except (TypeError, ValueError, RecursionError) as error:
         way_out = "numpy's values become JSON's by .tolist()"
         raise ModelError(f"hooks: postprocess gave no JSON value: {error}; {way_out}") from error

@@ -2,7 +2,6 @@
 
 import base64
 import functools
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from inference import tensors
 from inference.config import OutputConfig
 from inference.errors import ModelError, PredictionError, TooLargeError
 from inference.limits import max_result_bytes, max_values
+from inference.result_documents import as_json
 from inference.rows import Rows
 from inference.runtimes import Array, TensorSpec
 
@@ -42,7 +42,7 @@ class Predictions:
         Raises:
             TooLargeError: the result has no room for it.
         """
-        text = json.dumps(prediction, allow_nan=False, ensure_ascii=False).encode()
+        text = as_json(prediction)
         if self.size + len(text) > max_result_bytes():
             raise TooLargeError(
                 f"its result has room for {self.count} predictions: they may take {max_result_bytes()} bytes of JSON, "

@@ -7,7 +7,6 @@ but Python's standard library.
 import datetime
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, NamedTuple, Protocol
 
 from inference import VARIANT
@@ -21,6 +20,18 @@ NEVER_TAKEN_UP: Mapping[str, Any] = {
     "batch_size": 0,
     "cold_start": False,
 }
+
+#: `json.dumps` would make one for every text.
+_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
+
+
+def as_json(value: Any) -> bytes:
+    """A value as the JSON of a result.
+
+    Raises:
+        TypeError, ValueError, RecursionError: it is not a JSON value.
+    """
+    return _ENCODER.encode(value).encode()
 
 
 class Refused(NamedTuple):
@@ -69,14 +80,14 @@ def result_document(
         provisional: whether the input's last attempt is still under way, or failed. Such a result is replaced if the
             input is answered after all.
     """
-    said = (b'"error": ', _json(answer._asdict())) if isinstance(answer, Refused) else (b'"predictions": ', answer)
+    said = (b'"error": ', as_json(answer._asdict())) if isinstance(answer, Refused) else (b'"predictions": ', answer)
     finished_at = datetime.datetime.fromtimestamp(now, datetime.UTC)
     before = {
         "model": served.name,
         "version": served.version,
         "digest": served.digest,
         "variant": VARIANT,
-        "input": asdict(uploaded),
+        "input": vars(uploaded),
         **({"provisional": True} if provisional else {}),
     }
     after = {
@@ -84,8 +95,4 @@ def result_document(
         "request_id": request_id,
         "finished_at": finished_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
-    return b"".join((_json(before)[:-1], b", ", *said, b", ", _json(after)[1:]))
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    return b"".join((as_json(before)[:-1], b", ", *said, b", ", as_json(after)[1:]))

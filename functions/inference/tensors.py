@@ -503,35 +503,37 @@ def _converted(
     value: Any, spec: TensorSpec, where: str, encoded: tuple[int | None, ...] | None, missing: bool
 ) -> Array:
     """One array of a value, in which the bytes of `{"b64": ...}` have the shape `encoded`."""
-    kinds = _types(value, where)
+    lengths, elements, kinds = _flattened(value, where)
     missing = missing and spec.has_nan
     if missing and type(None) in kinds:
-        value = _each(value, lambda element: math.nan if element is None else element)
+        elements = [math.nan if element is None else element for element in elements]
         kinds = kinds - {type(None)} | {float}
     if spec.dtype.kind == "O":
-        value = _each(value, lambda element: _bytes(element, where))
+        elements = [_bytes(element, where) for element in elements]
     elif spec.holds_bytes and kinds == {dict}:
-        value = _each(value, lambda element: _filled_bytes(element, spec, where, encoded))
+        elements = [_filled_bytes(element, spec, where, encoded) for element in elements]
     elif not kinds <= _ACCEPTED_TYPES.get(spec.dtype.kind, set()):
         # Before numpy sees them: it would make an array of texts that are all as long as the longest of them.
         (wrong, *_) = kinds - _ACCEPTED_TYPES.get(spec.dtype.kind, set())
         raise DecodeError(f"{where}: expected {_kind(spec)}, found {_TYPES[wrong]}")
     elif spec.dtype.kind in "iu" and float in kinds:
-        value = _each(value, _whole)
-        kinds = _types(value, where)
+        elements = list(map(_whole, elements))
+        kinds = set(map(type, elements))
     # By itself numpy makes floats, which have 53 bits, of integers of which one has 64.
     dtype = np.uint64 if spec.dtype == np.uint64 and kinds == {int} else object if spec.dtype.kind == "O" else None
     try:
-        array = np.array(value, dtype)
+        array = np.array(elements, dtype)
         if array.dtype.kind == "O" and spec.dtype.kind == "f":
             # An integer of more than 64 bits, which a float may stand for.
             array = array.astype(np.float64)
     except OverflowError as error:
         raise DecodeError(f"{where}: expected {_kind(spec)}, found one outside its range") from error
     except ValueError as error:
+        # Elements in base64 are arrays themselves, of one shape or not.
         raise ShapeError(f"{where}: the lists in it differ in length or depth") from error
-    if array.dtype.kind == "O" and any(isinstance(element, list) for element in array.flat):
+    if lengths is None:
         raise ShapeError(f"{where}: the lists in it differ in length or depth")
+    array = array.reshape(lengths + array.shape[1:])
     if array.dtype.kind == "O" and spec.dtype.kind in "iu":
         # An integer of more than 64 bits.
         raise DecodeError(f"{where}: expected {_kind(spec)}, found one outside its range")
@@ -541,29 +543,27 @@ def _converted(
     return cast(array, spec, where)
 
 
-def _types(value: Any, where: str) -> set[type]:
-    """The types of the values in nested lists, which are all as deep; level by level, at the speed of C."""
-    level = [value]
-    for _ in range(_MAX_DEPTH + 1):
-        types = set(map(type, level))
-        if types != {list}:
-            break
+def _flattened(value: Any, where: str) -> tuple[tuple[int, ...] | None, list[Any], set[type]]:
+    """The lengths of nested lists, the values in them and the types of these; level by level, at the speed of C.
+
+    The lists are all as deep; the lengths are None if those of one level differ.
+    """
+    lengths: list[int] = []
+    level, ragged = [value], False
+    while (types := set(map(type, level))) == {list}:
+        if len(lengths) == _MAX_DEPTH:
+            raise ShapeError(f"{where}: lists nested more than {_MAX_DEPTH} deep")
+        lengths.append(len(level[0]))
+        ragged = ragged or len(set(map(len, level))) > 1
         level = list(itertools.chain.from_iterable(level))
-    else:
-        raise ShapeError(f"{where}: lists nested more than {_MAX_DEPTH} deep")
     if list in types:
         raise ShapeError(f"{where}: the lists in it differ in length or depth")
-    return types
+    return None if ragged else tuple(lengths), level, types
 
 
 def _whole(number: float) -> float:
     """An integer in place of a float that is one: among floats, other integers would be rounded to 53 bits."""
     return int(number) if isinstance(number, float) and number.is_integer() else number
-
-
-def _each(value: Any, make: Callable[[Any], Any]) -> Any:
-    """Nested lists with another value in place of each."""
-    return [_each(element, make) for element in value] if isinstance(value, list) else make(value)
 
 
 def _bytes(value: Any, where: str) -> bytes:

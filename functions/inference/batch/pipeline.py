@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inference import decoders, s3
@@ -45,9 +45,9 @@ class Pipeline:
         self._objects = s3.client()
         self._results = ResultStore(self._objects, config, surroundings)
 
-    def look_up(self, works: Iterable[Work]) -> None:
+    def look_up(self, works: Sequence[Work]) -> None:
         """Settle those inputs whose results exist already."""
-        list(self._surroundings.executor.map(functools.partial(attempt, self._look_up), works))
+        list(self._attempts(self._look_up, works))
 
     def give_up(self, reasons: Iterable[tuple[Work, Refused]]) -> None:
         """Write provisional results for inputs whose last attempt this is, with the reason; an answer replaces them."""
@@ -68,13 +68,18 @@ class Pipeline:
         if not self._deadline.has_time_for("all", 1):
             send_back(group)
             return
-        # The fetches are under way while the model is loaded, which at TensorFlow's first call takes seconds.
-        fetched = self._surroundings.executor.map(functools.partial(attempt, self._fetch), group)
+        # Several fetches are under way while the model is loaded, which at TensorFlow's first call takes seconds.
+        fetched = self._attempts(self._fetch, group)
         self._predictor.load()
         started = self._surroundings.perf_counter()
         for part in self._decoded(fetched):
             self._answer(part)
         self._deadline.took("all", self._surroundings.milliseconds_since(started) / len(group))
+
+    def _attempts(self, step: Callable[[Work], None], works: Sequence[Work]) -> Iterator[Work]:
+        """Attempt a step that waits for S3, of several inputs at the same time; a single one is worth no thread."""
+        one = functools.partial(attempt, step)
+        return map(one, works) if len(works) == 1 else self._surroundings.executor.map(one, works)
 
     def serve_isolated(self, group: Sequence[Work], isolation: "Isolation", *, others_wait: bool) -> None:
         """Take a group of inputs through all steps, one at a time and with a process of its own for what is risky.
@@ -88,7 +93,7 @@ class Pipeline:
             ServiceError: the model cannot be loaded.
         """
         left = len(group)
-        for work in self._surroundings.executor.map(functools.partial(attempt, self._fetch), group):
+        for work in self._attempts(self._fetch, group):
             left -= 1
             if work.ending is None:
                 self._try_isolated(work, isolation, others_wait=others_wait or left > 0)
@@ -220,10 +225,9 @@ class Pipeline:
     def _predict_alone(self, work: Work) -> None:
         work.end(self._predictor.predict(work.instances))
 
-    def _finish(self, works: Iterable[Work], batch_size: int) -> None:
+    def _finish(self, works: Sequence[Work], batch_size: int) -> None:
         """Write and log."""
-        write = functools.partial(attempt, functools.partial(self._write, batch_size=batch_size))
-        for work in self._surroundings.executor.map(write, works):
+        for work in self._attempts(functools.partial(self._write, batch_size=batch_size), works):
             self._log(work)
             if isinstance(work.ending, Predictions):
                 work.ending.drop()

@@ -596,6 +596,19 @@ def test_inputs_are_fetched_and_results_are_written_at_the_same_time(
     assert serve(messages) == []
 
 
+def test_a_single_input_is_fetched_and_its_result_written_without_another_thread(
+    announce: Announce, serve: Serve, fake_s3: FakeS3
+) -> None:
+    requests = []
+
+    def note(bucket: str, _key: str) -> None:
+        requests.append((bucket, threading.current_thread() is threading.main_thread()))
+
+    fake_s3.before_get = fake_s3.before_put = note
+    assert serve([announce("digits/a.json", b"[0, 0, 0]")]) == []
+    assert requests == [(RESULTS, True), (INPUTS, True), (RESULTS, True)]
+
+
 @pytest.mark.parametrize(("artifact", "calls"), [("odds.saved_model", [10]), ("odds.tflite", [1] * 10)])
 def test_a_batch_is_one_call_of_the_model_where_that_costs_less(
     artifact: str, calls: list[int], announce: Announce, serve: Serve

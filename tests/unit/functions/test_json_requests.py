@@ -281,6 +281,9 @@ def test_a_float_that_is_absent_is_nan_where_it_may_be_missing() -> None:
         ({"instances": {"x": 1}}, DecodeError, "has to be a list"),
         ({"inputs": []}, ShapeError, r"shape \[0\]; expected \[any, 3\]"),
         ({"instances": [[1, 2, 3], [4, 5]]}, ShapeError, r"instances\[1\] has the shape \[2\]; expected \[3\]"),
+        # As many values as three rows have.
+        ({"instances": [[1, 2, 3], [4, 5], [6, 7, 8, 9]]}, ShapeError, r"instances\[1\] has the shape \[2\]"),
+        ({"inputs": [[1, 2, 3], [4, 5], [6, 7, 8, 9]]}, ShapeError, r"inputs\.x\[1\] has the shape \[2\]"),
         ({"instances": [[1, 2, 3], [4, [5], 6]]}, ShapeError, r"instances\[1\].*differ in length or depth"),
         ({"instances": [1, 2, 3]}, ShapeError, r"instances\[0\] has the shape \[\]; expected \[3\]"),
         ({"instances": [["a", "b", "c"]]}, DecodeError, "expected numbers"),
