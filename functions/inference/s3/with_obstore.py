@@ -13,6 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+# obstore reads it at the first request. One thread of its own serves all connections: several, as many as the machine
+# has processors, would wake each other for requests that are small. The registry's `env` may set it otherwise.
+os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
+
 import obstore
 from obstore.store import S3Store
 
