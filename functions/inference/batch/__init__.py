@@ -76,7 +76,7 @@ def serve(
     works, unreadable = messages.take_up(records, config)
     deadline = Deadline(remaining_ms)
     pipeline = Pipeline(config, predictor, deadline, surroundings, request_id=request_id, cold_start=cold_start)
-    pipeline.look_up(work for work in works if work.receives > 1)
+    pipeline.look_up([work for work in works if work.receives > 1])
     open_works = [work for work in works if work.ending is None]
     last = [work for work in open_works if work.receives >= config.retries]
     pipeline.give_up((work, refused(GivenUpError(_DID_NOT_END.format(work.receives)))) for work in last)
