@@ -26,7 +26,7 @@ DIGITS = replace(
     dead_letter_queue_url="https://sqs/1/yard-digits-dlq",
 )
 KEY = "digits/a b.png"
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime(2026, 11, 27, 18, 30, tzinfo=UTC)
 LIVE, OLD = "a" * 64, "b" * 64
 
 
@@ -111,10 +111,14 @@ def at(minutes: float) -> str:
     return times.shown(NOW - timedelta(minutes=minutes))
 
 
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    """An input that was uploaded an hour ago, and nothing else."""
+@pytest.fixture(autouse=True)
+def _present(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(times, "present", lambda: NOW)
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    """An input that was uploaded an hour ago, and nothing else."""
     cloud = Cloud()
     cloud.upload("v1", minutes=60)
     return cloud
