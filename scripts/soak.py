@@ -8,9 +8,9 @@ build/soak.
 `interrupted` runs the cases of other tests that are marked `soak`. Then it takes MINUTES, too: `modelctl up` is broken
 off at one point after the other, and the next one heals it.
 
-The others take what they take: `models` is one `modelctl up` of 100 models, `nodes` serves ONNX's backend node tests,
-`conversions` imports classifiers that pinned packages have converted, `old` models that the last TensorFlow with Keras
-2 writes, and `repeated` runs the tests of the local stack twenty times beside two busy loops.
+The others take what they take: `models` is one `modelctl up` of 100 models, and one of 300, `nodes` serves ONNX's
+backend node tests, `conversions` imports classifiers that pinned packages have converted, `old` models that the last
+TensorFlow with Keras 2 writes, and `repeated` runs the tests of the local stack twenty times beside two busy loops.
 """
 
 import json
@@ -80,9 +80,9 @@ def interrupted(seconds: float) -> list[Row]:
 
 
 def models(_: float) -> list[Row]:
-    """As many models as one bucket notifies of, and more inputs than fit into memory."""
+    """As many models as one bucket notifies of, and as a bus has rules for; and more inputs than fit into memory."""
     return [
-        tests("up of 100 models", "tests/endurance/test_hundred_models.py"),
+        tests("up of 100 and of 300 models", "tests/endurance/test_hundred_models.py"),
         tests("backfill of a million inputs", "tests/endurance/test_million_inputs.py"),
     ]
 

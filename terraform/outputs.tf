@@ -35,6 +35,7 @@ output "deployment" {
     account_id = local.deployment.account_id
     region     = local.deployment.region
     buckets    = local.bucket_names
+    event_way  = var.event_way
     models = {
       for name, model in local.models : name => {
         version               = model.version

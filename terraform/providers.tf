@@ -30,7 +30,7 @@ locals {
     arns = merge(
       { s3 = "arn:${data.aws_partition.current.partition}:s3:::" },
       { iam = "arn:${data.aws_partition.current.partition}:iam::${module.home.home.account_id}:" },
-      { for service in ["lambda", "logs", "scheduler", "sns", "sqs"] :
+      { for service in ["events", "lambda", "logs", "scheduler", "sns", "sqs"] :
       service => "arn:${data.aws_partition.current.partition}:${service}:${module.home.home.region}:${module.home.home.account_id}:" },
     )
   }

@@ -1,18 +1,25 @@
-# What Lambda allows this account in this region. The module registry says which models do not fit.
-
-data "aws_servicequotas_service_quota" "lambda" {
-  # The key is part of the address that an error shows: who may not read quotas finds the way out there.
-  for_each = var.read_quotas && !can(var.quotas.concurrency) ? { "concurrency, unless read_quotas = false" = "L-B99A9384" } : {}
-
-  service_code = "lambda"
-  quota_code   = each.value
-}
+# What AWS allows this account in this region. The module registry says which models do not fit.
 
 locals {
   # Service Quotas does not have memory_mb.
+  readable_quotas = merge(
+    { concurrency = { service = "lambda", code = "L-B99A9384" } },
+    { for way in [var.event_way] : "rules" => { service = "events", code = "L-244521F2" } if way != "notification" },
+  )
+}
+
+data "aws_servicequotas_service_quota" "account" {
+  # The key is part of the address that an error shows: who may not read quotas finds the way out there.
+  for_each = { for quota, it in local.readable_quotas : "${quota}, unless read_quotas = false" => it if var.read_quotas && !can(var.quotas[quota]) }
+
+  service_code = each.value.service
+  quota_code   = each.value.code
+}
+
+locals {
   quotas = merge(
-    { concurrency = null, memory_mb = null },
-    { for quota in data.aws_servicequotas_service_quota.lambda : "concurrency" => quota.value },
+    { concurrency = null, memory_mb = null, rules = null },
+    { for key, quota in data.aws_servicequotas_service_quota.account : split(",", key)[0] => quota.value },
     var.quotas,
   )
 }

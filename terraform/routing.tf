@@ -3,6 +3,10 @@ module "routing" {
 
   deployment    = local.deployment
   inputs_bucket = local.buckets.inputs
+  event_way     = var.event_way
+  made          = module.home.home.made
+  # The local stack follows a change at once.
+  minutes_to_wait = local.local_stack ? 0 : 10
   models = {
     for name, model in local.models : name => {
       prefixes             = model.route.prefixes

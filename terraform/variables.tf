@@ -19,6 +19,18 @@ variable "registry_file" {
   nullable    = false
 }
 
+variable "event_way" {
+  description = "How S3 announces uploads: `notification` of the bucket, for up to 100 routes (prefixes times suffixes); `eventbridge`, with one rule per model, for more; or `both`, which is the way from one to the other."
+  type        = string
+  default     = "notification"
+  nullable    = false
+
+  validation {
+    condition     = contains(["notification", "both", "eventbridge"], var.event_way)
+    error_message = "event_way is \"notification\", \"eventbridge\" or, between the two, \"both\"."
+  }
+}
+
 variable "packages_manifest" {
   description = "The manifest that `modelctl package` wrote beside the packages; a relative path counts from this folder."
   type        = string
@@ -98,20 +110,20 @@ variable "expiry_days" {
 }
 
 variable "quotas" {
-  description = "What Lambda allows the account. `memory_mb` per function cannot be read: give it if it is less than AWS's default (3008 in new accounts). `concurrency` is read from Service Quotas unless it is given here."
+  description = "What AWS allows the account. `memory_mb` per function cannot be read: give it if it is less than AWS's default (3008 in new accounts). `concurrency`, and with EventBridge `rules` per event bus, are read from Service Quotas unless they are given here."
   # An object would drop a misspelt name without a word.
   type     = map(number)
   default  = {}
   nullable = false
 
   validation {
-    condition     = alltrue([for quota, most in var.quotas : contains(["concurrency", "memory_mb"], quota) && try(most >= 1 && floor(most) == most, false)])
-    error_message = "quotas accepts only concurrency and memory_mb, each a whole number of 1 or more, as in {concurrency = 10, memory_mb = 3008}."
+    condition     = alltrue([for quota, most in var.quotas : contains(["concurrency", "memory_mb", "rules"], quota) && try(most >= 1 && floor(most) == most, false)])
+    error_message = "quotas accepts only concurrency, memory_mb and rules, each a whole number of 1 or more, as in {concurrency = 10, memory_mb = 3008}."
   }
 }
 
 variable "read_quotas" {
-  description = "Whether Terraform reads the account's quota of concurrent executions. If not, AWS's default is assumed and every plan says so, unless `quotas` gives the value. `modelctl` sets this itself if the quota cannot be read."
+  description = "Whether Terraform reads the account's quotas of concurrent executions and, with EventBridge, of rules. If not, AWS's defaults are assumed and every plan says so, unless `quotas` gives the values. `modelctl` sets this itself if a quota cannot be read."
   type        = bool
   default     = true
   nullable    = false

@@ -42,6 +42,9 @@ EXPORTED = (
     "TF_WORKSPACE",
 )
 
+# The variables of Terraform that a shell may set for the local stack as well: they hold for every target alike.
+_EVERYWHERE = ("TF_VAR_event_way",)
+
 # Programs read the one or the other. Apart from the local stack's address, what they hold is the user's.
 NO_PROXY = ("NO_PROXY", "no_proxy")
 
@@ -145,7 +148,8 @@ def local(serves: Path | None = None) -> Target:
     Raises:
         UserError: it is not up.
     """
-    env = {**program.clean_environment(), **exports()}
+    settings = {name: os.environ[name] for name in _EVERYWHERE if name in os.environ}
+    env = {**program.clean_environment(), **settings, **exports()}
     return Target("local", {**env, "TF_VAR_registry_file": str(serves.resolve())} if serves else env)
 
 

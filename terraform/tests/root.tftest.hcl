@@ -317,7 +317,7 @@ run "quotas_that_are_not_read_are_assumed_and_that_is_said" {
   expect_failures = [check.quotas]
 
   assert {
-    condition     = length(data.aws_servicequotas_service_quota.lambda) == 0 && local.quotas.concurrency == null
+    condition     = length(data.aws_servicequotas_service_quota.account) == 0 && local.quotas.concurrency == null
     error_message = "Nothing may be read where reading is refused."
   }
 }
@@ -330,9 +330,32 @@ run "what_is_given_of_quotas_is_not_read" {
   }
 
   assert {
-    condition     = length(data.aws_servicequotas_service_quota.lambda) == 0 && local.quotas == { concurrency = 2000, memory_mb = 3008 }
+    condition     = length(data.aws_servicequotas_service_quota.account) == 0 && local.quotas == { concurrency = 2000, memory_mb = 3008, rules = null }
     error_message = "The quotas are ${jsonencode(local.quotas)}."
   }
+}
+
+run "a_deployment_may_begin_with_eventbridge" {
+  command = plan
+
+  variables {
+    event_way = "eventbridge"
+  }
+
+  assert {
+    condition     = output.deployment.event_way == "eventbridge" && local.quotas.rules == 1000
+    error_message = "With EventBridge, the account's quota of rules counts: ${jsonencode(local.quotas)}."
+  }
+}
+
+run "a_misspelt_way_is_refused" {
+  command = plan
+
+  variables {
+    event_way = "event_bridge"
+  }
+
+  expect_failures = [var.event_way]
 }
 
 run "a_quota_that_is_no_whole_number_is_refused" {

@@ -3,8 +3,11 @@
 mock_provider "aws" {}
 
 variables {
-  deployment    = { name = "yard", region = "eu-central-1", account_id = "123456789012", arns = { s3 = "arn:aws:s3:::", sqs = "arn:aws:sqs:eu-central-1:123456789012:" } }
-  inputs_bucket = "yard-inputs"
+  deployment      = { name = "yard", region = "eu-central-1", account_id = "123456789012", arns = { s3 = "arn:aws:s3:::", sqs = "arn:aws:sqs:eu-central-1:123456789012:", events = "arn:aws:events:eu-central-1:123456789012:" } }
+  inputs_bucket   = "yard-inputs"
+  event_way       = "notification"
+  made            = "2026-01-01T00:00:00Z"
+  minutes_to_wait = 10
   models = {
     digits = { prefixes = ["digits/", "scans/"], suffixes = [".png", ".json"], queue = "yard-digits", dead_letter_queue = "yard-digits-dlq", visibility_timeout_s = 361, retries = 5, tags = {} }
     wine   = { prefixes = ["wine/"], suffixes = [], queue = "yard-wine", dead_letter_queue = "yard-wine-dlq", visibility_timeout_s = 361, retries = 5, tags = {} }
@@ -35,6 +38,112 @@ run "every_prefix_with_every_suffix_leads_to_the_models_queue" {
     condition     = toset(flatten(aws_s3_bucket_notification.inputs.queue[*].events)) == toset(["s3:ObjectCreated:*"])
     error_message = "Only objects that were made are inputs, however they were made."
   }
+  assert {
+    condition     = !aws_s3_bucket_notification.inputs.eventbridge && length(aws_cloudwatch_event_rule.inputs) == 0
+    error_message = "EventBridge has no part in it."
+  }
+}
+
+run "with_eventbridge_one_rule_per_model_names_its_prefixes" {
+  command = plan
+
+  module {
+    source = "./modules/routing"
+  }
+
+  variables {
+    event_way = "both"
+  }
+
+  assert {
+    condition = { for name, rule in aws_cloudwatch_event_rule.inputs : rule.name => jsondecode(rule.event_pattern) } == {
+      yard-digits = {
+        source      = ["aws.s3"]
+        detail-type = ["Object Created"]
+        detail      = { bucket = { name = ["yard-inputs"] }, object = { key = [{ prefix = "digits/" }, { prefix = "scans/" }] } }
+      }
+      yard-wine = {
+        source      = ["aws.s3"]
+        detail-type = ["Object Created"]
+        detail      = { bucket = { name = ["yard-inputs"] }, object = { key = [{ prefix = "wine/" }] } }
+      }
+    }
+    error_message = "The rules are ${jsonencode(values(aws_cloudwatch_event_rule.inputs)[*].event_pattern)}."
+  }
+  assert {
+    condition = { for name, target in aws_cloudwatch_event_target.inputs : target.rule => target.arn } == {
+      yard-digits = "arn:aws:sqs:eu-central-1:123456789012:yard-digits"
+      yard-wine   = "arn:aws:sqs:eu-central-1:123456789012:yard-wine"
+    }
+    error_message = "The targets are ${jsonencode(values(aws_cloudwatch_event_target.inputs)[*].arn)}."
+  }
+  assert {
+    condition     = aws_s3_bucket_notification.inputs.eventbridge && length(aws_s3_bucket_notification.inputs.queue) == 5
+    error_message = "Both ways are in one notification of the bucket."
+  }
+}
+
+# What follows goes on from this deployment, which uses the notification.
+run "the_notification_is_the_first_way" {
+  module {
+    source = "./modules/routing"
+  }
+}
+
+run "from_the_notification_to_eventbridge_alone_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/routing"
+  }
+
+  variables {
+    event_way = "eventbridge"
+  }
+
+  expect_failures = [terraform_data.way["eventbridge"]]
+}
+
+run "both_ways_come_first" {
+  module {
+    source = "./modules/routing"
+  }
+
+  variables {
+    event_way = "both"
+  }
+
+  assert {
+    condition     = keys(terraform_data.way) == ["eventbridge", "notification"]
+    error_message = "The ways are ${jsonencode(keys(terraform_data.way))}."
+  }
+}
+
+run "eventbridge_alone_is_refused_until_s3_has_had_time_to_follow" {
+  command = plan
+
+  module {
+    source = "./modules/routing"
+  }
+
+  variables {
+    event_way = "eventbridge"
+  }
+
+  expect_failures = [terraform_data.way["eventbridge"]]
+}
+
+run "back_to_the_notification_needs_no_wait" {
+  command = plan
+
+  module {
+    source = "./modules/routing"
+  }
+
+  assert {
+    condition     = keys(terraform_data.way) == ["notification"] && length(aws_cloudwatch_event_rule.inputs) == 0
+    error_message = "The ways are ${jsonencode(keys(terraform_data.way))}."
+  }
 }
 
 run "a_queue_keeps_inputs_for_days_and_dead_letters_for_longer" {
@@ -47,6 +156,7 @@ run "a_queue_keeps_inputs_for_days_and_dead_letters_for_longer" {
   variables {
     name                 = "yard-digits"
     dead_letter_name     = "yard-digits-dlq"
+    event_rule           = null
     visibility_timeout_s = 273
     retries              = 4
     tags                 = {}
@@ -87,6 +197,7 @@ run "only_the_inputs_bucket_of_this_account_may_send" {
   variables {
     name                 = "yard-digits"
     dead_letter_name     = "yard-digits-dlq"
+    event_rule           = null
     visibility_timeout_s = 361
     retries              = 5
     tags                 = {}
@@ -103,6 +214,36 @@ run "only_the_inputs_bucket_of_this_account_may_send" {
         ArnEquals    = { "aws:SourceArn" = "arn:aws:s3:::yard-inputs" }
         StringEquals = { "aws:SourceAccount" = "123456789012" }
       }
+    }]
+    error_message = "The policy is ${aws_sqs_queue.inputs.policy}."
+  }
+}
+
+run "with_eventbridge_alone_only_the_models_rule_may_send" {
+  command = plan
+
+  module {
+    source = "./modules/queue"
+  }
+
+  variables {
+    name                 = "yard-digits"
+    dead_letter_name     = "yard-digits-dlq"
+    inputs_bucket        = null
+    event_rule           = "yard-digits"
+    visibility_timeout_s = 361
+    retries              = 5
+    tags                 = {}
+  }
+
+  assert {
+    condition = jsondecode(aws_sqs_queue.inputs.policy).Statement == [{
+      Sid       = "EventRule"
+      Effect    = "Allow"
+      Principal = { Service = "events.amazonaws.com" }
+      Action    = "sqs:SendMessage"
+      Resource  = "arn:aws:sqs:eu-central-1:123456789012:yard-digits"
+      Condition = { ArnEquals = { "aws:SourceArn" = "arn:aws:events:eu-central-1:123456789012:rule/yard-digits" } }
     }]
     error_message = "The policy is ${aws_sqs_queue.inputs.policy}."
   }

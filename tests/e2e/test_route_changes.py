@@ -1,7 +1,10 @@
-"""Two models swap their prefixes while inputs are uploaded: each is served, whichever route S3 and the functions know.
+"""Routes change while inputs are uploaded: each is served.
 
-S3 goes by its old notification for up to five minutes after a change, and an apply may fail between the notification
-and the functions. So a queue receives keys of the route that its model had, and of the one that it will have.
+Two models swap their prefixes. S3 goes by its old notification for up to five minutes after a change, and an apply may
+fail between the notification and the functions. So a queue receives keys of the route that its model had, and of the
+one that it will have.
+
+Then the same deployment goes over from the bucket's notification to EventBridge, with ten models.
 """
 
 import contextlib
@@ -51,7 +54,12 @@ class Uploads:
 
     s3: Any
     bucket: str
+    #: What the keys have below the prefix, and how often each key is uploaded.
+    folder: str = ""
+    times: int = 1
     keys: list[str] = field(default_factory=list)
+    #: The version of each key that was uploaded last.
+    versions: dict[str, str] = field(default_factory=dict)
     _ended: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -72,9 +80,13 @@ class Uploads:
 
     def _upload(self) -> None:
         while not self._ended.wait(0.2):
-            key = f"{(LEFT, RIGHT)[len(self.keys) % 2]}{len(self.keys)}.png"
-            self.s3.put_object(Bucket=self.bucket, Key=key, Body=SCAN.read_bytes())
-            self.keys.append(key)
+            prefix, number = (LEFT, RIGHT)[len(self.keys) % 2], len(self.keys) // 2 // self.times
+            self.put(f"{prefix}{self.folder}{number}.png")
+
+    def put(self, key: str) -> None:
+        """Upload one input."""
+        self.versions[key] = self.s3.put_object(Bucket=self.bucket, Key=key, Body=SCAN.read_bytes())["VersionId"]
+        self.keys.append(key)
 
 
 @dataclass(frozen=True)
@@ -360,3 +372,139 @@ def test_explain_says_what_became_of_an_input(swapped: Swapped, operator: Callab
     assert operator("explain", f"{OTHER}none.png")["state"] == "not uploaded"
     nearest = operator("explain", "Other/none.png")
     assert (nearest["state"], nearest["route"]["nearest"]) == ("no model", "other")
+
+
+# --- from the notification to EventBridge -----------------------------------------------------------------------------
+
+#: Models that are added once EventBridge announces uploads, so that there are ten.
+MORE = [f"more-{number}" for number in range(7)]
+SUFFIXES = "{prefixes: [mixed/], suffixes: [.png]}"
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The platform under EventBridge, and what was uploaded while it went over."""
+
+    swapped: Swapped
+    uploads: Uploads
+    #: What a plan said that would have gone back in one step.
+    refused: str
+    #: The addresses of all that a plan with one more model changes.
+    one_more: set[str]
+
+
+@pytest.fixture(scope="module")
+def moved(swapped: Swapped) -> Moved:
+    platform, registry = swapped.platform, swapped.platform.home.parent / "registry.yaml"
+    way = {name: {**platform.env, "TF_VAR_event_way": name} for name in ("notification", "both", "eventbridge")}
+    uploads = Uploads(platform.client("s3"), platform.deployment["buckets"]["inputs"], "moved/", times=2)
+    for url in platform.queues("left"):
+        platform.client("sqs").purge_queue(QueueUrl=url)
+
+    def change(name: str) -> None:
+        applied = run_terraform(way[name], "apply", "-auto-approve", PARALLEL)
+        assert applied.returncode == 0, applied.stderr
+        uploads.more()
+
+    with uploads.going_on():
+        uploads.more()
+        change("both")
+        write_registry(registry, left=RIGHT, right=LEFT, other=OTHER, **{name: f"{name}/" for name in MORE})
+        registry.write_text(registry.read_text().replace("{prefixes: [more-0/]}", SUFFIXES))
+        change("eventbridge")
+        for name in MORE[1:]:
+            uploads.put(f"{name}/7.png")
+        for suffix in ("png", "txt"):
+            uploads.put(f"mixed/7.{suffix}")
+    refused = run_terraform(way["notification"], "plan").stderr
+
+    registry.write_text(registry.read_text() + MODEL.format(name="added", prefix="added/", checkout=paths.CHECKOUT))
+    file = registry.with_name("one-more")
+    assert run_terraform(way["eventbridge"], "plan", f"-out={file}").returncode == 0
+    changes = program.Root(way["eventbridge"]).show(file)["resource_changes"]
+    one_more = {change["address"] for change in changes if change["change"]["actions"] not in (["no-op"], ["read"])}
+    return Moved(swapped, uploads, refused, one_more)
+
+
+def test_on_the_way_to_eventbridge_no_upload_is_lost_and_each_has_the_result_of_its_last_version(moved: Moved) -> None:
+    takers = {"left": "right", "right": "left", "mixed": "more-0"}
+    expected = {
+        (takers.get(folder, folder), key): version
+        for key, version in moved.uploads.versions.items()
+        if not key.endswith(".txt") and (folder := key.partition("/")[0])
+    }
+
+    def found() -> dict[tuple[str, str], str | None]:
+        results = {(model, key): moved.swapped.result(model, key) for model, key in expected}
+        return {place: result and result["input"]["version_id"] for place, result in results.items()}
+
+    deadline = time.monotonic() + 120
+    while found() != expected and time.monotonic() < deadline:
+        time.sleep(1)
+    assert found() == expected
+    assert {model for model, _ in expected} == {"left", "right", *MORE}
+    s3, bucket = moved.swapped.platform.client("s3"), moved.swapped.platform.deployment["buckets"]["results"]
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    results = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+    # An input that another model took as well would have a second result.
+    ours = set(moved.uploads.keys)
+    assert sorted(key for key in results if key.partition("/")[2].removesuffix(".json") in ours) == sorted(
+        f"{model}/{key}.json" for model, key in expected
+    )
+
+
+def test_what_ends_with_another_suffix_is_skipped(moved: Moved) -> None:
+    """A rule of EventBridge goes by the prefix alone."""
+    sqs = moved.swapped.platform.client("sqs")
+    urls = [sqs.get_queue_url(QueueName=f"modelyard-{name}{end}")["QueueUrl"] for name in MORE for end in ("", "-dlq")]
+    wait_until_empty(sqs, [*urls, *moved.swapped.platform.queues("left"), *moved.swapped.platform.queues("right")])
+    assert moved.swapped.result("more-0", "mixed/7.txt") is None
+
+
+def test_from_one_way_to_the_other_in_one_step_is_refused(moved: Moved) -> None:
+    said = " ".join(moved.refused.replace("│", " ").split())
+    assert 'event_way cannot change from "eventbridge" to "notification" in one apply' in said
+    assert 'First apply event_way = "both", with a registry that fits both ways.' in said
+
+
+def test_one_more_model_changes_what_belongs_to_it_and_the_routing_only(moved: Moved) -> None:
+    others = {address for address in moved.one_more if '["added"]' not in address}
+    assert others == {"module.observability.aws_cloudwatch_dashboard.models"}
+    assert {address for address in moved.one_more if address.startswith("module.routing.")} == {
+        'module.routing.aws_cloudwatch_event_rule.inputs["added"]',
+        'module.routing.aws_cloudwatch_event_target.inputs["added"]',
+        'module.routing.module.queue["added"].aws_sqs_queue.dead_letters',
+        'module.routing.module.queue["added"].aws_sqs_queue.inputs',
+    }
+
+
+def test_only_the_models_own_rule_may_send_to_its_queue(moved: Moved) -> None:
+    platform = moved.swapped.platform
+    events, sqs = platform.client("events"), platform.client("sqs")
+    url = platform.queues("left")[0]
+    queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = {"source": ["aws.s3"], "detail": {"object": {"key": [{"prefix": "nobodys/"}]}}}
+    # Rules are looked at in the order in which they were made: the last one has its event when the others had it.
+    events.put_rule(Name="intruder", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="intruder", Targets=[{"Id": "queue", "Arn": queue}])
+    witness = sqs.create_queue(QueueName="witness", Attributes={"Policy": policy(anybody("witness"))})["QueueUrl"]
+    arn = queue.rpartition(":")[0] + ":witness"
+    events.put_rule(Name="witness", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="witness", Targets=[{"Id": "queue", "Arn": arn}])
+
+    moved.uploads.put("nobodys/7.png")
+
+    assert eventually(lambda: sqs.receive_message(QueueUrl=witness).get("Messages"))
+    wait_until_empty(sqs, [url])
+    assert moved.swapped.result("left", "nobodys/7.png") is None
+
+
+def anybody(queue: str) -> dict[str, Any]:
+    """A statement that lets every rule send to a queue."""
+    service = {"Service": "events.amazonaws.com"}
+    return {
+        "Effect": "Allow",
+        "Principal": service,
+        "Action": "sqs:SendMessage",
+        "Resource": f"arn:aws:sqs:*:*:{queue}",
+    }

@@ -429,9 +429,11 @@ def test_another_ministack_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_account_has_the_quotas_that_aws_gives_by_default(cloud: Cloud) -> None:
     """https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html"""
     executions = {"ServiceCode": "lambda", "QuotaCode": "L-B99A9384"}
+    rules = {"ServiceCode": "events", "QuotaCode": "L-244521F2"}
     quotas = cloud.client("service-quotas")
-    for found in (quotas.get_service_quota(**executions), quotas.get_aws_default_service_quota(**executions)):
-        assert (found["Quota"]["QuotaName"], found["Quota"]["Value"]) == ("Concurrent executions", 1000)
+    for asked, expected in ((executions, ("Concurrent executions", 1000)), (rules, ("Number of rules", 300))):
+        for found in (quotas.get_service_quota(**asked), quotas.get_aws_default_service_quota(**asked)):
+            assert (found["Quota"]["QuotaName"], found["Quota"]["Value"]) == expected
     with pytest.raises(quotas.exceptions.NoSuchResourceException):
         quotas.get_service_quota(ServiceCode="lambda", QuotaCode="L-0")
 

@@ -168,7 +168,8 @@ def applied(deployer: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
     scratch = tmp_path_factory.mktemp("yard")
     registry = scratch / "registry.yaml"
     registry.write_text(ONE_MODEL)
-    root = platform(scratch, deployer, TF_VAR_name=NAME, TF_VAR_registry_file=registry)
+    # Both ways of announcing uploads take all that either takes.
+    root = platform(scratch, deployer, TF_VAR_name=NAME, TF_VAR_registry_file=registry, TF_VAR_event_way="both")
     root.apply()
     return root
 
@@ -187,6 +188,8 @@ def test_the_deployer_applies_and_finds_nothing_to_change(applied: Root, tmp_pat
         ("s3", "get_object", {"Bucket": f"{NAME}-results-{ACCOUNT}-{REGION}", "Key": "seven/seven/1.png.json"}),
         ("s3", "delete_object", {"Bucket": f"{NAME}-inputs-{ACCOUNT}-{REGION}", "Key": "seven/1.png"}),
         ("sqs", "create_queue", {"QueueName": "modelyard-digits"}),
+        ("events", "put_rule", {"Name": "modelyard-digits", "ScheduleExpression": "rate(1 day)"}),
+        ("events", "put_events", {"Entries": [{"Source": "own", "DetailType": "own", "Detail": "{}"}]}),
         ("scheduler", "delete_schedule", {"Name": "modelyard--weights-sync"}),
         ("sns", "create_topic", {"Name": "on-call"}),
         ("sns", "publish", {"TopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:{NAME}-alarms", "Message": "all is well"}),

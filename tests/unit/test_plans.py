@@ -349,3 +349,18 @@ def test_functions_are_what_the_registry_makes_of_them() -> None:
     ((address, (document, memory, timeout)),) = plans.functions(plan).items()
     assert address == 'module.model["seven"].aws_lambda_function.inference', "another is removed"
     assert (json.loads(document)["name"], memory, timeout) == ("seven", 2048, 30)
+
+
+def test_a_models_event_rule_belongs_to_the_model() -> None:
+    plan = unchanged(recorded("settings"))
+    for kind in ("aws_cloudwatch_event_rule", "aws_cloudwatch_event_target"):
+        plan["resource_changes"].append(
+            {
+                "address": f'module.routing.{kind}.inputs["seven"]',
+                "mode": "managed",
+                "type": kind,
+                "name": "inputs",
+                "change": {"actions": ["create"], "before": None, "after": {}, "after_unknown": {}},
+            }
+        )
+    assert lines(plan) == ["seven  event rule added"]

@@ -41,7 +41,8 @@ def run(called: argparse.Namespace) -> int:
 
 def _notes(examined: validation.Examined) -> Iterator[str]:
     """What is valid but could be better, or may be refused by an account."""
-    yield from (f"an account with AWS's default quotas would refuse this: {problem}" for problem in examined.unfit)
+    assumed = f'AWS\'s default quotas and event_way = "{validation.event_way()}"'
+    yield from (f"with {assumed}, a plan refuses this: {problem}" for problem in examined.unfit)
     unknown = [
         name
         for name, model in examined.models.items()

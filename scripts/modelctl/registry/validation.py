@@ -83,7 +83,8 @@ class Examined:
     problems: list[Problem]
     #: As `load` gives them; none where there are problems.
     models: dict[str, Any]
-    #: What AWS's default quotas do not allow, if there are no problems; a plan goes by the quotas of its account.
+    #: What AWS's default quotas or the way of announcing uploads do not allow, if there are no problems; a plan goes by
+    #: the quotas of its account.
     unfit: list[str]
 
 
@@ -157,6 +158,11 @@ def format_problem(registry: Path, problem: Problem) -> str:
     return ": ".join(part for part in (where, problem.path, problem.message) if part)
 
 
+def event_way() -> str:
+    """How uploads are announced as far as the shell says; Terraform may read another way from a file of variables."""
+    return os.environ.get("TF_VAR_event_way", "notification")  # noqa: SIM112 - Terraform's variables are lower-case
+
+
 def ask(registry: Path, expression: str) -> Any:
     """The value of an expression of the module, from the console: without a provider it needs no `terraform init`.
 
@@ -171,6 +177,7 @@ def ask(registry: Path, expression: str) -> Any:
                 "console",
                 f"-state={folder}/terraform.tfstate",
                 f"-var=registry_file={registry.absolute()}",
+                f"-var=event_way={event_way()}",
             ],
             # Nothing of the platform's root module or of the user's settings plays a part: no workspace, no data
             # folder, no mirror of providers.

@@ -17,7 +17,9 @@ Resource = Mapping[str, Any]
 Values = Mapping[str, Any]
 Action = Literal["added", "removed", "replaced", "changed"]
 
-_OF_MODEL = re.compile(r'module\.(?:model|routing\.module\.queue)\["(.+?)"\]')
+_OF_MODEL = re.compile(
+    r'module\.(?:model|routing\.module\.queue|routing\.aws_cloudwatch_event_(?:rule|target)\.inputs)\["(.+?)"\]'
+)
 
 #: From this many on, models with the same change share a line, which names this many of them.
 _SAME = 3
@@ -426,6 +428,8 @@ def _follows(resource: Resource) -> list[str]:
 
 _KINDS = {
     "aws_cloudwatch_dashboard": "dashboard",
+    "aws_cloudwatch_event_rule": "event rule",
+    "aws_cloudwatch_event_target": "event rule",
     "aws_efs_file_system": "file system",
     "aws_efs_file_system_policy": "file system policy",
     "aws_kms_key": "alarm topic's key",

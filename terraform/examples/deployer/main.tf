@@ -209,6 +209,15 @@ locals {
         Condition = { StringEquals = { "iam:PassedToService" = "lambda.amazonaws.com" } }
       },
       {
+        # With event_way = "eventbridge" or "both".
+        Sid = "EventRules"
+        Action = [
+          "events:PutRule", "events:DeleteRule", "events:DescribeRule", "events:PutTargets", "events:RemoveTargets",
+          "events:ListTargetsByRule", "events:ListTagsForResource", "events:TagResource", "events:UntagResource",
+        ]
+        Resource = "arn:${local.partition}:events:${local.here}:rule/${var.name}-*"
+      },
+      {
         Sid      = "Schedules"
         Action   = ["scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"]
         Resource = "arn:${local.partition}:scheduler:${local.here}:schedule/default/${var.name}-*"

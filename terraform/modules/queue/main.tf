@@ -1,4 +1,4 @@
-# The queue of one model's inputs, which the inputs bucket may send to, and its dead-letter queue.
+# The queue of one model's inputs, which the inputs bucket or a rule of EventBridge may send to, and its dead-letter queue.
 
 locals {
   arn             = "${var.deployment.arns.sqs}${var.name}"
@@ -29,17 +29,28 @@ resource "aws_sqs_queue" "inputs" {
   })
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Sid       = "InputsBucket"
-      Effect    = "Allow"
-      Principal = { Service = "s3.amazonaws.com" }
-      Action    = "sqs:SendMessage"
-      Resource  = local.arn
-      Condition = {
-        ArnEquals    = { "aws:SourceArn" = "${var.deployment.arns.s3}${var.inputs_bucket}" }
-        StringEquals = { "aws:SourceAccount" = var.deployment.account_id }
-      }
-    }]
+    Statement = concat(
+      [for bucket in var.inputs_bucket[*] : {
+        Sid       = "InputsBucket"
+        Effect    = "Allow"
+        Principal = { Service = "s3.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = local.arn
+        Condition = {
+          ArnEquals    = { "aws:SourceArn" = "${var.deployment.arns.s3}${bucket}" }
+          StringEquals = { "aws:SourceAccount" = var.deployment.account_id }
+        }
+      }],
+      # The ARN of a rule names the account.
+      [for rule in var.event_rule[*] : {
+        Sid       = "EventRule"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = local.arn
+        Condition = { ArnEquals = { "aws:SourceArn" = "${var.deployment.arns.events}rule/${rule}" } }
+      }],
+    )
   })
   tags = var.tags
 

@@ -20,9 +20,13 @@ variable "dead_letter_name" {
 }
 
 variable "inputs_bucket" {
-  description = "Name of the bucket that may send to the queue."
+  description = "Name of the bucket that may send to the queue; null if none may."
   type        = string
-  nullable    = false
+}
+
+variable "event_rule" {
+  description = "Name of the rule of EventBridge that may send to the queue; null if none may."
+  type        = string
 }
 
 variable "visibility_timeout_s" {

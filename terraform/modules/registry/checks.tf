@@ -7,6 +7,8 @@ locals {
     environment_bytes = 4096
     # https://docs.aws.amazon.com/general/latest/gr/s3.html (not adjustable)
     notifications = 100
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+    pattern_characters = 2048
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html (inline policies of a role, in all)
     policy_characters = 10240
     payload_bytes     = 6291456
@@ -124,23 +126,12 @@ locals {
     ]) : { path = "models.${name}${check.field}", at = "models.${name}${check.field}", message = check.says } if check.fails
   ]])
 
-  # S3 has no "or": each prefix with each suffix is a notification of its own.
-  _notifications = sum(concat([0], [for name, model in local.merged : length(model["route.prefixes"]) * max(1, length(model["route.suffixes"]))
-  if model["route.prefixes"] != null && model["route.suffixes"] != null]))
-
-  deployment_problems = [for check in [
-    {
-      fails = local._notifications > local._limits.notifications
-      says  = "need ${local._notifications} notifications of the inputs bucket, one for each prefix with each suffix, and S3 allows ${local._limits.notifications}; use fewer suffixes or prefixes, or spread the models over several deployments"
-    },
-  ] : { path = "models", at = "models", message = check.says } if check.fails]
-
   # Some have attributes of their own, for `modelctl validate`: no list of one type could hold them all.
   _problems = concat(
     [for message in [local.file_problem] : { path = "", at = "", message = message } if message != null],
     [for problem in concat(
       local.structure_problems, local.duplicate_problems, local.model_problems, local.artifact_problems,
-      local.hooks_problems, local.smoke_problems, local.route_problems, local.deployment_problems,
+      local.hooks_problems, local.smoke_problems, local.route_problems,
     ) : problem if local.file_problem == null],
   )
   # By path; a problem that is found twice is reported once.

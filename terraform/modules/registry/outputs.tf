@@ -26,7 +26,7 @@ output "models" {
 }
 
 output "quota_problems" {
-  description = "What Lambda would refuse in this account: `path` and `message`."
+  description = "What AWS would refuse in this account: `path` and `message`."
   value       = local.quota_problems
 }
 

@@ -1,11 +1,12 @@
-# What Lambda allows the account. A registry that asks for more fits into another account, so it is not wrong: these problems
+# What AWS allows the account. A registry that asks for more fits into another account, so it is not wrong: these problems
 # are apart from the registry's own. `modelctl validate` knows no account, and notes what AWS's defaults do not allow.
 
 locals {
   # AWS's defaults, and how many executions must stay unreserved.
   # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
   # https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
-  _default_quotas = { concurrency = 1000, memory_mb = 10240 }
+  # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+  _default_quotas = { concurrency = 1000, memory_mb = 10240, rules = 300 }
   _unreserved     = 100
   # What Lambda lets functions of new accounts have. No API says so before it refuses more.
   # https://repost.aws/questions/QUKruWYNDYTSmP17jCnIz6IQ
@@ -24,8 +25,9 @@ locals {
   _all_at_once  = sum(concat([0], values(local._maximum)))
   _request      = "request more (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384)"
 
-  # What Lambda would refuse.
+  # What AWS would refuse.
   quota_problems = concat(
+    local.way_problems,
     [for name, memory_mb in local._memory_mb :
       {
         path    = "models.${name}.memory_mb"
@@ -44,6 +46,10 @@ locals {
   quota_warnings = concat(
     var.quotas.concurrency != null ? [] : [
       "What Lambda allows this account is not known, and AWS's defaults are assumed: ${local.quotas.concurrency} concurrent executions and ${local.quotas.memory_mb} MB per function. A new account has less. Set quotas.concurrency to what `aws lambda get-account-settings` shows.",
+    ],
+    [for default in [local._default_quotas.rules] :
+      "How many rules of EventBridge this account may have is not known, and AWS's default is assumed: ${default} per event bus. Set quotas.rules to what Service Quotas shows (Amazon EventBridge, Number of rules, L-244521F2)."
+      if local._by_rules && var.quotas.rules == null
     ],
     [for models in [join(", ", [for name, memory_mb in local._memory_mb : "models.${name}.memory_mb (${memory_mb})" if memory_mb > local._new_memory_mb])] :
       "This account has ${local.quotas.concurrency} concurrent executions, as new accounts have. Its functions probably get at most ${local._new_memory_mb} MB of memory, and then Lambda refuses ${models}. Lower it, or ask AWS Support for more; set quotas.memory_mb to what is allowed."

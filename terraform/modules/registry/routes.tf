@@ -52,4 +52,40 @@ locals {
       ]
     ] if model["route.suffixes"] != null]),
   )
+
+  _by_notification = contains(["notification", "both"], var.event_way)
+  _by_rules        = contains(["eventbridge", "both"], var.event_way)
+
+  # S3 has no "or": each prefix with each suffix is a notification of its own.
+  _notifications = sum(concat([0], [for name, model in local.merged : length(model["route.prefixes"]) * max(1, length(model["route.suffixes"]))
+  if model["route.prefixes"] != null && model["route.suffixes"] != null]))
+  # The pattern of a model's rule (modules/routing), in an inputs bucket whose name is as long as it can be.
+  _pattern_characters = { for name, prefixes in { for entry in local._prefixes : entry.model => entry.prefix... } : name => length(jsonencode({
+    source = ["aws.s3"], detail-type = ["Object Created"]
+    detail = { bucket = { name = [format("%063d", 0)] }, object = { key = [for prefix in prefixes : { prefix = prefix }] } }
+  })) }
+
+  _deployments = "spread the models over several deployments with other values of `name`, each with a registry and a state of its own"
+
+  # What S3 or EventBridge would not announce (var.event_way).
+  way_problems = concat(
+    [for count in [local._notifications] :
+      {
+        path    = "models"
+        message = "need ${count} notifications of the inputs bucket, one for each prefix with each suffix, and S3 allows ${local._limits.notifications} per bucket. Use fewer suffixes or prefixes. Or let EventBridge announce uploads: with a registry that still fits, apply event_way = \"both\"; ten minutes later apply this one with event_way = \"eventbridge\", which a new deployment can use at once. Or ${local._deployments}"
+      } if local._by_notification && count > local._limits.notifications
+    ],
+    [for count in [length(local.merged)] :
+      {
+        path    = "models"
+        message = "need ${count} rules of EventBridge, one per model, and this account may have ${local.quotas.rules} per event bus, other rules included. Request more (Service Quotas: Amazon EventBridge, Number of rules, L-244521F2), or ${local._deployments}, in other regions or accounts"
+      } if local._by_rules && count > local.quotas.rules
+    ],
+    [for name, count in local._pattern_characters :
+      {
+        path    = "models.${name}.route.prefixes"
+        message = "make the pattern of the model's rule of EventBridge ${count} characters long, and EventBridge allows ${local._limits.pattern_characters}; use fewer or shorter prefixes"
+      } if local._by_rules && count > local._limits.pattern_characters
+    ],
+  )
 }

@@ -4,11 +4,19 @@ variable "registry_file" {
   nullable    = false
 }
 
+variable "event_way" {
+  description = "How S3 announces uploads: `notification`, `eventbridge` or `both`."
+  type        = string
+  default     = "notification"
+  nullable    = false
+}
+
 variable "quotas" {
-  description = "What Lambda allows the account, where it is known: concurrent executions, and MB of memory per function."
+  description = "What AWS allows the account, where it is known: concurrent executions, MB of memory per function, and rules per event bus."
   type = object({
     concurrency = optional(number)
     memory_mb   = optional(number)
+    rules       = optional(number)
   })
   default  = {}
   nullable = false

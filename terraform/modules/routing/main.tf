@@ -18,6 +18,11 @@ locals {
       }
     ]
   ])
+
+  # How S3 announces an upload (var.event_way): by the notification of the bucket, through EventBridge, or both ways.
+  ways = var.event_way == "both" ? ["notification", "eventbridge"] : [var.event_way]
+  # The models that a rule of EventBridge sends to.
+  ruled = contains(local.ways, "eventbridge") ? var.models : {}
 }
 
 module "queue" {
@@ -27,18 +32,50 @@ module "queue" {
   deployment           = var.deployment
   name                 = each.value.queue
   dead_letter_name     = each.value.dead_letter_queue
-  inputs_bucket        = var.inputs_bucket
+  inputs_bucket        = contains(local.ways, "notification") ? var.inputs_bucket : null
+  event_rule           = contains(local.ways, "eventbridge") ? each.value.queue : null
   visibility_timeout_s = each.value.visibility_timeout_s
   retries              = each.value.retries
   tags                 = each.value.tags
 }
 
-# A bucket has one notification resource: a second one would overwrite the first.
+# One rule per model. It names prefixes only: the values of a pattern are alternatives, so it cannot ask for a prefix and a
+# suffix. The function skips what does not end with one of its suffixes (functions/inference/batch/messages.py).
+resource "aws_cloudwatch_event_rule" "inputs" {
+  for_each = local.ruled
+
+  name        = each.value.queue
+  description = "Uploads for the model ${each.key}"
+  event_pattern = jsonencode({
+    source      = ["aws.s3"]
+    detail-type = ["Object Created"]
+    detail = {
+      bucket = { name = [var.inputs_bucket] }
+      object = { key = [for prefix in each.value.prefixes : { prefix = prefix }] }
+    }
+  })
+  tags = each.value.tags
+}
+
+resource "aws_cloudwatch_event_target" "inputs" {
+  for_each = local.ruled
+
+  rule      = aws_cloudwatch_event_rule.inputs[each.key].name
+  target_id = "queue"
+  arn       = local.queue_arns[each.key]
+
+  # EventBridge does not repeat what the queue's policy refuses.
+  depends_on = [module.queue]
+}
+
+# A bucket has one notification resource: a second one would overwrite the first. It also switches EventBridge on and off,
+# in the same call.
 resource "aws_s3_bucket_notification" "inputs" {
-  bucket = var.inputs_bucket
+  bucket      = var.inputs_bucket
+  eventbridge = contains(local.ways, "eventbridge")
 
   dynamic "queue" {
-    for_each = local.configurations
+    for_each = contains(local.ways, "notification") ? local.configurations : []
 
     content {
       id            = queue.value.id
@@ -49,6 +86,7 @@ resource "aws_s3_bucket_notification" "inputs" {
     }
   }
 
-  # S3 tries the queues, and their policies, when the notification is set.
-  depends_on = [module.queue]
+  # S3 tries the queues, and their policies, when the notification is set; and nothing is announced to rules that are not
+  # there yet.
+  depends_on = [module.queue, aws_cloudwatch_event_target.inputs]
 }

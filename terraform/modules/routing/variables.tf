@@ -13,6 +13,24 @@ variable "inputs_bucket" {
   nullable    = false
 }
 
+variable "event_way" {
+  description = "How S3 announces uploads: `notification`, `eventbridge` or `both`."
+  type        = string
+  nullable    = false
+}
+
+variable "made" {
+  description = "When the first apply of this deployment was planned."
+  type        = string
+  nullable    = false
+}
+
+variable "minutes_to_wait" {
+  description = "Minutes in which both ways must have been in use before one of them may be given up: S3 takes up to five to follow a change."
+  type        = number
+  nullable    = false
+}
+
 variable "models" {
   description = "By model, the keys that it takes (one of the prefixes and, where there are any, one of the suffixes) and the names and settings of its queues."
   type = map(object({

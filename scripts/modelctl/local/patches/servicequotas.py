@@ -1,4 +1,4 @@
-"""Service Quotas: the quotas of Lambda, which the emulator does not have."""
+"""Service Quotas: the quotas of Lambda and EventBridge, which the emulator does not have."""
 
 import json
 from collections.abc import Mapping
@@ -12,8 +12,11 @@ from modelctl.local.patches.patching import PatchError
 
 _SERVICE = "servicequotas"
 _TARGET = "ServiceQuotasV20190624."
-#: By service and code, what an account has by default.
-_QUOTAS = {("lambda", "L-B99A9384"): ("Concurrent executions", 1000.0)}
+#: By service and code: the service's name, the quota's, and what an account has by default.
+_QUOTAS = {
+    ("events", "L-244521F2"): ("Amazon EventBridge (CloudWatch Events)", "Number of rules", 300.0),
+    ("lambda", "L-B99A9384"): ("AWS Lambda", "Concurrent executions", 1000.0),
+}
 
 Response = tuple[int, dict[str, str], bytes]
 
@@ -42,12 +45,12 @@ async def _answer(
     service, code = asked["ServiceCode"], asked["QuotaCode"]
     if (service, code) not in _QUOTAS:
         return _refusal("NoSuchResourceException", f"the service {service} has no quota {code}")
-    name, value = _QUOTAS[service, code]
+    of, name, value = _QUOTAS[service, code]
     # AWS's defaults are nobody's.
     account = get_account_id() if action == "GetServiceQuota" else ""
     quota = {
         "ServiceCode": service,
-        "ServiceName": "AWS Lambda",
+        "ServiceName": of,
         "QuotaArn": f"arn:aws:servicequotas:{get_region()}:{account}:{service}/{code}",
         "QuotaCode": code,
         "QuotaName": name,

@@ -249,3 +249,93 @@ run "says_that_quotas_are_assumed" {
     error_message = "The warnings are ${jsonencode(output.quota_warnings)}"
   }
 }
+
+# Seven models with 101 prefix-suffix pairs.
+run "what_a_notification_cannot_hold_is_refused_with_the_way_out" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/notifications.yaml"
+  }
+
+  expect_failures = [output.models]
+
+  assert {
+    condition = output.quota_problems == [{
+      path    = "models"
+      message = "need 101 notifications of the inputs bucket, one for each prefix with each suffix, and S3 allows 100 per bucket. Use fewer suffixes or prefixes. Or let EventBridge announce uploads: with a registry that still fits, apply event_way = \"both\"; ten minutes later apply this one with event_way = \"eventbridge\", which a new deployment can use at once. Or spread the models over several deployments with other values of `name`, each with a registry and a state of its own"
+    }]
+    error_message = "The problems are ${jsonencode(output.quota_problems)}"
+  }
+}
+
+run "both_ways_have_the_limits_of_both" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/notifications.yaml"
+    event_way     = "both"
+    quotas        = { rules = 6 }
+  }
+
+  expect_failures = [output.models]
+
+  assert {
+    condition     = [for problem in output.quota_problems : regex("^need [0-9]+ [a-z]+", problem.message)] == ["need 101 notifications", "need 7 rules"]
+    error_message = "The problems are ${jsonencode(output.quota_problems)}"
+  }
+}
+
+run "eventbridge_takes_any_number_of_suffixes" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/notifications.yaml"
+    event_way     = "eventbridge"
+    quotas        = { concurrency = 1000, rules = 7 }
+  }
+
+  assert {
+    condition     = length(output.quota_problems) == 0 && length(output.quota_warnings) == 0
+    error_message = "The problems are ${jsonencode(output.quota_problems)}, the warnings ${jsonencode(output.quota_warnings)}"
+  }
+}
+
+run "more_rules_than_the_account_may_have_are_refused_with_the_way_out" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/notifications.yaml"
+    event_way     = "eventbridge"
+    quotas        = { rules = 6 }
+  }
+
+  expect_failures = [output.models]
+
+  assert {
+    condition = output.quota_problems == [{
+      path    = "models"
+      message = "need 7 rules of EventBridge, one per model, and this account may have 6 per event bus, other rules included. Request more (Service Quotas: Amazon EventBridge, Number of rules, L-244521F2), or spread the models over several deployments with other values of `name`, each with a registry and a state of its own, in other regions or accounts"
+    }]
+    error_message = "The problems are ${jsonencode(output.quota_problems)}"
+  }
+}
+
+run "a_pattern_that_eventbridge_does_not_take_is_refused" {
+  command = plan
+
+  variables {
+    registry_file = "../../../tests/registries/valid/long_prefixes.yaml"
+    event_way     = "eventbridge"
+  }
+
+  expect_failures = [output.models]
+
+  assert {
+    condition = output.quota_problems == [{
+      path    = "models.long.route.prefixes"
+      message = "make the pattern of the model's rule of EventBridge 2339 characters long, and EventBridge allows 2048; use fewer or shorter prefixes"
+    }]
+    error_message = "The problems are ${jsonencode(output.quota_problems)}"
+  }
+}

@@ -1,0 +1,49 @@
+# From one way of announcing uploads to the other only through both. S3 takes minutes to follow a change: between a way
+# that has ended and one that has not begun, uploads would be announced to nobody.
+
+# When this state first recorded its ways. Before that there was only the notification.
+resource "terraform_data" "recorded" {
+  input = { planned = plantimestamp() }
+
+  lifecycle {
+    ignore_changes = [input]
+  }
+}
+
+locals {
+  # A way that is as old as this was not preceded by another one.
+  from_the_first = { notification = terraform_data.recorded.input.planned, eventbridge = var.made }
+}
+
+# Since when each way is in use.
+resource "terraform_data" "way" {
+  for_each = toset(local.ways)
+
+  # As in modules/home: the value of the apply that made it stays, and is known as soon as it is planned. Only `applied` is
+  # known later, once the notification is set.
+  input = { planned = plantimestamp(), applied = timestamp() }
+
+  lifecycle {
+    ignore_changes = [input]
+
+    # `terraform destroy` only warns of these.
+    postcondition {
+      condition     = length(local.ways) == 2 || self.input.planned != plantimestamp() || self.input.planned == local.from_the_first[each.key]
+      error_message = <<-EOT
+        event_way cannot change from "${each.key == "eventbridge" ? "notification" : "eventbridge"}" to "${each.key}" in one apply: S3 takes up to five minutes to follow, and meanwhile uploads could be announced to nobody.
+        First apply event_way = "both", with a registry that fits both ways. At least ${var.minutes_to_wait} minutes later apply event_way = "${each.key}".
+      EOT
+    }
+
+    postcondition {
+      condition = length(local.ways) == 2 || self.input.planned == plantimestamp() || self.input.planned == local.from_the_first[each.key] ? true : (
+        timecmp(timeadd(self.input.applied, "${var.minutes_to_wait}m"), plantimestamp()) <= 0
+      )
+      error_message = <<-EOT
+        event_way = "${each.key}" comes too early: "both" was applied at ${self.input.applied}, and S3 takes up to five minutes to follow. Keep event_way = "both" for ${var.minutes_to_wait} minutes, then apply again.
+      EOT
+    }
+  }
+
+  depends_on = [aws_s3_bucket_notification.inputs]
+}
