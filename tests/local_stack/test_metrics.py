@@ -240,3 +240,27 @@ def test_metric_data_has_the_latest_first_and_comes_in_pages(
         cloudwatch.get_metric_data(
             MetricDataQueries=[{**asked[0], "Id": f"q{number}"} for number in range(501)], **span
         )
+
+
+def test_a_log_comes_in_pages(cloud: Cloud) -> None:
+    """https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html"""
+    logs, group, now_ms = cloud.client("logs"), "/yard/pages", int(time.time() * 1000)
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName="one")
+    # More of one time than a page has, and more than the emulator returns at once.
+    count = 10_007
+    events = [{"timestamp": now_ms + number // 5, "message": f"line {number}"} for number in range(count)]
+    for first in range(0, count, 5000):
+        logs.put_log_events(logGroupName=group, logStreamName="one", logEvents=events[first : first + 5000])
+
+    def read(size: int, **asked: Any) -> list[list[str]]:
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName=group, PaginationConfig={"PageSize": size}, **asked
+        )
+        return [[event["message"] for event in page["events"]] for page in pages]
+
+    few = read(3, startTime=now_ms + 2000)
+    assert [len(page) for page in few] == [3, 3, 1]
+    assert [line for page in few for line in page] == [f"line {number}" for number in range(10_000, count)]
+    all_of_them = read(10_000, startTime=now_ms)
+    assert [line for page in all_of_them for line in page] == [event["message"] for event in events]

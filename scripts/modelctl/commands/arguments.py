@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelctl import console
+from modelctl import console, times
 from modelctl.deployed.deployment import Deployment
 from modelctl.targets import chosen
 
@@ -61,6 +61,11 @@ def _rate(text: str) -> float:
         if 0 < number < math.inf:
             return number
     raise argparse.ArgumentTypeError(f"{text!r} is not a rate: expected a number of messages per second above 0")
+
+
+def add_since(parser: argparse.ArgumentParser) -> None:
+    """Let the user say from when on; by default the last hour."""
+    parser.add_argument("--since", type=times.since, default="1h", metavar="TIME", help=f"{times.FORMS}; default: 1h")
 
 
 def deployment(called: argparse.Namespace) -> Deployment:

@@ -2,17 +2,22 @@
 
 import argparse
 import json
+import re
 import time
+from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import Any
 
 from modelctl import console
-from modelctl.commands.arguments import Commands, add_target, command, deployment, print_json
-from modelctl.deployed.logs import events
+from modelctl.commands.arguments import Commands, add_since, add_target, command, deployment, print_json
+from modelctl.deployed.deployment import Model
+from modelctl.deployed.logs import Endings, events, parsed
 from modelctl.errors import UserError
 
-_SHOWN_S = 3600
 _FOLLOW_EVERY_S = 1.0
+#: Invocations that concern a key, of which further lines are shown.
+_MOST_REMEMBERED = 1000
+_SAYS_ERROR = re.compile(r"\b(\w*Error|Fatal|Traceback)\b")
 # What stands at the head of a line, or is the same in all of them; the rest of the fields is shown behind the message.
 _NOT_SHOWN = (
     "timestamp",
@@ -35,8 +40,15 @@ _NOT_SHOWN = (
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    parser = command(commands, "logs", run, "show a model's log of the last hour", "modelctl logs digits --follow")
+    parser = command(commands, "logs", run, "show a model's log", "modelctl logs digits --errors --since 2h")
     parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    add_since(parser)
+    parser.add_argument(
+        "--errors",
+        action="store_true",
+        help="only what went wrong: refused inputs, errors, and calls that crashed or reached a limit",
+    )
+    parser.add_argument("--key", metavar="KEY", help="only what concerns this input, and the calls that served it")
     parser.add_argument("--follow", action="store_true", help="keep showing new lines, until Ctrl-C")
     add_target(parser)
 
@@ -47,12 +59,14 @@ def run(called: argparse.Namespace) -> int:
         raise UserError("--follow never ends, and --json prints one document: use one of them")
     deployed = deployment(called)
     model = deployed.model(called.model)
-    since_ms = int((time.time() - _SHOWN_S) * 1000)
+    choice = Choice(model, key=called.key, errors=called.errors)
+    since_ms = int(called.since.timestamp() * 1000)
     if called.json:
         print_json(
             [
-                {"timestamp": event["timestamp"], "line": _parsed(event["message"])}
+                {"timestamp": event["timestamp"], "line": parsed(event["message"])}
                 for event in events(deployed, model, since_ms)
+                if choice.takes(event["message"])
             ]
         )
         return 0
@@ -63,7 +77,7 @@ def run(called: argparse.Namespace) -> int:
                 shown.add(event["eventId"])
                 # Late lines of other streams may still come with an earlier time: a minute is kept in view.
                 since_ms = max(since_ms, event["timestamp"] - 60_000)
-                shown_as = line(event["timestamp"], event["message"])
+                shown_as = choice.takes(event["message"]) and line(event["timestamp"], event["message"], choice.says)
                 if shown_as:
                     console.out(shown_as)
         if not called.follow:
@@ -71,35 +85,80 @@ def run(called: argparse.Namespace) -> int:
         time.sleep(_FOLLOW_EVERY_S)
 
 
-def line(timestamp_ms: int, message: str) -> str | None:
+class Choice:
+    """Which lines are shown.
+
+    Args:
+        model: whose log it is.
+        key: of the input that they are to concern, by their own key or by that of their invocation; None: of any.
+        errors: whether only what went wrong is shown.
+    """
+
+    def __init__(self, model: Model, *, key: str | None = None, errors: bool = False) -> None:
+        self._endings = Endings(model)
+        self._key = key
+        self._errors = errors
+        #: Invocations that served the key.
+        self._concerned: OrderedDict[str, None] = OrderedDict()
+        #: What the latest line means, if it is a report of Lambda's about a call that it ended.
+        self.says: str | None = None
+
+    def takes(self, message: str) -> bool:
+        """Whether a line is shown. Lines are to come in the order in which they were written."""
+        found = parsed(message)
+        if not isinstance(found, dict):
+            self.says = None
+            # What Python writes when the process dies, for one.
+            return self._key is None and (not self._errors or _SAYS_ERROR.search(message) is not None)
+        self._endings.note(found)
+        self.says = self._endings.says(found)
+        return (self._key is None or self._concerns(found, self._key)) and (not self._errors or self._is_error(found))
+
+    def _concerns(self, found: dict[str, Any], key: str) -> bool:
+        record = found.get("record")
+        request_id = found.get("requestId") or (record.get("requestId") if isinstance(record, dict) else None)
+        named = found.get("key")
+        if named == key or (named is None and key in str(found.get("message", ""))):
+            self._concerned[str(request_id)] = None
+            while len(self._concerned) > _MOST_REMEMBERED:
+                self._concerned.popitem(last=False)
+            return True
+        return named is None and str(request_id) in self._concerned
+
+    def _is_error(self, found: dict[str, Any]) -> bool:
+        return (
+            self.says is not None
+            or found.get("type") == "platform.fault"
+            or found.get("level") in ("WARNING", "WARN", "ERROR", "CRITICAL", "FATAL")
+            or ("errorType" in found and "level" not in found)
+        )
+
+
+def line(timestamp_ms: int, message: str, meaning: str | None = None) -> str | None:
     """One event for people; None for a metric's line.
 
-    Time, level, message and error, then whatever else the JSON line holds; below it, the stack of the error.
+    Time, level, message and error, then whatever else the JSON line holds; below it, the stack of the error. If Lambda
+    ended a call, `meaning` says so in a sentence.
     """
     when = datetime.fromtimestamp(timestamp_ms / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
-    parsed = _parsed(message)
-    if not isinstance(parsed, dict):
+    found = parsed(message)
+    if not isinstance(found, dict):
         return f"{when} {message.rstrip()}"
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-    if "_aws" in parsed:
+    if "_aws" in found:
         return None
     # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
-    if str(parsed.get("type")).startswith("platform."):
-        parsed = {"message": parsed["type"], **parsed["record"], **parsed["record"].get("metrics", {}), "metrics": None}
-    fields = ((name, value) for name, value in parsed.items() if name not in _NOT_SHOWN and value is not None)
+    if str(found.get("type")).startswith("platform."):
+        if meaning:
+            return f"{when} ERROR {meaning}"
+        found = {"message": found["type"], **found["record"], **found["record"].get("metrics", {}), "metrics": None}
+    fields = ((name, value) for name, value in found.items() if name not in _NOT_SHOWN and value is not None)
     rest = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in fields)
-    says = str(parsed.get("message", ""))
+    says = str(found.get("message", ""))
     # A function that cannot start logs an error and no message.
-    error = ": ".join(str(parsed[name]) for name in ("errorType", "errorMessage") if parsed.get(name))
+    error = ": ".join(str(found[name]) for name in ("errorType", "errorMessage") if found.get(name))
     if error not in says:
         says = f"{says}: {error}" if says else error
-    stack = "".join(map(str, parsed.get("stackTrace") or ())).rstrip()
-    head = f"{when} {parsed.get('level', ''):5} {says} {rest}".rstrip()
+    stack = "".join(map(str, found.get("stackTrace") or ())).rstrip()
+    head = f"{when} {found.get('level', ''):5} {says} {rest}".rstrip()
     return "\n".join((head, *(f"  {frame}" for frame in stack.splitlines())))
-
-
-def _parsed(message: str) -> Any:
-    try:
-        return json.loads(message)
-    except ValueError:
-        return message

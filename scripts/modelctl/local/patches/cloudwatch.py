@@ -1,6 +1,7 @@
-"""CloudWatch: metrics of AWS's own, alarms that follow their metrics, and how both are described."""
+"""CloudWatch: metrics of AWS's own, alarms that follow their metrics, how both are described, and pages of logs."""
 
 import functools
+import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,7 @@ def install() -> None:
     # At every request, and without regard for what other threads add meanwhile.
     replace(cloudwatch, "_evict_old_metrics", lambda _: lambda: None)
     replace(cloudwatch_logs, "_put_log_events", _with_metrics)
+    replace(cloudwatch_logs, "_filter_log_events", _in_pages)
     replace(sqs, "_collect_msgs", _counted)
     alarms.watch()
 
@@ -128,6 +130,35 @@ def _with_metrics(original: Callable[[Any], Response]) -> Callable[[Any], Respon
     return put
 
 
+def _in_pages(original: Callable[[Any], Response]) -> Callable[[Any], Response]:
+    """FilterLogEvents returns a page of events, and how to get the next; the emulator has one page of at most 10,000.
+
+    https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+    """
+
+    def read(data: Any) -> Response:
+        most = min(int(data.get("limit") or _MOST_EVENTS), _MOST_EVENTS)
+        asked = dict(data)
+        # By the time of the last event that was returned, and the number of those of that time.
+        since, _, returned = asked.pop("nextToken", "").partition("/")
+        if since:
+            asked["startTime"] = int(since)
+        skipped = int(returned or 0)
+        status, headers, body = original({**asked, "limit": _MOST_EVENTS})
+        if status != 200:
+            return status, headers, body
+        answer = json.loads(body)
+        found = answer["events"][skipped:]
+        page = answer["events"] = found[:most]
+        if page and (len(found) > most or len(found) + skipped == _MOST_EVENTS):
+            last = page[-1]["timestamp"]
+            same = sum(event["timestamp"] == last for event in page)
+            answer["nextToken"] = f"{last}/{same + (skipped if since == str(last) else 0)}"
+        return status, headers, json.dumps(answer).encode()
+
+    return read
+
+
 def _counted(original: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     """A message that is received is counted as sent, where it was not yet."""
 
@@ -138,6 +169,9 @@ def _counted(original: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
 
     return collect
 
+
+#: In one page: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+_MOST_EVENTS = 10_000
 
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 _MOST_QUERIES, _MOST_DATAPOINTS = 500, 100_800
