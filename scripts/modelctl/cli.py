@@ -14,6 +14,7 @@ from modelctl.commands import (
     bench,
     dead,
     env,
+    errors,
     explain,
     image,
     import_model,
@@ -84,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (
         *(validate, import_model, remove, package, image, stack, apply, env),
-        *(predict, invoke, status, logs, explain, dead, redrive, backfill, bench),
+        *(predict, invoke, status, errors, logs, explain, dead, redrive, backfill, bench),
     ):
         command.add_to(commands)
     return parser

@@ -91,7 +91,7 @@ def table(
     grid = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         grid.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    cells = [[_in_one_line(cell) for cell in row] for row in rows]
+    cells = [[in_one_line(cell) for cell in row] for row in rows]
     if cut and console.is_terminal:
         index = columns.index(cut)
         others = [other for other in range(len(columns)) if other != index]
@@ -111,14 +111,28 @@ def table(
     sys.stdout.flush()
 
 
+def start_over() -> None:
+    """Empty a terminal for what is shown next; elsewhere, leave an empty line between the two."""
+    terminal = Console()
+    if terminal.is_terminal:
+        terminal.clear()
+    else:
+        out("")
+
+
 def is_terminal() -> bool:
     """Whether people read standard output as it is printed."""
     return Console().is_terminal
 
 
-def _in_one_line(cell: str) -> str:
-    """A cell with its line breaks and other control characters, which a file's name may have, as Python writes them."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in cell)
+def in_one_line(text: str) -> str:
+    """A text with its line breaks and other control characters, which a file's name may have, as Python writes them."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things: `1 input`, `2,000 inputs`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def out(text: str) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,6 +99,42 @@ def test_status_shows_what_is_deployed_and_that_nothing_waits(modelctl: Modelctl
     assert rows["digits"]["route"] == {"prefixes": ["digits/"], "suffixes": [".png", ".json"]}
     table = modelctl("status")
     assert all(name in table.out for name in rows)
+
+
+def test_status_counts_what_was_served_and_how_long_it_took(modelctl: Modelctl, tmp_path: Path) -> None:
+    """In the emulator's CloudWatch, which takes it from Lambda and from the function's log."""
+
+    def row() -> Any:
+        return next(row for row in modelctl("status", "--json").document["models"] if row["model"] == "digits")
+
+    before = row()
+    for number in range(3):
+        scan = tmp_path / f"scan {number} for status.png"
+        scan.write_bytes(SCAN.read_bytes())
+        assert modelctl("predict", "digits", scan).status == 0
+    after = row()
+    assert after["inputs"] - before["inputs"] == 3
+    assert after["calls"] - before["calls"] == 3
+    assert after["refused"] == before["refused"]
+    assert 0 < after["call_ms"]["p50"] <= after["call_ms"]["p95"] < 60_000
+    assert after["queue"] == {"waiting": 0, "in_flight": 0, "oldest_s": 0}
+
+
+def test_errors_show_why_inputs_were_refused_and_which_uploads_no_model_takes(
+    modelctl: Modelctl, platform: Platform, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken for errors.json"
+    broken.write_text("{")
+    assert modelctl("predict", "digits", broken).status == 1
+    causes = modelctl("errors", "digits", "--json").document["causes"]
+    (key,) = (key for cause in causes for key in cause["keys"] if key["key"] == f"digits/{broken.name}")
+    assert key["count"] == 1
+    assert f"digits/{broken.name}" in modelctl("logs", "digits", "--errors").out
+    assert "refused: DecodeError" in modelctl("logs", "digits", "--key", f"digits/{broken.name}").out
+
+    platform.client("s3").put_object(Bucket=platform.deployment["buckets"]["inputs"], Key="digit/7.png", Body=b"-")
+    uploads = {upload["key"]: upload for upload in modelctl("errors", "--json").document["uploads"]}
+    assert uploads["digit/7.png"]["instead"] == "digits/7.png"
 
 
 def test_logs_show_what_the_function_wrote_about_an_input(modelctl: Modelctl, tmp_path: Path) -> None:

@@ -1,72 +1,197 @@
-"""`modelctl status`: a row per model."""
+"""`modelctl status`: a row per model, those in trouble first."""
 
 import argparse
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from modelctl import console
-from modelctl.commands.arguments import Commands, add_target, command, deployment, print_json
-from modelctl.deployed import queues
+from modelctl import console, times
+from modelctl.commands.arguments import Commands, add_since, add_target, command, deployment, print_json
+from modelctl.deployed import activity, queues
+from modelctl.deployed.activity import Activity
 from modelctl.deployed.deployment import Deployment, Model
+from modelctl.errors import UserError
+
+#: Seconds between two looks. CloudWatch has new metrics once a minute, and charges for every one that is read.
+_WATCH_EVERY_S = {"local": 5, "aws": 60}
+
+Row = dict[str, Any]
 
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    parser = command(
-        commands, "status", run, "show what is deployed and live, and what waits in the queues", "modelctl status"
+    does = "show what is deployed and live, what it did, what waits, and what is wrong, worst first"
+    parser = command(commands, "status", run, does, "modelctl status --since 24h")
+    add_since(parser)
+    parser.add_argument(
+        "--watch", action="store_true", help="show it again and again, every minute on AWS, until Ctrl-C"
     )
     add_target(parser)
 
 
 def run(called: argparse.Namespace) -> int:
     """Print a row for every model."""
+    if called.watch and called.json:
+        raise UserError("--watch never ends, and --json prints one document: use one of them")
     deployed = deployment(called)
-    with ThreadPoolExecutor(16) as pool:
-        rows = list(pool.map(lambda model: describe(deployed, model), deployed.models.values()))
-    if called.json:
-        print_json({"name": deployed.name, "target": deployed.target.name, "models": rows})
+    ago = datetime.now(UTC) - called.since
+    if not called.watch:
+        document = describe(deployed, called.since)
+        if called.json:
+            print_json(document)
+        else:
+            _show(document)
         return 0
-    console.table(
-        ("model", "version", "digest", "live", "runtime", "route", "queued", "in flight", "dead"),
-        [
-            (
-                row["model"],
-                row["version"],
-                row["digest"][:8],
-                (row["live_digest"] or "nothing")[:8],
-                row["runtime"],
-                " ".join(row["route"]["prefixes"])
-                + (f" ({' '.join(row['route']['suffixes'])})" if row["route"]["suffixes"] else ""),
-                str(row["queue"]["waiting"]),
-                str(row["queue"]["in_flight"]),
-                str(row["dead_letters"]),
-            )
-            for row in rows
-        ],
-        right=("queued", "in flight", "dead"),
-    )
-    if behind := [row["model"] for row in rows if row["live_digest"] != row["digest"]]:
-        console.note(
-            f"`live` does not serve what the registry asked for last: {', '.join(behind)}. The apply failed or was "
-            "interrupted: apply again, which completes it or says how"
-        )
-    return 0
+    try:
+        while True:
+            document = describe(deployed, datetime.now(UTC) - ago)
+            console.start_over()
+            _show(document)
+            time.sleep(_WATCH_EVERY_S[deployed.target.name])
+    except KeyboardInterrupt:
+        return 0
 
 
-def describe(deployed: Deployment, model: Model) -> dict[str, Any]:
+def describe(deployed: Deployment, since: datetime) -> Row:
+    """What is deployed, what it did since a point in time and how it is now, the models in trouble first."""
+    with ThreadPoolExecutor(16) as pool:
+        did = pool.submit(activity.read, deployed, since)
+        states = list(pool.map(lambda model: _state(deployed, model), deployed.models.values()))
+    rows = [_row(state, did.result()[state["model"]]) for state in states]
+    # Of the same number of troubles in the order of their names.
+    rows.sort(key=lambda row: -len(row["trouble"]))
+    return {"name": deployed.name, "target": deployed.target.name, "since": times.iso(since), "models": rows}
+
+
+def _state(deployed: Deployment, model: Model) -> Row:
     """What is deployed of a model, and how many messages wait, are being worked on, and are dead letters.
 
     `digest` is what the last apply was asked for, `live_digest` what serves inputs; None if nothing does.
     """
     waiting, in_flight = queues.depth(deployed.sqs, model.queue_url)
     dead, taken = queues.depth(deployed.sqs, model.dead_letter_queue_url)
+    live = deployed.live(model)
     return {
         "model": model.name,
         "version": model.version,
         "digest": model.digest,
-        "live_digest": deployed.live_digest(model),
+        "live_version": live.version if live else None,
+        "live_digest": live.digest if live else None,
         "runtime": model.runtime,
         "route": {"prefixes": model.prefixes, "suffixes": model.suffixes},
         "queue": {"waiting": waiting, "in_flight": in_flight},
         "dead_letters": dead + taken,
     }
+
+
+def _row(state: Row, did: Activity) -> Row:
+    # A queue that is empty by now may have been full a minute ago, when SQS sent its last metrics.
+    oldest_s = did.oldest_s if any(state["queue"].values()) else 0
+    queue = {**state["queue"], "oldest_s": oldest_s}
+    row = {**state, **asdict(did), "queue": queue, "alarms": list(did.alarms)}
+    del row["oldest_s"]
+    return {**row, "trouble": list(_trouble(row)), "next": list(_next(row))}
+
+
+def _trouble(row: Row) -> Iterator[str]:
+    """What is wrong with a model, the worst first."""
+    if row["live_digest"] is None:
+        yield "nothing is live"
+    elif (row["live_version"], row["live_digest"]) != (row["version"], row["digest"]):
+        asked = _release(row["version"], row["digest"])
+        yield f"live is {_release(row['live_version'], row['live_digest'])} instead of {asked}"
+    if row["dead_letters"]:
+        yield f"{console.count(row['dead_letters'], 'dead letter')}"
+    if row["errors"]:
+        yield f"{row['errors']:,} of {console.count(row['calls'], 'call')} failed"
+    if row["throttles"]:
+        yield f"{console.count(row['throttles'], 'call')} throttled"
+    if _refuses(row):
+        yield f"{row['refused']:,} of {console.count(row['inputs'], 'input')} refused"
+    if row["alarms"]:
+        yield f"{'alarm' if len(row['alarms']) == 1 else 'alarms'} {', '.join(row['alarms'])}"
+
+
+def _next(row: Row) -> Iterator[str]:
+    """The commands that say more about what is wrong with a model."""
+    if row["dead_letters"]:
+        yield f"modelctl dead {row['model']}"
+    if row["errors"] or row["throttles"]:
+        yield f"modelctl logs {row['model']} --errors"
+    if _refuses(row):
+        yield f"modelctl errors {row['model']}"
+
+
+def _refuses(row: Row) -> bool:
+    """Whether so many inputs are refused that an alarm fires; some always may be."""
+    return any(alarm.startswith("input_error") for alarm in row["alarms"])
+
+
+def _show(document: Row) -> None:
+    rows = document["models"]
+    _show_trouble(document)
+    columns = {
+        "model": [row["model"] for row in rows],
+        "live": [_live(row) for row in rows],
+        "inputs": [_number(row["inputs"]) for row in rows],
+        "refused": [_number(row["refused"]) for row in rows],
+        "call ms": [_times(row["call_ms"]) for row in rows],
+        "cold": [_number(row["cold_starts"]) for row in rows],
+        "queued": [_number(row["queue"]["waiting"]) for row in rows],
+        "in flight": [_number(row["queue"]["in_flight"]) for row in rows],
+        "oldest": [_age(row["queue"]["oldest_s"]) for row in rows],
+        "dead": [_number(row["dead_letters"]) for row in rows],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cells)}
+    in_trouble = {row["model"] for row in rows if row["trouble"]}
+    console.table(
+        tuple(shown),
+        list(zip(*shown.values(), strict=True)),
+        right=tuple(shown.keys() - {"model", "live"}),
+        style=lambda cells: "red" if cells[0] in in_trouble else "",
+    )
+    if behind := [row["model"] for row in rows if row["live_digest"] != row["digest"]]:
+        console.note(
+            f"`live` does not serve what the registry asked for last: {', '.join(behind)}. The apply failed or was "
+            "interrupted: apply again, which completes it or says how"
+        )
+
+
+def _show_trouble(document: Row) -> None:
+    """A line about all models, and one per model in trouble."""
+    rows: Sequence[Row] = document["models"]
+    where = "AWS" if document["target"] == "aws" else "the local stack"
+    since = times.shown(datetime.fromisoformat(document["since"]))
+    worst = [row for row in rows if row["trouble"]]
+    state = f"{len(worst)} of {console.count(len(rows), 'model')} in trouble" if worst else "no trouble"
+    console.out(f"{document['name']} on {where} since {since}: {state}")
+    for row in worst:
+        console.out(f"  {row['model']}: {'; '.join(row['trouble'])}")
+        if row["next"]:
+            console.out(f"    see {', '.join(f'`{following}`' for following in row['next'])}")
+    console.out("")
+
+
+def _release(version: str, digest: str) -> str:
+    return f"{version} ({digest[:8]})"
+
+
+def _live(row: Row) -> str:
+    return "nothing" if row["live_digest"] is None else _release(row["live_version"], row["live_digest"])
+
+
+def _number(number: int) -> str:
+    """A number; nothing for none, so that a column of zeros is left out."""
+    return f"{number:,}" if number else ""
+
+
+def _age(seconds: int) -> str:
+    now = datetime.now(UTC)
+    return times.ago(now - timedelta(seconds=seconds), now) if seconds else ""
+
+
+def _times(found: Row | None) -> str:
+    return "" if found is None else f"{found['p50']:,.0f} / {found['p95']:,.0f}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.config import Config
 
@@ -52,6 +52,14 @@ class Model:
     def takes(self, key: str) -> bool:
         """Whether an upload under this key is routed to the model."""
         return keys.is_routed(key, self.prefixes, self.suffixes)
+
+
+class Live(NamedTuple):
+    """What is behind the alias of a model's function."""
+
+    #: The model's version, as the registry calls it.
+    version: str
+    digest: str
 
 
 class Deployment:
@@ -104,6 +112,11 @@ class Deployment:
 
     def live_digest(self, model: Model) -> str | None:
         """The digest of the weights that serve inputs and direct calls; None if nothing does."""
+        live = self.live(model)
+        return live.digest if live else None
+
+    def live(self, model: Model) -> Live | None:
+        """What serves inputs and direct calls of a model; None if nothing does."""
         functions = self.function_settings
         try:
             # Of a whole account's calls that read settings, Lambda allows more of this one than of the others together.
@@ -111,7 +124,7 @@ class Deployment:
         except functions.exceptions.ResourceNotFoundException:
             return None
         document = json.loads(found["Configuration"]["Environment"]["Variables"]["MODELYARD_MODEL"])
-        return str(document["digest"])
+        return Live(str(document["version"]), str(document["digest"]))
 
     @cached_property
     def s3(self) -> "S3Client":
@@ -143,6 +156,12 @@ class Deployment:
         """A client for the log groups."""
         with self._makes_a_client:
             return self._session.client("logs", config=_CONFIG)
+
+    @cached_property
+    def metrics(self) -> Any:
+        """A client for metrics and alarms."""
+        with self._makes_a_client:
+            return self._session.client("cloudwatch", config=_CONFIG)
 
 
 def _from_state(target: Target) -> Mapping[str, Any]:
