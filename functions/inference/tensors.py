@@ -52,8 +52,9 @@ _MAX_DEPTH = 32
 #: The two letters in which the URL-safe alphabet of base64 differs: https://www.rfc-editor.org/rfc/rfc4648#section-5
 _STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
 
-#: A JSON string or, as group 1, a constant that only Python accepts as a number.
-_CONSTANTS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(NaN|-?Infinity)')
+#: A JSON string or, as group 1, a constant that only Python accepts as a number. It is compiled where it is first
+#: searched for, in an error's way, since a cold start has no time for it.
+_CONSTANTS = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(NaN|-?Infinity)'
 
 
 #: Up to this many numbers, adding up their squares is faster than checking each.
@@ -349,7 +350,7 @@ def parse(text: str, *, missing: bool = False) -> Any:
     try:
         return (_DECODER_WITH_NAN if missing else _DECODER).decode(text)
     except _ConstantError as error:
-        place = next(found for found in _CONSTANTS.finditer(text) if found[1] == str(error)).start()
+        place = next(found for found in re.finditer(_CONSTANTS, text) if found[1] == str(error)).start()
         raise DecodeError(
             f"not valid JSON: {json.JSONDecodeError(f'{error} is not a JSON number', text, place)}"
         ) from error

@@ -35,8 +35,9 @@ MEMORY_PER_VCPU = 1769
 #: The signature of a model whose file names none: TensorFlow's own default.
 DEFAULT_SIGNATURE = "serving_default"
 
-#: How LiteRT and ONNX Runtime, which have no error of its own for it, say that memory ran out.
-_OUT_OF_MEMORY = re.compile(r"fail(ed|ure)? to alloc|allocation fail|could not allocate|bad_alloc|out of memory", re.I)
+#: How LiteRT and ONNX Runtime, which have no error of its own for it, say that memory ran out. Like other
+#: patterns of errors, it is compiled where it is first searched for, since a cold start has no time for it.
+_OUT_OF_MEMORY = r"(?i)fail(ed|ure)? to alloc|allocation fail|could not allocate|bad_alloc|out of memory"
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def check_default_signature(file: Path, signature: str) -> None:
 
 def says_out_of_memory(text: str) -> bool:
     """Whether a library says that memory ran out, which is not the fault of the values."""
-    return bool(_OUT_OF_MEMORY.search(text))
+    return bool(re.search(_OUT_OF_MEMORY, text))
 
 
 def memory_mb() -> int:

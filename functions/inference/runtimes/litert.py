@@ -30,16 +30,13 @@ Details = Mapping[str, Any]
 _ASSIGN_VARIABLE = 144
 
 #: How LiteRT names an op for which it has no kernel: one of the model's own, or one of TensorFlow's (Flex).
-_LACKING = re.compile(
-    r"unresolved custom op: (?:Flex)?(\w+)|Select TensorFlow op.*?\(Flex(\w+)\) failed to prepare", re.DOTALL
-)
+_LACKING = r"(?s)unresolved custom op: (?:Flex)?(\w+)|Select TensorFlow op.*?\(Flex(\w+)\) failed to prepare"
 
 #: How a kernel says that it cannot compute with tensors of the model's types or form, whatever values they have, or
 #: with a `tf.Variable` that nothing in the file gives a value (READ_VARIABLE).
-_UNSUPPORTED = re.compile(
-    r"unsupported|not implemented|n[o']t (currently |yet )?support(ed| (data )?type)|supported currently"
-    r"|only (currently )?supports? (?!value)|\btype [!=]= |variable != nullptr was not true",
-    re.IGNORECASE,
+_UNSUPPORTED = (
+    r"(?i)unsupported|not implemented|n[o']t (currently |yet )?support(ed| (data )?type)|supported currently"
+    r"|only (currently )?supports? (?!value)|\btype [!=]= |variable != nullptr was not true"
 )
 
 #: Stands for an error without a text. LiteRT gives none when a tensor whose shape an op calculates does not fit into
@@ -191,15 +188,17 @@ class _Graph:
 
 
 def _models_fault(text: str) -> str:
-    """The message for an error that other values would cause as well; "" if these values may be the reason."""
-    if found := _LACKING.search(text):
+    """The message for an error that other values would cause as well; "" if these values may be, or there is none."""
+    if not text:
+        return ""
+    if found := re.search(_LACKING, text):
         return (
             f"LiteRT cannot run the op {found[1] or found[2]}: import the Keras model or SavedModel that the file was "
             f"made from, with `--runtime tensorflow`, which runs every op ({text})"
         )
     if runtimes.says_out_of_memory(text):
         return f"LiteRT ran out of memory: {text}"
-    return f"LiteRT cannot run the model: {text}" if _UNSUPPORTED.search(text) else ""
+    return f"LiteRT cannot run the model: {text}" if re.search(_UNSUPPORTED, text) else ""
 
 
 def _op_codes(file: Path) -> set[int]:
