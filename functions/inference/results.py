@@ -112,9 +112,12 @@ class ResultStore:
             sequencers = _padded(there.sequencer, here.sequencer)
             return sequencers[0] > sequencers[1]
         current = is_current(self._objects, here)
-        if current is None:
-            return (there.last_modified or "") >= (here.last_modified or "")
-        return not current
+        if current is not None:
+            return not current
+        # A result stays where nothing says that it is older.
+        if there.last_modified is None or here.last_modified is None:
+            return True
+        return there.last_modified >= here.last_modified
 
     def write(self, uploaded: UploadedObject, document: bytes, current: CurrentResult | None) -> bool:
         """Put an input's result in the place of `current`, unless another writer's settles it meanwhile.

@@ -164,6 +164,19 @@ def test_where_times_do_not_decide_the_result_stays(
     assert result(KEY)["input"]["version_id"] == "v1"
 
 
+def test_a_result_that_does_not_say_its_inputs_time_stays(
+    announce: Announce, serve: Serve, fake_s3: FakeS3, result: Result
+) -> None:
+    """It is of an input that was queued by hand without its time, and deleted before it was read."""
+    older = by_hand(announce(KEY, ODD))
+    newer = by_hand(announce(KEY, EVEN), None)
+    fake_s3.objects.pop((INPUTS, KEY))
+    assert serve([newer]) == []
+    assert result(KEY)["input"]["last_modified"] is None
+    assert serve([older]) == []
+    assert result(KEY)["input"]["version_id"] == "v2"
+
+
 @pytest.mark.parametrize("status", [403, 503])
 def test_a_message_goes_back_if_s3_does_not_say_which_version_is_current(
     status: int, announce: Announce, serve: Serve, fake_s3: FakeS3, result: Result
