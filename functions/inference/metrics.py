@@ -1,13 +1,14 @@
 """One line of CloudWatch's embedded metric format per invocation, and one more per 100 inputs beyond the first 100.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-A custom metric costs $0.30 a month and every combination of dimensions is one: hence five, and no version.
+A custom metric costs $0.30 a month and every combination of dimensions is one: hence six, and no version. ResultTime is
+among them because nobody else knows it: SQS reports the age of the oldest message, and not when a message was answered.
 """
 
 import functools
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from inference import VARIANT
 from inference.config import Config
@@ -20,6 +21,7 @@ _UNITS = {
     "Failures": "Count",
     "PredictTime": "Milliseconds",
     "ColdStarts": "Count",
+    "ResultTime": "Milliseconds",
 }
 
 #: Values of one metric in one line at most, by the format's specification.
@@ -36,6 +38,7 @@ def emit(
     predict_ms: float,
     cold_start: bool,
     now: float,
+    result_ms: Sequence[float] = (),
 ) -> None:
     """Write the metrics of one invocation to standard output, from where CloudWatch takes them.
 
@@ -51,24 +54,24 @@ def emit(
         predict_ms: time in the model.
         cold_start: whether it was the environment's first invocation.
         now: seconds since 1970.
+        result_ms: for each input that came by the queue and has a result, the time since it was put there.
     """
     refused = [1] * input_errors + [0] * (inputs - input_errors)
-    values: dict[str, float | list[int]] = {
+    values: dict[str, float | Sequence[float]] = {
         "Predictions": predictions,
-        "InputErrors": refused[:_MOST_VALUES],
         "Failures": failures,
         "PredictTime": round(predict_ms, 3),
         "ColdStarts": int(cold_start),
     }
-    if not inputs:
-        # A value of its own would count as an input.
-        del values["InputErrors"]
-    _write(config, now, values)
-    for start in range(_MOST_VALUES, len(refused), _MOST_VALUES):
-        _write(config, now, {"InputErrors": refused[start : start + _MOST_VALUES]})
+    several: dict[str, Sequence[float]] = {"InputErrors": refused, "ResultTime": result_ms}
+    for start in range(0, max(1, len(refused), len(result_ms)), _MOST_VALUES):
+        # No empty list: a value of its own would count as an input.
+        values |= {name: part for name, each in several.items() if (part := each[start : start + _MOST_VALUES])}
+        _write(config, now, values)
+        values = {}
 
 
-def _write(config: Config, now: float, values: Mapping[str, float | list[int]]) -> None:
+def _write(config: Config, now: float, values: Mapping[str, float | Sequence[float]]) -> None:
     described = _description(config.name, tuple(values))
     sys.stdout.write(f'{{"_aws": {{"Timestamp": {int(now * 1000)}, {described}, {json.dumps(values)[1:]}\n')
 

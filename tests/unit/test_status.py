@@ -75,9 +75,11 @@ DID: Recorded = {
     ("Modelyard InputErrors", "SampleCount"): [12000],
     ("Modelyard InputErrors", "Sum"): [10],
     ("Modelyard ColdStarts", "Sum"): [7],
+    ("Modelyard ResultTime", "p50"): [1250],
+    ("Modelyard ResultTime", "p95"): [61049],
     ("AWS/SQS ApproximateAgeOfOldestMessage", "Maximum"): [150, 90, 30],
 }
-QUIET = Activity(0, 0, 0, 0, 0, 0, None, 0, ())
+QUIET = Activity(0, 0, 0, 0, 0, 0, None, None, 0, ())
 
 
 def yard(
@@ -111,6 +113,7 @@ def test_what_a_model_did_is_what_cloudwatch_says() -> None:
             throttles=1,
             cold_starts=7,
             call_ms=Times(3.1, 1041.7),
+            result_ms=Times(1250, 61049),
             oldest_s=150,
             alarms=("dead_letters", "errors"),
         ),
@@ -122,7 +125,7 @@ def test_three_hundred_models_take_few_calls_of_at_most_500_queries() -> None:
     cloudwatch = CloudWatch({})
     names = [f"m{number}" for number in range(300)]
     assert set(activity.read(yard(cloudwatch, *names), datetime.now(UTC) - timedelta(hours=1)).values()) == {QUIET}
-    assert [len(request["MetricDataQueries"]) for request in cloudwatch.asked] == [500, 500, 500, 500, 400, 300]
+    assert [len(request["MetricDataQueries"]) for request in cloudwatch.asked] == [500, 500, 500, 500, 500, 500, 300]
 
 
 @pytest.mark.parametrize(("ago", "resolution_s"), [("90s", 60), ("1h", 60), ("14d", 60), ("20d", 300), ("12w", 3600)])
@@ -152,6 +155,7 @@ def test_what_is_asked_for_is_what_functions_emit(capsys: pytest.CaptureFixture[
         predict_ms=1,
         cold_start=False,
         now=0,
+        result_ms=[1],
     )
     line = json.loads(capsys.readouterr().out)
     (directive,) = line["_aws"]["CloudWatchMetrics"]
@@ -187,8 +191,8 @@ def test_trouble_comes_first_and_columns_of_zeros_do_not_come(
         "  wine: 4 dead letters; 2 of 1,234 calls failed; 1 call throttled; alarm dead_letters",
         "    see `modelctl dead wine`, `modelctl logs wine --errors`",
         "",
-        "model   live          inputs  refused    call ms  cold  queued  in flight  oldest  dead",
-        "wine    1 (0f3a9c21)  12,000       10  3 / 1,042     7      40          5   2 min     4",
+        "model   live          inputs  refused    call ms    result s  cold  queued  in flight  oldest  dead",
+        "wine    1 (0f3a9c21)  12,000       10  3 / 1,042  1.2 / 61.0     7      40          5   2 min     4",
         "cars    1 (0f3a9c21)",
         "digits  1 (0f3a9c21)       3",
     ]
@@ -253,6 +257,7 @@ def test_json_is_the_whole_of_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         "throttles": 1,
         "cold_starts": 7,
         "call_ms": {"p50": 3.1, "p95": 1041.7},
+        "result_ms": {"p50": 1250, "p95": 61049},
         "alarms": ["dead_letters"],
         "trouble": ["4 dead letters", "2 of 1,234 calls failed", "1 call throttled", "alarm dead_letters"],
         "next": ["modelctl dead wine", "modelctl logs wine --errors"],

@@ -102,6 +102,7 @@ def serve(
     finally:
         pipeline.give_up((work, reason) for work in last if (reason := _reason(work)) is not None)
     failures = unreadable | {work.message_id for work in works if isinstance(work.ending, SentBack)}
+    now, sent_ms = surroundings.time(), messages.sent_ms(records)
     metrics.emit(
         config,
         predictions=sum(work.ending.count for work in works if isinstance(work.ending, Predictions)),
@@ -110,7 +111,12 @@ def serve(
         failures=len(failures),
         predict_ms=sum(work.predict_ms or 0 for work in works),
         cold_start=cold_start,
-        now=surroundings.time(),
+        now=now,
+        result_ms=[
+            max(0, now * 1000 - sent_ms[work.message_id])
+            for work in works
+            if isinstance(work.ending, Answer) and work.message_id in sent_ms
+        ],
     )
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in sorted(failures)]}
 

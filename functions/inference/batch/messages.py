@@ -59,3 +59,12 @@ def groups(works: Iterable[Work]) -> Iterator[list[Work]]:
         size += length
     if group:
         yield group
+
+
+def sent_ms(records: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """When each message was put into the queue, in milliseconds since 1970, by its id.
+
+    S3 does so within seconds of an upload. By the time of its upload, a backfilled input would seem to be months late.
+    """
+    sent = ((record["messageId"], record.get("attributes", {}).get("SentTimestamp")) for record in records)
+    return {message_id: int(at) for message_id, at in sent if at is not None}

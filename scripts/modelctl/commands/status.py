@@ -138,7 +138,8 @@ def _show(document: Row) -> None:
         "live": [_live(row) for row in rows],
         "inputs": [_number(row["inputs"]) for row in rows],
         "refused": [_number(row["refused"]) for row in rows],
-        "call ms": [_times(row["call_ms"]) for row in rows],
+        "call ms": [_milliseconds(row["call_ms"]) for row in rows],
+        "result s": [_seconds(row["result_ms"]) for row in rows],
         "cold": [_number(row["cold_starts"]) for row in rows],
         "queued": [_number(row["queue"]["waiting"]) for row in rows],
         "in flight": [_number(row["queue"]["in_flight"]) for row in rows],
@@ -193,5 +194,9 @@ def _age(seconds: int) -> str:
     return times.ago(now - timedelta(seconds=seconds), now) if seconds else ""
 
 
-def _times(found: Row | None) -> str:
+def _milliseconds(found: Row | None) -> str:
     return "" if found is None else f"{found['p50']:,.0f} / {found['p95']:,.0f}"
+
+
+def _seconds(found: Row | None) -> str:
+    return "" if found is None else f"{found['p50'] / 1000:,.1f} / {found['p95'] / 1000:,.1f}"

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from inference import VARIANT
 from modelctl.deployed.deployment import Deployment, Model
 
-# The names that functions/inference/metrics.py gives its metrics; importing it would import numpy as well.
-_NAMESPACE, _VARIANT = "Modelyard", "stable"
+# As in functions/inference/metrics.py; importing that would import numpy as well.
+_NAMESPACE = "Modelyard"
 
 #: In one call: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 _MOST_QUERIES = 500
@@ -41,6 +42,7 @@ class Activity:
         throttles: calls that Lambda turned away.
         cold_starts: calls that were the first of their environment.
         call_ms: how long calls took; None: there was none.
+        result_ms: how long inputs were in the queue until they had a result; None: there was none.
         oldest_s: how many seconds the oldest message had been in the queue when SQS last said so.
         alarms: what fires now, as the registry calls it, such as `dead_letters`.
     """
@@ -52,6 +54,7 @@ class Activity:
     throttles: int
     cold_starts: int
     call_ms: Times | None
+    result_ms: Times | None
     oldest_s: int
     alarms: tuple[str, ...]
 
@@ -102,7 +105,7 @@ def firing_alarms(deployed: Deployment) -> dict[str, list[str]]:
 
 def _of_work(model: Model) -> Iterator[_Query]:
     of_function = {"FunctionName": model.function_name}
-    of_model = {"Model": model.name, "Variant": _VARIANT}
+    of_model = {"Model": model.name, "Variant": VARIANT}
     for field, metric, statistic, dimensions in (
         ("calls", "AWS/Lambda Invocations", "Sum", of_function),
         ("errors", "AWS/Lambda Errors", "Sum", of_function),
@@ -112,6 +115,8 @@ def _of_work(model: Model) -> Iterator[_Query]:
         ("inputs", f"{_NAMESPACE} InputErrors", "SampleCount", of_model),
         ("refused", f"{_NAMESPACE} InputErrors", "Sum", of_model),
         ("cold_starts", f"{_NAMESPACE} ColdStarts", "Sum", of_model),
+        ("result_p50", f"{_NAMESPACE} ResultTime", "p50", of_model),
+        ("result_p95", f"{_NAMESPACE} ResultTime", "p95", of_model),
     ):
         yield _Query(model.name, field, metric, statistic, dimensions)
 
@@ -164,6 +169,7 @@ def _activity(model: str, work: _Values, ages: _Values, firing: Sequence[str]) -
         throttles=total("throttles"),
         cold_starts=total("cold_starts"),
         call_ms=times("call"),
+        result_ms=times("result"),
         oldest_s=int(next(iter(ages.get((model, "oldest_s"), ())), 0)),
         alarms=tuple(sorted(firing)),
     )

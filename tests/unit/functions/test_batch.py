@@ -1168,6 +1168,31 @@ def test_the_inputs_of_a_large_batch_are_all_counted_with_at_most_a_hundred_valu
         assert {metric["Name"] for metric in directive["Metrics"]} == line.keys() - {"_aws", "Model", "Variant"}
 
 
+def test_the_time_from_the_queue_to_the_result_is_measured_for_every_input_with_a_result(
+    announce: Announce, serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent_ms = int(time.time() * 1000)
+    nonsense: dict[str, Any] = {"messageId": "nonsense", "eventSource": "aws:sqs", "body": "nonsense"}
+    good, bad = announce("digits/good.json", b"[0, 0, 0]"), announce("digits/bad.json", b"no JSON")
+    for message, ago_ms in ((good, 90_000), (bad, 5_000), (nonsense, 7_000)):
+        message["attributes"] = {"SentTimestamp": str(sent_ms - ago_ms)}
+    # Its clock is behind that of the queue; of the last nothing is known.
+    early, unknown = announce("digits/early.json", b"[0, 0, 0]"), announce("digits/unknown.json", b"[0, 0, 0]")
+    early["attributes"] = {"SentTimestamp": str(sent_ms + 3_600_000)}
+    serve([good, bad, nonsense, early, unknown])
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
+    took_ms = line["ResultTime"][0] - 90_000
+    assert 0 <= took_ms < 60_000
+    assert line["ResultTime"] == [pytest.approx(90_000 + took_ms), pytest.approx(5_000 + took_ms), 0]
+
+
+def test_without_a_result_no_time_is_measured(
+    announce: Announce, serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve([announce("digits/a.json", b"[0, 0, 0]")])
+    assert "ResultTime" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("body", [b"[0, 0, 0]", b"no JSON"])
 def test_an_answer_that_is_not_written_since_another_stands_is_not_counted(
     body: bytes, announce: Announce, serve: Serve, fake_s3: FakeS3, capsys: pytest.CaptureFixture[str]
