@@ -12,6 +12,95 @@ variables {
     digits = { function = "yard-digits", queue = "yard-digits", dead_letter_queue = "yard-digits-dlq", metric_dimensions = { Model = "digits", Variant = "stable" } }
     wine   = { function = "yard-wine", queue = "yard-wine", dead_letter_queue = "yard-wine-dlq", metric_dimensions = { Model = "wine", Variant = "stable" } }
   }
+  alarms = { digits = ["yard-digits/dead_letters", "yard-digits/errors"], silent = [], wine = ["yard-wine/dead_letters"] }
+}
+
+run "one_alarm_fires_while_any_does" {
+  command = plan
+
+  module {
+    source = "./modules/observability"
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_composite_alarm.overall[0].alarm_name == "yard/any" && length(aws_cloudwatch_composite_alarm.group) == 0 &&
+      aws_cloudwatch_composite_alarm.overall[0].alarm_rule == "ALARM(\"yard-digits/dead_letters\") OR ALARM(\"yard-digits/errors\") OR ALARM(\"yard-wine/dead_letters\")"
+    )
+    error_message = "The rule is ${aws_cloudwatch_composite_alarm.overall[0].alarm_rule}."
+  }
+}
+
+run "without_alarms_there_is_nothing_to_say" {
+  command = plan
+
+  module {
+    source = "./modules/observability"
+  }
+
+  variables {
+    alarms = { digits = [] }
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_composite_alarm.overall) == 0 && length(aws_cloudwatch_composite_alarm.group) == 0
+    error_message = "CloudWatch takes no empty rule."
+  }
+}
+
+# A rule has at most 100 alarms and 10,240 characters.
+run "the_alarms_of_many_models_are_grouped" {
+  command = plan
+
+  module {
+    source = "./modules/observability"
+  }
+
+  variables {
+    alarms = { for number in range(300) : format("m%03d", number) => [for alarm in ["dead_letters", "queue_age_s", "input_error_share"] : format("yard-of-16-chars-a-model-whose-name-has-forty-letters-%03d/%s", number, alarm)] }
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_composite_alarm.group) == 16
+    error_message = "There are ${length(aws_cloudwatch_composite_alarm.group)} groups."
+  }
+  assert {
+    condition = toset(flatten([
+      for group in aws_cloudwatch_composite_alarm.group : [for named in split(" OR ", group.alarm_rule) : trimsuffix(trimprefix(named, "ALARM(\""), "\")")]
+    ])) == toset(flatten(values(var.alarms)))
+    error_message = "Every alarm must be in a group."
+  }
+  assert {
+    condition = alltrue([
+      for alarm in concat(values(aws_cloudwatch_composite_alarm.group), aws_cloudwatch_composite_alarm.overall) :
+      length(alarm.alarm_rule) <= 10240 && length(split(" OR ", alarm.alarm_rule)) <= 100
+    ])
+    error_message = "A rule is too long."
+  }
+  assert {
+    condition     = length(split(" OR ", aws_cloudwatch_composite_alarm.overall[0].alarm_rule)) == 16
+    error_message = "The rule is ${aws_cloudwatch_composite_alarm.overall[0].alarm_rule}."
+  }
+}
+
+run "names_that_fall_together_are_grouped_by_their_order" {
+  command = plan
+
+  module {
+    source = "./modules/observability"
+  }
+
+  variables {
+    alarms = { for number in range(830) : format("m%03d", number) => [for alarm in range(6) : format("yard-m%03d/%d", number, alarm)] }
+  }
+
+  assert {
+    condition = (
+      length(aws_cloudwatch_composite_alarm.group) == 100 &&
+      alltrue([for group in aws_cloudwatch_composite_alarm.group : length(split(" OR ", group.alarm_rule)) <= 54])
+    )
+    error_message = "There are ${length(aws_cloudwatch_composite_alarm.group)} groups."
+  }
 }
 
 run "only_this_accounts_alarms_publish_and_only_by_tls" {

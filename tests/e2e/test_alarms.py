@@ -60,3 +60,5 @@ def test_a_model_that_refuses_its_inputs_fires_its_own_alarm_and_no_others(platf
     notice = told(platform, on_call)
     assert (notice["AlarmName"], notice["NewStateValue"]) == ("modelyard-wine/input_error_share", "ALARM")
     assert firing(platform) - before == {"modelyard-wine/input_error_share"}
+    found = platform.client("cloudwatch").describe_alarms(AlarmNames=["modelyard/any"], AlarmTypes=["CompositeAlarm"])
+    assert [alarm["StateValue"] for alarm in found["CompositeAlarms"]] == ["ALARM"]

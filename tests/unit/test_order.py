@@ -85,6 +85,7 @@ def waits_for(graph: Graph, resource: str) -> set[str]:
         ("module.routing.terraform_data.way", NOTIFICATION),
         ("module.keep_active.aws_scheduler_schedule.this", "module.keep_active.aws_iam_role_policy.this"),
         (ALARMS, TOPIC),
+        ("module.observability.aws_cloudwatch_composite_alarm.overall", ALARMS),
         (TOPIC, "module.observability.aws_kms_key.alarms"),
         ("aws_s3_bucket_policy.data", "aws_s3_bucket_public_access_block.data"),
         ("aws_s3_bucket_lifecycle_configuration.data", "aws_s3_bucket_versioning.inputs"),

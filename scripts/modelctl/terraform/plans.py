@@ -427,6 +427,7 @@ def _follows(resource: Resource) -> list[str]:
 # --- platform ---------------------------------------------------------------------------------------------------------
 
 _KINDS = {
+    "aws_cloudwatch_composite_alarm": "alarm of the deployment",
     "aws_cloudwatch_dashboard": "dashboard",
     "aws_cloudwatch_event_rule": "event rule",
     "aws_cloudwatch_event_target": "event rule",
@@ -441,7 +442,7 @@ _KINDS = {
     "aws_sns_topic": "alarm topic",
 }
 #: Of these, an attribute's name says nothing: they have only one that changes.
-_WHOLE = {"aws_cloudwatch_dashboard", "aws_s3_bucket_notification"}
+_WHOLE = {"aws_cloudwatch_composite_alarm", "aws_cloudwatch_dashboard", "aws_s3_bucket_notification"}
 
 
 def _kind(kind: str) -> str:

@@ -307,8 +307,8 @@ locals {
       },
       {
         Sid      = "Alarms"
-        Action   = ["cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms", "cloudwatch:ListTagsForResource", "cloudwatch:TagResource", "cloudwatch:UntagResource"]
-        Resource = "arn:${local.partition}:cloudwatch:${local.here}:alarm:${var.name}-*"
+        Action   = ["cloudwatch:PutMetricAlarm", "cloudwatch:PutCompositeAlarm", "cloudwatch:DeleteAlarms", "cloudwatch:ListTagsForResource", "cloudwatch:TagResource", "cloudwatch:UntagResource"]
+        Resource = ["arn:${local.partition}:cloudwatch:${local.here}:alarm:${var.name}-*", "arn:${local.partition}:cloudwatch:${local.here}:alarm:${var.name}/*"]
       },
       {
         # An account's dashboards are the same in all regions.

@@ -61,6 +61,11 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   ok_actions    = local._cleared
 
   tags = var.model.tags
+
+  # CloudWatch deletes no alarm that another one names (modules/observability/overall.tf): that one is changed first.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 # InputErrors has one value per input, 0 or 1: its average is the share of refused inputs. The share of fewer than five
@@ -103,4 +108,8 @@ resource "aws_cloudwatch_metric_alarm" "input_error_share" {
   ok_actions    = local._cleared
 
   tags = var.model.tags
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }

@@ -28,3 +28,8 @@ output "uploader_policy" {
     ]
   })
 }
+
+output "alarms" {
+  description = "The names of its alarms."
+  value       = [for alarm in concat(values(aws_cloudwatch_metric_alarm.this), aws_cloudwatch_metric_alarm.input_error_share) : alarm.alarm_name]
+}

@@ -20,6 +20,12 @@ variable "models" {
   nullable = false
 }
 
+variable "alarms" {
+  description = "The names of each model's alarms, known once they are there."
+  type        = map(list(string))
+  nullable    = false
+}
+
 variable "topic_arn" {
   description = "An existing topic to use instead of an own one."
   type        = string

@@ -89,13 +89,17 @@ def _in_full(original: Callable[..., Response]) -> Callable[..., Response]:
             return status, headers, body
         ElementTree.register_namespace("", _NAMESPACE)
         answer = ElementTree.fromstring(body)  # noqa: S314  # the emulator's own
-        for shown in answer.iterfind(f".//{{{_NAMESPACE}}}MetricAlarms/{{{_NAMESPACE}}}member"):
-            alarm = cloudwatch._alarms[shown.findtext(f"{{{_NAMESPACE}}}AlarmName")]
-            for empty in [element for element in shown if element.tag.split("}")[1] not in alarm]:
-                shown.remove(empty)
-            for field, value in alarm.items():
-                if value is not None and shown.find(f"{{{_NAMESPACE}}}{field}") is None:
-                    _add(shown, field, cloudwatch._ts_iso(value) if field.endswith("Timestamp") else value)
+        for kind, alarms_of_kind in (
+            ("MetricAlarms", cloudwatch._alarms),
+            ("CompositeAlarms", cloudwatch._composite_alarms),
+        ):
+            for shown in answer.iterfind(f".//{{{_NAMESPACE}}}{kind}/{{{_NAMESPACE}}}member"):
+                alarm = alarms_of_kind[shown.findtext(f"{{{_NAMESPACE}}}AlarmName")]
+                for empty in [element for element in shown if element.tag.split("}")[1] not in alarm]:
+                    shown.remove(empty)
+                for field, value in alarm.items():
+                    if value is not None and shown.find(f"{{{_NAMESPACE}}}{field}") is None:
+                        _add(shown, field, cloudwatch._ts_iso(value) if field.endswith("Timestamp") else value)
         return status, headers, ElementTree.tostring(answer, encoding="utf-8", xml_declaration=True)
 
     return describe

@@ -1,0 +1,47 @@
+# One alarm that fires while any alarm of any model does. It notifies nobody, because that alarm does. A rule names at most
+# 100 alarms: beyond that, groups of models have an alarm each, and this one is on the groups. A model's name decides its
+# group, so that another model changes one of them.
+
+locals {
+  _overall_name = "${var.deployment.name}/any"
+
+  _alarms = { for model, alarms in var.alarms : model => alarms if length(alarms) > 0 }
+  _places = { for model in keys(local._alarms) : model => parseint(substr(sha256(model), 0, 8), 16) }
+
+  # Models by group, for each number of groups; the last resort, should many names fall together, is by their order.
+  _groupings = concat(
+    [for number in [1, 2, 4, 8, 16, 32, 64] : { for model, place in local._places : format("%02d", place % number) => model... }],
+    [{ for index, model in keys(local._alarms) : format("%02d", index % 100) => model... }],
+  )
+  _that_fit = [
+    for groups in local._groupings : groups
+    if alltrue([for models in values(groups) : sum([for model in models : length(local._alarms[model])]) <= 100])
+  ]
+  _groups = {
+    for group, models in concat(local._that_fit, slice(local._groupings, 7, 8))[0] : group => flatten([for model in models : local._alarms[model]])
+  }
+}
+
+resource "aws_cloudwatch_composite_alarm" "group" {
+  for_each = length(local._groups) > 1 ? local._groups : {}
+
+  alarm_name        = "${local._overall_name}-${each.key}"
+  alarm_description = "Part of ${local._overall_name}: an alarm of one of these models fires. `modelctl status` shows which."
+  alarm_rule        = join(" OR ", [for alarm in each.value : "ALARM(\"${alarm}\")"])
+
+  # CloudWatch keeps an alarm that another one names, so the other one is changed before this one goes.
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_cloudwatch_composite_alarm" "overall" {
+  count = length(local._groups) == 0 ? 0 : 1
+
+  alarm_name        = local._overall_name
+  alarm_description = "Something is wrong: an alarm of a model fires. `modelctl status` shows which."
+  alarm_rule = join(" OR ", [
+    for alarm in length(local._groups) == 1 ? values(local._groups)[0] : [for group in aws_cloudwatch_composite_alarm.group : group.alarm_name] :
+    "ALARM(\"${alarm}\")"
+  ])
+}
