@@ -1,13 +1,14 @@
 # Every target sets up what it needs: Python 3.11 to 3.13 and make are all a machine must have.
 PYTHON ?= python3
 MINUTES ?= 10
+RUNS ?= 3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test expected bench soak lint audit package samples docs lock clean
+.PHONY: help setup demo test expected bench bench-peers soak lint audit package samples docs lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Make .venv, find or fetch Terraform, find its AWS provider
 	@$(PYTHON) scripts/bootstrap.py
@@ -23,6 +24,9 @@ expected: setup ## Rewrite the files that tests compare with, and show the diffe
 
 bench: setup ## Measure cold starts, warm calls and memory against baselines
 	@$(BIN)/modelctl bench
+
+bench-peers: setup ## Measure BentoML, MLServer and TensorFlow in a handler beside our functions; RUNS=3, JSON=--json
+	@$(BIN)/python scripts/bench_peers.py --runs $(RUNS) $(JSON)
 
 soak: setup ## Look for what tests have not found yet, for MINUTES=10 per part that takes any; PARTS="functions …" for some
 	@$(BIN)/python scripts/soak.py $(MINUTES) $(PARTS)

@@ -15,7 +15,8 @@ def main() -> None:
     functions = sorted((paths.FUNCTIONS / "inference" / "requirements").glob("*.in"))
     requirements = paths.CHECKOUT / "scripts" / "requirements"
     local = paths.CHECKOUT / "scripts" / "modelctl" / "local" / "requirements.in"
-    for wanted in (*functions, local, requirements / "fuzz.in"):
+    peers = [requirements / f"{name}.in" for name in ("bentoml", "mlserver")]
+    for wanted in (*functions, local, requirements / "fuzz.in", *peers):
         # What the tests run on is what the functions run on.
         resolve(wanted, wanted.with_suffix(".txt"), "--constraint", paths.CHECKOUT / "requirements.lock")
     # checkov pins a boto3 of its own; the others are older than what the tests run on.

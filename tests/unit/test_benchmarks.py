@@ -1,18 +1,22 @@
 """What the benchmarks make of their times, and that they compare like with like."""
 
 import json
+import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+import bench_peers
 from modelctl import cli
-from modelctl.benchmarks import imports, measurements
+from modelctl.benchmarks import imports, measurements, peers
 from modelctl.benchmarks.functions import Function
 from modelctl.benchmarks.imports import Step
 from modelctl.benchmarks.measurements import Report
 from modelctl.benchmarks.rows import Goal, compare
 from modelctl.errors import UserError
+from modelctl.local import memory
 
 PAIRS = [(10.0, 5.0), (30.0, 10.0), (200.0, 50.0)]
 
@@ -59,8 +63,9 @@ def test_the_spread_holds_half_of_what_the_goal_speaks_of() -> None:
 def test_a_missed_goal_is_exit_status_1_and_says_no(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    missed = compare("cold start", "the shortest handler", PAIRS, goal=Goal("at most", 1.3, "times"))
-    report = Report([missed], {"direct call": [Step("initialisation", "numpy", 40.0)]})
+    missed = compare("cold start", "the shortest handler", PAIRS, goal=measurements.DIRECT_COLD_START)
+    cold, warm = Step("initialisation", "numpy", 40.0), Step("each input", "decoding", 0.125)
+    report = Report([missed], {"direct call": [cold]}, {"batch of 10": [warm]})
     monkeypatch.setattr(measurements, "measure", lambda runtimes, runs: report)
     assert cli.main(["bench", "litert", "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
@@ -71,17 +76,93 @@ def test_a_missed_goal_is_exit_status_1_and_says_no(
         "measured": 30,
         "baseline": 10,
         "ratio": 3,
-        "goal": 1.3,
+        "goal": 1.15,
         "holds": False,
     }
-    assert document["profile"] == {"direct call": [{"phase": "initialisation", "what": "numpy", "ms": 40}]}
+    assert document["profile"] == {
+        "direct call": [{"phase": "initialisation", "what": "numpy", "ms": 40}],
+        "batch of 10": [{"phase": "each input", "what": "decoding", "ms": 0.125}],
+    }
     assert cli.main(["bench"]) == 1
-    assert "at most 1.3 times  NO" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "at most 1.15 times  NO" in printed
+    assert re.search(r"^decoding +0\.125$", printed, re.MULTILINE)
+
+
+def test_the_goals_are_those_that_the_page_lists() -> None:
+    page = (Path(measurements.__file__).with_name("README.md")).read_text()
+    listed = page.partition("## Goals")[2].partition("\n\n**")[0].strip().splitlines()[2:]
+    goals = [
+        measurements.DIRECT_COLD_START,
+        measurements.AGAINST_TENSORFLOW,
+        measurements.UPLOAD_COLD_START,
+        measurements.UPLOAD_PROCESSOR_TIME,
+        measurements.WARM_DIRECT_CALL,
+        measurements.WARM_UPLOAD,
+        measurements.AGAINST_PREDICT_OF_EACH,
+        measurements.AGAINST_PREDICT_OF_ALL,
+        measurements.MEMORY,
+    ]
+    assert [line.split(" | ")[1].removesuffix(" |") for line in listed] == list(map(str, goals))
+    assert [goal.value for goal in goals] == [1.15, 20, 0.6, 0.35, 0.05, 0.35, 10, 1.5, 80]
+
+
+def test_a_peer_is_compared_by_what_it_takes_for_each_of_ours() -> None:
+    ours, theirs = peers.Figures(50, 40, 0.25), peers.Figures(600, 120, 0.5)
+    slower = peers.Figures(1000, 120, 0.75)
+    found = [each.document() for each in peers.comparisons("digits", "mlserver", [(ours, theirs), (ours, slower)])]
+    assert [(each["figure"], each["unit"], each["ours"], each["theirs"], each["ratio"]) for each in found] == [
+        ("first answer", "ms", 50, 800, 16),
+        ("memory", "MB", 40, 120, 3),
+        ("processor time", "ms", 0.25, 0.625, 2.5),
+    ]
+    assert [(each["model"], each["peer"], each["runs"]) for each in found] == [("digits", "mlserver", 2)] * 3
+    assert found[0]["spread"] == [14, 18]
+
+
+def test_peers_that_cannot_be_measured_are_an_error_and_a_document(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(runs: int) -> list[peers.Comparison]:
+        raise UserError(f"no answer in {runs} runs")
+
+    monkeypatch.setattr(peers, "measure", fails)
+    assert bench_peers.main(["--runs", "2", "--json"]) == 1
+    captured = capsys.readouterr()
+    assert "no answer in 2 runs" in captured.err
+    assert json.loads(captured.out) == {"error": "no answer in 2 runs"}
+
+
+def test_the_processes_of_a_peer_are_ended_with_it_whatever_happens(tmp_path: Path) -> None:
+    # What the shell starts outlives it unless somebody ends it.
+    command = ["sh", "-c", "setsid sleep 60 & echo started; wait"]
+    pids: list[int] = []
+
+    def measure() -> None:
+        with peers.running(command, {"PATH": "/usr/bin:/bin"}, tmp_path) as process:
+            while len(pids) < 2 or not (tmp_path / "output").read_text():
+                pids[:] = memory.tree(process.pid)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure()
+    until = time.monotonic() + 20
+    while (alive := list(filter(is_alive, pids))) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not alive
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that ended may still be listed."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_goals_that_hold_and_rows_without_one_are_exit_status_0(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [compare("ours", "theirs", PAIRS, goal=Goal("at most", 3, "times")), compare("ours", "theirs", PAIRS)]
-    monkeypatch.setattr(measurements, "measure", lambda runtimes, runs: Report(rows, {}))
+    monkeypatch.setattr(measurements, "measure", lambda runtimes, runs: Report(rows, {}, {}))
     assert cli.main(["bench", "--json"]) == 0
 
 

@@ -116,6 +116,8 @@ class Workshop:
                 ),
                 **self._access,
                 **model_variables.of(normal, weights, results=self._results),
+                # Ours sets it by itself: numpy then makes no threads for linear algebra, which cost a cold start.
+                "OPENBLAS_NUM_THREADS": "1",
                 # What the baselines read.
                 "MODEL": str(model.path),
                 "RESULTS": f"{self._results}/{model.name}",

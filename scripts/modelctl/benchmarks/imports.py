@@ -17,7 +17,7 @@ from modelctl.runtime_api import Run
 # A module's own microseconds, those with what it imports, and its name.
 _LINE = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\S+)$", re.MULTILINE)
 
-Phase = Literal["initialisation", "first call"]
+Phase = Literal["initialisation", "first call", "each input"]
 
 # What takes less is shown as one sum.
 _LEAST_MS = 0.5
@@ -33,7 +33,7 @@ REST: dict[Phase, str] = {
 
 @dataclass(frozen=True)
 class Step:
-    """A part of a cold start, in milliseconds."""
+    """A part of a cold start, or of an input in a warm batch, in milliseconds."""
 
     phase: Phase
     what: str

@@ -46,7 +46,10 @@ def run(called: argparse.Namespace) -> int:
         print_json(
             {
                 "rows": [row.document() for row in report.rows],
-                "profile": {event: [asdict(step) for step in steps] for event, steps in report.profiles.items()},
+                "profile": {
+                    kind: [asdict(step) for step in steps]
+                    for kind, steps in {**report.profiles, **report.batches}.items()
+                },
             }
         )
     else:
@@ -78,6 +81,13 @@ def _show(report: Report) -> None:
             (f"cold start, {event}", "of that", "ms"),
             [(step.phase, step.what, f"{step.ms:.1f}") for step in imports.shown(steps)],
             right=("ms",),
+        )
+    for batch, steps in report.batches.items():
+        console.out("")
+        console.table(
+            (f"processor time, {batch}", "ms per input"),
+            [(step.what, f"{step.ms:.3f}") for step in steps],
+            right=("ms per input",),
         )
 
 

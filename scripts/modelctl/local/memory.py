@@ -40,6 +40,11 @@ def peak_mb(pid: int, *, isolated: bool) -> int:
     return max(map(memory.peak_mb, itertools.islice(_function(pid, isolated), 1)), default=0)
 
 
+def tree(pid: int) -> list[int]:
+    """Return the ids of a process and of those that it started."""
+    return list(_function(pid, isolated=False))
+
+
 def _function(pid: int, isolated: bool) -> Iterator[int]:
     """Yield the ids of the function's processes, each before those that it started."""
     if not isolated:
