@@ -306,7 +306,7 @@ def test_dead_letters_are_shown_by_cause_and_put_back_once_that_is_fixed(
     found = eventually(lambda: found if (found := operator("dead", "left"))["looked_at"] else None, timeout_s=120)
     (cause,) = found["causes"]
     assert (found["looked_at"], cause["count"], cause["type"]) == (1, 1, "StorageError")
-    assert f"{key} could not be read: AccessDenied" in cause["message"]
+    assert f"{key} could not be read: S3 answered 403 AccessDenied" in cause["message"]
     (letter,) = cause["dead_letters"]
     assert [one["key"] for one in letter["inputs"]] == [key]
     assert letter["tries"] == 3

@@ -284,6 +284,14 @@ def test_the_queue_holds_no_upload_that_is_older_than_its_messages_are_kept() ->
     assert cloud.explain().verdict.state == "never announced"
 
 
+def test_a_dead_letter_that_somebody_else_looks_at_may_be_the_one(cloud: Cloud) -> None:
+    cloud.sqs.put(DIGITS.dead_letter_queue_url, notification(KEY), receives=3, age=3600)
+    cloud.sqs.queues[DIGITS.dead_letter_queue_url][0].visible_at = cloud.sqs.now + 60
+    state, says, then = cloud.verdict()
+    assert (state, then) == ("unclear", "look again in two minutes")
+    assert says.startswith("unclear: 1 dead letters of digits are hidden")
+
+
 def test_a_fresh_upload_may_not_be_announced_yet() -> None:
     cloud = Cloud()
     cloud.upload("v1", minutes=0)

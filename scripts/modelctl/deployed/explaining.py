@@ -291,6 +291,13 @@ def _without_result(deployed: Deployment, model: Model, key: str, upload: Upload
             f"`modelctl status` shows whether the queue gets shorter, `modelctl logs {model.name}` what fails",
         )
     backfill = f"`modelctl backfill {model.name} --prefix {shlex.quote(key)}` queues it"
+    if hidden := queues.depth(deployed.sqs, model.dead_letter_queue_url)[1]:
+        return Verdict(
+            "unclear",
+            f"unclear: {hidden:,} dead letters of {model.name} are hidden, because somebody looks at them or puts them "
+            "back, and it may be among them",
+            "look again in two minutes",
+        )
     if announced is False:
         return Verdict(
             "never announced",
