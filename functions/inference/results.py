@@ -4,10 +4,9 @@ import functools
 import json
 from collections.abc import Callable
 from dataclasses import fields
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from inference import s3
-from inference.config import Config
 from inference.errors import StorageError
 from inference.events import UploadedObject
 from inference.fetch import is_current
@@ -48,10 +47,26 @@ def _padded(*sequencers: str) -> list[str]:
     return [sequencer.ljust(length, "0").lower() for sequencer in sequencers]
 
 
+class Results(Protocol):
+    """Whose results they are: a function's `Config`, or what `modelctl` knows of a model."""
+
+    @property
+    def name(self) -> str:
+        """The model's name in the registry."""
+
+    @property
+    def digest(self) -> str:
+        """Of its artifact."""
+
+    @property
+    def results(self) -> str:
+        """The results bucket."""
+
+
 class ResultStore:
     """The results of one model in the results bucket."""
 
-    def __init__(self, objects: Objects, config: Config, surroundings: Surroundings) -> None:
+    def __init__(self, objects: Objects, config: Results, surroundings: Surroundings) -> None:
         self._objects = objects
         self._config = config
         self._surroundings = surroundings

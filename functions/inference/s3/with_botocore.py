@@ -22,9 +22,16 @@ _BODIES = 3
 
 
 class BotocoreObjects:
-    """Objects in S3. Three quick retries with jitter are left to botocore."""
+    """Objects in S3. Three quick retries with jitter are left to botocore.
 
-    def __init__(self) -> None:
+    Args:
+        client: botocore's; None: one by the environment, as a function has it.
+    """
+
+    def __init__(self, client: "S3Client | None" = None) -> None:
+        if client is not None:
+            self._client = client
+            return
         config = Config(
             connect_timeout=s3.CONNECT_TIMEOUT_S,
             read_timeout=s3.READ_TIMEOUT_S,

@@ -19,6 +19,12 @@ def add_to(commands: Commands) -> None:
     does = "show what is in a model's dead-letter queue, by cause, with the last error of each input"
     parser = command(commands, "dead", run, does, "modelctl dead digits")
     parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="also write a provisional result for each input that was given up before the function saw it, and so has "
+        "none; a redrive replaces it with the answer",
+    )
     add_target(parser)
 
 
@@ -29,12 +35,23 @@ def run(called: argparse.Namespace) -> int:
     with console.step(f"looking at the dead letters of {model.name}") as update:
         letters, there = dead_letters.look(deployed, model)
         update(f"{len(letters):,} read; looking for their errors")
-        causes = last_errors.by_cause(letters, last_errors.find(deployed, model, letters))
+        errors = last_errors.find(deployed, model, letters)
+        causes = last_errors.by_cause(letters, errors)
+    recorded = []
+    if called.record:
+        # Imported here, since it imports numpy, and all other commands would wait for that.
+        from modelctl.deployed import recording
+
+        with console.step(f"recording inputs of {model.name} that have no result"):
+            recorded = recording.record(deployed, model, [(letter, errors[letter.message_id]) for letter in letters])
     if called.json:
-        print_json({"model": model.name, "dead_letters": there, "looked_at": len(letters), **_described(causes, model)})
+        document = {"model": model.name, "dead_letters": there, "looked_at": len(letters), **_described(causes, model)}
+        print_json({**document, **({"recorded": recorded} if called.record else {})})
         return 0
     for cause in causes:
         _show(cause, model)
+    if called.record:
+        console.out(f"{len(recorded):,} results were recorded")
     if hidden := there - len(letters):
         console.note(
             f"about {hidden:,} more were not looked at: {dead_letters.MOST_RECEIVED:,} are at most, and others may be "

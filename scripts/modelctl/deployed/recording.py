@@ -1,0 +1,79 @@
+"""Results of inputs that were given up without one, because their messages died before the function saw them.
+
+A function writes a provisional result before it tries an input for the last time. A message that never reached it
+leaves none, as when the function was throttled or could not start. What is written here is what the function would have
+written, by the same rules: an answer or a newer input's result stays, and a later answer replaces it.
+"""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from inference import surroundings
+from inference.errors import StorageError, for_a_result
+from inference.events import UploadedObject
+from inference.result_documents import NEVER_TAKEN_UP, Refused, result_document
+from inference.results import ResultStore
+from inference.s3.with_botocore import BotocoreObjects
+from modelctl.deployed.dead_letters import DeadLetter
+from modelctl.deployed.deployment import Deployment, Model
+from modelctl.deployed.last_errors import LastError
+from modelctl.errors import UserError
+
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class _Results:
+    """See `inference.results.Results`."""
+
+    name: str
+    digest: str
+    results: str
+
+
+def record(deployed: Deployment, model: Model, letters: Sequence[tuple[DeadLetter, LastError]]) -> list[str]:
+    """Write the results of inputs that have none; returns their keys.
+
+    Args:
+        deployed: where.
+        model: whose dead letters they are.
+        letters: with the last error of each; those whose error is from a result have one.
+
+    Raises:
+        UserError: S3 refused or did not answer.
+    """
+    store = ResultStore(
+        BotocoreObjects(deployed.s3), _Results(model.name, model.digest, deployed.results), surroundings.real()
+    )
+
+    def write(uploaded: UploadedObject, error: LastError, tries: int) -> bool:
+        known = error.source == "log"
+        said = Refused(error.type, error.message) if known else Refused("GivenUpError", _unseen(tries))
+        said = said._replace(message=for_a_result(said.message))
+        document = result_document(model, uploaded, said, NEVER_TAKEN_UP, None, time.time(), provisional=True)
+        return store.write_provisional(uploaded, document, store.current(uploaded.key)) is not None
+
+    without = [
+        (uploaded, error, letter.tries(model))
+        for letter, error in letters
+        if error.source in ("log", "nothing")
+        for uploaded in letter.uploads
+    ]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        try:
+            written = list(pool.map(lambda one: write(*one), without))
+        except StorageError as problem:
+            raise UserError(
+                f"{problem}; run the command again, which goes on with those that have no result"
+            ) from problem
+    return [uploaded.key for (uploaded, *_), done in zip(without, written, strict=True) if done]
+
+
+def _unseen(tries: int) -> str:
+    times = "once" if tries == 1 else f"{tries} times"
+    return (
+        f"its message was received {times} and given up, and the function has left no word of it: it may have been "
+        "throttled, unable to start or being restored. Once that is fixed, redrive the message"
+    )
