@@ -256,7 +256,16 @@ def test_an_input_that_the_role_may_not_read_is_a_dead_letter(swapped: Swapped) 
     assert [json.loads(message["Body"])["Records"][0]["s3"]["object"]["key"] for message in dead] == [
         f"{OTHER}unreadable.png"
     ]
-    assert swapped.result("left", f"{OTHER}unreadable.png") is None
+    # Of its last attempt: while that is under way, it says that it has not ended.
+    given_up = eventually(
+        lambda: (
+            found
+            if (found := swapped.result("left", f"{OTHER}unreadable.png")) and found["error"]["type"] == "StorageError"
+            else None
+        ),
+        timeout_s=60,
+    )
+    assert given_up["provisional"] is True
 
 
 def test_a_model_reads_its_own_and_its_previous_inputs_until_a_date_and_no_others(swapped: Swapped) -> None:
@@ -372,6 +381,35 @@ def test_explain_says_what_became_of_an_input(swapped: Swapped, operator: Callab
     assert operator("explain", f"{OTHER}none.png")["state"] == "not uploaded"
     nearest = operator("explain", "Other/none.png")
     assert (nearest["state"], nearest["route"]["nearest"]) == ("no model", "other")
+
+
+def test_an_input_whose_message_died_before_the_function_saw_it_gets_a_result_that_a_redrive_replaces(
+    swapped: Swapped, operator: Callable[..., Any]
+) -> None:
+    s3, sqs = swapped.platform.client("s3"), swapped.platform.client("sqs")
+    inputs, results = (swapped.platform.deployment["buckets"][name] for name in ("inputs", "results"))
+    key = f"{OTHER}throttled.png"
+    with notification_of(swapped.platform, {}):
+        version = s3.put_object(Bucket=inputs, Key=key, Body=SCAN.read_bytes())["VersionId"]
+    announced = {"key": key, "versionId": version, "sequencer": "0A"}
+    record = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": inputs}, "object": announced}}
+    sqs.send_message(QueueUrl=swapped.platform.queues("other")[1], MessageBody=json.dumps({"Records": [record]}))
+
+    found = operator("dead", "other", "--record")
+    assert [(cause["type"], cause["count"]) for cause in found["causes"]] == [("Unknown", 1)]
+    assert found["recorded"] == [key]
+    recorded = swapped.result("other", key)
+    assert (recorded["provisional"], recorded["error"]["type"]) == (True, "GivenUpError")
+    assert "-" in s3.head_object(Bucket=results, Key=f"other/{key}.json")["ETag"], "it is not announced"
+    explained = operator("explain", key)
+    assert (explained["state"], explained["error"]["type"]) == ("given up", "GivenUpError")
+    planned = operator("backfill", "other", "--dry-run")
+    assert [(one["key"], one["reason"]) for one in planned["inputs"]] == [(key, "given up")]
+    assert operator("dead", "other", "--record")["recorded"] == []
+
+    assert operator("redrive", "other")["redriven"] == 1
+    eventually(lambda: "predictions" in swapped.result("other", key), timeout_s=60)
+    assert operator("explain", key)["state"] == "answered"
 
 
 # --- from the notification to EventBridge -----------------------------------------------------------------------------
