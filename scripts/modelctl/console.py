@@ -120,6 +120,11 @@ def start_over() -> None:
         out("")
 
 
+def counted(number: int, thing: str) -> str:
+    """How many there are of a thing: `1 input`, `2,000 inputs`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def is_terminal() -> bool:
     """Whether people read standard output as it is printed."""
     return Console().is_terminal

@@ -41,3 +41,10 @@ def test_only_a_yes_agrees_and_what_is_said_next_begins_a_line(
     assert console.agrees("apply this?") is agrees
     # A terminal shows the line break that was typed; Ctrl-D types none.
     assert capsys.readouterr().err == "apply this? [y/N] " + ("" if answer else "\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0, "0 inputs"), (1, "1 input"), (2, "2 inputs"), (2000, "2,000 inputs")]
+)
+def test_a_number_of_things_is_said_as_people_do(number: int, expected: str) -> None:
+    assert console.counted(number, "input") == expected

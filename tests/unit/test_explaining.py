@@ -266,8 +266,8 @@ def test_without_result_and_dead_letter_it_may_wait_in_the_queue(cloud: Cloud) -
     state, says, _ = cloud.verdict()
     assert (state, says) == (
         "waiting",
-        "probably waiting or being served: 1 messages of digits wait, 0 are being served or wait for their next try "
-        "(after 361 s)",
+        "probably waiting or being served: in the queue of digits 1 message can be received, and 0 are being served or "
+        "wait 361 s for the next try",
     )
 
 
@@ -289,7 +289,7 @@ def test_a_dead_letter_that_somebody_else_looks_at_may_be_the_one(cloud: Cloud) 
     cloud.sqs.queues[DIGITS.dead_letter_queue_url][0].visible_at = cloud.sqs.now + 60
     state, says, then = cloud.verdict()
     assert (state, then) == ("unclear", "look again in two minutes")
-    assert says.startswith("unclear: 1 dead letters of digits are hidden")
+    assert says.startswith("unclear: 1 dead letter of digits cannot be looked at")
 
 
 def test_a_fresh_upload_may_not_be_announced_yet() -> None:

@@ -87,7 +87,7 @@ def test_a_dry_run_of_redrive_changes_nothing(deployed: Deployed, capsys: pytest
 
 def test_redrive_says_how_many_and_which_were_not_there(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "redrive", "digits", "--key", KEY, "--key", "digits/none.png")
-    assert (status, out) == (1, ["1 dead letters of digits were put back into its queue"])
+    assert (status, out) == (1, ["put back into the queue of digits: 1 dead letter"])
     assert "warning: no dead letter of digits is of digits/none.png: `modelctl explain KEY` says more" in err
     assert run(capsys, "redrive", "digits", "--json")[:2] == (
         0,
@@ -108,7 +108,7 @@ def test_an_interrupted_redrive_says_how_to_go_on(deployed: Deployed, capsys: py
         deployed.sqs.put(DEAD, notification(f"digits/{number}.png"), receives=3, age=3600)
     status, out, err = run(capsys, "redrive", "digits")
     assert (status, out) == (cli.INTERRUPTED, [])
-    assert "10 dead letters were put back, and none is lost: run the command again for the others" in err
+    assert "put back so far: 10 dead letters; none is lost: run the command again for the rest" in err
     assert len(deployed.sqs.bodies(DEAD, visible=True)) == 13
 
 
@@ -152,7 +152,7 @@ def test_backfill_shows_what_it_would_queue_and_why(deployed: Any, capsys: pytes
             "3 inputs looked at: 1 have a current result, 1 have no result, 1 have the result of an earlier version",
         ],
     )
-    assert err.endswith("2 inputs of digits would be queued; nothing was changed\n")
+    assert err.endswith("would be queued: 2 inputs of digits; nothing was changed\n")
     assert deployed.sqs.bodies(DIGITS.queue_url) == []
     assert json.loads("\n".join(run(capsys, "backfill", "digits", "--prefix", "digits/b", "--json")[1])) == {
         "model": "digits",

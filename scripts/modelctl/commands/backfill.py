@@ -81,7 +81,7 @@ class _Tally:
         """The numbers, for people."""
         parts = [f"{self.current:,} have a current result"]
         parts += [f"{self.reasons[reason]:,} {says}" for reason, says in _SAYS.items() if self.reasons[reason]]
-        return f"{self.current + self.queued:,} inputs looked at: {', '.join(parts)}"
+        return f"{console.counted(self.current + self.queued, 'input')} looked at: {', '.join(parts)}"
 
 
 def run(called: argparse.Namespace) -> int:
@@ -106,9 +106,9 @@ def run(called: argparse.Namespace) -> int:
             console.note(f"{tally.queued - len(rows):,} more are not shown")
     console.out(tally.says)
     if called.dry_run:
-        console.note(f"{tally.queued:,} inputs of {model.name} would be queued; nothing was changed")
+        console.note(f"would be queued: {console.counted(tally.queued, 'input')} of {model.name}; nothing was changed")
     elif tally.queued:
-        console.note(f"{tally.queued:,} inputs were queued; `modelctl status` shows how many still wait")
+        console.note(f"queued: {console.counted(tally.queued, 'input')}; `modelctl status` shows how many still wait")
     return 0
 
 
@@ -124,7 +124,9 @@ def _live_digest(deployed: Deployment, model: Model) -> str:
 def _backfill(deployed: Deployment, model: Model, wanted: Wanted, called: argparse.Namespace, tally: _Tally) -> None:
     does = f"looking for inputs of {model.name} without a current result"
     if not called.dry_run and (waiting := sum(queues.depth(deployed.sqs, model.queue_url))):
-        console.note(f"{waiting:,} messages are in its queue already; an input that is queued twice is served once")
+        console.note(
+            f"in its queue already: {console.counted(waiting, 'message')}; an input that is queued twice is served once"
+        )
     try:
         with console.step(does if called.dry_run else f"{does}, and queueing them") as update:
             sender = Sender(deployed.sqs, model.queue_url, called.rate, most_waiting=called.backlog, update=update)
@@ -137,8 +139,8 @@ def _backfill(deployed: Deployment, model: Model, wanted: Wanted, called: argpar
     except (KeyboardInterrupt, UserError):
         if tally.queued and not called.dry_run:
             console.note(
-                f"{tally.queued:,} inputs were queued: run the command again once they are served, and it goes on with "
-                "those that then have no result"
+                f"queued so far: {console.counted(tally.queued, 'input')}. Run the command again once they are served: "
+                "it goes on with those that then have no result"
             )
         raise
 

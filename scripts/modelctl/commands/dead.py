@@ -51,7 +51,7 @@ def run(called: argparse.Namespace) -> int:
     for cause in causes:
         _show(cause, model)
     if called.record:
-        console.out(f"{len(recorded):,} results were recorded")
+        console.out(f"recorded: {console.counted(len(recorded), 'result')}")
     if hidden := there - len(letters):
         console.note(
             f"about {hidden:,} more were not looked at: {dead_letters.MOST_RECEIVED:,} are at most, and others may be "
@@ -71,7 +71,7 @@ def run(called: argparse.Namespace) -> int:
 
 def _show(cause: Cause, model: Model) -> None:
     count = len(cause.letters)
-    console.out(f"{count:,} dead letter{'s' if count > 1 else ''}: {cause.error.type}: {cause.error.message}")
+    console.out(f"{console.counted(count, 'dead letter')}: {cause.error.type}: {cause.error.message}")
     rows = [
         (
             " ".join(letter.keys) or letter.message_id,

@@ -85,12 +85,14 @@ def _redrive(deployed: Deployment, model: Model, keys: frozenset[str], called: a
                 done += len(moved)
                 found.update(*(keys.intersection(letter.keys) for letter in moved))
     except (KeyboardInterrupt, UserError):
-        console.note(f"{done:,} dead letters were put back, and none is lost: run the command again for the others")
+        console.note(
+            f"put back so far: {console.counted(done, 'dead letter')}; none is lost: run the command again for the rest"
+        )
         raise
     if called.json:
         print_json({"model": model.name, "dry_run": False, "redriven": done})
         return found
-    console.out(f"{done:,} dead letters of {model.name} were put back into its queue")
+    console.out(f"put back into the queue of {model.name}: {console.counted(done, 'dead letter')}")
     if done:
         console.note(
             f"`modelctl status` shows how many still wait; what fails again is in `modelctl dead {model.name}` later"

@@ -11,7 +11,7 @@ from typing import Literal
 from botocore.exceptions import ClientError
 
 from inference.events import version_id
-from modelctl import times
+from modelctl import console, times
 from modelctl.deployed import dead_letters, last_errors, queues, result_heads
 from modelctl.deployed.dead_letters import DeadLetter
 from modelctl.deployed.deployment import Deployment, Model
@@ -246,10 +246,11 @@ def _given_up(
                 else last_errors.find(deployed, model, [letter])[letter.message_id]
             )
             queue = model.dead_letter_queue_url.rpartition("/")[2]
-            tries = "1 try" if letter.tries(model) == 1 else f"{letter.tries(model)} tries"
+            tries = letter.tries(model)
+            times_tried = "1 try" if tries == 1 else f"{tries} tries"
             return Verdict(
                 "given up",
-                f"given up after {tries}, and its message is in the dead-letter queue {queue}: {error.type}: "
+                f"given up after {times_tried}, and its message is in the dead-letter queue {queue}: {error.type}: "
                 f"{error.message}",
                 f"fix the cause, then `modelctl redrive {model.name} --key {shlex.quote(key)}`",
                 letter,
@@ -286,16 +287,16 @@ def _without_result(deployed: Deployment, model: Model, key: str, upload: Upload
     if (waiting or in_flight) and age < _RETENTION:
         return Verdict(
             "waiting",
-            f"probably waiting or being served: {waiting:,} messages of {model.name} wait, {in_flight:,} are being "
-            f"served or wait for their next try (after {model.visibility_timeout_s} s)",
+            f"probably waiting or being served: in the queue of {model.name} {console.counted(waiting, 'message')} can "
+            f"be received, and {in_flight:,} are being served or wait {model.visibility_timeout_s} s for the next try",
             f"`modelctl status` shows whether the queue gets shorter, `modelctl logs {model.name}` what fails",
         )
     backfill = f"`modelctl backfill {model.name} --prefix {shlex.quote(key)}` queues it"
     if hidden := queues.depth(deployed.sqs, model.dead_letter_queue_url)[1]:
         return Verdict(
             "unclear",
-            f"unclear: {hidden:,} dead letters of {model.name} are hidden, because somebody looks at them or puts them "
-            "back, and it may be among them",
+            f"unclear: {console.counted(hidden, 'dead letter')} of {model.name} cannot be looked at, because somebody "
+            "else does or puts them back; it may be among them",
             "look again in two minutes",
         )
     if announced is False:
