@@ -9,6 +9,7 @@ import json
 import os
 import queue
 import re
+import socket
 import socketserver
 import subprocess
 import sys
@@ -74,12 +75,15 @@ class LoopbackHandler(BaseHTTPRequestHandler):
 
 
 class LoopbackServer(socketserver.ThreadingTCPServer):
-    """Serves on a free loopback port, each connection in a thread of its own."""
+    """Serves on a socket that listens or else on a free loopback port, each connection in a thread of its own."""
 
     daemon_threads = True
 
-    def __init__(self, handler: type[LoopbackHandler]) -> None:
-        super().__init__(("127.0.0.1", 0), handler)
+    def __init__(self, handler: type[LoopbackHandler], listener: socket.socket | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), handler, bind_and_activate=listener is None)
+        if listener is not None:
+            self.socket.close()
+            self.socket = listener
         self.address = "{}:{}".format(*self.socket.getsockname())
 
     def handle_error(self, request: Any, client_address: Any) -> None:

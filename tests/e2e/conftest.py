@@ -68,6 +68,7 @@ def client(env: Mapping[str, str], service: str) -> Any:
         verify=env["AWS_CA_BUNDLE"],
         aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=env.get("AWS_SESSION_TOKEN"),
     )
 
 

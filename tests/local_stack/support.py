@@ -31,6 +31,7 @@ def _client(service: str, variables: tuple[tuple[str, str], ...]) -> Any:
         region_name=env["AWS_REGION"],
         aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=env.get("AWS_SESSION_TOKEN"),
         verify=env["AWS_CA_BUNDLE"],
         # A throttled call is what some tests look for.
         config=Config(retries={"total_max_attempts": 1}),

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from inference import CHECK
-from local_stack.support import Cloud, allow, eventually, zipped
+from local_stack.support import LOGS, Cloud, allow, eventually, zipped
 from modelctl import paths
 from modelctl.local.layout import MAX_CHECKS, MAX_ENVIRONMENTS, Layout
 from modelctl.local.stack import LocalStack
@@ -70,7 +71,7 @@ def test_its_environment_has_nothing_of_the_host(cloud: Cloud) -> None:
     assert seen["AWS_LAMBDA_FUNCTION_VERSION"] == "1"
     assert seen["AWS_ACCESS_KEY_ID"].startswith("ASIA")
     assert set(seen) == {
-        *("AWS_ACCESS_KEY_ID", "AWS_CA_BUNDLE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_EXECUTION_ENV"),
+        *("AWS_ACCESS_KEY_ID", "AWS_CA_BUNDLE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "AWS_EXECUTION_ENV"),
         *("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION"),
         *("AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_GROUP_NAME"),
         *("AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "AWS_SECRET_ACCESS_KEY"),
@@ -86,6 +87,59 @@ def test_it_sees_neither_the_checkout_nor_the_stack_nor_other_processes(cloud: C
     assert seen["there"] == ["/var/task/code.py"]
     assert seen["directory"] == "/var/task"
     assert seen["processes"] == ["1"]
+
+
+CONNECT = """
+import os, socket
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+def asked(service, **where):
+    client = boto3.client(service, config=Config(connect_timeout=2, retries={"total_max_attempts": 1}), **where)
+    try:
+        client.list_buckets() if service == "s3" else client.list_queues()
+    except (BotoCoreError, ClientError) as error:
+        return type(error).__name__
+    return "answered"
+
+def connected(host, port):
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+    except OSError as error:
+        return os.strerror(error.errno)
+    return "connected"
+
+def handler(event, context):
+    return {
+        "s3": asked("s3"),
+        "sqs": asked("sqs"),
+        "sqs where S3 is": asked("sqs", endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"]),
+        "the emulator": connected(*event["emulator"]),
+        "a server of the host": connected(*event["server"]),
+        "the internet": connected("192.0.2.1", 443),
+        "interfaces": [name for _, name in socket.if_nameindex()],
+    }
+"""
+
+
+def test_it_reaches_s3_and_nothing_else(cloud: Cloud) -> None:
+    """On AWS its network has S3's gateway endpoint and no other way out."""
+    role = cloud.role("connects", LOGS, allow(["s3:ListAllMyBuckets", "sqs:ListQueues"]))
+    cloud.function("connects", CONNECT, role=role)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        emulator = cloud.env["AWS_ENDPOINT_URL"].removeprefix("https://").split(":")
+        event = {"emulator": [emulator[0], int(emulator[1])], "server": list(server.getsockname())}
+        answer = cloud.invoke("connects", event)
+    assert answer.payload == {
+        "s3": "answered",
+        "sqs": "EndpointConnectionError",
+        "sqs where S3 is": "ClientError",
+        "the emulator": "Connection refused",
+        "a server of the host": "Connection refused",
+        "the internet": "Network is unreachable",
+        "interfaces": ["lo"],
+    }
 
 
 def test_it_sees_the_file_system_of_lambda_and_nothing_else(cloud: Cloud) -> None:

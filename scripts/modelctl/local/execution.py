@@ -4,13 +4,14 @@ import hashlib
 import io
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from ministack.core import lambda_runtime
 from ministack.services import efs, lambda_svc
@@ -18,6 +19,9 @@ from ministack.services import efs, lambda_svc
 from modelctl import lambda_variables
 from modelctl.local import permissions, sandbox
 from modelctl.local.layout import Layout
+
+if TYPE_CHECKING:
+    from modelctl.local.network import S3Endpoint
 
 # Where Lambda puts things (https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html).
 _TASK_ROOT = "/var/task"
@@ -42,12 +46,29 @@ class Host:
         endpoint: URL of the emulator.
         environment: the Python environment of functions that name none of their own.
         isolated: whether the system lets functions have namespaces.
+        s3: serves functions that have networks of their own; None where the system does not let them.
     """
 
     layout: Layout
     endpoint: str
     environment: Path
     isolated: bool
+    s3: "S3Endpoint | None"
+
+
+@dataclass(frozen=True)
+class Started:
+    """A process that was started.
+
+    Attributes:
+        process: it.
+        output: what it writes.
+        listeners: the sockets that it made in a network of its own, for the Runtime API and for S3; none without one.
+    """
+
+    process: "subprocess.Popen[bytes]"
+    output: IO[bytes]
+    listeners: list[socket.socket] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -59,34 +80,52 @@ class Process:
         variables: the whole environment.
         directory: working directory.
         stdin: what it reads from standard input.
+        network: whether it makes a network of its own, and hands over the sockets in there.
     """
 
     command: list[str]
     variables: dict[str, str]
     directory: str
     stdin: bytes
+    network: bool
 
-    def start(self) -> "tuple[subprocess.Popen[bytes], IO[bytes]]":
-        """Start it; return it and what it writes."""
-        started = subprocess.Popen(
-            self.command,
-            env=self.variables,
-            cwd=self.directory,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        # Popen has made both, but its types do not say so.
-        stdin, stdout = cast("IO[bytes]", started.stdin), cast("IO[bytes]", started.stdout)
-        try:
-            with stdin:
-                stdin.write(self.stdin)
-        except BaseException:
-            # The caller does not have it yet, and could not end it.
-            started.kill()
-            started.wait()
-            raise
-        return started, stdout
+    def start(self) -> Started:
+        """Start it.
+
+        Raises:
+            OSError: it cannot be started, or makes no network.
+        """
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                process = subprocess.Popen(
+                    self.command,
+                    env=self.variables,
+                    cwd=self.directory,
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                )
+            # Popen has made it, but its types do not say so.
+            output = cast("IO[bytes]", process.stdout)
+            try:
+                ours.sendall(self.stdin)
+                ours.shutdown(socket.SHUT_WR)
+                return Started(process, output, _received(ours, process) if self.network else [])
+            except BaseException:
+                # The caller does not have it yet, and could not end it.
+                process.kill()
+                process.wait()
+                raise
+
+
+def _received(ours: socket.socket, process: "subprocess.Popen[bytes]") -> list[socket.socket]:
+    """The sockets that a sandbox hands over."""
+    _, descriptors, *_ = socket.recv_fds(ours, 1, 2)
+    if not descriptors:
+        said, _ = process.communicate()
+        raise OSError(f"its sandbox could not be made: {said.decode(errors='replace').strip()}")
+    return [socket.socket(fileno=descriptor) for descriptor in descriptors]
 
 
 @dataclass(frozen=True)
@@ -109,8 +148,15 @@ class _Mount:
     user: tuple[int, int] | None
 
 
-def prepare(host: Host, config: dict[str, Any], code: bytes, runtime_api: str, log_stream: str) -> Process:
+def prepare(host: Host, config: dict[str, Any], code: bytes, runtime_api: str | None, log_stream: str) -> Process:
     """Say how to start an execution environment of the function; extracts its code and layers where need be.
+
+    Args:
+        host: what functions share.
+        config: the function's configuration.
+        code: its code (zip).
+        runtime_api: address of the Runtime API; None for a function with a network of its own.
+        log_stream: where its log goes.
 
     Raises:
         MountError: an access point is gone, its root folder is missing, or the role may not mount it.
@@ -147,6 +193,7 @@ def _isolated(host: Host, config: dict[str, Any], files: _Files, variables: dict
         temporary_bytes=config["EphemeralStorage"]["Size"] * 2**20,
         user=_user(files.mounts),
         command=[f"{_LANGUAGE}/bin/python", *_runtime_client(config)],
+        network=host.s3 is not None,
     )
     return Process(
         # -I and -S: the function's variables must not reach into the program that builds its sandbox.
@@ -156,6 +203,7 @@ def _isolated(host: Host, config: dict[str, Any], files: _Files, variables: dict
         | {"AWS_CA_BUNDLE": _CA_BUNDLE},
         directory="/",
         stdin=box.dump(),
+        network=box.network,
     )
 
 
@@ -181,6 +229,7 @@ def _bare(host: Host, config: dict[str, Any], files: _Files, variables: dict[str
         | {"AWS_CA_BUNDLE": str(host.layout.certificate), "TMPDIR": str(host.layout.temporary)},
         directory=str(files.code),
         stdin=b"",
+        network=False,
     )
 
 
@@ -209,13 +258,13 @@ def _has_users() -> bool:
     ]
 
 
-def _variables(host: Host, config: dict[str, Any], runtime_api: str, log_stream: str) -> dict[str, str]:
+def _variables(host: Host, config: dict[str, Any], runtime_api: str | None, log_stream: str) -> dict[str, str]:
     """Return what Lambda sets and what the function's configuration says; nothing of the server's own environment."""
     logging = config.get("LoggingConfig") or {}
     region = config["FunctionArn"].split(":")[3]
     lambda_sets = {
         **lambda_variables.settings(config["FunctionName"], config["MemorySize"]),
-        "AWS_LAMBDA_RUNTIME_API": runtime_api,
+        "AWS_LAMBDA_RUNTIME_API": runtime_api or "{}:{}".format(*sandbox.RUNTIME_API),
         "AWS_LAMBDA_FUNCTION_VERSION": config["Version"],
         "AWS_LAMBDA_LOG_GROUP_NAME": logging.get("LogGroup") or f"/aws/lambda/{config['FunctionName']}",
         "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
@@ -223,7 +272,11 @@ def _variables(host: Host, config: dict[str, Any], runtime_api: str, log_stream:
         "AWS_EXECUTION_ENV": f"AWS_Lambda_{config['Runtime']}",
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
-        "AWS_ENDPOINT_URL": host.endpoint,
+        **(
+            {"AWS_ENDPOINT_URL_S3": "https://{}:{}".format(*sandbox.S3)}
+            if host.s3
+            else {"AWS_ENDPOINT_URL": host.endpoint}
+        ),
         "_HANDLER": config["Handler"],
         **lambda_runtime.execution_credentials(config),
     }

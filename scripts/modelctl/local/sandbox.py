@@ -1,4 +1,4 @@
-"""The file system that a function sees, and the namespaces that keep it apart from the host.
+"""The file system and the network that a function sees, and the namespaces that keep it apart from the host.
 
 Run as a program by `worker.py`, this file starts a function in a sandbox. It is started for every cold start, so it
 imports as little as it can: `json` alone would take longer than building the sandbox.
@@ -7,7 +7,9 @@ imports as little as it can: `json` alone would take longer than building the sa
 # ruff: noqa: PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH211, S108
 # pathlib takes longer to import than the sandbox to build; and the /tmp here is the sandbox's own.
 
+import _socket
 import ctypes
+import fcntl
 import marshal
 import os
 import signal
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 32, 4096, 16384, 1 << 18
 _MNT_DETACH = 2
@@ -27,6 +29,11 @@ _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 # Flags of a mount that stay when it is mounted again: in a user namespace the system refuses to drop them.
 _KEPT_FLAGS = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}  # ST_* of statvfs to MS_* of mount
+
+_SIOCSIFFLAGS, _IFF_UP, _IFNAMSIZ, _SIZE_OF_IFREQ = 0x8914, 1, 16, 40
+
+# Where a function with a network of its own reaches the Runtime API and S3. It reaches nothing else.
+RUNTIME_API, S3 = ("127.0.0.1", 9001), ("127.0.0.1", 9002)
 
 # What a Python program needs of the host, all of it read-only.
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
@@ -46,6 +53,7 @@ class Sandbox:
         temporary_bytes: size of /tmp.
         user: user and group id of the process; None keeps the caller's.
         command: program and arguments, with paths in the sandbox.
+        network: whether it has a network of its own; the sockets in there go to the other end of standard input.
     """
 
     def __init__(
@@ -55,16 +63,18 @@ class Sandbox:
         temporary_bytes: int,
         user: "tuple[int, int] | None",
         command: "list[str]",
+        network: bool,
     ) -> None:
         self.root = root
         self.mounts = mounts
         self.temporary_bytes = temporary_bytes
         self.user = user
         self.command = command
+        self.network = network
 
     def dump(self) -> bytes:
         """Serialise it for the program that this file is."""
-        return marshal.dumps((self.root, self.mounts, self.temporary_bytes, self.user, self.command))
+        return marshal.dumps((self.root, self.mounts, self.temporary_bytes, self.user, self.command, self.network))
 
     def enter(self) -> "NoReturn":
         """Build the root file system, move into it and become the function's process."""
@@ -136,8 +146,10 @@ def _give_up_capabilities() -> None:
         capability += 1
 
 
-def isolate() -> None:
+def isolate(*, network: bool = False) -> None:
     """Give this process, and what it forks from now on, a mount table of its own, and its children their own PIDs.
+
+    With `network` they also get a network of their own, in which there is no way out.
 
     Without the rights of root this takes a user namespace, in which the calling user is root. The next fork makes
     the first process of the PID namespace: when that one dies, the system kills everything in the namespace.
@@ -147,15 +159,41 @@ def isolate() -> None:
     """
     if not sys.platform.startswith("linux") or os.uname().machine not in _SYS_PIVOT_ROOT:
         raise OSError("namespaces are used on Linux on x86_64 and aarch64 only")
+    spaces = _CLONE_NEWNS | _CLONE_NEWPID | (_CLONE_NEWNET if network else 0)
     if os.geteuid() == 0:
-        _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWPID), "unshare")
+        _check(_libc.unshare(spaces), "unshare")
     else:
         user, group = os.geteuid(), os.getegid()
-        _check(_libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWPID), "unshare")
+        _check(_libc.unshare(_CLONE_NEWUSER | spaces), "unshare")
         for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
             with open(f"/proc/self/{name}", "w", encoding="utf-8") as file:
                 file.write(text)
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
+
+
+def listen() -> "list[_socket.socket]":
+    """Begin to listen for the Runtime API and for S3 in a network that `isolate` has made.
+
+    Raises:
+        OSError: this process may not configure the network.
+    """
+    listeners = [_socket.socket(_socket.AF_INET, _socket.SOCK_STREAM) for _ in (RUNTIME_API, S3)]
+    request = (b"lo".ljust(_IFNAMSIZ, b"\0") + _IFF_UP.to_bytes(2, sys.byteorder)).ljust(_SIZE_OF_IFREQ, b"\0")
+    fcntl.ioctl(listeners[0].fileno(), _SIOCSIFFLAGS, request)
+    for listener, address in zip(listeners, (RUNTIME_API, S3), strict=True):
+        listener.bind(address)
+        listener.listen()
+    return listeners
+
+
+def _hand_over(listeners: "list[_socket.socket]") -> None:
+    """Send the sockets to who wrote to standard input; a socket belongs to the network in which it was made."""
+    descriptors = b"".join(listener.fileno().to_bytes(4, sys.byteorder) for listener in listeners)
+    other_end = _socket.socket(fileno=0)
+    other_end.sendmsg([b"."], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
+    other_end.detach()
+    for listener in listeners:
+        listener.close()
 
 
 def fork_and_wait(work: "Callable[[], NoReturn]") -> int:
@@ -204,8 +242,10 @@ def _die_with_parent() -> None:
 def main() -> int:
     """Start the function that standard input describes; return its exit status."""
     sandbox = Sandbox(*marshal.load(sys.stdin.buffer))  # noqa: S302  it comes from worker.py, which started this
+    isolate(network=sandbox.network)
+    if sandbox.network:
+        _hand_over(listen())
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
-    isolate()
     return fork_and_wait(sandbox.enter)
 
 

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,14 +36,14 @@ def main() -> int:
     lock = os.open(layout.home, os.O_RDONLY)
     _take(lock)
     layout.pid.write_text(str(os.getpid()), encoding="utf-8")
-    isolated = _can_isolate()
-    if not isolated:
-        _serve(layout, environment, isolated=False)
+    if not _can(_isolate):
+        _serve(layout, environment, isolated=False, networks=False)
+    networks = _can(_make_a_network)
     sandbox.isolate()
 
     def serve() -> NoReturn:
         sandbox.mount_proc()
-        _serve(layout, environment, isolated=True)
+        _serve(layout, environment, isolated=True, networks=networks)
 
     return sandbox.fork_and_wait(serve)
 
@@ -59,16 +60,26 @@ def _take(lock: int) -> None:
     sys.exit(_IN_VAIN)
 
 
-def _can_isolate() -> bool:
-    """Try out, in a process of its own, all that isolation needs: some systems refuse it only half-way."""
+def _can(work: Callable[[], int]) -> bool:
+    """Try something out in a process of its own: some systems refuse isolation only half-way."""
     child = os.fork()
     if child == 0:
         try:
-            sandbox.isolate()
-            os._exit(sandbox.fork_and_wait(_try_proc))
+            os._exit(work())
         except OSError:
             os._exit(1)
     return os.waitpid(child, 0)[1] == 0
+
+
+def _isolate() -> int:
+    sandbox.isolate()
+    return sandbox.fork_and_wait(_try_proc)
+
+
+def _make_a_network() -> int:
+    sandbox.isolate(network=True)
+    sandbox.listen()
+    return 0
 
 
 def _try_proc() -> NoReturn:
@@ -79,8 +90,8 @@ def _try_proc() -> NoReturn:
     os._exit(0)
 
 
-def _serve(layout: Layout, environment: Path, *, isolated: bool) -> NoReturn:
-    """Run the emulator in this process."""
+def _serve(layout: Layout, environment: Path, *, isolated: bool, networks: bool) -> NoReturn:
+    """Run the emulator in this process; its functions are isolated, in networks of their own, where the system can."""
     # The system chooses a port and takes it in one step, and the emulator gets the socket: nobody comes between.
     try:
         listener = socket.create_server(("127.0.0.1", 0))
@@ -98,8 +109,8 @@ def _serve(layout: Layout, environment: Path, *, isolated: bool) -> NoReturn:
 
     from modelctl.local import patches
     from modelctl.local.execution import Host
+    from modelctl.local.network import S3Endpoint
 
-    patches.install(Host(layout, os.environ["AWS_ENDPOINT_URL"], environment, isolated))
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=_end).start())
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
@@ -112,12 +123,16 @@ def _serve(layout: Layout, environment: Path, *, isolated: bool) -> NoReturn:
     config.loglevel = "WARNING"
     # A certificate that is of no use shall end the server before anybody takes its address.
     config.create_ssl_context()
+    s3 = S3Endpoint(config) if networks else None
+    patches.install(Host(layout, os.environ["AWS_ENDPOINT_URL"], environment, isolated, s3))
     if _started_in_vain():
         sys.exit(_IN_VAIN)
     write_secret(layout.operator_key, _operator())
     write_secret(layout.address, {"port": port, "instance": uuid.uuid4().hex, "isolated": isolated})
 
     async def until_ended() -> None:
+        if s3:
+            s3.serve_in(asyncio.get_running_loop())
         # With a trigger of ours hypercorn leaves SIGTERM alone.
         await serve(app.app, config, shutdown_trigger=asyncio.Event().wait)
 

@@ -6,11 +6,13 @@ import queue
 import re
 import select
 import signal
+import socket
 import subprocess
 import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,6 +82,7 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
         # The emulator takes `_proc` away from an environment that it ends, also in the middle of a call.
         self._process: subprocess.Popen[bytes] | None = None
         self._output: _Output | None = None
+        self._stop_s3: Callable[[], None] | None = None
         self._log_stream = ""
         self._exited = False
         self._out_of_memory = False
@@ -220,11 +223,17 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
         generation, pending = self._begin()
         self._log_stream = f"{datetime.now(UTC):%Y/%m/%d}/[{self.config['Version']}]{uuid.uuid4().hex}"
         try:
-            self._serve(generation, pending)
-            process = execution.prepare(self._host, self.config, self.code_zip, self._server.address, self._log_stream)
-            self._process, output = process.start()
-            self._proc = self._process
-            self._output = _Output(output)
+            if not self._host.s3:
+                self._serve(generation, pending)
+            address = self._server.address if self._server else None
+            process = execution.prepare(self._host, self.config, self.code_zip, address, self._log_stream)
+            started = process.start()
+            self._process = self._proc = started.process
+            self._output = _Output(started.output)
+            if self._host.s3:
+                runtime_api, s3 = started.listeners
+                self._serve(generation, pending, runtime_api)
+                self._stop_s3 = self._host.s3.serve(s3)
             self._log_thread = self._thread("output", self._output.pump)
             self._thread("end", self._watch, self._process, generation)
             self._await_init(init_timeout)
@@ -245,7 +254,13 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
             self._pending = pending
             return self._generation, pending
 
-    def _serve(self, generation: int, pending: "queue.Queue[Event]") -> None:
+    def _shutdown_server(self) -> None:
+        super()._shutdown_server()
+        stop, self._stop_s3 = self._stop_s3, None
+        if stop:
+            stop()
+
+    def _serve(self, generation: int, pending: "queue.Queue[Event]", listener: socket.socket | None = None) -> None:
         def next_event() -> Event | None:
             alive = self._mark_first_poll(generation)
             while alive:
@@ -262,7 +277,7 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
             kind = "error" if answer.failed else "response"
             return bool(self._record_result(generation, answer.request_id, kind, answer.payload))
 
-        self._server = LoopbackServer(runtime_api(next_event, accept))
+        self._server = LoopbackServer(runtime_api(next_event, accept), listener)
         self._server_thread = self._thread("runtime-api", self._server.serve_forever, _LOOK_EVERY_S)
 
     def _thread(self, what: str, work: Any, *arguments: Any) -> threading.Thread:
