@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -116,9 +115,9 @@ def test_modelctl_lists_all_of_them_and_finds_their_results(platform: Platform, 
     digits = deployed.model("digits")
     listed = {one.key: one for one in uploads.uploaded(deployed, digits)}
     assert {key: listed[key].version_id for key in uploaded} == uploaded
-    deadline = time.monotonic() + 60
+    turns = results.Turns(time.monotonic() + 60)
     for key in uploaded:
-        assert results.wait(deployed, digits, listed[key], deadline, threading.Event())["input"]["key"] == key
+        assert results.wait(deployed, digits, listed[key], turns)["input"]["key"] == key
 
 
 def test_predict_takes_files_with_odd_names(modelctl: Modelctl, tmp_path: Path) -> None:

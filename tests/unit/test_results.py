@@ -4,6 +4,7 @@ import datetime
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -30,8 +31,8 @@ def store(s3: FakeS3, key: str, version_id: str) -> None:
 def wait(s3: FakeS3, key: str, version_id: str, timeout_s: float = 20) -> object:
     """What the result of a version predicts."""
     uploaded = UploadedObject(INPUTS, key, version_id)
-    until = time.monotonic() + timeout_s
-    return results.wait(deployment(BotoClient(s3)), DIGITS, uploaded, until, threading.Event())["predictions"]
+    turns = results.Turns(time.monotonic() + timeout_s)
+    return results.wait(deployment(BotoClient(s3)), DIGITS, uploaded, turns)["predictions"]
 
 
 def test_an_input_without_a_result_has_none() -> None:
@@ -88,9 +89,9 @@ def provisional(ago_s: float) -> dict[str, Any]:
 def test_a_provisional_result_is_one_once_its_message_is_dead() -> None:
     """The visibility timeout of the last receive is then over."""
     s3, uploaded = FakeS3(), UploadedObject(INPUTS, KEY, "v1")
-    deployed, until = deployment(BotoClient(s3)), time.monotonic()
+    deployed = deployment(BotoClient(s3))
     s3.upload(RESULTS, result_key("digits", KEY), json.dumps(provisional(ago_s=361)).encode())
-    dead = results.wait(deployed, DIGITS, uploaded, until, threading.Event())
+    dead = results.wait(deployed, DIGITS, uploaded, results.Turns(time.monotonic()))
     assert results.said_instead(dead) == "given up: ModelError: hooks: postprocess raised KeyError"
     s3.upload(RESULTS, result_key("digits", KEY), json.dumps(provisional(ago_s=300)).encode())
     says = (
@@ -98,7 +99,7 @@ def test_a_provisional_result_is_one_once_its_message_is_dead() -> None:
         "given up: ModelError: hooks: postprocess raised KeyError"
     )
     with pytest.raises(UserError, match=says):
-        results.wait(deployed, DIGITS, uploaded, until, threading.Event())
+        results.wait(deployed, DIGITS, uploaded, results.Turns(time.monotonic()))
 
 
 def test_an_answer_ends_the_wait_although_a_provisional_result_was_there() -> None:
@@ -114,3 +115,42 @@ def test_an_answer_ends_the_wait_although_a_provisional_result_was_there() -> No
     s3.upload(RESULTS, result_key("digits", KEY), json.dumps(provisional(ago_s=0)).encode())
     assert wait(s3, KEY, "v1") == ["v1"]
     assert looks == 2
+
+
+def test_waiting_for_many_results_looks_no_more_often_than_waiting_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    pause_s, lock, looks = 0.05, threading.Lock(), 0
+    monkeypatch.setattr(results, "_POLL_S", (pause_s, pause_s))
+
+    def count(bucket: str, key: str) -> None:
+        nonlocal looks
+        with lock:
+            looks += 1
+
+    s3, keys = FakeS3(before_get=count), [f"digits/{number}.png" for number in range(10)]
+    deployed, started = deployment(BotoClient(s3)), time.monotonic()
+    turns = results.Turns(started + 20)
+    with ThreadPoolExecutor(len(keys)) as pool:
+        waits = [pool.submit(results.wait, deployed, DIGITS, UploadedObject(INPUTS, key, "v1"), turns) for key in keys]
+        time.sleep(0.3)
+        for key in keys:
+            store(s3, key, "v1")
+        waited_s = time.monotonic() - started
+        assert [wait.result()["input"]["key"] for wait in waits] == keys
+    # One look per pause found nothing, and one per result found it.
+    assert 2 <= looks - len(keys) <= waited_s / pause_s + 1
+
+
+def test_one_result_that_does_not_come_keeps_no_other_from_being_found() -> None:
+    s3, keys = FakeS3(), [f"digits/{number}.png" for number in range(4)]
+    for key in keys[1:]:
+        store(s3, key, "v1")
+    deployed, turns = deployment(BotoClient(s3)), results.Turns(time.monotonic() + 20)
+    with ThreadPoolExecutor(len(keys)) as pool:
+        late, *others = (
+            pool.submit(results.wait, deployed, DIGITS, UploadedObject(INPUTS, key, "v1"), turns) for key in keys
+        )
+        assert [wait.result()["predictions"] for wait in others] == [["v1"]] * 3
+        assert not late.done()
+        turns.give_up()
+        with pytest.raises(UserError, match=f"{keys[0]} was uploaded, but no result came"):
+            late.result()

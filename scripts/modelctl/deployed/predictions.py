@@ -1,6 +1,5 @@
 """Predictions of files: uploads them for a model and waits for the results of these very versions."""
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor
@@ -52,16 +51,19 @@ def predict(
     deadline = time.monotonic() + (timeout_s or longest_wait_s(model))
     work = f"predicting {console.counted(len(files), 'input')} with {model.name}"
     given_up = threading.Event()
+
+    turns = results.Turns(time.monotonic() + (timeout_s or longest_wait_s(model)))
+    work = f"predicting {len(files)} input{'s' if len(files) > 1 else ''} with {model.name}"
     pool = ThreadPoolExecutor(_PARALLEL)
     try:
         with console.step(work) as update:
             uploaded = list(pool.map(lambda file, key: uploads.upload(deployed, file, key), files, keys))
-            waiting = [pool.submit(results.wait, deployed, model, one, deadline, given_up) for one in uploaded]
+            waiting = [pool.submit(results.wait, deployed, model, one, turns) for one in uploaded]
             _watch(deployed, model, waiting, update)
             return [one.result() for one in waiting]
     finally:
         # At Ctrl-C, or when one upload failed, nobody waits for the others.
-        given_up.set()
+        turns.give_up()
         pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -5,6 +5,7 @@ import json
 import math
 import threading
 import time
+from collections import deque
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -16,8 +17,10 @@ from modelctl.errors import UserError
 
 # "404" is what boto3 makes of a response that it cannot parse, such as one that quotes a key with control characters.
 NOT_THERE = ("NoSuchKey", "AccessDenied", "404")
-# The pause between two looks at a result grows from the first to the second.
+# The pause after a look that finds nothing grows from the first to the second.
 _POLL_S = (0.05, 1.0)
+# A look that finds a result lets so many follow without a pause, since results come in batches.
+_FOLLOW = 2
 
 
 def read(deployed: Deployment, model: Model, key: str) -> dict[str, Any] | None:
@@ -32,29 +35,84 @@ def read(deployed: Deployment, model: Model, key: str) -> dict[str, Any] | None:
     return result
 
 
-def wait(
-    deployed: Deployment, model: Model, uploaded: UploadedObject, deadline: float, given_up: threading.Event
-) -> dict[str, Any]:
+class Turns:
+    """Lets waits look in turn, one per pause, so that waiting for many inputs costs what waiting for one does.
+
+    Args:
+        deadline: until when to wait, as `time.monotonic` counts.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.given_up = False
+        self._deadline = deadline
+        self._changed = threading.Condition()
+        self._waiting: deque[object] = deque()
+        self._pause_s = _POLL_S[0]
+        self._next_look = 0.0
+        self._without_pause = 0
+
+    def next(self) -> bool:
+        """Wait for a turn; False if the time is up or nobody waits any more."""
+        turn = object()
+        with self._changed:
+            self._waiting.append(turn)
+            while not self._has(turn) and not self._over():
+                # Only the first one has to wake up by itself: it wakes the others.
+                self._changed.wait(max(0.0, min(self._next_look, self._deadline) - time.monotonic()) or None)
+            self._waiting.remove(turn)
+            if self._without_pause:
+                self._without_pause -= 1
+            else:
+                self._next_look = time.monotonic() + self._pause_s
+                self._pause_s = min(self._pause_s * 1.5, _POLL_S[1])
+            self._changed.notify_all()
+            return not self._over()
+
+    def looked(self, *, found: bool) -> None:
+        """Say what a look has found."""
+        with self._changed:
+            self._without_pause = self._without_pause + _FOLLOW if found else 0
+            if found:
+                self._pause_s = _POLL_S[0]
+                self._changed.notify_all()
+
+    def give_up(self) -> None:
+        """End all waits."""
+        with self._changed:
+            self.given_up = True
+            self._changed.notify_all()
+
+    def _has(self, turn: object) -> bool:
+        return self._waiting[0] is turn and (self._without_pause > 0 or time.monotonic() >= self._next_look)
+
+    def _over(self) -> bool:
+        return self.given_up or time.monotonic() >= self._deadline
+
+
+def wait(deployed: Deployment, model: Model, uploaded: UploadedObject, turns: Turns) -> dict[str, Any]:
     """The result of one version of an input, as soon as it is there: a provisional one counts once it is given up.
 
     Args:
         deployed: where.
         model: the model that takes it.
         uploaded: the version.
-        deadline: until when to wait, as `time.monotonic` counts.
-        given_up: set by the caller when it no longer waits.
+        turns: shared with the other waits of the caller; it also says until when to wait.
 
     Raises:
         UserError: it did not come in time.
     """
-    pause_s = _POLL_S[0]
+    result = None
     while True:
-        result = read(deployed, model, uploaded.key)
+        in_time = turns.next()
+        if not turns.given_up:
+            result = read(deployed, model, uploaded.key)
         if result and result["input"]["version_id"] != uploaded.version_id:
             result = None
         if result and not pending_s(result, model):
+            turns.looked(found=True)
             return result
-        if time.monotonic() + pause_s > deadline or given_up.wait(pause_s):
+        turns.looked(found=False)
+        if not in_time:
             if result:
                 raise UserError(
                     f"{uploaded.key} was uploaded, but no result came in time: its last attempt has begun, and failed "
@@ -66,7 +124,6 @@ def wait(
                 f"`modelctl logs {model.name}`; the result will be at "
                 f"s3://{deployed.results}/{result_key(model.name, uploaded.key)}"
             )
-        pause_s = min(pause_s * 1.5, _POLL_S[1])
 
 
 def pending_s(result: dict[str, Any], model: Model) -> int:
