@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from e2e.conftest import MODELCTL, Command, Platform, user
+from e2e.conftest import MODELCTL, Command, Platform, user, wait_until_empty
 from e2e.test_modelctl import SCAN
 from modelctl import paths
 from modelctl.terraform import program
@@ -419,13 +419,16 @@ def uploader(platform: Platform) -> Iterator[Platform]:
 
 
 def test_an_uploader_uploads_and_reads_the_results_of_one_model_and_can_do_nothing_else(
-    platform: Platform, uploader: Platform, there: Objects
+    platform: Platform, uploader: Platform, there: Objects, outputs: Path
 ) -> None:
     buckets, models = platform.deployment["buckets"], platform.deployment["models"]
     s3 = uploader.client("s3")
     key = "digits/by the uploader.png"
     s3.put_object(Bucket=buckets["inputs"], Key=key, Body=SCAN.read_bytes())
     assert _result(s3, buckets["results"], f"digits/{key}.json")["predictions"][0]["label"]
+    predicted = run_as(uploader, outputs, "predict", "digits", SCAN, "--json")
+    assert predicted.status == 0, predicted.err
+    assert len(predicted.document["predictions"]) == 1
 
     inputs, results = {"Bucket": buckets["inputs"]}, {"Bucket": buckets["results"]}
     refused = {
@@ -534,6 +537,45 @@ def test_an_operator_sees_what_happens(platform: Platform, operator: Platform, o
     assert (logs.status, logs.err) == (0, "")
 
 
+def test_an_operator_finds_out_what_happened_and_repairs_it(
+    platform: Platform, operator: Platform, outputs: Path, there: Objects
+) -> None:
+    """GIVEN a dead letter, and an input that nobody announced WHEN they are put back THEN both are answered."""
+    sqs, s3 = platform.client("sqs"), platform.client("s3")
+    queue, dead = platform.queues("digits")
+    inputs, results = (platform.deployment["buckets"][use] for use in ("inputs", "results"))
+    key = there.inputs["digits"]
+    entry = {"key": key, "size": SCAN.stat().st_size, "versionId": there.version}
+    record = {
+        "eventSource": "aws:s3",
+        "eventName": "ObjectCreated:Put",
+        "eventTime": "2026-01-01T00:00:00.000Z",
+        "s3": {"bucket": {"name": inputs}, "object": entry},
+    }
+    wait_until_empty(sqs, [queue, dead])
+    s3.delete_object(Bucket=results, Key=f"digits/{key}.json")
+    sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"Records": [record]}))
+
+    seen = run_as(operator, outputs, "dead", "digits", "--json")
+    assert seen.status == 0, seen.err
+    assert seen.document["dead_letters"] == 1
+    explained = run_as(operator, outputs, "explain", key, "--json")
+    assert explained.status == 0, explained.err
+    assert key in explained.out
+    put_back = run_as(operator, outputs, "redrive", "digits", "--json")
+    assert put_back.status == 0, put_back.err
+    assert put_back.document["redriven"] == 1
+    wait_until_empty(sqs, [queue, dead])
+    assert "predictions" in _result(s3, results, f"digits/{key}.json")
+
+    s3.delete_object(Bucket=results, Key=f"digits/{key}.json")
+    filled = run_as(operator, outputs, "backfill", "digits", "--prefix", key, "--json")
+    assert filled.status == 0, filled.err
+    assert filled.document["queued"] == 1
+    assert "predictions" in _result(s3, results, f"digits/{key}.json")
+    wait_until_empty(sqs, [queue, dead])
+
+
 def test_an_operator_changes_no_function_takes_no_input_and_sees_no_other_deployment(
     platform: Platform, operator: Platform, there: Objects
 ) -> None:
@@ -613,6 +655,6 @@ def _result(s3: Any, bucket: str, key: str) -> Any:
         try:
             return json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
         except ClientError as error:
-            if error.response["Error"]["Code"] != "AccessDenied" or time.monotonic() > deadline:
+            if error.response["Error"]["Code"] not in ("AccessDenied", "NoSuchKey") or time.monotonic() > deadline:
                 raise
         time.sleep(0.1)

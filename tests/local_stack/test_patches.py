@@ -81,6 +81,26 @@ def test_who_may_call_a_version_may_not_call_the_alias(cloud: Cloud) -> None:
             caller.invoke(**other)
 
 
+def test_who_may_do_something_with_a_message_may_do_it_with_a_batch(cloud: Cloud) -> None:
+    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html"""
+    url, arn = cloud.queue("batches")
+    entry = {"Id": "1", "ReceiptHandle": "none"}
+    batches: dict[str, list[dict[str, Any]]] = {
+        "SendMessage": [{"Id": "1", "MessageBody": "{}"}],
+        "ChangeMessageVisibility": [entry | {"VisibilityTimeout": 0}],
+        "DeleteMessage": [entry],
+    }
+    for action, entries in batches.items():
+        able = client(keys_of(cloud, f"may-{action}", allow(f"sqs:{action}", arn)), "sqs")
+        others = [f"sqs:{other}" for other in batches if other != action]
+        unable = client(keys_of(cloud, f"may-not-{action}", allow(others, arn)), "sqs")
+        method = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in action)[1:] + "_batch"
+        answer = getattr(able, method)(QueueUrl=url, Entries=entries)
+        assert len(answer.get("Successful", [])) + len(answer.get("Failed", [])) == 1
+        with pytest.raises(ClientError, match="AccessDenied"):
+            getattr(unable, method)(QueueUrl=url, Entries=entries)
+
+
 def notifications(queue_arn: str, *filters: tuple[str, str, str]) -> dict[str, Any]:
     return {
         "QueueConfigurations": [

@@ -56,7 +56,7 @@ def test_what_only_an_account_with_larger_quotas_allows_is_noted_and_no_problem(
     registry = write(tmp_path / "registry.yaml", entries, "{concurrency: {reserved: 10}}")
     assert cli.main(["validate", str(registry)]) == 0
     assert capsys.readouterr().err == (
-        "note: with AWS's default quotas and event_way = \"notification\", a plan refuses this: models: reserve 901 "
+        'note: with AWS\'s default quotas and event_way = "notification", a plan refuses this: models: reserve 901 '
         "executions in total (most 891, rest 10), but the account has 1000, and 100 must stay unreserved; lower "
         "concurrency.reserved or leave it out, or request more (Service Quotas: AWS Lambda, Concurrent executions, "
         "L-B99A9384)\n"
@@ -71,7 +71,7 @@ def test_routes_that_one_notification_cannot_hold_are_noted_unless_the_shell_nam
     monkeypatch.delenv("TF_VAR_event_way", raising=False)
     assert cli.main(["validate", registry]) == 0
     assert capsys.readouterr().err.startswith(
-        "note: with AWS's default quotas and event_way = \"notification\", a plan refuses this: models: need 101 "
+        'note: with AWS\'s default quotas and event_way = "notification", a plan refuses this: models: need 101 '
         "notifications of the inputs bucket, one for each prefix with each suffix, and S3 allows 100 per bucket. "
     )
     monkeypatch.setenv("TF_VAR_event_way", "eventbridge")

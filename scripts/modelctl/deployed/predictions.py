@@ -48,12 +48,8 @@ def predict(
         if one.samefile(other):
             raise UserError(f"{other} is named twice: name every file once")
         raise UserError(f"two of the files would both be uploaded as {twice}: give them different names")
-    deadline = time.monotonic() + (timeout_s or longest_wait_s(model))
-    work = f"predicting {console.counted(len(files), 'input')} with {model.name}"
-    given_up = threading.Event()
-
     turns = results.Turns(time.monotonic() + (timeout_s or longest_wait_s(model)))
-    work = f"predicting {len(files)} input{'s' if len(files) > 1 else ''} with {model.name}"
+    work = f"predicting {console.counted(len(files), 'input')} with {model.name}"
     pool = ThreadPoolExecutor(_PARALLEL)
     try:
         with console.step(work) as update:

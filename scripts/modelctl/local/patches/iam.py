@@ -1,4 +1,4 @@
-"""IAM: who is root, which principal and which function a condition sees, and the resource of a call of a function."""
+"""IAM: who is root, what a condition sees, the resource of a call of a function, and the action of a batch of SQS."""
 
 import re
 from collections.abc import Callable
@@ -17,6 +17,7 @@ def install() -> None:
     replace(iam_evaluator, "_resolve_condition_key", _function_of_session)
     replace(iam_evaluator, "_fnmatch_compile", _across_lines)
     replace(iam_actions, "extract_resource_arn", _with_qualifier)
+    replace(iam_actions, "extract_iam_action", _of_one_message)
 
 
 def _signed_like_every_key(_: Callable[[str], bool]) -> Callable[[str], bool]:
@@ -73,6 +74,19 @@ def _with_qualifier(original: Callable[..., str]) -> Callable[..., str]:
         calls = service == "lambda" and path.endswith("/invocations")
         qualifier = lambda_svc._qp_first(query, "Qualifier") if calls else None
         return f"{arn}:{qualifier}" if qualifier else arn
+
+    return extract
+
+
+def _of_one_message(original: Callable[..., str]) -> Callable[..., str]:
+    """Whoever may send, hide or delete one message may do so with a batch of them; no action is about batches.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
+    """
+
+    def extract(service: str, *request: Any) -> str:
+        action = original(service, *request)
+        return action.removesuffix("Batch") if service == "sqs" else action
 
     return extract
 
