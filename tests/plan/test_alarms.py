@@ -1,12 +1,15 @@
 """CloudWatch takes an alarm on any metric, and one that nobody sends never alarms: the planned ones are all sent."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from inference import config, metrics
+from modelctl import cli
 from modelctl.local.stack import LocalStack
 from plan.conftest import platform
 from plan.planned import Plan
@@ -81,6 +84,29 @@ def test_every_alarm_is_about_a_metric_that_somebody_sends(plan: Plan, sent: set
         metrics.NAMESPACE,
     }
     assert {address: on - sent for address, on in about.items() if on - sent} == {}
+
+
+def test_every_alarm_names_the_command_to_run_next_and_there_is_such_a_command(plan: Plan) -> None:
+    named = {}
+    for alarm in plan.of_type("aws_cloudwatch_metric_alarm").values():
+        found = re.fullmatch(r"Model (\S+): .*\. Next: `modelctl ([^`]+)`\.", alarm["alarm_description"])
+        assert found, alarm["alarm_description"]
+        model, command = found.groups()
+        assert alarm["alarm_name"].startswith(f"modelyard-{model}/")
+        # Exits if there is no such command, or not with these arguments.
+        cli.parser().parse_args(shlex.split(command))
+        named[alarm["alarm_name"]] = command
+    assert {
+        name.partition("/")[2]: command for name, command in named.items() if name.startswith("modelyard-digits/")
+    } == {
+        "dead_letters": "dead digits",
+        "queue_age_s": "status",
+        "errors": "logs digits",
+        "throttles": "status",
+        "input_errors": "logs digits",
+        "input_error_share": "logs digits",
+    }
+    assert named["modelyard-wine/dead_letters"] == "dead wine"
 
 
 def test_an_alarm_tells_nobody_that_it_cleared_unless_somebody_asks(

@@ -1,5 +1,6 @@
-# What calls somebody to the model. Thresholds come from the registry; null means no such alarm. Names of queues, function
-# and metrics are AWS's and functions/inference/metrics.py's: CloudWatch takes any name, and a wrong one never alarms.
+# What calls somebody to the model, and the command to run next. Thresholds come from the registry; null means no such
+# alarm. Names of queues, function and metrics are AWS's and functions/inference/metrics.py's: CloudWatch takes any name,
+# and a wrong one never alarms.
 
 locals {
   _within_five_minutes = { statistic = "Sum", period = 300 }
@@ -8,26 +9,31 @@ locals {
   _alarms = {
     dead_letters = merge(local._at_any_minute, {
       says       = "inputs were given up and are in ${var.model.names.dead_letter_queue}"
+      next       = "modelctl dead ${var.name}"
       metric     = "AWS/SQS ApproximateNumberOfMessagesVisible"
       dimensions = { QueueName = var.model.names.dead_letter_queue }
     })
     queue_age_s = merge(local._at_any_minute, {
       says       = "inputs wait for too many seconds in ${var.model.names.queue}"
+      next       = "modelctl status"
       metric     = "AWS/SQS ApproximateAgeOfOldestMessage"
       dimensions = { QueueName = var.model.names.queue }
     })
     errors = merge(local._within_five_minutes, {
       says       = "calls of the function fail: it crashes, or runs out of memory or time"
+      next       = "modelctl logs ${var.name}"
       metric     = "AWS/Lambda Errors"
       dimensions = { FunctionName = local.function_name }
     })
     throttles = merge(local._within_five_minutes, {
       says       = "calls are turned away: the account or concurrency.reserved allows no more at once"
+      next       = "modelctl status"
       metric     = "AWS/Lambda Throttles"
       dimensions = { FunctionName = local.function_name }
     })
     input_errors = merge(local._within_five_minutes, {
       says       = "inputs cannot be served; their results say why"
+      next       = "modelctl logs ${var.name}"
       metric     = "Modelyard InputErrors"
       dimensions = var.model.names.metric_dimensions
     })
@@ -35,7 +41,6 @@ locals {
 
   # A slash, so that no two names make the same one: models have hyphens in theirs.
   _alarm_name = "${local.function_name}/"
-  _says_more  = "`modelctl status` and `modelctl logs ${var.name}` tell more."
 
   _cleared = var.notify_cleared_alarms ? [var.alarm_topic_arn] : []
 }
@@ -44,7 +49,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = { for alarm, threshold in var.model.alarms : alarm => threshold if threshold != null && alarm != "input_error_share" }
 
   alarm_name        = "${local._alarm_name}${each.key}"
-  alarm_description = "Model ${var.name}: ${local._alarms[each.key].says}. ${local._says_more}"
+  alarm_description = "Model ${var.name}: ${local._alarms[each.key].says}. Next: `${local._alarms[each.key].next}`."
 
   namespace           = split(" ", local._alarms[each.key].metric)[0]
   metric_name         = split(" ", local._alarms[each.key].metric)[1]
@@ -74,7 +79,7 @@ resource "aws_cloudwatch_metric_alarm" "input_error_share" {
   count = var.model.alarms.input_error_share == null ? 0 : 1
 
   alarm_name        = "${local._alarm_name}input_error_share"
-  alarm_description = "Model ${var.name}: too large a share of an hour's inputs, of which there were at least five, cannot be served; their results say why. ${local._says_more}"
+  alarm_description = "Model ${var.name}: too large a share of an hour's inputs, of which there were at least five, cannot be served; their results say why. Next: `${local._alarms.input_errors.next}`."
 
   dynamic "metric_query" {
     for_each = { inputs = "SampleCount", share = "Average" }
