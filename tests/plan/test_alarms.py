@@ -100,11 +100,11 @@ def test_every_alarm_names_the_command_to_run_next_and_there_is_such_a_command(p
         name.partition("/")[2]: command for name, command in named.items() if name.startswith("modelyard-digits/")
     } == {
         "dead_letters": "dead digits",
-        "queue_age_s": "status",
-        "errors": "logs digits",
-        "throttles": "status",
-        "input_errors": "logs digits",
-        "input_error_share": "logs digits",
+        "queue_age_s": "status --since 1h",
+        "errors": "logs digits --errors",
+        "throttles": "status --since 1h",
+        "input_errors": "errors digits",
+        "input_error_share": "errors digits",
     }
     assert named["modelyard-wine/dead_letters"] == "dead wine"
 

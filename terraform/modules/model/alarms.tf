@@ -15,25 +15,25 @@ locals {
     })
     queue_age_s = merge(local._at_any_minute, {
       says       = "inputs wait for too many seconds in ${var.model.names.queue}"
-      next       = "modelctl status"
+      next       = "modelctl status --since 1h"
       metric     = "AWS/SQS ApproximateAgeOfOldestMessage"
       dimensions = { QueueName = var.model.names.queue }
     })
     errors = merge(local._within_five_minutes, {
       says       = "calls of the function fail: it crashes, or runs out of memory or time"
-      next       = "modelctl logs ${var.name}"
+      next       = "modelctl logs ${var.name} --errors"
       metric     = "AWS/Lambda Errors"
       dimensions = { FunctionName = local.function_name }
     })
     throttles = merge(local._within_five_minutes, {
       says       = "calls are turned away: the account or concurrency.reserved allows no more at once"
-      next       = "modelctl status"
+      next       = "modelctl status --since 1h"
       metric     = "AWS/Lambda Throttles"
       dimensions = { FunctionName = local.function_name }
     })
     input_errors = merge(local._within_five_minutes, {
       says       = "inputs cannot be served; their results say why"
-      next       = "modelctl logs ${var.name}"
+      next       = "modelctl errors ${var.name}"
       metric     = "Modelyard InputErrors"
       dimensions = var.model.names.metric_dimensions
     })
