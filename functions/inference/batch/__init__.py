@@ -42,6 +42,12 @@ _DID_NOT_END = (
     "(memory_mb); its log says which. Once that is fixed, `modelctl redrive` tries it again"
 )
 
+#: What it says if the invocation did not come to the input.
+_NOT_TAKEN_UP = (
+    "its last attempt, number {}, had no time for it: others of its batch used up what the function has (timeout_s); "
+    "its log says which. Once that is fixed, `modelctl redrive` tries it again"
+)
+
 #: Inputs of one batch that a line of the log names.
 _MOST_NAMED = 100
 
@@ -79,10 +85,10 @@ def serve(
     pipeline.look_up([work for work in works if work.receives > 1])
     open_works = [work for work in works if work.ending is None]
     last = [work for work in open_works if work.receives >= config.retries]
-    pipeline.give_up((work, refused(GivenUpError(_DID_NOT_END.format(work.receives)))) for work in last)
     isolation = None
     if last or (open_works and any(messages.receives(record) > 1 for record in records)):
         _log_tries(open_works, config.retries)
+        pipeline.give_up((work, refused(GivenUpError(_DID_NOT_END.format(work.receives)))) for work in last)
         isolation = surroundings.isolate(config)
     try:
         if isolation:
@@ -154,5 +160,7 @@ def _log_tries(works: Sequence[Work], retries: int) -> None:
 
 
 def _reason(work: Work) -> Refused | None:
-    """Why an input was not served; None if it was, or was not taken up."""
-    return work.ending.error if isinstance(work.ending, SentBack) else None
+    """Why an input was not served; None if it was."""
+    if not isinstance(work.ending, SentBack):
+        return None
+    return work.ending.error or refused(GivenUpError(_NOT_TAKEN_UP.format(work.receives)))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from inference import decoders, s3
 from inference.batch.deadline import Deadline, Span
-from inference.batch.work import Answer, SentBack, Settled, Work, attempt, send_back
+from inference.batch.work import Answer, SentBack, Settled, Work, attempt, refused, send_back
 from inference.config import Config
+from inference.errors import NOT_SERVED, CrashError, TooLongError
 from inference.fetch import fetch
 from inference.limits import held_tensor_bytes, max_result_bytes
 from inference.predictions import Predictions
@@ -106,7 +107,8 @@ class Pipeline:
             return
         if not isolation.loaded:
             started = self._surroundings.perf_counter()
-            isolation.load(self._deadline.share_s(others_wait=others_wait))
+            # All of the time: those that wait need the model as well.
+            isolation.load(self._deadline.share_s(others_wait=False))
             self._deadline.took("loading", self._surroundings.milliseconds_since(started))
         started = self._surroundings.perf_counter()
         within_s = self._deadline.share_s(others_wait=others_wait)
@@ -119,7 +121,13 @@ class Pipeline:
         from inference.isolation import Request
 
         request = Request(work.uploaded.key, work.body, work.encoding, self._names(work))
-        reply = isolation.serve(request, within_s)
+        try:
+            reply = isolation.serve(request, within_s)
+        except (CrashError, TooLongError) as error:
+            # Its own stack says nothing about what ended the other process.
+            logger.error(NOT_SERVED, type(error).__name__, error, extra=self._names(work))
+            work.end(SentBack(refused(error)))
+            return
         work.decode_ms, work.predict_ms = reply.decode_ms, reply.predict_ms
         work.end(reply.answer or SentBack(reply.error))
 

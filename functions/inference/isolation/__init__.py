@@ -180,8 +180,8 @@ class Child:
             logging.getLogger(said.name).handle(said)
         self.end()
         raise TooLongError(
-            f"the process that had to {to} did not do so within {within_s:.1f} s: each input gets half of what is left "
-            "of timeout_s while others wait, and the last one all of it"
+            f"the process that had to {to} did not do so within {within_s:.1f} s, all that was left of timeout_s, or "
+            "half of it for an input while others waited"
         )
 
     def _how_it_ended(self) -> str:

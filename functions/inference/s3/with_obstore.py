@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import os
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -60,7 +61,13 @@ class ObstoreObjects:
 
     def __init__(self) -> None:
         self._is_elsewhere = os.environ["AWS_REGION"].startswith(_OTHER_PARTITIONS)
-        self._store, self._botocore = functools.cache(_store), functools.cache(_botocore)
+        self._store, self._made_botocore = functools.cache(_store), functools.cache(_botocore)
+        self._makes_botocore = threading.Lock()
+
+    def _botocore(self) -> Objects:
+        # One thread makes it, which takes long enough for others to begin to make their own.
+        with self._makes_botocore:
+            return self._made_botocore()
 
     def read(
         self,

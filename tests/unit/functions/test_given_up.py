@@ -2,7 +2,9 @@
 
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from inference.errors import ModelError
 from inference.predictions import Predictions
 from inference.predictor import Predictor
 from inference.runtimes import Model
+from inference.s3 import with_obstore
 from inference.tensors import Instances
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, refusal
 
@@ -213,6 +216,24 @@ def test_an_older_inputs_answer_gives_way_to_a_newer_input_that_is_given_up(
     serve([received(newer, RETRIES)], predictor=Failing)
     stands = json.loads(newer["body"])["Records"][0]["s3"]["object"]["versionId"]
     assert (result(KEY)["input"]["version_id"], result(KEY)["provisional"]) == (stands, True)
+
+
+def test_the_client_for_provisional_results_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer to make than a provisional result to write, and they are written in many threads."""
+    made = []
+
+    def make() -> FakeS3:
+        made.append(FakeS3())
+        time.sleep(0.05)
+        return made[-1]
+
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setattr(with_obstore, "_botocore", make)
+    objects = with_obstore.ObstoreObjects()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda key: objects.write_unannounced(RESULTS, key, b"{}", None), "abcd"))
+    (client,) = made
+    assert {key for _, key in client.objects} == set("abcd")
 
 
 def test_s3_that_refuses_a_provisional_result_does_not_keep_the_input_from_its_answer(

@@ -278,6 +278,18 @@ def test_what_the_time_has_no_room_for_goes_back_untried(
     assert back == [message["messageId"] for message in messages[1:]]
 
 
+def test_what_the_last_attempt_has_no_time_for_has_a_result_that_says_so(
+    announce: Announce, serve: Serve, isolate: Isolate, result: Callable[[str], Any]
+) -> None:
+    left = iter([10_000] * 3 + [500] * 20)
+    messages = [received(announce(f"digits/{name}", b"[0, 0, 0]"), 5) for name in "ab"]
+    assert serve(messages, isolate=isolate, remaining_ms=lambda: next(left)) == [messages[1]["messageId"]]
+    assert result("digits/a")["predictions"] == [0.0]
+    assert result("digits/b")["provisional"] is True
+    assert result("digits/b")["error"]["type"] == "GivenUpError"
+    assert "its last attempt, number 5, had no time for it" in result("digits/b")["error"]["message"]
+
+
 def test_the_log_names_the_inputs_of_each_try(
     announce: Announce, serve: Serve, isolate: Isolate, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -350,7 +362,10 @@ def test_what_ends_the_child_costs_no_other_input_its_answer(
     expected = {
         "exit": ("CrashError", "the process that had to serve the input exited with status 3"),
         "segfault": ("CrashError", "the process that had to serve the input was ended by SIGSEGV"),
-        "hang": ("TooLongError", "the process that had to serve the input did not do so within 0.3 s: each input gets"),
+        "hang": (
+            "TooLongError",
+            "the process that had to serve the input did not do so within 0.3 s, all",
+        ),
         "memory": ("CrashError", f"out of memory: .* the function has {limit} MB"),
         "raise": ("ModelError", r"hooks: preprocess raised KeyError: 'scores' \(line 22\)"),
     }
