@@ -96,18 +96,18 @@ def serve(
         else:
             _serve_here(works, pipeline, deadline)
     except ServiceError as error:
-        # The model cannot be loaded. What is done nevertheless is acknowledged: it may have been received for the last
-        # time.
-        done = any(isinstance(work.ending, Settled | Answer) for work in works)
+        # The model cannot be loaded. What is done nevertheless, or needs no model, such as S3's test event, is
+        # acknowledged: it may have been received for the last time.
         for work in open_works:
             if not isinstance(work.ending, Settled | Answer):
                 work.end(SentBack(refused(error)))
-        if not done:
+        if unreadable | _sent_back(works) == {record["messageId"] for record in records}:
             raise
         logger.exception("%s: %s", type(error).__name__, error)
     finally:
-        pipeline.give_up((work, reason) for work in last if (reason := _reason(work)) is not None)
-    failures = unreadable | {work.message_id for work in works if isinstance(work.ending, SentBack)}
+        if last:
+            pipeline.give_up((work, reason) for work in last if (reason := _reason(work)) is not None)
+    failures = unreadable | _sent_back(works)
     now, sent_ms = surroundings.time(), messages.sent_ms(records)
     metrics.emit(
         config,
@@ -157,6 +157,11 @@ def _log_tries(works: Sequence[Work], retries: int) -> None:
         keys = [work.uploaded.key for work in works if work.receives == receives]
         more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
         logger.info("try %d of %d: %s%s", receives, retries, ", ".join(keys[:_MOST_NAMED]), more)
+
+
+def _sent_back(works: Sequence[Work]) -> set[str]:
+    """The ids of messages of which an input was not served."""
+    return {work.message_id for work in works if isinstance(work.ending, SentBack)}
 
 
 def _reason(work: Work) -> Refused | None:

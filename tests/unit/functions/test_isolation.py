@@ -243,6 +243,21 @@ def test_only_what_is_done_is_acknowledged_if_the_model_cannot_be_loaded(
         serve([last], isolate=lambda config: InProcess(config, Missing))
 
 
+@pytest.mark.parametrize("receives", [1, 5])
+def test_a_test_event_is_done_although_the_model_of_its_neighbour_cannot_be_loaded(
+    receives: int, announce: Announce, serve: Serve
+) -> None:
+    class Missing(Treacherous):
+        def load(self) -> Model:
+            raise ModelError("no weights")
+
+    test_event = {"messageId": "test", "body": json.dumps({"Event": "s3:TestEvent"})}
+    message = announce("digits/a", b"[0, 0, 0]")
+    assert serve([received(one, receives) for one in (test_event, message)], predictor=Missing) == [
+        message["messageId"]
+    ]
+
+
 def test_each_input_gets_half_of_the_time_while_others_wait_and_the_last_one_all_of_it(
     announce: Announce, serve: Serve, isolate: Isolate, isolations: list[InProcess], result: Callable[[str], Any]
 ) -> None:
