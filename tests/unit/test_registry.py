@@ -396,7 +396,7 @@ def test_a_plan_alone_refuses_a_tab_between_values_and_not_in_a_text(tmp_path: P
         f"version: 1  # the\tversion:\t1\nmodels:\n  wine:\n{line}\n    artifact: wine\n    runtime: onnx\n"
     )
     problem = "is not valid YAML: a tab; use spaces; `modelctl validate` shows the line"
-    assert validation.ask(path, "local.file_problem") == (problem if refused else None)
+    assert validation.ask(path, "values(local.file_problems)") == ([problem] if refused else [])
 
 
 def test_the_users_terraform_settings_play_no_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_programs_get_one_document(registry: Path, capsys: pytest.CaptureFixture
     says = document.pop("says")
     assert document == {
         "registry": str(registry),
+        "file": str(registry),
         "renamed": {"from": "routed", "to": "other"},
         "prefixes": ["r/", "s/"],
     }

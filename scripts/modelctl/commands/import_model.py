@@ -14,6 +14,7 @@ from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.errors import UserError
 from modelctl.importing import importer, measuring, source
 from modelctl.packaging import packages
+from modelctl.registry import registry_file
 from modelctl.registry.registry_text import Layout, render
 
 _EXAMPLE = """\
@@ -103,6 +104,13 @@ def add_to(commands: Commands) -> None:
         "how much memory they take, and write batch.rows and limits.records into its entry",
     )
     parser.add_argument("--registry", type=Path, default=paths.REGISTRY, metavar="FILE", help="default: the checkout's")
+    parser.add_argument(
+        "--into",
+        type=Path,
+        metavar="FILE",
+        help="a file of the registry's folder that gets the new entry, such as model_registry.d/vision.yaml; it may "
+        "be a new one; default: the registry's own file",
+    )
 
 
 def run(called: argparse.Namespace) -> int:
@@ -125,7 +133,10 @@ def run(called: argparse.Namespace) -> int:
         include=called.include,
         accept=called.accept,
         timing=not called.no_timing,
+        into=called.into,
     )
+    if called.into:
+        registry_file.check_place(called.registry, called.into)
     try:
         done = importer.run(wanted)
     except OSError as problem:
@@ -155,6 +166,7 @@ def _check(called: argparse.Namespace) -> None:
         "--include": called.include,
         "--accept": called.accept,
         "--no-timing": called.no_timing,
+        "--into": called.into,
     }
     if called.measure is None:
         if missing := [argument for argument in ("PATH", "--name") if importing[argument] is None]:

@@ -39,15 +39,25 @@ def remove(called: argparse.Namespace) -> int:
     def change(text: str) -> str:
         return registry_text.remove(text, called.model)
 
-    models = registry_file.write(called.registry, change, _explain(f"models.{called.model} cannot be removed"))
+    file = registry_file.holding(called.registry, called.model)
+    failure = f"models.{called.model} cannot be removed"
+    models = registry_file.write(called.registry, change, _explain(failure), file)
     says = [
         "its files stay beside the registry, its inputs and results in their buckets",
         "the next apply deletes its queues, function, role, log and alarms; it refuses while inputs are in the queues",
     ]
     if called.json:
-        print_json({"registry": str(called.registry), "removed": called.model, "models": sorted(models), "says": says})
+        print_json(
+            {
+                "registry": str(called.registry),
+                "file": str(file),
+                "removed": called.model,
+                "models": sorted(models),
+                "says": says,
+            }
+        )
     else:
-        console.out(f"{called.registry}: models.{called.model} is removed")
+        console.out(f"{file}: models.{called.model} is removed")
         for line in says:
             console.note(line)
     return 0
@@ -60,7 +70,8 @@ def rename(called: argparse.Namespace) -> int:
         return registry_text.rename(text, called.model, called.new)
 
     failure = f"models.{called.model} cannot be renamed to {called.new}"
-    prefixes = registry_file.write(called.registry, change, _explain(failure))[called.new]["route"]["prefixes"]
+    file = registry_file.holding(called.registry, called.model)
+    prefixes = registry_file.write(called.registry, change, _explain(failure), file)[called.new]["route"]["prefixes"]
     says = [
         f"an apply treats this as a removal and an addition: {called.new} gets its own queues, function and weights, "
         f"and the queues and the function of {called.model} are deleted",
@@ -70,9 +81,10 @@ def rename(called: argparse.Namespace) -> int:
     ]
     if called.json:
         renamed = {"from": called.model, "to": called.new}
-        print_json({"registry": str(called.registry), "renamed": renamed, "prefixes": prefixes, "says": says})
+        files = {"registry": str(called.registry), "file": str(file)}
+        print_json({**files, "renamed": renamed, "prefixes": prefixes, "says": says})
     else:
-        console.out(f"{called.registry}: models.{called.model} is now models.{called.new}")
+        console.out(f"{file}: models.{called.model} is now models.{called.new}")
         for line in says:
             console.note(line)
     return 0

@@ -28,7 +28,7 @@ def run(called: argparse.Namespace) -> int:
     examined = validation.examine(called.registry)
     problems, notes = examined.problems, list(_notes(examined))
     if called.json:
-        found = [asdict(problem) for problem in problems]
+        found = [{**asdict(problem), "file": str(validation.file_of(called.registry, problem))} for problem in problems]
         print_json({"registry": str(called.registry), "problems": found, "notes": notes})
     else:
         for problem in problems:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from inference import HOOKS_FILE
 from modelctl import console, runtimes
 from modelctl.errors import UserError
@@ -46,6 +44,7 @@ class Wanted:
         include: paths relative to the model's folder that belong to the model.
         accept: whether a converted model may answer otherwise than the original.
         timing: whether the cold starts of both are timed.
+        into: the file of the registry that gets a new entry; None: its own.
     """
 
     path: Path
@@ -62,6 +61,7 @@ class Wanted:
     include: Sequence[str] = ()
     accept: bool = False
     timing: bool = True
+    into: Path | None = None
 
 
 def run(wanted: Wanted) -> dict[str, Any]:
@@ -193,10 +193,9 @@ def _existing(wanted: Wanted, artifact: Path) -> dict[str, Any] | None:
     Raises:
         UserError: there is no registry, the artifact's place is taken by something else, or it is not to be replaced.
     """
-    try:
-        models = (validation.parse(registry_file.read(wanted.registry)) or {}).get("models") or {}
-    except (yaml.YAMLError, AttributeError):
-        models = {}
+    # All of them are read before anything else, so that one that is not YAML is known.
+    entries = [registry_file.models_in(registry_file.read(file)) for file in validation.files(wanted.registry)]
+    models = {name: entry for found in reversed(entries) for name, entry in found.items()}
     if wanted.name in models:
         existing: dict[str, Any] = validation.load(wanted.registry)[wanted.name]
         named = wanted.registry.parent / models[wanted.name]["artifact"]
@@ -414,8 +413,9 @@ def _served(wanted: Wanted, fields: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: with it, the registry has problems.
     """
-    text = registry_text.insert(registry_file.read(wanted.registry), wanted.name, fields)
-    model: dict[str, Any] = registry_file.check(wanted.registry, text, _explain(wanted))[wanted.name]
+    begun = registry_file.read_or_begin(wanted.registry, wanted.into or wanted.registry)
+    text = registry_text.insert(begun, wanted.name, fields)
+    model: dict[str, Any] = registry_file.check(wanted.registry, text, _explain(wanted), wanted.into)[wanted.name]
     return model
 
 
@@ -425,10 +425,13 @@ def _keep_entry(wanted: Wanted, accepted: str | None) -> dict[str, Any]:
     def change(text: str) -> str:
         return registry_text.comment(text, wanted.name, _ACCEPTED, accepted)
 
-    text = registry_file.read(wanted.registry)
+    file = registry_file.holding(wanted.registry, wanted.name)
+    text = registry_file.read(file)
     same = change(text) == text
     models = (
-        validation.load(wanted.registry) if same else registry_file.write(wanted.registry, change, _explain(wanted))
+        validation.load(wanted.registry)
+        if same
+        else registry_file.write(wanted.registry, change, _explain(wanted), file)
     )
     model: dict[str, Any] = models[wanted.name]
     return model
@@ -440,7 +443,7 @@ def _write_entry(wanted: Wanted, fields: Mapping[str, Any], accepted: str | None
     def add(text: str) -> str:
         return registry_text.insert(text, wanted.name, fields, accepted)
 
-    model: dict[str, Any] = registry_file.write(wanted.registry, add, _explain(wanted))[wanted.name]
+    model: dict[str, Any] = registry_file.write(wanted.registry, add, _explain(wanted), wanted.into)[wanted.name]
     return model
 
 

@@ -39,7 +39,8 @@ def run(name: str, samples: Sequence[Path], file: Path) -> dict[str, Any]:
         def change(text: str) -> str:
             return registry_text.change(text, name, found)
 
-        registry_file.write(file, change, "the entry would then have problems:\n{}".format)
+        explain = "the entry would then have problems:\n{}".format
+        registry_file.write(file, change, explain, registry_file.holding(file, name))
     return {
         "model": name,
         "registry": str(file),

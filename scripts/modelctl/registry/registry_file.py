@@ -1,4 +1,4 @@
-"""The registry's file: a change of its text is checked beside it, and takes its place in one step."""
+"""The registry's files: a change of the text of one is checked beside them, and takes its place in one step."""
 
 import shutil
 import tempfile
@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from modelctl.errors import UserError
 from modelctl.registry import validation
@@ -35,61 +37,135 @@ def _read(file: Path) -> str:
         raise UserError(f"the registry {file} is not text in UTF-8; save it in that encoding") from None
 
 
-def check(file: Path, text: str, explain: Callable[[str], str]) -> dict[str, Any]:
+def holding(registry: Path, model: str) -> Path:
+    """The file of a registry that has a model: the registry's own, or one of its folder.
+
+    Raises:
+        UserError: none has it, or one of them is not YAML.
+    """
+    names: list[str] = []
+    for file in validation.files(registry):
+        models = models_in(read(file))
+        if model in models:
+            return file
+        names += map(str, models)
+    if not names:
+        raise UserError("the registry has no models")
+    raise UserError(f"the registry has no model {model!r}; {validation.known(model, names)}")
+
+
+def models_in(text: str) -> dict[str, Any]:
+    """The entries that a text has; none if it is no registry."""
+    try:
+        return dict((validation.parse(text) or {}).get("models") or {})
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError):
+        return {}
+
+
+def read_or_begin(registry: Path, file: Path) -> str:
+    """The text of one of a registry's files, or of a new one in its folder.
+
+    Raises:
+        UserError: it is not YAML, or Terraform would not read it there.
+    """
+    if file == registry or file.exists():
+        return read(file)
+    return "version: 1\nmodels:\n"
+
+
+def check_place(registry: Path, file: Path) -> None:
+    """Refuse a file that is neither a registry's own nor one of its folder.
+
+    Raises:
+        UserError: saying where the file may be.
+    """
+    inside = validation.folder(registry)
+    if file.resolve() == registry.resolve():
+        return
+    if file.resolve().parent != inside.resolve() or file.suffix != ".yaml" or file.name.startswith("."):
+        raise UserError(f"{file} is not a part of the registry {registry}: name a file such as {inside / 'team.yaml'}")
+
+
+def check(registry: Path, text: str, explain: Callable[[str], str], file: Path | None = None) -> dict[str, Any]:
     """The models of a registry in their normal form, with another text.
 
     Args:
-        file: the registry.
-        text: what it would hold.
+        registry: the registry.
+        text: what a file of it would hold.
         explain: makes the message of the problems that it would then have.
+        file: which; None for the registry's own.
 
     Raises:
         UserError: it would have some.
     """
-    with _written_beside(file, text) as changed:
-        return _load(changed, file, explain)
+    with _written_beside(registry, file or registry, text) as (changed, _):
+        return _load(changed, registry, explain)
 
 
-def write(file: Path, change: Callable[[str], str], explain: Callable[[str], str]) -> dict[str, Any]:
+def write(
+    registry: Path, change: Callable[[str], str], explain: Callable[[str], str], file: Path | None = None
+) -> dict[str, Any]:
     """Change a registry, if it is then one that Terraform takes; returns the models in their normal form.
 
     Args:
-        file: the registry.
+        registry: the registry.
         change: makes the new text of the old; called again if somebody else changed the file meanwhile.
         explain: makes the message of the problems that it would then have.
+        file: the file of the registry to change, which may be a new one in its folder; None for its own.
 
     Raises:
         UserError: it would have some.
     """
+    file = file or registry
     while True:
         # Read anew: an import may take a minute, in which somebody, or another import, changed it.
-        text = read(file)
-        with _written_beside(file, change(text)) as changed:
-            models = _load(changed, file, explain)
-            shutil.copymode(file, changed)
-            if _read(file) == text:
-                changed.replace(file.resolve())
+        text = read_or_begin(registry, file)
+        with _written_beside(registry, file, change(text)) as (changed, part):
+            models = _load(changed, registry, explain)
+            if file.exists():
+                shutil.copymode(file, part)
+            if read_or_begin(registry, file) == text:
+                file.parent.mkdir(exist_ok=True)
+                part.replace(file.resolve())
                 return models
 
 
-def _load(changed: Path, file: Path, explain: Callable[[str], str]) -> dict[str, Any]:
+def _load(changed: Path, registry: Path, explain: Callable[[str], str]) -> dict[str, Any]:
     try:
         return validation.load(changed)
     except UserError as problem:
-        raise UserError(explain(str(problem).replace(str(changed), str(file)))) from None
+        says = str(problem).replace(str(changed), str(registry))
+        for copy, original in ((changed, registry), (validation.folder(changed), validation.folder(registry))):
+            says = says.replace(str(copy), str(original)).replace(copy.name, original.name)
+        raise UserError(explain(says)) from None
 
 
 @contextmanager
-def _written_beside(file: Path, text: str) -> Iterator[Path]:
-    """A hidden file beside another, from which the same relative paths lead; removed unless it was renamed."""
+def _written_beside(registry: Path, file: Path, text: str) -> Iterator[tuple[Path, Path]]:
+    """A hidden copy of a registry beside it, from which the same relative paths lead, where one file has another text.
+
+    Yields the copy and, in it, that file; what was not moved elsewhere is removed.
+    """
+    folder = validation.folder(registry)
+    others = [path for path in validation.files(registry)[1:] if path != file]
     try:
         with tempfile.NamedTemporaryFile(
-            dir=file.parent, prefix=".import-", suffix=file.suffix, delete=False
+            dir=registry.parent, prefix=".import-", suffix=registry.suffix, delete=False
         ) as stream:
-            stream.write(text.encode())
+            stream.write(registry.read_bytes())
     except OSError as problem:
-        raise UserError(f"{file} cannot be written: {problem.strerror}") from problem
+        raise UserError(f"{registry} cannot be written: {problem.strerror}") from problem
+    copy = Path(stream.name)
     try:
-        yield Path(stream.name)
+        if others or file != registry:
+            validation.folder(copy).mkdir()
+            for other in others:
+                shutil.copyfile(other, validation.folder(copy) / other.name)
+        part = copy if file == registry else validation.folder(copy) / file.name
+        part.write_bytes(text.encode())
+        yield copy, part
+    except OSError as problem:
+        raise UserError(f"a file of {folder} cannot be copied: {problem.strerror}") from problem
     finally:
-        Path(stream.name).unlink(missing_ok=True)
+        copy.unlink(missing_ok=True)
+        shutil.rmtree(validation.folder(copy), ignore_errors=True)

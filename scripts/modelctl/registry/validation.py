@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,29 @@ class Problem:
     #: Both count from 1.
     line: int
     column: int
+    #: The file of the folder that it is in, such as `registry.d/vision.yaml`; empty for the registry's own.
+    file: str = ""
+
+
+def folder(registry: Path) -> Path:
+    """The folder beside a registry's file whose files belong to the registry: `registry.d` of `registry.yaml`."""
+    name = registry.name
+    return registry.with_name(f"{name.removesuffix('.yaml').removesuffix('.yml')}.d")
+
+
+def files(registry: Path) -> list[Path]:
+    """A registry's file, and those of its folder (file.tf).
+
+    Raises:
+        UserError: the file is one of another registry's folder.
+    """
+    if registry.absolute().parent.suffix == ".d":
+        inside = registry.absolute().parent
+        for suffix in (".yaml", ".yml"):
+            if (owner := inside.with_suffix(suffix)).is_file():
+                raise UserError(f"{registry} is a part of the registry {owner}; name that")
+    within = folder(registry)
+    return [registry, *(path for path in sorted(within.glob("*.yaml")) if not path.name.startswith("."))]
 
 
 def validate(registry: Path) -> list[Problem]:
@@ -94,18 +117,38 @@ def examine(registry: Path) -> Examined:
     Raises:
         UserError: Terraform is missing or does not run.
     """
-    document, unreadable = _compose(registry)
-    if unreadable and unreadable.endless:
-        return Examined([Problem("", unreadable.message, *unreadable.place)], {}, [])
+    composed = {_named(registry, path): _compose(path) for path in files(registry)}
+    endless = [
+        Problem("", unreadable.message, *unreadable.place, file)
+        for file, (_, unreadable) in composed.items()
+        if unreadable and unreadable.endless
+    ]
+    if endless:
+        return Examined(endless, {}, [])
     asked = (
         "problems = local.problems, models = local.models, unfit = local.quota_problems",
         "folders = { for name, _ in local._files : name => local._artifact_paths[local.merged[name].artifact] }",
         "files = { for name, files in local._files : name => { for path, file in files : path => file.source } }",
         "labels = local._labels, model_files = local._model_files, variables = local.variables",
+        "in_files = { for name, files in local._files_by_model : name => files[0] }",
     )
     answer = ask(registry, f"{{ {', '.join(asked)} }}")
     answer["problems"] += _file_problems(answer)
-    problems = _problems(document, unreadable, [*answer["problems"], *_label_problems(answer)])
+    found = [*answer["problems"], *_label_problems(answer)]
+    for problem in found:
+        problem["file"] = _named(registry, Path(problem.get("file") or _file_of_model(answer, problem["path"])))
+        if "also_in" in problem:
+            problem["also_in"] = _named(registry, Path(problem["also_in"]))
+    problems = _in_order(
+        said
+        for file, (document, unreadable) in composed.items()
+        for said in _problems(
+            document, unreadable, [problem for problem in found if problem["file"] == file], file, composed
+        )
+    )
+    problems += [
+        Problem("", problem["message"], 1, 1, problem["file"]) for problem in found if problem["file"] not in composed
+    ]
     models: dict[str, Any] = {} if problems else answer["models"]
     for model in models.values():
         model["document"] = json.loads(model["variables"]["MODELYARD_MODEL"])
@@ -115,8 +158,12 @@ def examine(registry: Path) -> Examined:
 
 def duplicates(registry: Path) -> list[Problem]:
     """The keys that a map of the registry has twice, found without Terraform; none in a file that cannot be read."""
-    document, unreadable = _compose(registry)
-    return [] if document is None or unreadable else _in_order(_duplicates(document))
+    found: list[Problem] = []
+    for path in files(registry):
+        document, unreadable = _compose(path)
+        if document is not None and not unreadable:
+            found += (replace(problem, file=_named(registry, path)) for problem in _duplicates(document))
+    return _in_order(found)
 
 
 def unreadable(text: str) -> Problem | None:
@@ -152,9 +199,14 @@ def check(registry: Path) -> dict[str, Any]:
     return examined.models
 
 
+def file_of(registry: Path, problem: Problem) -> Path:
+    """The file that a problem is in."""
+    return registry.parent / problem.file if problem.file else registry
+
+
 def format_problem(registry: Path, problem: Problem) -> str:
     """One line that editors and terminals make a link of: `model_registry.yaml:12:5: models.resnet: …`."""
-    where = f"{registry}:{problem.line}:{problem.column}"
+    where = f"{file_of(registry, problem)}:{problem.line}:{problem.column}"
     return ": ".join(part for part in (where, problem.path, problem.message) if part)
 
 
@@ -202,6 +254,19 @@ def ask(registry: Path, expression: str) -> Any:
     return json.loads(base64.b64decode(answer[1]))
 
 
+def _named(registry: Path, path: Path) -> str:
+    """How `Problem.file` names a file of a registry."""
+    if path.absolute() == registry.absolute():
+        return ""
+    return path.absolute().relative_to(registry.absolute().parent).as_posix()
+
+
+def _file_of_model(answer: Mapping[str, Any], path: str) -> str:
+    """The file with the model that a path begins with."""
+    names = (name for name in answer["in_files"] if f"{path}.".startswith(f"models.{name}."))
+    return str(answer["in_files"][max(names, key=len)])
+
+
 def _file_problems(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Problems, as the module gives them, of files and links that Terraform cannot read."""
     for name, sources in answer["files"].items():
@@ -239,9 +304,13 @@ def _label_problems(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _problems(
-    document: yaml.Node | None, unreadable: "_Unreadable | None", found: list[dict[str, Any]]
+    document: yaml.Node | None,
+    unreadable: "_Unreadable | None",
+    found: list[dict[str, Any]],
+    file: str,
+    composed: Mapping[str, "tuple[yaml.Node | None, _Unreadable | None]"],
 ) -> list[Problem]:
-    """What the module found, with its places, and the keys that occur twice."""
+    """What the module found in one of a registry's files, with its places, and the keys that occur twice in it."""
     problems = [] if document is None or unreadable else list(_duplicates(document))
     known_duplicates = {problem.path for problem in problems}
     if unreadable and unreadable.says and document is None and all(problem["path"] for problem in found):
@@ -258,8 +327,11 @@ def _problems(
             message = message.removesuffix(_SHOWS_THE_LINE)
         if "known" in problem and (known := meant(problem["key"], problem["known"])):
             message = f'unknown field "{problem["key"]}" (did you mean "{known}"?)'
+        if "also_in" in problem:
+            line, _ = _locate(composed[problem["also_in"]][0], problem["at"])
+            message = re.sub(r"is in (\S+) as well", rf"is in \1:{line} as well", message)
         problems.append(Problem(path, message + _overlooked(message), *place))
-    return _in_order(problems)
+    return [replace(problem, file=file) for problem in problems]
 
 
 def _overlooked(message: str) -> str:
@@ -276,7 +348,7 @@ def _overlooked(message: str) -> str:
 
 
 def _in_order(problems: Iterable[Problem]) -> list[Problem]:
-    return sorted(problems, key=lambda problem: (problem.line, problem.column))
+    return sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column))
 
 
 def meant(unknown: str, known: list[str]) -> str | None:

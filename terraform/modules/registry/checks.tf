@@ -128,12 +128,19 @@ locals {
 
   # Some have attributes of their own, for `modelctl validate`: no list of one type could hold them all.
   _problems = concat(
-    [for message in [local.file_problem] : { path = "", at = "", message = message } if message != null],
+    [for file, message in local.file_problems : { file = file, path = "", at = "", message = message }],
+    local.folder_problems,
     [for problem in concat(
       local.structure_problems, local.duplicate_problems, local.model_problems, local.artifact_problems,
       local.hooks_problems, local.smoke_problems, local.route_problems,
-    ) : problem if local.file_problem == null],
+    ) : problem if length(local.file_problems) == 0],
   )
+  # Which file each is in: that of its model, unless it says so itself.
+  _located = { for kind, problems in { registry = local._problems, account = local.quota_problems } : kind => [
+    for problem in problems : merge({ file = concat([var.registry_file], [
+      for name, files in local._files_by_model : files[0] if startswith("${problem.path}.", "models.${name}.")
+    ])[length([for name in keys(local._files_by_model) : name if startswith("${problem.path}.", "models.${name}.")])] }, problem)
+  ] }
   # By path; a problem that is found twice is reported once.
-  problems = [for found in values({ for problem in local._problems : "${problem.at} ${problem.message}" => problem... }) : found[0]]
+  problems = [for found in values({ for problem in local._located.registry : "${problem.file} ${problem.at} ${problem.message}" => problem... }) : found[0]]
 }

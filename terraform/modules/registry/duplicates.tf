@@ -8,43 +8,56 @@ locals {
   # A key up to its colon; three groups, of which one holds the name: in double, in single, without quotes.
   _key = "(?:\"([^\"\\n]*)\"|'([^'\\n]*)'|([^\\s#\"'{\\[-][^\\n]*?))[ \\t]*:(?:[ \\t][^\\n]*)?\\n"
 
-  # The lines below `models:` and `defaults:`, up to the next key of the file, and how far the models are indented.
-  _blocks = { for block in ["models", "defaults"] : block => try(reverse(regexall(
-    "(?m)^[\"']?${block}[\"']?[ \\t]*:[ \\t]*(?:&[^\\s]+)?[ \\t]*(?:#[^\\n]*)?\\n((?:[ \\t#][^\\n]*\\n|\\n)*)", local.text,
-  ))[0][0], "") }
-  _models_indent = try(regex("(?m)^( +)[^\\s#]", local._blocks.models)[0], " ")
+  # By file: the lines below `models:` and `defaults:`, up to the next key of the file, and how far the models are indented.
+  _blocks = { for file, text in local.texts : file => { for block in ["models", "defaults"] : block => try(reverse(regexall(
+    "(?m)^[\"']?${block}[\"']?[ \\t]*:[ \\t]*(?:&[^\\s]+)?[ \\t]*(?:#[^\\n]*)?\\n((?:[ \\t#][^\\n]*\\n|\\n)*)", text,
+  ))[0][0], "") } }
+  _models_indents = { for file, blocks in local._blocks : file => try(regex("(?m)^( +)[^\\s#]", blocks.models)[0], " ") }
 
   # Every model's key with the lines below it, which begin further to the right.
-  _model_blocks = [
-    for match in regexall("(?m)^${local._models_indent}${local._key}((?:${local._models_indent}[ \\t]+[^\\n]*\\n|[ \\t]*(?:#[^\\n]*)?\\n)*)", local._blocks.models) :
-    { name = join("", compact(slice(match, 0, 3))), lines = match[3] }
-  ]
+  _model_blocks = flatten([for file, indent in local._models_indents : [
+    for match in regexall("(?m)^${indent}${local._key}((?:${indent}[ \\t]+[^\\n]*\\n|[ \\t]*(?:#[^\\n]*)?\\n)*)", local._blocks[file].models) :
+    { file = file, name = join("", compact(slice(match, 0, 3))), lines = match[3] }
+  ]])
   _field_blocks = concat(
-    [for block in local._model_blocks : { path = "models.${block.name}", lines = block.lines, fields = try(local.document.models[block.name], null) }],
-    [{ path = "defaults", lines = local._blocks.defaults, fields = try(local.document.defaults, null) }],
+    [for block in local._model_blocks : { file = block.file, path = "models.${block.name}", lines = block.lines, fields = try(local.contents[block.file].models[block.name], null) }],
+    [for file, blocks in local._blocks : { file = file, path = "defaults", lines = blocks.defaults, fields = try(local.contents[file].defaults, null) }],
   )
 
-  _file_keys = [for match in regexall("(?m)^${local._key}", coalesce(local.text, "\n")) : join("", compact(match))]
+  _file_keys = flatten([for file, text in local.texts : [
+    for match in regexall("(?m)^${local._key}", coalesce(text, "\n")) : { file = file, key = join("", compact(match)) }
+  ]])
   # The fields that a block has more than once; another block of the same model is another matter.
   _doubled_fields = flatten([for block in local._field_blocks : [
     for key, times in {
       for match in regexall("(?m)^${try(regex("(?m)^( +)[^\\s#]", block.lines)[0], " ")}${local._key}", block.lines) :
-      join("", compact(match)) => "${block.path}.${join("", compact(match))}"... if can(block.fields[join("", compact(match))])
+      join("", compact(match)) => { file = block.file, path = "${block.path}.${join("", compact(match))}" }... if can(block.fields[join("", compact(match))])
     } : times if length(times) > 1
   ]])
 
   # Only what the parser found as well counts, since a line of a text may look like a key.
   _written = concat(
-    [for key in local._file_keys : key if can(local.document[key])],
-    [for block in local._model_blocks : "models.${block.name}" if can(local.document.models[block.name])],
+    [for found in local._file_keys : { file = found.file, path = found.key } if can(local.contents[found.file][found.key])],
+    [for block in local._model_blocks : { file = block.file, path = "models.${block.name}" } if can(local.contents[block.file].models[block.name])],
     local._doubled_fields,
   )
 
-  # `times` marks them for `modelctl validate`, which says the same with the lines.
-  duplicate_problems = [for path, times in { for path in local._written : path => true... } : {
-    path    = path
-    at      = path
-    message = "is given ${length(times)} times; only the last would count: keep one and remove or rename the others"
-    times   = length(times)
-  } if length(times) > 1]
+  duplicate_problems = concat(
+    # `times` marks them for `modelctl validate`, which says the same with the lines.
+    [for written in values({ for it in local._written : "${it.file} ${it.path}" => it... }) : {
+      file    = written[0].file
+      path    = written[0].path
+      at      = written[0].path
+      message = "is given ${length(written)} times; only the last would count: keep one and remove or rename the others"
+      times   = length(written)
+    } if length(written) > 1],
+    # `also_in` marks these, for the line there.
+    flatten([for name, files in local._files_by_model : [for file in slice(files, 1, length(files)) : {
+      file    = file
+      path    = "models.${name}"
+      at      = "models.${name}"
+      message = "is in ${local.file_names[files[0]]} as well; keep one of the two and remove or rename the other"
+      also_in = files[0]
+    }]]),
+  )
 }

@@ -1,5 +1,5 @@
-# A model's values: the schema's defaults, the registry's defaults and the model's own, in this order, leaf by leaf
-# ("input.size", "env.LOG_LEVEL"). So maps are merged key by key, and a null of the model's own takes a default away.
+# A model's values: the schema's defaults, the registry's defaults, those of a file in the folder for the models in that
+# file, and the model's own, in this order, leaf by leaf ("input.size", "env.LOG_LEVEL"). So maps are merged key by key, and a null of the model's own takes a default away.
 
 locals {
   _schema_defaults = merge([for key, id in local.rules_of_keys["model"] : merge(
@@ -23,7 +23,9 @@ locals {
 
   # One flat object of leaves per model. The default prefix depends on the name.
   _merged = {
-    for name, given in { for node in local._models : node.key => merge(try(local._given.defaults, {}), try(local._given[node.path], {})) if can(keys(node.value)) } :
+    for name, given in { for node in local._models : node.key => merge(
+      try(local._given.defaults, {}), try(local._given["${node.file} defaults"], {}), try(local._given[node.path], {}),
+    ) if can(keys(node.value)) && node.section == node.path } :
     name => merge(
       local._schema_defaults,
       { "route.prefixes" = ["${name}/"] },

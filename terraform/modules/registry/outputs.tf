@@ -1,5 +1,12 @@
+locals {
+  # The file of a problem, where there are several. A file of the folder that is not read is not among them.
+  _shown = { for problem in concat(local.problems, local._located.account) : problem.file => (
+    length(local.files) + length(local.folder_problems) == 1 ? "" : trimprefix(problem.file, "${dirname(var.registry_file)}/")
+  )... }
+}
+
 output "problems" {
-  description = "What is wrong with the registry, sorted by path: `path` and `message` are for people, `at` is the path to look for in the file."
+  description = "What is wrong with the registry, sorted by path: `path` and `message` are for people, `at` is the path to look for in `file`."
   value       = local.problems
 }
 
@@ -12,7 +19,7 @@ output "models" {
     # Terraform breaks long lines, but not those that begin with a space: so every problem stays on its line.
     error_message = join("\n", concat(
       ["${var.registry_file} cannot be applied:"],
-      [for problem in local.problems : "  ${join(": ", compact([problem.path, problem.message]))}"],
+      [for problem in local.problems : "  ${join(": ", compact([local._shown[problem.file][0], problem.path, problem.message]))}"],
     ))
   }
 
@@ -20,7 +27,7 @@ output "models" {
     condition = length(local.quota_problems) == 0
     error_message = join("\n", concat(
       ["${var.registry_file} does not fit into this account:"],
-      [for problem in local.quota_problems : "  ${problem.path}: ${problem.message}"],
+      [for problem in local._located.account : "  ${join(": ", compact([local._shown[problem.file][0], problem.path, problem.message]))}"],
     ))
   }
 }

@@ -1,26 +1,36 @@
 # The registry against its schema: names, types and ranges of all fields.
 #
-# A node is one value of the registry. `rule` is the id of its rule in the schema, null for an unknown field, `parent` the
+# A node is one value of the registry, in `file`. `rule` is the id of its rule in the schema, null for an unknown field, `parent` the
 # rule of the map it stands in. `section` is "defaults" or a model's path, `leaf` the node's path inside it. Terraform has
 # no recursion, so the nodes are found level by level; the registry has four, and below a list of maps one more.
 
 locals {
-  _root = { path = "", section = "", leaf = "", key = null, parent = null, rule = "", value = local.document }
+  _roots = [for file in local.files : { file = file, path = "", section = "", leaf = "", key = null, parent = null, rule = "", value = local.contents[file] }]
 
-  _top = [for key, value in try({ for key in keys(local.document) : key => local.document[key] }, {}) : {
-    path    = key
-    section = key
-    leaf    = ""
-    key     = key
-    parent  = ""
-    rule    = try(local.rules_of_keys[""][key], null)
-    value   = value
-  }]
+  # Sections of the registry's own file have the names of their paths; those of other files begin with the file.
+  _top = flatten([for file in local.files : [
+    for key, value in try({ for key in keys(local.contents[file]) : key => local.contents[file][key] }, {}) : {
+      file    = file
+      path    = key
+      section = file == var.registry_file ? key : "${file} ${key}"
+      leaf    = ""
+      key     = key
+      parent  = ""
+      rule    = try(local.rules_of_keys[""][key], null)
+      value   = value
+    }
+  ]])
+
+  # The files that have each model. The first one counts; several are a problem (duplicates.tf).
+  _files_by_model = { for model in flatten([for node in local._top : [
+    for name in try(keys(node.value), []) : { name = name, file = node.file }
+  ] if node.path == "models"]) : model.name => model.file... }
 
   _models = flatten([for node in local._top : [
     for key, value in try({ for key in keys(node.value) : key => node.value[key] }, {}) : {
+      file    = node.file
       path    = "models.${key}"
-      section = "models.${key}"
+      section = node.file == local._files_by_model[key][0] ? "models.${key}" : "${node.file} models.${key}"
       leaf    = ""
       key     = key
       parent  = node.rule
@@ -31,6 +41,7 @@ locals {
 
   _fields = flatten([for node in concat(local._models, [for node in local._top : node if node.path == "defaults"]) : [
     for key, value in try({ for key in keys(node.value) : key => node.value[key] }, {}) : {
+      file    = node.file
       path    = "${node.path}.${key}"
       section = node.section
       leaf    = key
@@ -43,6 +54,7 @@ locals {
 
   _subfields = flatten([for node in local._fields : [
     for key, value in try({ for key in keys(node.value) : key => node.value[key] }, {}) : {
+      file    = node.file
       path    = "${node.path}.${key}"
       section = node.section
       leaf    = "${node.leaf}.${key}"
@@ -56,6 +68,7 @@ locals {
   # The entries of a list have the list's leaf: one bad entry spoils the list.
   _entries = flatten([for node in local._subfields : [
     for index, value in try([for value in node.value : value if !can(keys(node.value))], []) : {
+      file    = node.file
       path    = "${node.path}[${index}]"
       section = node.section
       leaf    = node.leaf
@@ -69,6 +82,7 @@ locals {
   # The maps in a field that is a list of maps, and their fields; all of them have the list's leaf.
   _items = flatten([for node in local._fields : [
     for index, value in try([for value in node.value : value if !can(keys(node.value))], []) : {
+      file    = node.file
       path    = "${node.path}[${index}]"
       section = node.section
       leaf    = node.leaf
@@ -80,6 +94,7 @@ locals {
   ] if can(local.rules[node.rule].items["$ref"])])
   _item_fields = flatten([for node in local._items : [
     for key, value in try({ for key in keys(node.value) : key => node.value[key] }, {}) : {
+      file    = node.file
       path    = "${node.path}.${key}"
       section = node.section
       leaf    = node.leaf
@@ -91,7 +106,7 @@ locals {
   ]])
 
   _nodes = concat(
-    [for node in [local._root] : node if local.file_problem == null],
+    [for node in local._roots : node if length(local.file_problems) == 0],
     local._top, local._models, local._fields, local._subfields, local._entries, local._items, local._item_fields,
   )
 
@@ -99,6 +114,7 @@ locals {
   _type_by_character = { "{" = "object", "[" = "array", "\"" = "string", "t" = "boolean", "f" = "boolean", "n" = "null" }
   _jsons             = [for node in local._nodes : jsonencode(node.value)]
   _typed = [for index, node in local._nodes : {
+    file    = node.file
     path    = node.path
     section = node.section
     leaf    = node.leaf
@@ -206,7 +222,9 @@ locals {
 
   # required: maps without a field that they must have, once per field.
   _broken_required = flatten([for node in local._objects : [
-    for key in try(local.rules[node.rule].required, []) : merge(node, { says = "the field \"${key}\" is missing" }) if !can(node.value[key])
+    for key in try(local.rules[node.rule].required, []) : merge(node, { says = "the field \"${key}\" is missing" })
+    # All models may be in the folder.
+    if !can(node.value[key]) && !(node.rule == "" && key == "models" && node.file == var.registry_file && length(local.files) > 1)
   ]])
 
   # additionalProperties: fields that the map's rule does not know, with those that it does know. There are none for a field
@@ -224,6 +242,7 @@ locals {
 
   structure_problems = concat(
     [for node in local._broken_rules : {
+      file = node.file
       path = node.path
       at   = node.path
       # Terraform's JSON escapes what would be special in HTML.
@@ -231,6 +250,7 @@ locals {
     }],
     # `modelctl validate` suggests the one of `known` that looks like `key`.
     [for node in local._unknown : {
+      file    = node.file
       path    = trimsuffix(trimsuffix(node.path, node.key), ".")
       at      = node.path
       message = "unknown field \"${node.key}\"${length(node.known) == 0 ? ": every model has its own" : " (known: ${join(", ", node.known)})"}"
