@@ -35,6 +35,7 @@ resource "aws_s3_object" "deletion_protection" {
     aws_s3_bucket_policy.data,
     aws_s3_bucket_versioning.inputs,
     aws_s3_bucket_lifecycle_configuration.data,
+    aws_s3_bucket_notification.results,
     aws_s3_object.code,
     aws_s3_object.layer,
     aws_lambda_layer_version.runtime,
