@@ -75,6 +75,7 @@ def interrupted(seconds: float) -> list[Row]:
     os.environ["MODELYARD_SOAK_S"] = str(seconds)
     return [
         tests("updates, refused or broken off elsewhere", "-m", "soak", "tests/plan", "tests/e2e"),
+        tests("packages for AWS, built twice", "-m", "soak", "tests/unit/test_packages.py"),
         tests("up, broken off", "tests/endurance/test_broken_off.py"),
     ]
 

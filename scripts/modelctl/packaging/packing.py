@@ -1,9 +1,10 @@
 """Compiles the modules of a folder and zips it, as a program that the Python of a package's target runs.
 
-    python -S -P packing.py FOLDER UNPACKED_AT FILE
+    python -S -P packing.py FOLDER UNPACKED_AT LEVEL FILE
 
 Every byte of FILE follows from the files of FOLDER, from UNPACKED_AT (the folder in which Lambda unpacks it, for
-tracebacks) and from that Python: its compiler and its zlib. Needs nothing but the standard library.
+tracebacks), from LEVEL (how hard zlib tries, from 1 to 9) and from that Python: its compiler and its zlib. Needs
+nothing but the standard library.
 """
 
 import compileall
@@ -14,7 +15,7 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 
 
-def main(folder: Path, unpacked_at: str, file: Path) -> int:
+def main(folder: Path, unpacked_at: str, level: int, file: Path) -> int:
     """Write the file; returns the exit status."""
     compiled = compileall.compile_dir(
         folder,
@@ -28,13 +29,13 @@ def main(folder: Path, unpacked_at: str, file: Path) -> int:
     )
     if not compiled:
         return 1
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
         for path in entries(folder):
             entry = zipfile.ZipInfo(path, date_time=(1980, 1, 1, 0, 0, 0))
             entry.create_system = 3  # Unix, which gives the permissions their meaning
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, (folder / path).read_bytes())
+            archive.writestr(entry, (folder / path).read_bytes(), compresslevel=level)
     return 0
 
 
@@ -44,4 +45,4 @@ def entries(folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])))
