@@ -138,7 +138,7 @@ def _terraform_test(module: Path) -> Outcome:
             return Counts(0, 1, 0), ready.stderr
         # It is mocked, and only asked for its schemas, in every run of every file.
         with closing(AttachedProvider()) as provider:
-            attached = {**env, **provider.variables(env)}
+            attached = {**env, **provider.variables(module, env)}
             done = subprocess.run(
                 [*command, "test", "-json"], env=attached, capture_output=True, encoding="utf-8", check=False
             )

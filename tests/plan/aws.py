@@ -3,6 +3,7 @@
 That is networks (EC2), whose the credentials are (STS), and how much of Lambda there is (Service Quotas).
 """
 
+import functools
 import json
 import threading
 import urllib.parse
@@ -100,30 +101,12 @@ class Aws:
     @contextmanager
     def serving(self, *services: str) -> Iterator[dict[str, str]]:
         """The environment in which Terraform asks this account; by default for all that it answers."""
-        aws = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                target = self.headers["X-Amz-Target"]
-                status, body = aws._quota(target, asked) if target else (200, aws._answer(asked))
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, *_: object) -> None:
-                """Nothing: the tests' output is pytest's."""
-
-        with HTTPServer(("127.0.0.1", 0), Handler) as server:
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            try:
-                endpoint = f"http://127.0.0.1:{server.server_port}"
-                yield {f"AWS_ENDPOINT_URL_{service}": endpoint for service in services or SERVICES}
-            finally:
-                server.shutdown()
-                thread.join()
+        server = _server()
+        server.aws = self
+        try:
+            yield {f"AWS_ENDPOINT_URL_{service}": server.address for service in services or SERVICES}
+        finally:
+            server.aws = None
 
     def _answer(self, body: str) -> str:
         """The body of the answer to a request of the query protocol."""
@@ -143,6 +126,40 @@ class Aws:
         value = {"GetServiceQuota": self.executions, "GetAWSDefaultServiceQuota": 1000}[action]
         arn = f"arn:aws:servicequotas:{REGION}:{self.account}:lambda/L-B99A9384"
         return 200, json.dumps({"Quota": {**asked, "QuotaArn": arn, "Value": value}})
+
+
+class _Server(HTTPServer):
+    """Answers as the account that is being served, at one address, so that one process of the provider is enough."""
+
+    aws: Aws | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, _Server)
+        assert self.server.aws, "no account is being served"
+        asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        target = self.headers["X-Amz-Target"]
+        aws = self.server.aws
+        status, body = aws._quota(target, asked) if target else (200, aws._answer(asked))
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the tests' output is pytest's."""
+
+
+@functools.cache
+def _server() -> _Server:
+    server = _Server(("127.0.0.1", 0), _Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
 
 
 #: As in the names of variables.

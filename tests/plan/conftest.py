@@ -2,13 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import yaml
 
+from attached import AttachedProvider
 from local_stack.support import client
 from modelctl import paths
 from modelctl.local.stack import LocalStack
@@ -27,6 +29,17 @@ models:
     version: "1"
     input: {{format: image, size: [8, 8], mode: L}}
 """
+
+
+#: Serves every command of a `Root` but `init`, which installs the provider and verifies it.
+PROVIDER = AttachedProvider()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def provider() -> Iterator[None]:
+    """End the provider's process after the last test."""
+    yield
+    PROVIDER.close()
 
 
 class Root(program.Root):
@@ -50,6 +63,14 @@ class Root(program.Root):
     def resources(self) -> list[str]:
         """Addresses of all that the state has."""
         return list(_addresses(json.loads(self._run(["show", "-json"])).get("values", {}).get("root_module", {})))
+
+    @contextmanager
+    def _running(
+        self, arguments: Sequence[str], output: IO[Any], errors: IO[Any] | int
+    ) -> Iterator[Callable[[], int | None]]:
+        attached = {} if arguments[0] == "init" else PROVIDER.variables(self.folder, self.env)
+        with program.Root({**self.env, **attached}, self.folder)._running(arguments, output, errors) as ended:
+            yield ended
 
     def _finish(self, command: str, *options: str) -> None:
         for _ in self.change(command, PARALLEL, *options):
