@@ -23,7 +23,7 @@ from inference import metrics
 from inference.batch import messages, order
 from inference.batch.deadline import Deadline
 from inference.batch.pipeline import Pipeline
-from inference.batch.work import Answer, SentBack, Settled, Work, refused, send_back
+from inference.batch.work import Answer, SentBack, Work, refused, send_back
 from inference.config import Config
 from inference.errors import GivenUpError, ServiceError
 from inference.predictions import Predictions
@@ -99,28 +99,29 @@ def serve(
         # The model cannot be loaded. What is done nevertheless, or needs no model, such as S3's test event, is
         # acknowledged: it may have been received for the last time.
         for work in open_works:
-            if not isinstance(work.ending, Settled | Answer):
+            if not work.done:
                 work.end(SentBack(refused(error)))
-        if unreadable | _sent_back(works) == {record["messageId"] for record in records}:
+        if unreadable | _not_done(works) == {record["messageId"] for record in records}:
             raise
         logger.exception("%s: %s", type(error).__name__, error)
     finally:
         if last:
             pipeline.give_up((work, reason) for work in last if (reason := _reason(work)) is not None)
-    failures = unreadable | _sent_back(works)
+    failures = unreadable | _not_done(works)
+    done = [work for work in works if work.done]
     now, sent_ms = surroundings.time(), messages.sent_ms(records)
     metrics.emit(
         config,
-        predictions=sum(work.ending.count for work in works if isinstance(work.ending, Predictions)),
-        inputs=sum(isinstance(work.ending, Answer) for work in works),
-        input_errors=sum(isinstance(work.ending, Refused) for work in works),
+        predictions=sum(work.ending.count for work in done if isinstance(work.ending, Predictions)),
+        inputs=sum(isinstance(work.ending, Answer) for work in done),
+        input_errors=sum(isinstance(work.ending, Refused) for work in done),
         failures=len(failures),
         predict_ms=sum(work.predict_ms or 0 for work in works),
         cold_start=cold_start,
         now=now,
         result_ms=[
             max(0, now * 1000 - sent_ms[work.message_id])
-            for work in works
+            for work in done
             if isinstance(work.ending, Answer) and work.message_id in sent_ms
         ],
     )
@@ -159,9 +160,12 @@ def _log_tries(works: Sequence[Work], retries: int) -> None:
         logger.info("try %d of %d: %s%s", receives, retries, ", ".join(keys[:_MOST_NAMED]), more)
 
 
-def _sent_back(works: Sequence[Work]) -> set[str]:
-    """The ids of messages of which an input was not served."""
-    return {work.message_id for work in works if isinstance(work.ending, SentBack)}
+def _not_done(works: Sequence[Work]) -> set[str]:
+    """The ids of messages of which an input has no result.
+
+    Not of those that were sent back: threads that still fetch may end an input after that.
+    """
+    return {work.message_id for work in works if not work.done}
 
 
 def _reason(work: Work) -> Refused | None:

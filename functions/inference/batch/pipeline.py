@@ -135,6 +135,7 @@ class Pipeline:
         work.current = self._results.current(work.uploaded.key)
         if self._results.settles(work.current, work.uploaded):
             work.end(Settled())
+            work.done = True
             logger.info("its result already exists", extra={"key": work.uploaded.key})
 
     def _fetch(self, work: Work) -> None:
@@ -236,6 +237,7 @@ class Pipeline:
     def _finish(self, works: Sequence[Work], batch_size: int) -> None:
         """Write and log."""
         for work in self._attempts(functools.partial(self._write, batch_size=batch_size), works):
+            work.done = not isinstance(work.ending, SentBack)
             self._log(work)
             if isinstance(work.ending, Predictions):
                 work.ending.drop()

@@ -46,6 +46,8 @@ class Work:
         self.uploaded = uploaded
         #: None while it is open.
         self.ending: Ending | None = None
+        #: Whether its result, or a newer input's, exists. An answer that is not written yet is not done.
+        self.done = False
         #: The result that it replaces.
         self.current: CurrentResult | None = None
         self.body = b""

@@ -5,6 +5,7 @@ import json
 import logging
 import random
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -256,6 +257,27 @@ def test_a_test_event_is_done_although_the_model_of_its_neighbour_cannot_be_load
     assert serve([received(one, receives) for one in (test_event, message)], predictor=Missing) == [
         message["messageId"]
     ]
+
+
+@pytest.mark.parametrize("isolated", [False, True], ids=["in this process", "isolated"])
+def test_an_input_whose_refusal_is_not_written_is_not_done(
+    isolated: bool, announce: Announce, serve: Serve, result: Callable[[str], Any]
+) -> None:
+    """GIVEN an input that is refused unread, WHEN the model cannot be loaded after that THEN it is not acknowledged."""
+
+    class Missing(Treacherous):
+        def load(self) -> Model:
+            # Meanwhile another thread looks at the input that is too large.
+            time.sleep(0.2)
+            raise ModelError("no weights")
+
+    done = announce("digits/a", b"[0, 0, 0]")
+    assert serve([done], predictor=Treacherous) == []
+    first, large = announce("digits/b", b"[0, 0, 0]"), announce("digits/c", b"", size=2**40)
+    messages = [received(message, 3) for message in (done, first, large)]
+    back = serve(messages, predictor=Missing, isolate=lambda config: InProcess(config, Missing) if isolated else None)
+    assert back == [first["messageId"], large["messageId"]]
+    assert result("digits/c") is None
 
 
 def test_each_input_gets_half_of_the_time_while_others_wait_and_the_last_one_all_of_it(
