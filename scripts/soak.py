@@ -10,7 +10,8 @@ off at one point after the other, and the next one heals it.
 
 The others take what they take: `models` is one `modelctl up` of 100 models, and one of 300, `nodes` serves ONNX's
 backend node tests, `conversions` imports classifiers that pinned packages have converted, `old` models that the last
-TensorFlow with Keras 2 writes, and `repeated` runs the tests of the local stack twenty times beside two busy loops.
+TensorFlow with Keras 2 writes, `simulation` delivers a million messages in simulated worlds, and `repeated` runs the
+tests of the local stack twenty times beside two busy loops.
 """
 
 import json
@@ -37,6 +38,9 @@ TARGETS = {"objects": 0.75, "messages": 0.25}
 #: How often the tests of the local stack run.
 TIMES = 20
 BUSY_LOOPS = 2
+#: Messages that simulated worlds deliver, and minutes after which they are enough in any case.
+DELIVERIES = 1_000_000
+SIMULATION_MINUTES = 60
 # It ends with whoever started it, also with one that is killed.
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
 
@@ -140,6 +144,27 @@ def repeated(_: float) -> list[Row]:
         return [tests(f"the local stack, {run} of {TIMES}", "tests/local_stack") for run in range(1, TIMES + 1)]
 
 
+def simulation(_: float) -> list[Row]:
+    """The function in simulated worlds, each that of a seed."""
+    started, seed = time.monotonic(), random.randrange(10**9)  # noqa: S311 - it only makes each run another one
+    with console.step(f"simulated worlds, from seed {seed}"):
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "unit.functions.simulation", "--seed", str(seed)),
+                *("--deliveries", str(DELIVERIES), "--minutes", str(SIMULATION_MINUTES)),
+            ],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (paths.FUNCTIONS, TESTS)))},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+    if done.returncode:
+        console.note(done.stdout + done.stderr)
+        violated = re.match(r"seed \d+", done.stderr)
+        return [("simulated worlds", "?", _since(started), violated[0] if violated else f"status {done.returncode}")]
+    return [("simulated worlds: deliveries", done.stdout.split()[0], _since(started), "")]
+
+
 def tests(what: str, *arguments: str) -> Row:
     """Run tests, as pytest's arguments say; their count is that of those that passed."""
     started = time.monotonic()
@@ -213,6 +238,7 @@ PARTS: dict[str, Callable[[float], list[Row]]] = {
     "nodes": nodes,
     "old": old,
     "repeated": repeated,
+    "simulation": simulation,
 }
 
 

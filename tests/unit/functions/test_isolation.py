@@ -25,7 +25,7 @@ from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3
 from unit.functions.in_process import Hung, InProcess, Killed
 from unit.functions.in_turn import InTurn
 from unit.functions.s3_events import notification
-from unit.functions.test_histories import Sum
+from unit.functions.simulation.services import Sum
 
 UPLOADS = 300
 
