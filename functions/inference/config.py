@@ -26,7 +26,8 @@ _WAY_OUT = (
 _Section = TypeVar("_Section", bound="DataclassInstance")
 
 
-@dataclass(frozen=True)
+# Nobody compares or prints the sections, and making the methods for that takes a millisecond of every cold start.
+@dataclass(frozen=True, eq=False, repr=False)
 class BatchConfig:
     """The fields of the registry entry's `batch` that the function reads."""
 
@@ -35,7 +36,7 @@ class BatchConfig:
     rows: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class InputConfig:
     """How an input becomes an array: `input`, `limits` and `batch` of the registry entry."""
 
@@ -70,7 +71,7 @@ class InputConfig:
         return math.inf if self.batch.rows == 0 else self.limits.records
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class OutputConfig:
     """What the numbers mean: `output` of the registry entry."""
 
@@ -86,7 +87,7 @@ class OutputConfig:
     activation: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Route:
     """Which uploads are the model's: `route` of the registry entry."""
 
@@ -96,7 +97,7 @@ class Route:
     suffixes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Config:
     """One model and where its weights and results are."""
 

@@ -19,7 +19,7 @@ import numpy as np
 from inference import tensors
 from inference.config import Config, InputConfig
 from inference.errors import DecodeError, InputError, ModelError, ShapeError
-from inference.result_documents import as_json
+from inference.result_json import as_json
 from inference.runtimes import Array, Specs, TensorSpec
 from inference.tensors import Instances
 

@@ -12,7 +12,7 @@ from inference import tensors
 from inference.config import OutputConfig
 from inference.errors import ModelError, PredictionError, TooLargeError
 from inference.limits import max_result_bytes, max_values
-from inference.result_documents import as_json
+from inference.result_json import as_json
 from inference.rows import Rows
 from inference.runtimes import Array, TensorSpec
 

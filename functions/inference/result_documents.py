@@ -5,12 +5,12 @@ but Python's standard library.
 """
 
 import datetime
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from inference import VARIANT
 from inference.events import UploadedObject
+from inference.result_json import as_json
 
 #: `timing_ms` of an input that was never taken up.
 NEVER_TAKEN_UP: Mapping[str, Any] = {
@@ -20,18 +20,6 @@ NEVER_TAKEN_UP: Mapping[str, Any] = {
     "batch_size": 0,
     "cold_start": False,
 }
-
-#: `json.dumps` would make one for every text.
-_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
-
-
-def as_json(value: Any) -> bytes:
-    """A value as the JSON of a result.
-
-    Raises:
-        TypeError, ValueError, RecursionError: it is not a JSON value.
-    """
-    return _ENCODER.encode(value).encode()
 
 
 class Refused(NamedTuple):

@@ -71,6 +71,8 @@ def test_a_direct_call_loads_numpy_and_the_library_of_the_runtime_and_no_other(
     loaded = loaded_modules(environment(artifact, runtime), DIRECT_CALL)
     assert not loaded & HEAVY
     assert third_party(loaded) == {library, "inference", "numpy"}
+    # What uploads need.
+    assert not loaded & {"inference.events", "inference.result_documents", "inference.s3"}
 
 
 @pytest.mark.parametrize(
