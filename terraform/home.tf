@@ -6,6 +6,7 @@ module "home" {
   account_id = data.aws_caller_identity.current.account_id
   region     = data.aws_region.current.id
   role_name  = local.weights_sync_name
+  event_way  = var.event_way
 }
 
 locals {

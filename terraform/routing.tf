@@ -4,7 +4,7 @@ module "routing" {
   deployment    = local.deployment
   inputs_bucket = local.buckets.inputs
   event_way     = var.event_way
-  made          = module.home.home.made
+  began_with    = module.home.home.event_way
   # The local stack follows a change at once.
   minutes_to_wait = local.local_stack ? 0 : 10
   models = {

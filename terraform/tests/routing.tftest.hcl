@@ -6,7 +6,7 @@ variables {
   deployment      = { name = "yard", region = "eu-central-1", account_id = "123456789012", arns = { s3 = "arn:aws:s3:::", sqs = "arn:aws:sqs:eu-central-1:123456789012:", events = "arn:aws:events:eu-central-1:123456789012:" } }
   inputs_bucket   = "yard-inputs"
   event_way       = "notification"
-  made            = "2026-01-01T00:00:00Z"
+  began_with      = "notification"
   minutes_to_wait = 10
   models = {
     digits = { prefixes = ["digits/", "scans/"], suffixes = [".png", ".json"], queue = "yard-digits", dead_letter_queue = "yard-digits-dlq", visibility_timeout_s = 361, retries = 5, tags = {} }
@@ -80,6 +80,33 @@ run "with_eventbridge_one_rule_per_model_names_its_prefixes" {
   assert {
     condition     = aws_s3_bucket_notification.inputs.eventbridge && length(aws_s3_bucket_notification.inputs.queue) == 5
     error_message = "Both ways are in one notification of the bucket."
+  }
+}
+
+run "eventbridge_alone_cannot_be_the_first_record_of_a_deployment_that_began_with_the_notification" {
+  command = plan
+
+  module {
+    source = "./modules/routing"
+  }
+
+  variables {
+    event_way = "eventbridge"
+  }
+
+  expect_failures = [terraform_data.way["eventbridge"]]
+}
+
+run "a_new_deployment_may_begin_with_eventbridge" {
+  command = plan
+
+  module {
+    source = "./modules/routing"
+  }
+
+  variables {
+    event_way  = "eventbridge"
+    began_with = "eventbridge"
   }
 }
 

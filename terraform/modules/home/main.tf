@@ -10,6 +10,7 @@ resource "terraform_data" "this" {
     account_id = var.account_id
     region     = var.region
     made       = plantimestamp()
+    event_way  = var.event_way
   }
 
   lifecycle {

@@ -1,10 +1,11 @@
 output "home" {
-  description = "Account and region of the deployment, when its first apply was planned, and why nothing may be planned or destroyed from here (empty: it may)."
+  description = "Account, region and first `event_way` of the deployment, and why nothing may be planned or destroyed from here (empty: it may)."
   value = {
     account_id = local.home.account_id
     region     = local.home.region
-    made       = local.home.made
-    problem    = local.problem
+    # States of earlier releases do not have it: they had the notification only.
+    event_way = try(local.home.event_way, "notification")
+    problem   = local.problem
   }
 
   # `terraform destroy` only warns of this.

@@ -16,6 +16,12 @@ variable "region" {
   nullable    = false
 }
 
+variable "event_way" {
+  description = "How S3 announces uploads."
+  type        = string
+  nullable    = false
+}
+
 variable "role_name" {
   description = "Name of the role that is marked as this deployment's, with the output `tags`."
   type        = string

@@ -1,18 +1,24 @@
 # From one way of announcing uploads to the other only through both. S3 takes minutes to follow a change: between a way
 # that has ended and one that has not begun, uploads would be announced to nobody.
 
-# When this state first recorded its ways. Before that there was only the notification.
+# When this state first recorded its ways: together with the first one, also where an apply before that was broken off.
 resource "terraform_data" "recorded" {
   input = { planned = plantimestamp() }
 
   lifecycle {
     ignore_changes = [input]
   }
+
+  depends_on = [aws_s3_bucket_notification.inputs]
 }
 
 locals {
-  # A way that is as old as this was not preceded by another one.
-  from_the_first = { notification = terraform_data.recorded.input.planned, eventbridge = var.made }
+  # A way that is as old as this record was not preceded by another one, unless the deployment is older than the record:
+  # then it had the notification.
+  first = {
+    notification = terraform_data.recorded.input.planned
+    eventbridge  = var.began_with == "notification" ? "" : terraform_data.recorded.input.planned
+  }
 }
 
 # Since when each way is in use.
@@ -28,7 +34,7 @@ resource "terraform_data" "way" {
 
     # `terraform destroy` only warns of these.
     postcondition {
-      condition     = length(local.ways) == 2 || self.input.planned != plantimestamp() || self.input.planned == local.from_the_first[each.key]
+      condition     = length(local.ways) == 2 || self.input.planned != plantimestamp() || self.input.planned == local.first[each.key]
       error_message = <<-EOT
         event_way cannot change from "${each.key == "eventbridge" ? "notification" : "eventbridge"}" to "${each.key}" in one apply: S3 takes up to five minutes to follow, and meanwhile uploads could be announced to nobody.
         First apply event_way = "both", with a registry that fits both ways. At least ${var.minutes_to_wait} minutes later apply event_way = "${each.key}".
@@ -36,7 +42,7 @@ resource "terraform_data" "way" {
     }
 
     postcondition {
-      condition = length(local.ways) == 2 || self.input.planned == plantimestamp() || self.input.planned == local.from_the_first[each.key] ? true : (
+      condition = length(local.ways) == 2 || self.input.planned == plantimestamp() || self.input.planned == local.first[each.key] ? true : (
         timecmp(timeadd(self.input.applied, "${var.minutes_to_wait}m"), plantimestamp()) <= 0
       )
       error_message = <<-EOT

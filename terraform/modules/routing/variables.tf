@@ -19,8 +19,8 @@ variable "event_way" {
   nullable    = false
 }
 
-variable "made" {
-  description = "When the first apply of this deployment was planned."
+variable "began_with" {
+  description = "The `event_way` of this deployment's first apply."
   type        = string
   nullable    = false
 }
