@@ -24,10 +24,10 @@ run "one_alarm_fires_while_any_does" {
 
   assert {
     condition = (
-      aws_cloudwatch_composite_alarm.overall[0].alarm_name == "yard/any" && length(aws_cloudwatch_composite_alarm.group) == 0 &&
-      aws_cloudwatch_composite_alarm.overall[0].alarm_rule == "ALARM(\"yard-digits/dead_letters\") OR ALARM(\"yard-digits/errors\") OR ALARM(\"yard-wine/dead_letters\")"
+      length(aws_cloudwatch_composite_alarm.overall) == 1 && aws_cloudwatch_composite_alarm.overall["00"].alarm_name == "yard/any" &&
+      aws_cloudwatch_composite_alarm.overall["00"].alarm_rule == "ALARM(\"yard-digits/dead_letters\") OR ALARM(\"yard-digits/errors\") OR ALARM(\"yard-wine/dead_letters\")"
     )
-    error_message = "The rule is ${aws_cloudwatch_composite_alarm.overall[0].alarm_rule}."
+    error_message = "The rule is ${aws_cloudwatch_composite_alarm.overall["00"].alarm_rule}."
   }
 }
 
@@ -43,7 +43,7 @@ run "without_alarms_there_is_nothing_to_say" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_composite_alarm.overall) == 0 && length(aws_cloudwatch_composite_alarm.group) == 0
+    condition     = length(aws_cloudwatch_composite_alarm.overall) == 0
     error_message = "CloudWatch takes no empty rule."
   }
 }
@@ -61,25 +61,25 @@ run "the_alarms_of_many_models_are_grouped" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_composite_alarm.group) == 16
-    error_message = "There are ${length(aws_cloudwatch_composite_alarm.group)} groups."
+    condition     = length(aws_cloudwatch_composite_alarm.overall) == 16
+    error_message = "There are ${length(aws_cloudwatch_composite_alarm.overall)} groups."
   }
   assert {
     condition = toset(flatten([
-      for group in aws_cloudwatch_composite_alarm.group : [for named in split(" OR ", group.alarm_rule) : trimsuffix(trimprefix(named, "ALARM(\""), "\")")]
+      for group in aws_cloudwatch_composite_alarm.overall : [for named in split(" OR ", group.alarm_rule) : trimsuffix(trimprefix(named, "ALARM(\""), "\")")]
     ])) == toset(flatten(values(var.alarms)))
     error_message = "Every alarm must be in a group."
   }
   assert {
     condition = alltrue([
-      for alarm in concat(values(aws_cloudwatch_composite_alarm.group), aws_cloudwatch_composite_alarm.overall) :
+      for alarm in aws_cloudwatch_composite_alarm.overall :
       length(alarm.alarm_rule) <= 10240 && length(split(" OR ", alarm.alarm_rule)) <= 100
     ])
     error_message = "A rule is too long."
   }
   assert {
-    condition     = length(split(" OR ", aws_cloudwatch_composite_alarm.overall[0].alarm_rule)) == 16
-    error_message = "The rule is ${aws_cloudwatch_composite_alarm.overall[0].alarm_rule}."
+    condition     = alltrue([for group, alarm in aws_cloudwatch_composite_alarm.overall : alarm.alarm_name == "yard/any-${group}"])
+    error_message = "Each alarm needs a name of its own."
   }
 }
 
@@ -96,10 +96,10 @@ run "names_that_fall_together_are_grouped_by_their_order" {
 
   assert {
     condition = (
-      length(aws_cloudwatch_composite_alarm.group) == 100 &&
-      alltrue([for group in aws_cloudwatch_composite_alarm.group : length(split(" OR ", group.alarm_rule)) <= 54])
+      length(aws_cloudwatch_composite_alarm.overall) == 100 &&
+      alltrue([for group in aws_cloudwatch_composite_alarm.overall : length(split(" OR ", group.alarm_rule)) <= 54])
     )
-    error_message = "There are ${length(aws_cloudwatch_composite_alarm.group)} groups."
+    error_message = "There are ${length(aws_cloudwatch_composite_alarm.overall)} groups."
   }
 }
 

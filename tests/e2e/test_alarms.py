@@ -45,7 +45,7 @@ def test_an_alarm_of_a_model_reaches_the_topics_subscribers(platform: Platform, 
     cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="a test")
     notice = told(platform, on_call)
     assert (notice["AlarmName"], notice["NewStateValue"]) == (alarm, "ALARM")
-    assert "modelctl logs digits" in notice["AlarmDescription"]
+    assert "modelctl dead digits" in notice["AlarmDescription"]
 
     cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="a test")
     waited = platform.client("sqs").receive_message(QueueUrl=on_call, WaitTimeSeconds=2)

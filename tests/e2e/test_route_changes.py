@@ -507,7 +507,10 @@ def test_from_one_way_to_the_other_in_one_step_is_refused(moved: Moved) -> None:
 
 def test_one_more_model_changes_what_belongs_to_it_and_the_routing_only(moved: Moved) -> None:
     others = {address for address in moved.one_more if '["added"]' not in address}
-    assert others == {"module.observability.aws_cloudwatch_dashboard.models"}
+    assert others == {
+        "module.observability.aws_cloudwatch_dashboard.models",
+        'module.observability.aws_cloudwatch_composite_alarm.overall["00"]',
+    }
     assert {address for address in moved.one_more if address.startswith("module.routing.")} == {
         'module.routing.aws_cloudwatch_event_rule.inputs["added"]',
         'module.routing.aws_cloudwatch_event_target.inputs["added"]',

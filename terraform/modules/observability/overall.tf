@@ -1,6 +1,6 @@
 # One alarm that fires while any alarm of any model does. It notifies nobody, because that alarm does. A rule names at most
-# 100 alarms: beyond that, groups of models have an alarm each, and this one is on the groups. A model's name decides its
-# group, so that another model changes one of them.
+# 100 alarms: beyond that, groups of models have such an alarm each. A model's name decides its group, so that another
+# model changes one of them.
 
 locals {
   _overall_name = "${var.deployment.name}/any"
@@ -22,26 +22,12 @@ locals {
   }
 }
 
-resource "aws_cloudwatch_composite_alarm" "group" {
-  for_each = length(local._groups) > 1 ? local._groups : {}
-
-  alarm_name        = "${local._overall_name}-${each.key}"
-  alarm_description = "Part of ${local._overall_name}: an alarm of one of these models fires. `modelctl status` shows which."
-  alarm_rule        = join(" OR ", [for alarm in each.value : "ALARM(\"${alarm}\")"])
-
-  # CloudWatch keeps an alarm that another one names, so the other one is changed before this one goes.
-  lifecycle {
-    create_before_destroy = true
-  }
-}
-
+# No alarm is on these: such a one would need them to be replaced by creating first. Terraform would then do so with all
+# that they depend on, which is the models' functions as well, whose names exist once.
 resource "aws_cloudwatch_composite_alarm" "overall" {
-  count = length(local._groups) == 0 ? 0 : 1
+  for_each = local._groups
 
-  alarm_name        = local._overall_name
+  alarm_name        = length(local._groups) == 1 ? local._overall_name : "${local._overall_name}-${each.key}"
   alarm_description = "Something is wrong: an alarm of a model fires. `modelctl status` shows which."
-  alarm_rule = join(" OR ", [
-    for alarm in length(local._groups) == 1 ? values(local._groups)[0] : [for group in aws_cloudwatch_composite_alarm.group : group.alarm_name] :
-    "ALARM(\"${alarm}\")"
-  ])
+  alarm_rule        = join(" OR ", [for alarm in each.value : "ALARM(\"${alarm}\")"])
 }
