@@ -22,8 +22,8 @@ from typing import Any, NamedTuple, Protocol
 from inference import memory
 from inference.config import Config
 from inference.errors import CrashError, ModelError, TooLongError
-from inference.predictions import Predictions
-from inference.result_documents import Refused
+from inference.isolation import messages
+from inference.isolation.messages import Loading, Reply, Said
 from inference.runtimes import memory_mb
 
 logger = logging.getLogger(__name__)
@@ -44,24 +44,6 @@ class Request(NamedTuple):
     encoding: str
     #: What log lines call it by.
     names: dict[str, Any]
-
-
-class Reply(NamedTuple):
-    """What became of it."""
-
-    #: What its result holds; None: it was not served.
-    answer: Predictions | Refused | None
-    #: Why it was not served, which is not its own fault.
-    error: Refused | None = None
-    #: Milliseconds of each step; None: not reached.
-    decode_ms: float | None = None
-    predict_ms: float | None = None
-
-
-class NotLoaded(NamedTuple):
-    """The model cannot be loaded."""
-
-    message: str
 
 
 class Isolation(Protocol):
@@ -114,9 +96,12 @@ class Child:
         """See `Isolation`."""
         started = time.perf_counter()
         self._start()
-        if isinstance(said := self._receive(within_s, "load the model"), NotLoaded):
+        said = self._receive(within_s, "load the model")
+        if not isinstance(said, Loading):
+            raise self._out_of_turn(said)
+        if said.problem is not None:
             self.end()
-            raise ModelError(said.message)
+            raise ModelError(said.problem)
         milliseconds = round((time.perf_counter() - started) * 1000)
         logger.info("a child process that serves one input at a time is ready after %d ms", milliseconds)
 
@@ -126,8 +111,7 @@ class Child:
             self._send(request)
         reply = self._receive(within_s, "serve the input")
         if not isinstance(reply, Reply):
-            self.end()
-            raise TypeError(f"the child said {reply!r}")
+            raise self._out_of_turn(reply)
         return reply
 
     def end(self) -> None:
@@ -156,7 +140,7 @@ class Child:
         if self._connection is not None:
             self._connection.send(what)
 
-    def _receive(self, within_s: float, to: str) -> object:
+    def _receive(self, within_s: float, to: str) -> Loading | Reply:
         """What it says, while it has time and memory left; passes on what it logs."""
         if self._process is None or self._connection is None:
             raise TypeError("the child was not started")
@@ -172,9 +156,13 @@ class Child:
             try:
                 if not self._connection.poll(min(left_s, _LOOK_EVERY_S)):
                     continue
-                said = self._connection.recv()
+                said = messages.decoded(self._connection.recv_bytes())
             except (EOFError, OSError):
                 raise CrashError(f"the process that had to {to} {self._how_it_ended()}") from None
+            except ValueError as error:
+                # The rest of what it says might be taken for the reply to another input.
+                self.end()
+                raise CrashError(f"the process that had to {to} was ended, since nobody can read it: {error}") from None
             if not isinstance(said, logging.LogRecord):
                 return said
             logging.getLogger(said.name).handle(said)
@@ -183,6 +171,11 @@ class Child:
             f"the process that had to {to} did not do so within {within_s:.1f} s, all that was left of timeout_s, or "
             "half of it for an input while others waited"
         )
+
+    def _out_of_turn(self, said: Said) -> CrashError:
+        """End it: the rest of what it says might be taken for the reply to another input."""
+        self.end()
+        return CrashError(f"the process that serves inputs was ended, since it said {said!r} out of turn")
 
     def _how_it_ended(self) -> str:
         process, self._process = self._process, None

@@ -6,6 +6,7 @@ import logging
 import logging.handlers
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from pathlib import Path
 from inference import decoders, isolation
 from inference.config import Config
 from inference.errors import NOT_SERVED, InputError, ModelError, for_a_result
-from inference.isolation import NotLoaded, Reply, Request
+from inference.isolation import Request, messages
+from inference.isolation.messages import Loading, Reply, Said
 from inference.predictor import Predictor
 from inference.result_documents import Refused
 
@@ -31,20 +33,21 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     _go_first()
     config, level = connection.recv()
-    _log_to(connection, level)
+    say = _speaker(connection)
+    _log_by(say, level)
     predictor = Predictor(config)
     try:
         predictor.load()
     except ModelError as error:
-        connection.send(NotLoaded(str(error)))
+        say(Loading(str(error)))
         return
-    connection.send(None)
+    say(Loading(None))
     while True:
         try:
             request = connection.recv()
         except EOFError:
             return
-        connection.send(_serve(request, config, predictor))
+        say(_serve(request, config, predictor))
 
 
 def _go_first() -> None:
@@ -55,19 +58,31 @@ def _go_first() -> None:
             Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
 
 
+def _speaker(connection: Connection) -> Callable[[Said], None]:
+    """Says one thing at a time: threads of the model's own code may log while a reply is sent."""
+    one_at_a_time = threading.Lock()
+
+    def say(said: Said) -> None:
+        message = messages.encoded(said)
+        with one_at_a_time:
+            connection.send_bytes(message)
+
+    return say
+
+
 class _ToParent(logging.handlers.QueueHandler):
     """Sends records to the parent, whose handlers know the form of Lambda's log and the id of the request."""
 
-    def __init__(self, send: Callable[[object], None]) -> None:
+    def __init__(self, say: Callable[[Said], None]) -> None:
         super().__init__(None)  # type: ignore[arg-type]  # it enqueues by itself
-        self._send = send
+        self._say = say
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        self._send(record)
+        self._say(record)
 
 
-def _log_to(connection: Connection, level: int) -> None:
-    logging.getLogger().addHandler(_ToParent(connection.send))
+def _log_by(say: Callable[[Said], None], level: int) -> None:
+    logging.getLogger().addHandler(_ToParent(say))
     logging.getLogger("inference").setLevel(level)
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from inference import decoders
 from inference.config import Config
 from inference.errors import CrashError, InputError, TooLongError, for_a_result
-from inference.isolation import Reply, Request
+from inference.isolation import Request
+from inference.isolation.messages import Reply
 from inference.predictor import Predictor
 from inference.result_documents import Refused
 

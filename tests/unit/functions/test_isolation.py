@@ -17,7 +17,8 @@ import pytest
 from inference import batch, isolation, memory, surroundings
 from inference.config import Config
 from inference.errors import ModelError
-from inference.isolation import Child, Isolation, Reply, Request
+from inference.isolation import Child, Isolation, Request
+from inference.isolation.messages import Reply
 from inference.predictor import Predictor
 from inference.runtimes import Model
 from inference.tensors import Instances
@@ -429,6 +430,53 @@ def test_what_ends_the_child_costs_no_other_input_its_answer(
     assert {("inference.hooks.file", f"got digits/{name}") for name in (*expected, "refuse", "good")} <= said
     starts = [line for _, line in said if line.startswith("a child process that serves one input at a time is ready")]
     assert starts
+
+
+def test_what_nobody_can_read_of_the_child_never_becomes_the_answer_to_another_input(
+    hooked: Callable[[str, str], str],
+    announce: Announce,
+    serve: Serve,
+    result: Callable[[str], Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """GIVEN a hook that logs an object of its own, or writes to the connection WHEN it serves THEN each has its own."""
+    hooks = """
+import gc, logging
+from multiprocessing.connection import Connection
+import numpy as np
+
+class Own:
+    def __str__(self):
+        return "its own"
+
+def preprocess(body, key):
+    if key.endswith("logs"):
+        logging.getLogger(__name__).warning("logged", extra={"seen": Own()})
+    if key.endswith("writes"):
+        for connection in [each for each in gc.get_objects() if isinstance(each, Connection)]:
+            connection.send_bytes(b"[]")
+    global served
+    served = key
+    return np.zeros((1, 3))
+
+def postprocess(outputs):
+    return served
+"""
+    names = ("logs", "a", "writes", "b")
+    messages = [received(announce(f"digits/{name}", b"x"), 5) for name in names]
+    with caplog.at_level(logging.INFO, "inference"):
+        back = serve(messages, hooked("odds.tflite", hooks), isolate=Child)
+    assert back == [messages[2]["messageId"]]
+    assert [result(f"digits/{name}").get("predictions") for name in names] == [
+        ["digits/logs"],
+        ["digits/a"],
+        None,
+        ["digits/b"],
+    ]
+    assert [vars(record)["seen"] for record in caplog.records if record.getMessage() == "logged"] == ["its own"]
+    refusal = result("digits/writes")
+    assert (refusal["provisional"], refusal["error"]["type"]) == (True, "CrashError")
+    assert "the child said b'[]'" in refusal["error"]["message"]
 
 
 def test_a_model_that_the_child_cannot_load_is_named(make_config: Callable[..., Config]) -> None:

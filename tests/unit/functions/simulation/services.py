@@ -16,7 +16,8 @@ import numpy as np
 from inference import batch
 from inference.config import BatchConfig, Config, InputConfig, OutputConfig, Route
 from inference.errors import ModelError, TooLongError
-from inference.isolation import Reply, Request
+from inference.isolation import Request
+from inference.isolation.messages import Reply
 from inference.predictions import Predictions
 from inference.predictor import Predictor
 from inference.runtimes import Array, Model, TensorSpec
