@@ -84,11 +84,14 @@ def serve(
     pipeline = Pipeline(config, predictor, deadline, surroundings, request_id=request_id, cold_start=cold_start)
     pipeline.look_up([work for work in works if work.receives > 1])
     open_works = [work for work in works if work.ending is None]
-    last = [work for work in open_works if work.receives >= config.retries]
+    # Those whose results could not be looked up are among them: this is their last attempt, too.
+    last = [work for work in works if work.receives >= config.retries and not work.done]
     isolation = None
-    if last or (open_works and any(messages.receives(record) > 1 for record in records)):
+    if open_works and (last or any(messages.receives(record) > 1 for record in records)):
         _log_tries(open_works, config.retries)
-        pipeline.give_up((work, refused(GivenUpError(_DID_NOT_END.format(work.receives)))) for work in last)
+        pipeline.give_up(
+            (work, refused(GivenUpError(_DID_NOT_END.format(work.receives)))) for work in last if work.ending is None
+        )
         isolation = surroundings.isolate(config)
     try:
         if isolation:

@@ -101,6 +101,25 @@ def test_an_input_that_ends_the_function_at_its_last_attempt_has_a_result(
     assert reasons(fake_s3) == ["CompleteMultipartUpload"]
 
 
+@pytest.mark.parametrize("neighbour", [False, True])
+def test_an_input_whose_result_cannot_be_looked_up_at_its_last_attempt_has_a_result(
+    neighbour: bool, announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
+) -> None:
+    messages = [received(announce(key, b"[0, 0, 0]"), RETRIES) for key in (KEY, "digits/b.json")[: 1 + neighbour]]
+
+    def fail(bucket: str, key: str) -> None:
+        if bucket == RESULTS and KEY in key:
+            raise refusal(503, "SlowDown")
+
+    fake_s3.before_get = fail
+    assert serve(messages) == [messages[0]["messageId"]]
+    fake_s3.before_get = lambda _bucket, _key: None
+    assert result(KEY)["provisional"] is True
+    assert result(KEY)["error"]["type"] == "StorageError"
+    assert "SlowDown" in result(KEY)["error"]["message"]
+    assert not neighbour or result("digits/b.json")["predictions"] == [[0.5]]
+
+
 def test_what_was_given_up_is_answered_once_it_is_redriven(
     announce: Announce, serve: Serve, fake_s3: FakeS3, result: Callable[[str], Any]
 ) -> None:
