@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from inference.events import version_id
 from modelctl import console, times
-from modelctl.deployed import dead_letters, last_errors, queues, result_heads
+from modelctl.deployed import dead_letters, last_errors, logs, queues, result_heads
 from modelctl.deployed.dead_letters import DeadLetter
 from modelctl.deployed.deployment import Deployment, Model
 from modelctl.deployed.last_errors import LastError
@@ -333,8 +333,10 @@ def _logged(deployed: Deployment, model: Model, key: str, upload: Upload) -> str
     found = None
     for page in itertools.islice(pages, _MOST_PAGES):
         for event in page["events"]:
-            line = last_errors.parsed(event["message"])
-            if line.get("key") == key and line.get("version_id", upload.version_id) == upload.version_id:
+            line = logs.parsed(event["message"])
+            if not isinstance(line, dict) or line.get("key") != key:
+                continue
+            if line.get("version_id", upload.version_id) == upload.version_id:
                 found = times.shown(datetime.fromtimestamp(event["timestamp"] / 1000, UTC))
     return found
 

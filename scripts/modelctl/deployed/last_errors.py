@@ -1,7 +1,6 @@
 """Why messages became dead letters: the error of the last attempt of each, and which of them have one cause."""
 
 import itertools
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from modelctl.deployed import result_heads
+from modelctl.deployed import logs, result_heads
 from modelctl.deployed.dead_letters import DeadLetter
 from modelctl.deployed.deployment import Deployment, Model
 
@@ -103,8 +102,8 @@ def _logged(deployed: Deployment, model: Model, letters: Sequence[DeadLetter]) -
     )
     for page in itertools.islice(pages, _MOST_PAGES):
         for event in page["events"]:
-            line = parsed(event["message"])
-            if line.get("message_id") in ids and line.get("level") == "ERROR":
+            line = logs.parsed(event["message"])
+            if isinstance(line, dict) and line.get("message_id") in ids and line.get("level") == "ERROR":
                 found[line["message_id"]] = _error(line)
     return found
 
@@ -113,12 +112,3 @@ def _error(line: Mapping[str, Any]) -> LastError:
     """The error of a line of the log: its type and text are fields of their own, and the end of the message."""
     kind, says = str(line.get("errorType") or "Error"), str(line.get("errorMessage") or line.get("message", ""))
     return LastError(kind, says, "log")
-
-
-def parsed(message: str) -> dict[str, Any]:
-    """A line of the log in JSON; empty if it is not one."""
-    try:
-        line = json.loads(message)
-    except (ValueError, RecursionError):
-        return {}
-    return line if isinstance(line, dict) else {}

@@ -45,7 +45,7 @@ def parsed(message: str) -> Any:
     """What a line holds, if it is JSON; else the line itself."""
     try:
         return json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):
         return message
 
 
