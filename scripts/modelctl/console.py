@@ -135,11 +135,6 @@ def in_one_line(text: str) -> str:
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
-def count(number: int, noun: str) -> str:
-    """A number of things: `1 input`, `2,000 inputs`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def out(text: str) -> None:
     """Print a result to standard output."""
     print(text, flush=True)

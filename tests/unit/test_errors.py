@@ -114,6 +114,16 @@ def test_many_keys_of_one_cause_are_counted_and_a_few_shown(
     )
 
 
+def test_what_an_input_says_does_not_control_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Messages quote inputs, and whoever uploads one decides what is in it."""
+    of = with_log([at(1, refused("DecodeError", "found \x1b[2J\nall is well", "digits/a"))])
+    assert said(monkeypatch, capsys, of, "digits").out.splitlines()[0] == (
+        r"1 time DecodeError: found \x1b[2J\nall is well"
+    )
+
+
 def test_what_is_remembered_of_a_million_refusals_is_bounded() -> None:
     lines = (
         (

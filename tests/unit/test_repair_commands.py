@@ -66,6 +66,18 @@ def test_dead_shows_the_most_frequent_cause_first(deployed: Deployed, capsys: py
     )
 
 
+def test_what_an_input_says_does_not_control_the_terminal(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Errors quote inputs and their keys, and whoever uploads one decides what is in it."""
+    key = "digits/\x1b[2J.png"
+    message_id = deployed.sqs.put(DEAD, notification(key), receives=3, age=3600)
+    line = {"level": "ERROR", "message_id": message_id, "errorType": "E", "errorMessage": "found \x1b[2J\nall is well"}
+    deployed.log.append((NOW, line))
+    assert r"1 dead letter: E: found \x1b[2J\nall is well" in run(capsys, "dead", "digits")[1]
+    assert r"key       digits/\x1b[2J.png" in run(capsys, "explain", key)[1]
+
+
 def test_dead_letters_that_somebody_else_looks_at_are_counted(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:

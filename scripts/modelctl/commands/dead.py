@@ -71,7 +71,8 @@ def run(called: argparse.Namespace) -> int:
 
 def _show(cause: Cause, model: Model) -> None:
     count = len(cause.letters)
-    console.out(f"{console.counted(count, 'dead letter')}: {cause.error.type}: {cause.error.message}")
+    says = console.in_one_line(cause.error.message)
+    console.out(f"{console.counted(count, 'dead letter')}: {cause.error.type}: {says}")
     rows = [
         (
             " ".join(letter.keys) or letter.message_id,

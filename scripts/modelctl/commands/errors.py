@@ -40,13 +40,13 @@ def _refused(called: argparse.Namespace, deployed: Deployment, model: Model) -> 
     if not causes:
         console.out(f"{model.name} has refused no input since {times.shown(called.since)}")
     for cause in causes:
-        console.out(f"{console.count(cause.all.count, 'time')} {cause.type}: {cause.message}")
+        console.out(f"{console.counted(cause.all.count, 'time')} {cause.type}: {console.in_one_line(cause.message)}")
         latest = sorted(cause.keys.items(), key=lambda entry: (entry[1].last, entry[0]), reverse=True)
         for key, refused in latest[:_SHOWN_KEYS]:
             often = f", {refused.count:,} times" if refused.count > 1 else ""
             console.out(f"    {console.in_one_line(key)}  ({times.shown(refused.last)}{often})")
         if len(latest) > _SHOWN_KEYS:
-            more = console.count(len(latest) - _SHOWN_KEYS, "more key")
+            more = console.counted(len(latest) - _SHOWN_KEYS, "more key")
             console.out(f"    and {more}: `--json` lists all")
         if cause.direct:
             console.out(f"    {cause.direct:,} of them in direct calls, the last at {times.shown(cause.all.last)}")
@@ -84,7 +84,7 @@ def _unmatched(called: argparse.Namespace, deployed: Deployment) -> int:
     for upload in found.latest[:_SHOWN_UPLOADS]:
         instead = f"; a key that would do: {console.in_one_line(upload.instead)}" if upload.instead else ""
         console.out(f"    {console.in_one_line(upload.key)}  ({times.shown(upload.uploaded)})")
-        console.out(f"        {upload.why}{instead}")
+        console.out(f"        {console.in_one_line(upload.why)}{instead}")
     if found.count > _SHOWN_UPLOADS:
         console.out(f"    and {found.count - _SHOWN_UPLOADS:,} more: `--json` lists the latest 1,000")
     if found.until:

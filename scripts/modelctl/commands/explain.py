@@ -30,7 +30,7 @@ def run(called: argparse.Namespace) -> int:
         print_json(explaining.described(found))
         return 0
     for name, says in _lines(found):
-        console.out(f"{name:9} {says}")
+        console.out(f"{name:9} {console.in_one_line(says)}")
     return 0
 
 

@@ -104,13 +104,13 @@ def _trouble(row: Row) -> Iterator[str]:
         asked = _release(row["version"], row["digest"])
         yield f"live is {_release(row['live_version'], row['live_digest'])} instead of {asked}"
     if row["dead_letters"]:
-        yield f"{console.count(row['dead_letters'], 'dead letter')}"
+        yield f"{console.counted(row['dead_letters'], 'dead letter')}"
     if row["errors"]:
-        yield f"{row['errors']:,} of {console.count(row['calls'], 'call')} failed"
+        yield f"{row['errors']:,} of {console.counted(row['calls'], 'call')} failed"
     if row["throttles"]:
-        yield f"{console.count(row['throttles'], 'call')} throttled"
+        yield f"{console.counted(row['throttles'], 'call')} throttled"
     if _refuses(row):
-        yield f"{row['refused']:,} of {console.count(row['inputs'], 'input')} refused"
+        yield f"{row['refused']:,} of {console.counted(row['inputs'], 'input')} refused"
     if row["alarms"]:
         yield f"{'alarm' if len(row['alarms']) == 1 else 'alarms'} {', '.join(row['alarms'])}"
 
@@ -167,7 +167,7 @@ def _show_trouble(document: Row) -> None:
     where = "AWS" if document["target"] == "aws" else "the local stack"
     since = times.shown(datetime.fromisoformat(document["since"]))
     worst = [row for row in rows if row["trouble"]]
-    state = f"{len(worst)} of {console.count(len(rows), 'model')} in trouble" if worst else "no trouble"
+    state = f"{len(worst)} of {console.counted(len(rows), 'model')} in trouble" if worst else "no trouble"
     console.out(f"{document['name']} on {where} since {since}: {state}")
     for row in worst:
         console.out(f"  {row['model']}: {'; '.join(row['trouble'])}")
