@@ -1,9 +1,7 @@
 """One result object per input key, of the newest input, however often and in whatever order its events come."""
 
 import functools
-import json
 from collections.abc import Callable
-from dataclasses import fields
 from typing import NamedTuple, Protocol
 
 from inference import s3
@@ -11,11 +9,9 @@ from inference.errors import StorageError
 from inference.events import UploadedObject
 from inference.fetch import is_current
 from inference.keys import result_key
+from inference.result_documents import HEAD_BYTES, read_head
 from inference.s3 import Objects, RefusedError, UnansweredError
 from inference.surroundings import Surroundings
-
-#: What is read of a result: it names its input first. A key's bytes, all of them escaped, take 6 KB.
-_HEAD_BYTES = 16 * 2**10
 
 #: Writes that are tried against other writers of the same key before the message goes back to the queue.
 _ATTEMPTS = 5
@@ -78,7 +74,7 @@ class ResultStore:
             StorageError: S3 did not answer, or nobody can read it as it is.
         """
         try:
-            found = self._objects.read(self._config.results, result_key(self._config.name, key), _HEAD_BYTES, cut=True)
+            found = self._objects.read(self._config.results, result_key(self._config.name, key), HEAD_BYTES, cut=True)
         except RefusedError as error:
             # Where S3 does not say why, the write's condition decides whether there is none.
             if error.refusal in (s3.Refusal.MISSING, s3.Refusal.UNEXPLAINED):
@@ -200,12 +196,7 @@ def _origin(head: bytes) -> tuple[UploadedObject | None, str | None, bool]:
 
     (None, None, False) if it is no result.
     """
-    # What follows them may be megabytes, and cut off. In a string these quotes would be escaped.
-    identity, found, _ = head.partition(b', "predictions": ')
-    try:
-        document = json.loads(identity + b"}" if found else head)
-        source = document["input"]
-        uploaded = UploadedObject(**{field.name: source.get(field.name) for field in fields(UploadedObject)})
-        return uploaded, document["digest"], document.get("provisional") is True
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+    if (found := read_head(head)) is None or "digest" not in found[0]:
         return None, None, False
+    document, uploaded = found
+    return uploaded, document["digest"], document.get("provisional") is True

@@ -1,7 +1,6 @@
 """What results say before their predictions: of which input they are, by which model, and what went wrong."""
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,11 +8,9 @@ from botocore.exceptions import ClientError
 
 from inference.events import UploadedObject
 from inference.keys import result_key
+from inference.result_documents import HEAD_BYTES, read_head
 from modelctl.deployed.deployment import Deployment, Model
 from modelctl.deployed.results import NOT_THERE
-
-#: What is read of a result: the key of its input, all of it escaped, takes 6 KB of it, and an error less than 1 KB.
-_HEAD_BYTES = 16 * 2**10
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ def read(deployed: Deployment, model: Model, key: str) -> ResultHead | None:
     """The head of the result of an input's key; None if there is none."""
     name = result_key(model.name, key)
     try:
-        answer = deployed.s3.get_object(Bucket=deployed.results, Key=name, Range=f"bytes=0-{_HEAD_BYTES - 1}")
+        answer = deployed.s3.get_object(Bucket=deployed.results, Key=name, Range=f"bytes=0-{HEAD_BYTES - 1}")
     except ClientError as problem:
         code = problem.response["Error"]["Code"]
         if code in NOT_THERE:
@@ -59,13 +56,11 @@ def read(deployed: Deployment, model: Model, key: str) -> ResultHead | None:
 
 
 def _said(head: bytes) -> dict[str, Any]:
-    # What follows may be megabytes, and cut off. In a string these quotes would be escaped.
-    identity, found, _ = head.partition(b', "predictions": ')
+    if (found := read_head(head)) is None:
+        return {"uploaded": None}
+    document, uploaded = found
+    error = document.get("error")
     try:
-        document = json.loads(identity + b"}" if found else head)
-        source = document["input"]
-        uploaded = UploadedObject(**{field.name: source.get(field.name) for field in fields(UploadedObject)})
-        error = document.get("error")
         return {
             "uploaded": uploaded,
             "version": str(document["version"]),
@@ -73,5 +68,5 @@ def _said(head: bytes) -> dict[str, Any]:
             "provisional": document.get("provisional") is True,
             "error": {name: str(error[name]) for name in ("type", "message")} if error else None,
         }
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+    except (KeyError, TypeError):
         return {"uploaded": None}
