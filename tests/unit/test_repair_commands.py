@@ -97,6 +97,18 @@ def test_a_dry_run_of_redrive_changes_nothing(deployed: Deployed, capsys: pytest
     assert len(deployed.sqs.bodies(DEAD, visible=True)) == 3
 
 
+def test_a_dry_run_says_what_each_message_is_and_whether_there_is_none(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed.sqs.queues[DEAD][0].body = json.dumps({"Event": "s3:TestEvent"})
+    said = run(capsys, "redrive", "digits", "--dry-run")
+    assert [any(line.startswith(text) for line in said[1]) for text in ("(no input)", "(not an S3 event)")] == [
+        True
+    ] * 2
+    deployed.sqs.queues.clear()
+    assert run(capsys, "redrive", "digits", "--dry-run")[:2] == (0, ["digits has no dead letters"])
+
+
 def test_redrive_says_how_many_and_which_were_not_there(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "redrive", "digits", "--key", KEY, "--key", "digits/none.png")
     assert (status, out) == (1, ["put back into the queue of digits: 1 dead letter"])

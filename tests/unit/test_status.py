@@ -231,6 +231,25 @@ def test_refused_inputs_are_trouble_once_an_alarm_fires_for_them(
     ]
 
 
+def aged(seconds: int) -> CloudWatch:
+    return CloudWatch({"digits": {("AWS/SQS ApproximateAgeOfOldestMessage", "Maximum"): [seconds]}})
+
+
+def test_inputs_that_fail_are_trouble_before_they_are_given_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A call that returns messages to the queue is not an error to Lambda, and the alarm on the queue comes later."""
+    again = yard(aged(362), "cars", "digits", depths={"yard-digits": (0, 7)})
+    lines = shown(monkeypatch, capsys, again).out.splitlines()
+    assert [line.rstrip() for line in lines[1:3]] == [
+        "  digits: 7 inputs being tried again, the oldest after 6 min",
+        "    see `modelctl logs digits --errors`",
+    ]
+    for oldest_s, depth in ((361, (0, 7)), (362, (1, 7)), (362, (0, 0))):
+        other = yard(aged(oldest_s), "digits", depths={"yard-digits": depth})
+        assert "no trouble" in shown(monkeypatch, capsys, other).out
+
+
 def test_json_is_the_whole_of_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     of = yard(BUSY, "digits", "wine", depths=DEPTHS)
     document = json.loads(shown(monkeypatch, capsys, of, "--json", "--since", "2026-11-27T18:30").out)
@@ -249,6 +268,7 @@ def test_json_is_the_whole_of_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         "runtime": "litert",
         "route": {"prefixes": ["wine/"], "suffixes": []},
         "queue": {"waiting": 40, "in_flight": 5, "oldest_s": 150},
+        "tried_again": 0,
         "dead_letters": 4,
         "inputs": 12000,
         "refused": 10,

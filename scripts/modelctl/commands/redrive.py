@@ -55,7 +55,7 @@ def _dry_run(deployed: Deployment, model: Model, keys: frozenset[str], called: a
             ("key", "version", "tries", "sent"),
             [
                 (
-                    " ".join(letter.keys) or "(not an S3 event)",
+                    " ".join(letter.keys) or ("(not an S3 event)" if letter.problem else "(no input)"),
                     " ".join(uploaded.version_id or "" for uploaded in letter.uploads),
                     str(letter.tries(model)),
                     times.shown(letter.sent),
@@ -64,8 +64,12 @@ def _dry_run(deployed: Deployment, model: Model, keys: frozenset[str], called: a
             ],
             right=("tries",),
         )
+    if not there:
+        console.out(f"{model.name} has no dead letters")
+        return set()
     more = f", of which the first {len(shown):,} are shown" if len(shown) < len(letters) else ""
-    console.note(f"{len(letters):,} of about {there:,} dead letters of {model.name} would be put back{more}")
+    about = console.counted(there, "dead letter")
+    console.note(f"{len(letters):,} of about {about} of {model.name} would be put back{more}")
     console.note("nothing was changed")
     return {key for letter in letters for key in letter.keys}
 

@@ -60,7 +60,10 @@ def describe(deployed: Deployment, since: datetime) -> Row:
     with ThreadPoolExecutor(16) as pool:
         did = pool.submit(activity.read, deployed, since)
         states = list(pool.map(lambda model: _state(deployed, model), deployed.models.values()))
-    rows = [_row(state, did.result()[state["model"]]) for state in states]
+    rows = [
+        _row(state, did.result()[name], model.visibility_timeout_s)
+        for state, (name, model) in zip(states, deployed.models.items(), strict=True)
+    ]
     # Of the same number of troubles in the order of their names.
     rows.sort(key=lambda row: -len(row["trouble"]))
     return {"name": deployed.name, "target": deployed.target.name, "since": times.iso(since), "models": rows}
@@ -87,11 +90,13 @@ def _state(deployed: Deployment, model: Model) -> Row:
     }
 
 
-def _row(state: Row, did: Activity) -> Row:
+def _row(state: Row, did: Activity, next_try_s: int) -> Row:
     # A queue that is empty by now may have been full a minute ago, when SQS sent its last metrics.
     oldest_s = did.oldest_s if any(state["queue"].values()) else 0
     queue = {**state["queue"], "oldest_s": oldest_s}
-    row = {**state, **asdict(did), "queue": queue, "alarms": list(did.alarms)}
+    # Nothing waits to be received, so what is older than the time to the next try has failed before.
+    tried_again = queue["in_flight"] if not queue["waiting"] and oldest_s > next_try_s else 0
+    row = {**state, **asdict(did), "queue": queue, "tried_again": tried_again, "alarms": list(did.alarms)}
     del row["oldest_s"]
     return {**row, "trouble": list(_trouble(row)), "next": list(_next(row))}
 
@@ -105,6 +110,11 @@ def _trouble(row: Row) -> Iterator[str]:
         yield f"live is {_release(row['live_version'], row['live_digest'])} instead of {asked}"
     if row["dead_letters"]:
         yield f"{console.counted(row['dead_letters'], 'dead letter')}"
+
+        yield f"{console.count(row['dead_letters'], 'dead letter')}"
+    if row["tried_again"]:
+        oldest = f"the oldest after {_age(row['queue']['oldest_s'])}"
+        yield f"{console.count(row['tried_again'], 'input')} being tried again, {oldest}"
     if row["errors"]:
         yield f"{row['errors']:,} of {console.counted(row['calls'], 'call')} failed"
     if row["throttles"]:
@@ -119,7 +129,7 @@ def _next(row: Row) -> Iterator[str]:
     """The commands that say more about what is wrong with a model."""
     if row["dead_letters"]:
         yield f"modelctl dead {row['model']}"
-    if row["errors"] or row["throttles"]:
+    if row["errors"] or row["throttles"] or row["tried_again"]:
         yield f"modelctl logs {row['model']} --errors"
     if _refuses(row):
         yield f"modelctl errors {row['model']}"

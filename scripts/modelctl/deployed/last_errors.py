@@ -34,6 +34,9 @@ class LastError:
 
 
 _ANSWERED = LastError("Answered", "the input has its result: a redrive only clears the message away", "answered")
+_NO_INPUT = LastError(
+    "NoInput", "S3's test event, or a deletion, announces no input: a redrive only clears the message away", "message"
+)
 _UNKNOWN = LastError(
     "Unknown",
     "neither a result nor the log says anything: the message may not have reached the function, as when it was "
@@ -75,13 +78,15 @@ def _common(message: str, keys: Sequence[str]) -> str:
     """A message without what is special to one input."""
     for key in sorted(keys, key=len, reverse=True):
         message = message.replace(key, "KEY")
-    return re.sub(r"[0-9a-f]{8,}|\d+", "N", re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "N", message))
+    return re.sub(r"[0-9a-f]{8,}|\d+(\.\d+)?", "N", re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "N", message))
 
 
 def _by_result(deployed: Deployment, model: Model, letter: DeadLetter) -> LastError | None:
     if letter.problem is not None:
         return LastError("MessageError", letter.problem, "message")
-    answered = bool(letter.uploads)
+    if not letter.uploads:
+        return _NO_INPUT
+    answered = True
     for uploaded in letter.uploads:
         head = result_heads.read(deployed, model, uploaded.key)
         current = head is not None and head.is_of(uploaded.version_id, uploaded.etag)
