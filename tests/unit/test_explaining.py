@@ -365,3 +365,12 @@ def test_a_key_may_be_named_by_its_address(cloud: Any, named: str, expected: str
 def test_another_address_is_refused(cloud: Any, named: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         explaining.key_of(cloud, named)
+
+
+def test_a_hidden_dead_letter_of_a_provisional_result_is_not_said_to_be_gone(cloud: Cloud) -> None:
+    """As after a look at the dead letters that was broken off: a backfill would be the wrong advice."""
+    cloud.answer("v1", minutes=7, provisional=True, error={"type": "ModelError", "message": "hooks: no"})
+    cloud.sqs.put(DIGITS.dead_letter_queue_url, notification(KEY), receives=3, age=3600)
+    cloud.sqs.queues[DIGITS.dead_letter_queue_url][0].visible_at = cloud.sqs.now + 60
+    state, _, then = cloud.verdict()
+    assert (state, then) == ("unclear", "look again in two minutes")

@@ -4,7 +4,7 @@ import itertools
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -207,7 +207,7 @@ def _verdict(
     if result is not None and result.is_of(upload.version_id, upload.etag):
         if not result.provisional:
             return _ended(model, key, result, live)
-        return _given_up(deployed, model, key, upload, result) or _last_attempt(model, key, result)
+        return _given_up(deployed, model, key, upload, result) or _last_attempt(deployed, model, key, result)
     if upload is not current:
         says = f"superseded: a newer version was uploaded at {times.shown(current.when)}"
         if result is not None and result.is_of(current.version_id, current.etag):
@@ -259,7 +259,20 @@ def _given_up(
     return None
 
 
-def _last_attempt(model: Model, key: str, result: ResultHead) -> Verdict:
+def _hidden(deployed: Deployment, model: Model) -> Verdict | None:
+    """The verdict if there are dead letters that nobody can look at now; None: there are none."""
+    hidden = queues.depth(deployed.sqs, model.dead_letter_queue_url)[1]
+    if not hidden:
+        return None
+    return Verdict(
+        "unclear",
+        f"unclear: {console.counted(hidden, 'dead letter')} of {model.name} cannot be looked at, because somebody "
+        "else does or puts them back; it may be among them",
+        "look again in two minutes",
+    )
+
+
+def _last_attempt(deployed: Deployment, model: Model, key: str, result: ResultHead) -> Verdict:
     """The verdict of a provisional result whose message is not in the dead-letter queue."""
     error = LastError(**(result.error or {"type": "", "message": ""}), source="result")
     dead_at = result.written + timedelta(seconds=model.visibility_timeout_s)
@@ -271,6 +284,8 @@ def _last_attempt(model: Model, key: str, result: ResultHead) -> Verdict:
             f"`modelctl logs {model.name}` shows the attempt",
             error=error,
         )
+    if hidden := _hidden(deployed, model):
+        return replace(hidden, error=error)
     return Verdict(
         "given up",
         f"given up at {times.shown(result.written)}, and its message is no longer a dead letter (it was put back, "
@@ -292,13 +307,8 @@ def _without_result(deployed: Deployment, model: Model, key: str, upload: Upload
             f"`modelctl status` shows whether the queue gets shorter, `modelctl logs {model.name}` what fails",
         )
     backfill = f"`modelctl backfill {model.name} --prefix {shlex.quote(key)}` queues it"
-    if hidden := queues.depth(deployed.sqs, model.dead_letter_queue_url)[1]:
-        return Verdict(
-            "unclear",
-            f"unclear: {console.counted(hidden, 'dead letter')} of {model.name} cannot be looked at, because somebody "
-            "else does or puts them back; it may be among them",
-            "look again in two minutes",
-        )
+    if hidden := _hidden(deployed, model):
+        return hidden
     if announced is False:
         return Verdict(
             "never announced",
