@@ -45,6 +45,13 @@ def test_an_error_is_named_before_its_stack(fields: dict[str, str], says: str) -
     )
 
 
+def test_the_stack_of_a_child_process_is_shown_in_lines_too() -> None:
+    error = {"message": "not served", "traceback": 'Traceback (most recent call last):\n  File "a.py"\nKeyError: 1\n'}
+    assert line(1_000, json.dumps({"level": "ERROR", **error})) == (
+        '00:00:01.000 ERROR not served\n  Traceback (most recent call last):\n    File "a.py"\n  KeyError: 1'
+    )
+
+
 def test_a_metrics_line_is_for_machines() -> None:
     assert line(1_000, '{"_aws": {}, "Predictions": 1}') is None
 

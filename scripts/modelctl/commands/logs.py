@@ -35,6 +35,7 @@ _NOT_SHOWN = (
     "errorMessage",
     "location",
     "stackTrace",
+    "traceback",
 )
 
 
@@ -159,6 +160,7 @@ def line(timestamp_ms: int, message: str, meaning: str | None = None) -> str | N
     error = ": ".join(str(found[name]) for name in ("errorType", "errorMessage") if found.get(name))
     if error not in says:
         says = f"{says}: {error}" if says else error
-    stack = "".join(map(str, found.get("stackTrace") or ())).rstrip()
+    # A child process, which serves repeated inputs, hands on its stack as text.
+    stack = "".join(map(str, found.get("stackTrace") or found.get("traceback") or ())).rstrip()
     head = f"{when} {found.get('level', ''):5} {says} {rest}".rstrip()
     return "\n".join((head, *(f"  {frame}" for frame in stack.splitlines())))
