@@ -8,8 +8,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_stack.support import LOGS, NETWORK, Cloud, allow, client, eventually, policy, zipped
-from modelctl.local.layout import ACCOUNT, REGION
+from modelctl.local.layout import ACCOUNT, REGION, Layout, write_whole
 from modelctl.local.patches import patching
+from modelctl.local.stack import LocalStack
 
 NOTHING = "def handler(event, context): pass"
 
@@ -42,6 +43,32 @@ def test_who_pays_for_requests_is_told_whatever_keys_the_bucket_holds(cloud: Clo
     s3 = cloud.client("s3")
     s3.put_object(Bucket="payment", Key="a\x01.png", Body=b"")
     assert s3.get_bucket_request_payment(Bucket="payment")["Payer"] == "BucketOwner"
+
+
+def test_calls_that_a_test_chooses_fail_before_or_after_they_are_done(cloud: Cloud, local_stack: LocalStack) -> None:
+    cloud.bucket("faults")
+    s3, faults = cloud.client("s3"), Layout(local_stack.home).faults
+
+    def answer(key: str) -> str:
+        try:
+            s3.put_object(Bucket="faults", Key=key, Body=b"x")
+        except ClientError as error:
+            return f"{error.response['ResponseMetadata']['HTTPStatusCode']} {error.response['Error']['Code']}"
+        return "done"
+
+    chosen = {"method": "PUT", "path": "/faults/.+", "status": 503, "code": "SlowDown"}
+    try:
+        write_whole(faults, json.dumps([{**chosen, "every": 3}]))
+        assert [answer(f"before-{number}") for number in range(6)] == ["done", "done", "503 SlowDown"] * 2
+        for _ in range(3):
+            s3.get_object(Bucket="faults", Key="before-0")
+        write_whole(faults, json.dumps([{**chosen, "every": 1, "done": True}]))
+        assert answer("after") == "503 SlowDown"
+    finally:
+        faults.unlink()
+    assert answer("none") == "done"
+    listed = [entry["Key"] for entry in s3.list_objects_v2(Bucket="faults")["Contents"]]
+    assert listed == ["after", "before-0", "before-1", "before-3", "before-4", "none"]
 
 
 def keys_of(cloud: Cloud, user: str, *statements: dict[str, Any]) -> dict[str, str]:

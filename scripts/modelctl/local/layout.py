@@ -68,6 +68,11 @@ class Layout:
         return self.server / "certificate-key.pem"
 
     @property
+    def faults(self) -> Path:
+        """JSON with the calls of S3 that shall fail (see patches/faults.py); there only if a test writes it."""
+        return self.server / "faults.json"
+
+    @property
     def temporary(self) -> Path:
         """The server's TMPDIR: extracted code and layers."""
         return self.server / "tmp"

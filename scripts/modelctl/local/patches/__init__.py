@@ -4,7 +4,19 @@ Each patch says what AWS does. They replace functions inside ministack, so they 
 """
 
 from modelctl.local.execution import Host
-from modelctl.local.patches import cloudwatch, ec2, efs, eventbridge, functions, iam, idle, mappings, s3, servicequotas
+from modelctl.local.patches import (
+    cloudwatch,
+    ec2,
+    efs,
+    eventbridge,
+    faults,
+    functions,
+    iam,
+    idle,
+    mappings,
+    s3,
+    servicequotas,
+)
 from modelctl.local.patches.patching import check_version
 
 
@@ -15,6 +27,7 @@ def install(host: Host) -> None:
         PatchError: the installed ministack is not the one that the patches were written for.
     """
     check_version()
+    faults.install(host.layout)
     iam.install()
     s3.install()
     eventbridge.install()
