@@ -8,10 +8,11 @@ build/soak.
 `interrupted` runs the cases of other tests that are marked `soak`. Then it takes MINUTES, too: `modelctl up` is broken
 off at one point after the other, and the next one heals it.
 
-The others take what they take: `models` is one `modelctl up` of 100 models, and one of 300, `nodes` serves ONNX's
-backend node tests, `conversions` imports classifiers that pinned packages have converted, `old` models that the last
-TensorFlow with Keras 2 writes, `simulation` delivers a million messages in simulated worlds, and `repeated` runs the
-tests of the local stack twenty times beside two busy loops.
+The others take what they take: `load` uploads thousands of inputs at once, of which some bring every fault along, and
+prints where each ended, `models` is one `modelctl up` of 100 models, and one of 300, `nodes` serves ONNX's backend node
+tests, `conversions` imports classifiers that pinned packages have converted, `old` models that the last TensorFlow with
+Keras 2 writes, `simulation` delivers a million messages in simulated worlds, and `repeated` runs the tests of the local
+stack twenty times beside two busy loops.
 """
 
 import json
@@ -90,6 +91,17 @@ def models(_: float) -> list[Row]:
         tests("up of 100 and of 300 models", "tests/endurance/test_hundred_models.py"),
         tests("backfill of a million inputs", "tests/endurance/test_million_inputs.py"),
     ]
+
+
+def load(_: float) -> list[Row]:
+    """A burst of uploads, and uploads with all faults mixed; shows where they ended."""
+    started = time.monotonic()
+    with console.step("uploads under load and faults"):
+        # Not captured: what the tests print is what they report.
+        counts, said = run_tests.pytest("-s", "tests/endurance/test_load.py")
+    console.note(said)
+    found = f"{counts.failed} failed" if counts.failed else ""
+    return [("uploads under load and faults", str(counts.passed), _since(started), found)]
 
 
 def conversions(_: float) -> list[Row]:
@@ -234,6 +246,7 @@ PARTS: dict[str, Callable[[float], list[Row]]] = {
     "conversions": conversions,
     "functions": functions,
     "interrupted": interrupted,
+    "load": load,
     "models": models,
     "nodes": nodes,
     "old": old,
