@@ -4,7 +4,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
@@ -58,9 +58,13 @@ GONE_S = 20
 REFUSED, GIVEN_UP, ANSWERED = "refused", "provisional and dead letter", "answered"
 ENDS = {"poison": REFUSED} | dict.fromkeys(("exit", "segfault", "hang", "memory", "raise"), GIVEN_UP)
 
-#: Every tenth call of S3 by a function: refused, or carried out without saying so.
-FAILING = (("GET", "inputs", 10, False), ("GET", "results", 10, False), ("PUT", "results", 20, False))
-UNHEARD = ("PUT", "results", 20, True)
+#: Calls of S3 that fail: their method and bucket, every how many, and whether they are carried out nevertheless.
+FAILING = (
+    ("GET", "inputs", 10, False),
+    ("GET", "results", 10, False),
+    ("PUT", "results", 20, False),
+    ("PUT", "results", 20, True),
+)
 
 
 @dataclass(frozen=True)
@@ -172,19 +176,19 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
         LocalStack(home).stop()
 
 
-def timeout_s(uploads: int) -> float:
-    """Enough for a machine that has other work as well."""
-    return 600 + uploads
+def by_and_by(what: Callable[[], Any], uploads: int) -> None:
+    """Wait for what takes long, also on a machine that has other work; asking more often would slow it further."""
+    eventually(what, timeout_s=600 + uploads, every_s=2)
 
 
 def test_a_burst_is_answered_completely_and_a_slow_model_slows_only_itself(loaded: Loaded) -> None:
     models, each = (*QUICK, SLOW), BURST // 3
     loaded.upload([f"{model}/good-{number}.png" for number in range(each) for model in models])
 
-    eventually(lambda: all(loaded.answered(model) == each for model in QUICK), timeout_s=timeout_s(BURST))
+    by_and_by(lambda: all(loaded.answered(model) == each for model in QUICK), BURST)
     meanwhile = loaded.answered(SLOW)
-    eventually(lambda: loaded.answered(SLOW) == each, timeout_s=timeout_s(BURST) + each * SLOW_S)
-    eventually(lambda: loaded.waiting(models) == 0, timeout_s=60)
+    by_and_by(lambda: loaded.answered(SLOW) == each, BURST)
+    by_and_by(lambda: loaded.waiting(models) == 0, BURST)
 
     at_once = {model: loaded.most_calls_at_once(model) for model in models}
     print(f"\nburst of {BURST:,}: {meanwhile:,} of {each:,} slow ones were answered when all others were; {at_once}")
@@ -200,17 +204,17 @@ def test_whatever_goes_wrong_each_upload_ends_where_an_operator_looks(loaded: Lo
     keys = faulty_keys(FAULTY)
     weights = weights_of(loaded, "vanishing")
     hidden = weights.with_name(f"{weights.name}.gone")
-    s3_fails(loaded)
+    let_s3_fail(loaded)
     weights.rename(hidden)
     try:
         with ThreadPoolExecutor(1) as pool:
             uploading = pool.submit(loaded.upload, keys)
-            eventually(lambda: missed_weights(loaded), timeout_s=timeout_s(FAULTY))
+            by_and_by(lambda: missed_weights(loaded), FAULTY)
             time.sleep(GONE_S)
             hidden.rename(weights)
             uploading.result()
-        eventually(lambda: sum(map(loaded.answered, SHARES)) == len(keys), timeout_s=timeout_s(FAULTY))
-        eventually(lambda: loaded.waiting(SHARES) == 0, timeout_s=timeout_s(FAULTY))
+        by_and_by(lambda: sum(map(loaded.answered, SHARES)) == len(keys), FAULTY)
+        by_and_by(lambda: loaded.waiting(SHARES) == 0, FAULTY)
     finally:
         Layout(loaded.home).faults.unlink()
 
@@ -245,7 +249,8 @@ def weights_of(loaded: Loaded, model: str) -> Path:
     return folder
 
 
-def s3_fails(loaded: Loaded) -> None:
+def let_s3_fail(loaded: Loaded) -> None:
+    """Every tenth call of each kind by a function fails from now on; only functions make these calls meanwhile."""
     buckets = loaded.deployment["buckets"]
     faults = [
         {
@@ -256,7 +261,7 @@ def s3_fails(loaded: Loaded) -> None:
             "code": "InternalError" if done else "SlowDown",
             "done": done,
         }
-        for method, bucket, every, done in (*FAILING, UNHEARD)
+        for method, bucket, every, done in FAILING
     ]
     write_whole(Layout(loaded.home).faults, json.dumps(faults))
 

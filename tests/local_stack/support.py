@@ -59,12 +59,12 @@ def zipped(files: Mapping[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def eventually(what: Callable[[], Any], timeout_s: float = 20) -> Any:
-    """Return the first true value of `what`; fail when none comes in time."""
+def eventually(what: Callable[[], Any], timeout_s: float = 20, every_s: float = 0.02) -> Any:
+    """Return the first true value of `what`, asked for every few seconds; fail when none comes in time."""
     deadline = time.monotonic() + timeout_s
     while not (value := what()):
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
+        time.sleep(every_s)
     return value
 
 
