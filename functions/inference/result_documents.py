@@ -5,6 +5,7 @@ but Python's standard library.
 """
 
 import datetime
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple, Protocol
@@ -22,21 +23,8 @@ NEVER_TAKEN_UP: Mapping[str, Any] = {
     "cold_start": False,
 }
 
-
 #: What is read of a result: it names its input first. A key's bytes, all of them escaped, take 6 KB, an error 4 KB.
 HEAD_BYTES = 16 * 2**10
-
-#: `json.dumps` would make one for every text.
-_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
-
-
-def as_json(value: Any) -> bytes:
-    """A value as the JSON of a result.
-
-    Raises:
-        TypeError, ValueError, RecursionError: it is not a JSON value.
-    """
-    return _ENCODER.encode(value).encode()
 
 
 class Refused(NamedTuple):

@@ -109,12 +109,10 @@ def _trouble(row: Row) -> Iterator[str]:
         asked = _release(row["version"], row["digest"])
         yield f"live is {_release(row['live_version'], row['live_digest'])} instead of {asked}"
     if row["dead_letters"]:
-        yield f"{console.counted(row['dead_letters'], 'dead letter')}"
-
-        yield f"{console.count(row['dead_letters'], 'dead letter')}"
+        yield console.counted(row["dead_letters"], "dead letter")
     if row["tried_again"]:
         oldest = f"the oldest after {_age(row['queue']['oldest_s'])}"
-        yield f"{console.count(row['tried_again'], 'input')} being tried again, {oldest}"
+        yield f"{console.counted(row['tried_again'], 'input')} being tried again, {oldest}"
     if row["errors"]:
         yield f"{row['errors']:,} of {console.counted(row['calls'], 'call')} failed"
     if row["throttles"]:
