@@ -1,6 +1,6 @@
-# What people need who work with the deployment without being allowed to change it. The uploader's policies are the models'
+# Policies for people who work with the deployment without being allowed to change it. The uploader's policies are the models'
 # own (modules/model/outputs.tf). Every resource's name begins with the deployment's, which has no hyphen, so a policy for
-# "<name>-*" is about this deployment alone, and is no longer for 300 models than for one.
+# "<name>-*" covers this deployment alone, and is as short for 300 models as for one.
 
 locals {
   _everything_of = {

@@ -148,8 +148,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "data" {
   depends_on = [aws_s3_bucket_versioning.inputs]
 }
 
-# S3 announces results itself, since the functions reach nothing but S3. terraform/examples/consumer has a rule for those who
-# wait for them.
+# S3 announces results itself, since the functions reach nothing but S3. terraform/examples/consumer has a rule for a program
+# that waits for them.
 resource "aws_s3_bucket_notification" "results" {
   count = var.announce_results ? 1 : 0
 

@@ -14,17 +14,17 @@ output "alarm_topic_arn" {
 }
 
 output "uploader_policies" {
-  description = "By model, an IAM policy (JSON) to attach to who uploads its inputs and reads their results: that and nothing else."
+  description = "By model, an IAM policy (JSON) for people and programs that upload its inputs and read their results. It allows nothing else."
   value       = { for name in keys(local.models) : name => module.model[name].uploader_policy }
 }
 
 output "invoker_policy" {
-  description = "An IAM policy (JSON) to attach to who calls models directly: `modelctl invoke`, and nothing else."
+  description = "An IAM policy (JSON) for people and programs that call models directly. It allows `modelctl invoke` and nothing else."
   value       = local.invoker_policy
 }
 
 output "operator_policy" {
-  description = "An IAM policy (JSON) to attach to who is on call: to see what happens to inputs, and to put them back. It changes no function, and receives nothing from a queue of inputs."
+  description = "An IAM policy (JSON) for people on call. It lets them see what happened to inputs and queue them again, but not change a function or receive from a queue of inputs."
   value       = local.operator_policy
 }
 

@@ -20,14 +20,14 @@ variable "registry_file" {
 }
 
 variable "event_way" {
-  description = "How S3 announces uploads: `notification` of the bucket, for up to 100 routes (prefixes times suffixes); `eventbridge`, with one rule per model, for more; or `both`, which is the way from one to the other."
+  description = "How S3 announces uploads. `notification`: by the bucket's notification, for up to 100 routes (prefixes times suffixes). `eventbridge`: by one EventBridge rule per model, for more routes. `both`: the step between the two."
   type        = string
   default     = "notification"
   nullable    = false
 
   validation {
     condition     = contains(["notification", "both", "eventbridge"], var.event_way)
-    error_message = "event_way is \"notification\", \"eventbridge\" or, between the two, \"both\"."
+    error_message = "event_way must be \"notification\", \"eventbridge\" or, to switch between them, \"both\"."
   }
 }
 
@@ -87,7 +87,7 @@ variable "notify_cleared_alarms" {
 }
 
 variable "announce_results" {
-  description = "Whether S3 sends an event to EventBridge for each result. AWS charges $1 for a million of these events, whether or not a rule uses them."
+  description = "Whether S3 sends an event to EventBridge for each result. AWS charges $1 per million of these events, whether or not a rule uses them."
   type        = bool
   default     = false
   nullable    = false
@@ -110,7 +110,7 @@ variable "expiry_days" {
 }
 
 variable "quotas" {
-  description = "What AWS allows the account. `memory_mb` per function cannot be read: give it if it is less than AWS's default (3008 in new accounts). `concurrency`, and with EventBridge `rules` per event bus, are read from Service Quotas unless they are given here."
+  description = "What AWS allows the account. `memory_mb` per function cannot be read: set it if it is less than AWS's default (3008 in new accounts). `concurrency` and, with EventBridge, `rules` per event bus are read from Service Quotas unless they are set here."
   # An object would drop a misspelt name without a word.
   type     = map(number)
   default  = {}
@@ -123,7 +123,7 @@ variable "quotas" {
 }
 
 variable "read_quotas" {
-  description = "Whether Terraform reads the account's quotas of concurrent executions and, with EventBridge, of rules. If not, AWS's defaults are assumed and every plan says so, unless `quotas` gives the values. `modelctl` sets this itself if a quota cannot be read."
+  description = "Whether Terraform reads the account's quotas for concurrent executions and, with EventBridge, rules. If not, AWS's defaults are assumed and every plan says so, unless `quotas` sets the values. `modelctl` sets this itself if a quota cannot be read."
   type        = bool
   default     = true
   nullable    = false

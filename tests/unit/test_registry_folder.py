@@ -18,7 +18,7 @@ def entry(name: str, more: str = "") -> str:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Path:
-    """Two models in the registry's own file, and two in its folder."""
+    """Two models in the registry's main file, and two in its folder."""
     file = tmp_path / "registry.yaml"
     file.write_text("version: 1\ndefaults: {runtime: litert, retries: 7}\nmodels:\n" + entry("own") + entry("other"))
     part(file, "speech", entry("words"), "{retries: 9, memory_mb: 512}")
@@ -66,7 +66,7 @@ def test_every_problem_names_its_file_and_line_and_a_name_that_occurs_twice_both
     assert problems(registry) == [
         'registry.d/speech.yaml:2:12: defaults: unknown field "retrie" (did you mean "retries"?)',
         f"registry.d/speech.yaml:4:{words.index('retries') + 1}: models.words.retries: must be from 1 to 1000, not 0",
-        "registry.d/speech.yaml:5:3: models.own: is in registry.yaml:4 as well; keep one of the two and remove or "
+        "registry.d/speech.yaml:5:3: models.own: is also in registry.yaml:4; keep one of the two and remove or "
         "rename the other",
         "registry.d/vision.yaml:5:3: models.faces: is given twice, on lines 4 and 5; only the last would count: keep "
         "one and remove or rename the others",
@@ -119,8 +119,8 @@ def test_a_file_that_looks_like_a_part_and_is_none_is_a_problem(registry: Path, 
     file.parent.mkdir(exist_ok=True)
     file.touch()
     assert problems(registry) == [
-        f"registry.d/{name}:1:1: is not read: the files of registry.d are directly in it, and their names end with "
-        ".yaml; rename, move or delete it"
+        f"registry.d/{name}:1:1: is not read: a registry file must be directly in registry.d, and its name must end "
+        "with .yaml; rename, move or delete this one"
     ]
 
 
@@ -162,7 +162,7 @@ def test_a_name_that_another_file_has_is_not_given_anew(registry: Path, capsys: 
     assert cli.main(["rename", "faces", "own", "--registry", str(registry)]) == 1
     said = capsys.readouterr().err
     assert "models.faces cannot be renamed to own: nothing was changed" in said
-    assert "models.own: is in registry.yaml:4 as well" in said
+    assert "models.own: is also in registry.yaml:4" in said
     assert {path: path.read_text() for path in validation.files(registry)} == before
     assert sorted(path.name for path in registry.parent.iterdir()) == ["registry.d", "registry.yaml"]
 

@@ -108,8 +108,8 @@ def add_to(commands: Commands) -> None:
         "--into",
         type=Path,
         metavar="FILE",
-        help="a file of the registry's folder that gets the new entry, such as model_registry.d/vision.yaml; it may "
-        "be a new one; default: the registry's own file",
+        help="the file in the registry's folder to add the entry to, such as model_registry.d/vision.yaml; it may "
+        "be new; default: the registry's main file",
     )
 
 

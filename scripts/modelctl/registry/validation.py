@@ -329,7 +329,7 @@ def _problems(
             message = f'unknown field "{problem["key"]}" (did you mean "{known}"?)'
         if "also_in" in problem:
             line, _ = _locate(composed[problem["also_in"]][0], problem["at"])
-            message = re.sub(r"is in (\S+) as well", rf"is in \1:{line} as well", message)
+            message = re.sub(r"is also in ([^\s;]+)", rf"is also in \1:{line}", message)
         problems.append(Problem(path, message + _overlooked(message), *place))
     return [replace(problem, file=file) for problem in problems]
 

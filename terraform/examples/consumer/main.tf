@@ -1,6 +1,6 @@
 # One consumer of results: an EventBridge rule that sends an event for each final result to a queue of the consumer's own,
-# and a policy for who receives from that queue. It needs a platform that was applied with announce_results = true, and
-# has a state of its own; apply it once per consumer:
+# and a policy for receiving from that queue. It needs a platform that was applied with announce_results = true, and has
+# its own state. Apply it once per consumer:
 #
 #   terraform init && terraform apply -var consumer=billing -var 'models=["digits"]' \
 #     -var results_bucket="$(terraform -chdir=../.. output -raw results_bucket)"
@@ -13,7 +13,7 @@
 #   asks for the reason PutObject.
 # - Another upload under the same key gets another result, and so another event. EventBridge delivers every event at least
 #   once and in no order: skip an event whose ETag is not the one of the result that you read.
-# - S3 takes about five minutes to begin with announcements after the platform was applied.
+# - S3 takes about five minutes to start announcing results after the platform was applied.
 
 terraform {
   required_version = ">= 1.11"
@@ -33,7 +33,7 @@ variable "consumer" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,31}$", var.consumer))
-    error_message = "consumer is 1 to 32 lower-case letters, digits and hyphens, and begins with a letter."
+    error_message = "consumer must have 1 to 32 lower-case letters, digits and hyphens, and begin with a letter."
   }
 }
 
@@ -44,7 +44,7 @@ variable "results_bucket" {
 }
 
 variable "models" {
-  description = "Models whose results the consumer gets; none: those of all models. A rule has room for about 60."
+  description = "Models whose results the consumer receives; if empty, all models. A rule has room for about 60."
   type        = set(string)
   default     = []
   nullable    = false
@@ -106,7 +106,7 @@ resource "aws_sqs_queue" "results" {
   })
 }
 
-# What the consumer received five times without deleting it.
+# Events that the consumer received five times without deleting them.
 resource "aws_sqs_queue" "dead_letters" {
   name                      = "${local.name}-dead-letters"
   message_retention_seconds = 14 * 24 * 3600
@@ -115,7 +115,7 @@ resource "aws_sqs_queue" "dead_letters" {
 }
 
 output "queue_url" {
-  description = "Receive events here, and delete each one that you have dealt with."
+  description = "Receive events from this queue, and delete each one that you have handled."
   value       = aws_sqs_queue.results.url
 }
 

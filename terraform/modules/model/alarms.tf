@@ -1,5 +1,5 @@
-# What calls somebody to the model, and the command to run next. Thresholds come from the registry; null means no such
-# alarm. Names of queues, function and metrics are AWS's and functions/inference/metrics.py's: CloudWatch takes any name,
+# What calls somebody to the model, and the command to run next. Thresholds come from the registry; null means that
+# the model does not have that alarm. Names of queues, function and metrics are AWS's and functions/inference/metrics.py's: CloudWatch takes any name,
 # and a wrong one never alarms.
 
 locals {
@@ -14,7 +14,7 @@ locals {
       dimensions = { QueueName = var.model.names.dead_letter_queue }
     })
     queue_age_s = merge(local._at_any_minute, {
-      says       = "inputs wait for too many seconds in ${var.model.names.queue}"
+      says       = "inputs have waited too long in ${var.model.names.queue}"
       next       = "modelctl status --since 1h"
       metric     = "AWS/SQS ApproximateAgeOfOldestMessage"
       dimensions = { QueueName = var.model.names.queue }
@@ -26,7 +26,7 @@ locals {
       dimensions = { FunctionName = local.function_name }
     })
     throttles = merge(local._within_five_minutes, {
-      says       = "calls are turned away: the account or concurrency.reserved allows no more at once"
+      says       = "calls are throttled: the account or concurrency.reserved allows no more at once"
       next       = "modelctl status --since 1h"
       metric     = "AWS/Lambda Throttles"
       dimensions = { FunctionName = local.function_name }
@@ -67,7 +67,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 
   tags = var.model.tags
 
-  # CloudWatch deletes no alarm that another one names (modules/observability/overall.tf): that one is changed first.
+  # CloudWatch does not delete an alarm that another one names (modules/observability/overall.tf): that one is changed first.
   lifecycle {
     create_before_destroy = true
   }
@@ -79,7 +79,7 @@ resource "aws_cloudwatch_metric_alarm" "input_error_share" {
   count = var.model.alarms.input_error_share == null ? 0 : 1
 
   alarm_name        = "${local._alarm_name}input_error_share"
-  alarm_description = "Model ${var.name}: too large a share of an hour's inputs, of which there were at least five, cannot be served; their results say why. Next: `${local._alarms.input_errors.next}`."
+  alarm_description = "Model ${var.name}: too large a share of the past hour's inputs (at least five) cannot be served; their results say why. Next: `${local._alarms.input_errors.next}`."
 
   dynamic "metric_query" {
     for_each = { inputs = "SampleCount", share = "Average" }

@@ -9,7 +9,7 @@ output "log_group" {
 }
 
 output "uploader_policy" {
-  description = "An IAM policy, as JSON, for who uploads inputs of the model and reads their results."
+  description = "An IAM policy, as JSON, for people and programs that upload inputs of the model and read their results."
   value = jsonencode({
     Version = "2012-10-17"
     Statement = [

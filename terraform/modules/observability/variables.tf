@@ -21,7 +21,7 @@ variable "models" {
 }
 
 variable "alarms" {
-  description = "The names of each model's alarms, known once they are there."
+  description = "The names of each model's alarms, known once they exist."
   type        = map(list(string))
   nullable    = false
 }

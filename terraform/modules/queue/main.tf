@@ -1,4 +1,4 @@
-# The queue of one model's inputs, which the inputs bucket or a rule of EventBridge may send to, and its dead-letter queue.
+# The queue of one model's inputs, which the inputs bucket or an EventBridge rule may send to, and its dead-letter queue.
 
 locals {
   arn             = "${var.deployment.arns.sqs}${var.name}"

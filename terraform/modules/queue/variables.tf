@@ -25,7 +25,7 @@ variable "inputs_bucket" {
 }
 
 variable "event_rule" {
-  description = "Name of the rule of EventBridge that may send to the queue; null if none may."
+  description = "Name of the EventBridge rule that may send to the queue; null if none may."
   type        = string
 }
 

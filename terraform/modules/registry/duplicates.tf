@@ -56,7 +56,7 @@ locals {
       file    = file
       path    = "models.${name}"
       at      = "models.${name}"
-      message = "is in ${local.file_names[files[0]]} as well; keep one of the two and remove or rename the other"
+      message = "is also in ${local.file_names[files[0]]}; keep one of the two and remove or rename the other"
       also_in = files[0]
     }]]),
   )

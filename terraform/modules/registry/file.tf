@@ -1,4 +1,4 @@
-# The files this module reads. Whatever stands in the registry, the expressions of this module hold: what is wrong becomes a
+# The files this module reads. The expressions of this module hold whatever the registry contains: what is wrong becomes a
 # problem in a list, and the output `models` refuses them all at once.
 
 locals {
@@ -46,6 +46,6 @@ locals {
     path    = ""
     at      = ""
     file    = "${local._folder}/${name}"
-    message = "is not read: the files of ${basename(local._folder)} are directly in it, and their names end with .yaml; rename, move or delete it"
+    message = "is not read: a registry file must be directly in ${basename(local._folder)}, and its name must end with .yaml; rename, move or delete this one"
   } if !can(regex("^[^/]+\\.yaml$", name))]
 }

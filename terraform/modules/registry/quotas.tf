@@ -48,7 +48,7 @@ locals {
       "What Lambda allows this account is not known, and AWS's defaults are assumed: ${local.quotas.concurrency} concurrent executions and ${local.quotas.memory_mb} MB per function. A new account has less. Set quotas.concurrency to what `aws lambda get-account-settings` shows.",
     ],
     [for default in [local._default_quotas.rules] :
-      "How many rules of EventBridge this account may have is not known, and AWS's default is assumed: ${default} per event bus. Set quotas.rules to what Service Quotas shows (Amazon EventBridge, Number of rules, L-244521F2)."
+      "How many EventBridge rules this account may have is not known, and AWS's default is assumed: ${default} per event bus. Set quotas.rules to what Service Quotas shows (Amazon EventBridge, Number of rules, L-244521F2)."
       if local._by_rules && var.quotas.rules == null
     ],
     [for models in [join(", ", [for name, memory_mb in local._memory_mb : "models.${name}.memory_mb (${memory_mb})" if memory_mb > local._new_memory_mb])] :

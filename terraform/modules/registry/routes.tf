@@ -65,26 +65,26 @@ locals {
     detail = { bucket = { name = [format("%063d", 0)] }, object = { key = [for prefix in prefixes : { prefix = prefix }] } }
   })) }
 
-  _deployments = "spread the models over several deployments with other values of `name`, each with a registry and a state of its own"
+  _deployments = "spread the models over several deployments, each with its own `name`, registry and state"
 
   # What S3 or EventBridge would not announce (var.event_way).
   way_problems = concat(
     [for count in [local._notifications] :
       {
         path    = "models"
-        message = "need ${count} notifications of the inputs bucket, one for each prefix with each suffix, and S3 allows ${local._limits.notifications} per bucket. Use fewer suffixes or prefixes. Or let EventBridge announce uploads: with a registry that still fits, apply event_way = \"both\"; ten minutes later apply this one with event_way = \"eventbridge\", which a new deployment can use at once. Or ${local._deployments}"
+        message = "need ${count} notifications of the inputs bucket, one for each prefix with each suffix, and S3 allows ${local._limits.notifications} per bucket. Use fewer suffixes or prefixes. Or let EventBridge announce uploads: with a registry that still fits, apply event_way = \"both\"; ten minutes later, apply this one with event_way = \"eventbridge\". A new deployment can use that at once. Or ${local._deployments}"
       } if local._by_notification && count > local._limits.notifications
     ],
     [for count in [length(local.merged)] :
       {
         path    = "models"
-        message = "need ${count} rules of EventBridge, one per model, and this account may have ${local.quotas.rules} per event bus, other rules included. Request more (Service Quotas: Amazon EventBridge, Number of rules, L-244521F2), or ${local._deployments}, in other regions or accounts"
+        message = "need ${count} EventBridge rules, one per model, and this account may have ${local.quotas.rules} per event bus, including other rules. Request more (Service Quotas: Amazon EventBridge, Number of rules, L-244521F2), or ${local._deployments}, in other regions or accounts"
       } if local._by_rules && count > local.quotas.rules
     ],
     [for name, count in local._pattern_characters :
       {
         path    = "models.${name}.route.prefixes"
-        message = "make the pattern of the model's rule of EventBridge ${count} characters long, and EventBridge allows ${local._limits.pattern_characters}; use fewer or shorter prefixes"
+        message = "make the pattern of the model's EventBridge rule ${count} characters long, and EventBridge allows ${local._limits.pattern_characters}; use fewer or shorter prefixes"
       } if local._by_rules && count > local._limits.pattern_characters
     ],
   )

@@ -7,7 +7,7 @@
 locals {
   _roots = [for file in local.files : { file = file, path = "", section = "", leaf = "", key = null, parent = null, rule = "", value = local.contents[file] }]
 
-  # Sections of the registry's own file have the names of their paths; those of other files begin with the file.
+  # Sections of the registry's main file have the names of their paths; those of other files begin with the file.
   _top = flatten([for file in local.files : [
     for key, value in try({ for key in keys(local.contents[file]) : key => local.contents[file][key] }, {}) : {
       file    = file

@@ -1,5 +1,5 @@
-# From one way of announcing uploads to the other only through both. S3 takes minutes to follow a change: between a way
-# that has ended and one that has not begun, uploads would be announced to nobody.
+# The way of announcing uploads changes only through both. S3 takes minutes to follow a change: uploads between the end of
+# one way and the start of the other would not be announced.
 
 # When this state first recorded its ways: together with the first one, also where an apply before that was broken off.
 resource "terraform_data" "recorded" {
@@ -36,8 +36,8 @@ resource "terraform_data" "way" {
     postcondition {
       condition     = length(local.ways) == 2 || self.input.planned != plantimestamp() || self.input.planned == local.first[each.key]
       error_message = <<-EOT
-        event_way cannot change from "${each.key == "eventbridge" ? "notification" : "eventbridge"}" to "${each.key}" in one apply: S3 takes up to five minutes to follow, and meanwhile uploads could be announced to nobody.
-        First apply event_way = "both", with a registry that fits both ways. At least ${var.minutes_to_wait} minutes later apply event_way = "${each.key}".
+        event_way cannot change from "${each.key == "eventbridge" ? "notification" : "eventbridge"}" to "${each.key}" in one apply: S3 takes up to five minutes to follow, and uploads in that time might not be announced at all.
+        First apply event_way = "both", with a registry that fits both ways. At least ${var.minutes_to_wait} minutes later, apply event_way = "${each.key}".
       EOT
     }
 

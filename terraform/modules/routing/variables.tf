@@ -26,7 +26,7 @@ variable "began_with" {
 }
 
 variable "minutes_to_wait" {
-  description = "Minutes in which both ways must have been in use before one of them may be given up: S3 takes up to five to follow a change."
+  description = "Minutes for which both ways must have been in use before one of them may end: S3 takes up to five to follow a change."
   type        = number
   nullable    = false
 }

@@ -263,7 +263,7 @@ run "what_a_notification_cannot_hold_is_refused_with_the_way_out" {
   assert {
     condition = output.quota_problems == [{
       path    = "models"
-      message = "need 101 notifications of the inputs bucket, one for each prefix with each suffix, and S3 allows 100 per bucket. Use fewer suffixes or prefixes. Or let EventBridge announce uploads: with a registry that still fits, apply event_way = \"both\"; ten minutes later apply this one with event_way = \"eventbridge\", which a new deployment can use at once. Or spread the models over several deployments with other values of `name`, each with a registry and a state of its own"
+      message = "need 101 notifications of the inputs bucket, one for each prefix with each suffix, and S3 allows 100 per bucket. Use fewer suffixes or prefixes. Or let EventBridge announce uploads: with a registry that still fits, apply event_way = \"both\"; ten minutes later, apply this one with event_way = \"eventbridge\". A new deployment can use that at once. Or spread the models over several deployments, each with its own `name`, registry and state"
     }]
     error_message = "The problems are ${jsonencode(output.quota_problems)}"
   }
@@ -315,7 +315,7 @@ run "more_rules_than_the_account_may_have_are_refused_with_the_way_out" {
   assert {
     condition = output.quota_problems == [{
       path    = "models"
-      message = "need 7 rules of EventBridge, one per model, and this account may have 6 per event bus, other rules included. Request more (Service Quotas: Amazon EventBridge, Number of rules, L-244521F2), or spread the models over several deployments with other values of `name`, each with a registry and a state of its own, in other regions or accounts"
+      message = "need 7 EventBridge rules, one per model, and this account may have 6 per event bus, including other rules. Request more (Service Quotas: Amazon EventBridge, Number of rules, L-244521F2), or spread the models over several deployments, each with its own `name`, registry and state, in other regions or accounts"
     }]
     error_message = "The problems are ${jsonencode(output.quota_problems)}"
   }
@@ -334,7 +334,7 @@ run "a_pattern_that_eventbridge_does_not_take_is_refused" {
   assert {
     condition = output.quota_problems == [{
       path    = "models.long.route.prefixes"
-      message = "make the pattern of the model's rule of EventBridge 2339 characters long, and EventBridge allows 2048; use fewer or shorter prefixes"
+      message = "make the pattern of the model's EventBridge rule 2339 characters long, and EventBridge allows 2048; use fewer or shorter prefixes"
     }]
     error_message = "The problems are ${jsonencode(output.quota_problems)}"
   }
