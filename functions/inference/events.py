@@ -93,8 +93,8 @@ def announcement(body: str) -> Announcement:
             created = [event] if event["detail-type"] == "Object Created" else []
             return Announcement(list(map(_from_eventbridge, created)), filtered_by_suffix=False)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise MessageError(f"the message is no complete S3 event: {repr(error)[:200]}") from error
-    raise MessageError("the message is neither an S3 notification nor an S3 event of EventBridge")
+        raise MessageError(f"the message is not a complete S3 event: {repr(error)[:200]}") from error
+    raise MessageError("the message is neither an S3 notification nor an S3 event from EventBridge")
 
 
 def version_id(named: str | None) -> str | None:

@@ -191,7 +191,7 @@ def test_only_inputs_that_were_uploaded_since_are_looked_at(buckets: Buckets) ->
 def test_only_keys_below_a_prefix_are_looked_at(buckets: Buckets) -> None:
     assert list(reasons(buckets, Wanted(prefix="digits/re"))) == ["digits/replaced in time.png", "digits/replaced.png"]
     assert reasons(buckets, Wanted(prefix="dig")) == EXPECTED
-    with pytest.raises(UserError, match=r"model digits takes no key that begins with wine/: it takes digits/"):
+    with pytest.raises(UserError, match=r"model digits does not take keys that begin with wine/: it takes digits/"):
         reasons(buckets, Wanted(prefix="wine/"))
 
 

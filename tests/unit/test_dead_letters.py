@@ -98,7 +98,7 @@ def test_a_message_that_is_no_event_is_looked_at_and_put_back_too() -> None:
     ((letter,), _) = dead_letters.look(deployed(sqs), DIGITS)
     assert (letter.keys, letter.problem) == (
         [],
-        "the message is neither an S3 notification nor an S3 event of EventBridge",
+        "the message is neither an S3 notification nor an S3 event from EventBridge",
     )
     redrive(sqs)
     assert (sqs.bodies(DEAD), sqs.bodies(QUEUE)) == ([], ["{}"])

@@ -78,7 +78,7 @@ def test_refused_inputs_are_grouped_by_cause(
         "4 times DecodeError: row 1 has 9 values, 'd' is none",
         "    digits/a.json  (2026-11-27 12:05:00 UTC, 2 times)",
         "    digits/b.json  (2026-11-27 12:03:00 UTC)",
-        "    1 of them in direct calls, the last at 2026-11-27 12:06:00 UTC",
+        "    1 of these in direct calls, the last at 2026-11-27 12:06:00 UTC",
         "1 time LimitError: it has 2,000 bytes, of at most 1,000",
         "    digits/large.json  (2026-11-27 12:04:00 UTC)",
     ]
@@ -153,7 +153,7 @@ def test_a_log_that_is_too_long_says_until_when_it_was_read(
     monkeypatch.setattr(logs, "_MOST_PAGES", 2)
     result = said(monkeypatch, capsys, with_log(), "digits")
     assert "2 times DecodeError" in result.out
-    assert "was read until 2026-11-27 12:03:00 UTC only: a later `--since` shows the rest" in result.err
+    assert "was read only until 2026-11-27 12:03:00 UTC: a later `--since` shows the rest" in result.err
 
 
 class Bucket:
@@ -194,12 +194,12 @@ def test_uploads_that_no_model_takes_are_listed_with_the_reason(
     assert said(monkeypatch, capsys, with_uploads(UPLOADS)).out.splitlines() == [
         "uploaded since 2026-11-27 12:00:00 UTC, and taken by no model: 3",
         "    digit/8.png  (2026-11-27 12:01:01 UTC)",
-        "        the key begins with digit/, and digits takes digits/; a key that would do: digits/8.png",
+        "        the key begins with digit/, and digits takes digits/; a key that would match: digits/8.png",
         "    notes.txt  (2026-11-27 12:01:00 UTC)",
-        "        the key is in no folder; models have digits/",
+        "        the key is not in a folder; models have digits/",
         "    digits/7.PNG  (2026-11-27 12:01:00 UTC)",
         "        digits takes digits/ only with .png or .json, and the key ends with .PNG; S3 distinguishes upper and "
-        "lower case; a key that would do: digits/7.png",
+        "lower case; a key that would match: digits/7.png",
     ]
 
 

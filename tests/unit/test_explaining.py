@@ -128,7 +128,7 @@ def test_a_key_that_no_model_takes_is_told_which_was_nearest(cloud: Cloud) -> No
     cloud.upload("v1", minutes=1, key="digits/a.PNG")
     found = cloud.explain("digits/a.PNG")
     assert found.verdict == Verdict(
-        "no model", "no model takes it; it is in inputs, and stays there unserved", "upload it as digits/a.png"
+        "no model", "no model takes it; it stays in inputs and is not served", "upload it as digits/a.png"
     )
     document = explaining.described(found)
     assert (document["model"], document["state"]) == (None, "no model")
@@ -152,7 +152,7 @@ def test_a_key_that_nobody_has_uploaded() -> None:
 
 def test_an_input_that_was_deleted(cloud: Cloud) -> None:
     cloud.upload("v2", minutes=5, deleted=True)
-    assert cloud.verdict() == ("deleted", f"deleted at {at(5)}, and not served since", "")
+    assert cloud.verdict() == ("deleted", f"deleted at {at(5)}, and no longer served", "")
 
 
 def test_a_folder_of_the_console(cloud: Cloud) -> None:
@@ -289,7 +289,7 @@ def test_a_dead_letter_that_somebody_else_looks_at_may_be_the_one(cloud: Cloud) 
     cloud.sqs.queues[DIGITS.dead_letter_queue_url][0].visible_at = cloud.sqs.now + 60
     state, says, then = cloud.verdict()
     assert (state, then) == ("unclear", "look again in two minutes")
-    assert says.startswith("unclear: 1 dead letter of digits cannot be looked at")
+    assert says.startswith("unclear: 1 dead letter of digits cannot be read")
 
 
 def test_a_fresh_upload_may_not_be_announced_yet() -> None:
@@ -318,8 +318,8 @@ def test_an_upload_of_which_there_is_no_trace_was_never_announced(cloud: Cloud) 
 def test_an_upload_that_the_bucket_does_not_announce(cloud: Cloud, notifications: list[dict[str, Any]]) -> None:
     cloud.notifications = notifications
     found = cloud.explain()
-    assert found.way == "the inputs bucket announces no such key to the queue yard-digits"
-    assert found.verdict.says == "never announced: the inputs bucket announces no such key"
+    assert found.way == "the inputs bucket does not announce such keys to the queue yard-digits"
+    assert found.verdict.says == "never announced: the inputs bucket does not announce such keys"
 
 
 def test_the_way_names_the_notification_and_the_queue(cloud: Cloud) -> None:
@@ -329,12 +329,12 @@ def test_the_way_names_the_notification_and_the_queue(cloud: Cloud) -> None:
     assert cloud.explain().way == "the bucket's notification digits-0 sends it to the queue yard-digits"
     cloud.event_way = "both"
     assert cloud.explain().way == (
-        "the bucket's notification digits-0 and EventBridge's rule yard-digits send it to the queue yard-digits"
+        "the bucket's notification digits-0 and the EventBridge rule yard-digits send it to the queue yard-digits"
     )
     cloud.notifications = []
-    assert cloud.explain().way == "EventBridge's rule yard-digits sends it to the queue yard-digits"
+    assert cloud.explain().way == "the EventBridge rule yard-digits sends it to the queue yard-digits"
     cloud.notifications = None
-    assert "(s3:GetBucketNotification is not allowed)" in cloud.explain().way
+    assert "; not checked, since s3:GetBucketNotification is not allowed" in cloud.explain().way
 
 
 def test_an_upload_that_the_function_has_seen_and_that_is_nowhere_is_unclear(cloud: Cloud) -> None:
@@ -342,7 +342,7 @@ def test_an_upload_that_the_function_has_seen_and_that_is_nowhere_is_unclear(clo
     cloud.log.append((NOW - timedelta(minutes=40), {"key": KEY, "version_id": "v0"}))
     state, says, _ = cloud.verdict()
     assert state == "unclear"
-    assert f"(its log at {at(50)})" in says
+    assert f"(see its log at {at(50)})" in says
 
 
 @pytest.mark.parametrize(

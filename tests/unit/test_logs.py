@@ -86,7 +86,7 @@ def written(says: str, level: str = "INFO", request_id: str = "7", **fields: str
         (report("failure"), "failed"),
         (
             '{"type": "platform.initReport", "record": {"status": "timeout", "metrics": {"durationMs": 10000.0}}}',
-            "the start of an environment was stopped after 10 s and begins anew within the call",
+            "the start of an environment was stopped after 10 s and is repeated within the call",
         ),
     ],
 )

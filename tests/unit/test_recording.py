@@ -67,7 +67,7 @@ def test_an_input_without_a_result_gets_a_provisional_one(s3: FakeS3) -> None:
         "provisional": True,
         "error": {
             "type": "GivenUpError",
-            "message": "its message was received 3 times and given up, and the function has left no word of it: it may "
+            "message": "its message was received 3 times and given up, and the function left no trace of it: it may "
             "have been throttled, unable to start or being restored. Once that is fixed, redrive the message",
         },
         "timing_ms": {"fetch": None, "decode": None, "predict": None, "batch_size": 0, "cold_start": False},

@@ -59,7 +59,7 @@ def test_dead_shows_the_most_frequent_cause_first(deployed: Deployed, capsys: py
             "  key             version  tries  sent",
             f"  digits/a b.png  v1           3  {SENT}",
             f"  digits/b.png    v1           3  {SENT}",
-            "1 dead letter: MessageError: the message is neither an S3 notification nor an S3 event of EventBridge",
+            "1 dead letter: MessageError: the message is neither an S3 notification nor an S3 event from EventBridge",
             "  key  version  tries  sent",
             f"  m2                3  {SENT}",
         ],
@@ -84,8 +84,8 @@ def test_dead_letters_that_somebody_else_looks_at_are_counted(
     for message in deployed.sqs.queues[DEAD]:
         message.visible_at = deployed.sqs.now + 60
     status, out, err = run(capsys, "dead", "digits")
-    assert (status, out) == (0, ["no dead letter of digits can be looked at"])
-    assert "about 3 more were not looked at" in err
+    assert (status, out) == (0, ["no dead letter of digits can be read"])
+    assert "about 3 more were not read" in err
     deployed.sqs.queues.clear()
     assert run(capsys, "dead", "digits")[1] == ["digits has no dead letters"]
 
@@ -112,7 +112,7 @@ def test_a_dry_run_says_what_each_message_is_and_whether_there_is_none(
 def test_redrive_says_how_many_and_which_were_not_there(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "redrive", "digits", "--key", KEY, "--key", "digits/none.png")
     assert (status, out) == (1, ["put back into the queue of digits: 1 dead letter"])
-    assert "warning: no dead letter of digits is of digits/none.png: `modelctl explain KEY` says more" in err
+    assert "warning: digits has no dead letter of digits/none.png: `modelctl explain KEY` says more" in err
     assert run(capsys, "redrive", "digits", "--json")[:2] == (
         0,
         json.dumps({"model": "digits", "dry_run": False, "redriven": 2}, indent=2).splitlines(),
@@ -141,7 +141,7 @@ def test_explain_says_it_in_a_few_lines(deployed: Deployed, capsys: pytest.Captu
         0,
         [
             f"key       {KEY}",
-            "model     digits, since the key begins with digits/ and ends with .png",
+            "model     digits, because the key begins with digits/ and ends with .png",
             "way       the bucket's notification digits-0 sends it to the queue yard-digits",
             f"uploaded  {at(60)} (60 min ago), 114 bytes, version v1",
             "state     given up after 3 tries, and its message is in the dead-letter queue yard-digits-dlq: "
@@ -194,7 +194,7 @@ def test_stale_results_are_looked_for_only_where_something_is_live(
     deployed.digest = None
     status, _, err = run(capsys, "backfill", "digits", "--stale")
     assert status == 1
-    assert "nothing is live for digits, so no result can be compared with it" in err
+    assert "nothing is live for digits, so results cannot be compared with it" in err
 
 
 @pytest.mark.parametrize(

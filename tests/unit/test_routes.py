@@ -53,7 +53,7 @@ def test_a_key_is_taken_by_prefix_and_suffix(key: str, taken: Taken, why: str) -
             ),
         ),
         ("digits/7.bmp", NotTaken("digits takes digits/ only with .png or .json, and the key ends with .bmp", DIGITS)),
-        ("digits/seven", NotTaken("digits takes digits/ only with .png or .json, and the key has none", DIGITS)),
+        ("digits/seven", NotTaken("digits takes digits/ only with .png or .json, and the key has no suffix", DIGITS)),
         (
             "digits/tables/t.xls",
             NotTaken("tables takes digits/tables/ only with .csv, and the key ends with .xls", TABLES),
@@ -61,8 +61,8 @@ def test_a_key_is_taken_by_prefix_and_suffix(key: str, taken: Taken, why: str) -
         (
             "digits/2026/",
             NotTaken(
-                "digits takes digits/ only with .png or .json, and the key ends with a slash, as a folder of the "
-                "console does",
+                "digits takes digits/ only with .png or .json, and the key ends with a slash, like a folder "
+                "in the console",
                 DIGITS,
             ),
         ),
@@ -100,7 +100,7 @@ def test_a_key_is_taken_by_prefix_and_suffix(key: str, taken: Taken, why: str) -
                 "no model has a prefix like invoices/; models have digits/, digits/tables/, scans/2026/ and 1 more"
             ),
         ),
-        ("7.png", NotTaken("the key is in no folder; models have digits/, digits/tables/, scans/2026/ and 1 more")),
+        ("7.png", NotTaken("the key is not in a folder; models have digits/, digits/tables/, scans/2026/ and 1 more")),
     ],
 )
 def test_a_key_that_no_model_takes_is_told_which_one_was_nearest(key: str, expected: NotTaken) -> None:

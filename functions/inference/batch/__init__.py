@@ -44,7 +44,7 @@ _DID_NOT_END = (
 
 #: What it says if the invocation did not come to the input.
 _NOT_TAKEN_UP = (
-    "its last attempt, number {}, had no time for it: others of its batch used up what the function has (timeout_s); "
+    "its last attempt, number {}, had no time for it: others in its batch used up the function's time (timeout_s); "
     "its log says which. Once that is fixed, `modelctl redrive` tries it again"
 )
 

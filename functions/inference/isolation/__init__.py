@@ -150,8 +150,8 @@ class Child:
             if own + its > memory_mb() * _MOST_MEMORY:
                 self.end()
                 raise CrashError(
-                    f"out of memory: the process that had to {to} took {its:.0f} MB beside the {own:.0f} MB of the "
-                    f"function's own; the function has {memory_mb()} MB (memory_mb)"
+                    f"out of memory: the process that had to {to} took {its:.0f} MB in addition to the {own:.0f} MB of "
+                    f"the function's own; the function has {memory_mb()} MB (memory_mb)"
                 )
             try:
                 if not self._connection.poll(min(left_s, _LOOK_EVERY_S)):
@@ -191,5 +191,5 @@ class Child:
         code = process.wait()
         if code >= 0:
             return f"exited with status {code}"
-        hint = f"; that is how a system out of memory ends a process (memory_mb is {memory_mb()})"
+        hint = f"; a system that is out of memory ends processes this way (memory_mb is {memory_mb()})"
         return f"was ended by {signal.Signals(-code).name}{hint if -code == signal.SIGKILL else ''}"

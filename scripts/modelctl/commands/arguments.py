@@ -50,7 +50,7 @@ def add_rate(parser: argparse.ArgumentParser) -> None:
         type=_rate,
         default=100.0,
         metavar="N",
-        help="messages per second at most; default: 100",
+        help="at most so many messages per second; default: 100",
     )
 
 

@@ -30,10 +30,10 @@ def add_to(commands: Commands) -> None:
     parser = command(commands, "backfill", run, does, "modelctl backfill digits --since 2h --dry-run")
     parser.add_argument("model", metavar="MODEL", help="its name in the registry")
     parser.add_argument(
-        "--since", type=times.since, metavar="TIME", help=f"only inputs that were uploaded since then: {times.FORMS}"
+        "--since", type=times.since, metavar="TIME", help=f"only inputs uploaded since then: {times.FORMS}"
     )
     parser.add_argument("--prefix", default="", metavar="PREFIX", help="only inputs whose keys begin with this")
-    parser.add_argument("--stale", action="store_true", help="also inputs whose result is not of the live digest")
+    parser.add_argument("--stale", action="store_true", help="also inputs whose result is not by the live digest")
     parser.add_argument("--dry-run", action="store_true", help="only show which would be queued, and why")
     add_rate(parser)
     parser.add_argument(
@@ -41,7 +41,7 @@ def add_to(commands: Commands) -> None:
         type=_backlog,
         default=1000,
         metavar="N",
-        help="pause while so many messages wait in the queue, so that new uploads do not wait long; default: 1000",
+        help="pause while this many messages wait in the queue, so that new uploads are not delayed; default: 1000",
     )
     add_target(parser)
 
@@ -116,7 +116,8 @@ def _live_digest(deployed: Deployment, model: Model) -> str:
     digest = deployed.live_digest(model)
     if digest is None:
         raise UserError(
-            f"nothing is live for {model.name}, so no result can be compared with it: apply, then run it again"
+            f"nothing is live for {model.name}, so results cannot be compared with it: apply, then run the command "
+            "again"
         )
     return digest
 
@@ -140,7 +141,7 @@ def _backfill(deployed: Deployment, model: Model, wanted: Wanted, called: argpar
         if tally.queued and not called.dry_run:
             console.note(
                 f"queued so far: {console.counted(tally.queued, 'input')}. Run the command again once they are served: "
-                "it goes on with those that then have no result"
+                "it continues with those that then have no result"
             )
         raise
 

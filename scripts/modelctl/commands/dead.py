@@ -22,8 +22,8 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--record",
         action="store_true",
-        help="also write a provisional result for each input that was given up before the function saw it, and so has "
-        "none; a redrive replaces it with the answer",
+        help="also write a provisional result for each input that was given up before the function saw it; after a "
+        "redrive, the answer replaces it",
     )
     add_target(parser)
 
@@ -54,17 +54,15 @@ def run(called: argparse.Namespace) -> int:
         console.out(f"recorded: {console.counted(len(recorded), 'result')}")
     if hidden := there - len(letters):
         console.note(
-            f"about {hidden:,} more were not looked at: {dead_letters.MOST_RECEIVED:,} are at most, and others may be "
-            "hidden for two minutes because somebody else looks at them or puts them back"
+            f"about {hidden:,} more were not read: at most {dead_letters.MOST_RECEIVED:,} are, and others may be "
+            "hidden for two minutes because somebody else is reading them or putting them back"
         )
     if not letters:
-        console.out(
-            f"no dead letter of {model.name} can be looked at" if hidden else f"{model.name} has no dead letters"
-        )
+        console.out(f"no dead letter of {model.name} can be read" if hidden else f"{model.name} has no dead letters")
         return 0
     console.note(
-        f"once the cause is fixed, `modelctl redrive {model.name}` has them tried again; `modelctl explain KEY` shows "
-        "what became of one input"
+        f"once the cause is fixed, `modelctl redrive {model.name}` tries them again; `modelctl explain KEY` shows what "
+        "happened to one input"
     )
     return 0
 

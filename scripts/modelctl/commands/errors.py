@@ -49,7 +49,7 @@ def _refused(called: argparse.Namespace, deployed: Deployment, model: Model) -> 
             more = console.counted(len(latest) - _SHOWN_KEYS, "more key")
             console.out(f"    and {more}: `--json` lists all")
         if cause.direct:
-            console.out(f"    {cause.direct:,} of them in direct calls, the last at {times.shown(cause.all.last)}")
+            console.out(f"    {cause.direct:,} of these in direct calls, the last at {times.shown(cause.all.last)}")
     return 0
 
 
@@ -82,7 +82,7 @@ def _unmatched(called: argparse.Namespace, deployed: Deployment) -> int:
     else:
         console.out(f"every upload since {since} is taken by a model")
     for upload in found.latest[:_SHOWN_UPLOADS]:
-        instead = f"; a key that would do: {console.in_one_line(upload.instead)}" if upload.instead else ""
+        instead = f"; a key that would match: {console.in_one_line(upload.instead)}" if upload.instead else ""
         console.out(f"    {console.in_one_line(upload.key)}  ({times.shown(upload.uploaded)})")
         console.out(f"        {console.in_one_line(upload.why)}{instead}")
     if found.count > _SHOWN_UPLOADS:

@@ -11,12 +11,10 @@ from modelctl.deployed.routes import Taken
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    does = "show which model takes a key and why, or why none does, and what became of the input"
+    does = "show which model takes a key and why, or why none does, and what happened to the input"
     parser = command(commands, "explain", run, does, "modelctl explain digits/7.png")
-    parser.add_argument(
-        "key", metavar="KEY", help="an object of the inputs bucket; its address s3://BUCKET/KEY does as well"
-    )
-    parser.add_argument("--version-id", metavar="ID", help="a version of the object; default: the current one")
+    parser.add_argument("key", metavar="KEY", help="a key in the inputs bucket, or its address s3://BUCKET/KEY")
+    parser.add_argument("--version-id", metavar="ID", help="a version of the object; default: the current version")
     add_target(parser)
 
 
@@ -39,7 +37,7 @@ def _lines(found: Explanation) -> list[tuple[str, str]]:
     route, verdict, upload = found.route, found.verdict, found.upload
     lines = [("key", found.key)]
     if isinstance(route, Taken):
-        lines += [("model", f"{route.model.name}, since {route.why}"), ("way", found.way)]
+        lines += [("model", f"{route.model.name}, because {route.why}"), ("way", found.way)]
     else:
         lines.append(("model", f"none: {route.why}"))
         if route.nearest:
@@ -49,8 +47,8 @@ def _lines(found: Explanation) -> list[tuple[str, str]]:
     lines.append(("state", verdict.says))
     result = found.result
     if result is not None and upload is not None and not result.is_of(upload.version_id, upload.etag):
-        of = f"version {result.uploaded.version_id}" if result.uploaded else "nothing that can be read"
-        lines.append(("result", f"the one that is there is of {of}, written {times.shown(result.written)}"))
+        what = f"of version {result.uploaded.version_id}" if result.uploaded else "not a readable result document"
+        lines.append(("result", f"the existing one is {what}, written {times.shown(result.written)}"))
     if verdict.next:
         lines.append(("next", verdict.next))
     return lines

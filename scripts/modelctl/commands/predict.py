@@ -70,7 +70,7 @@ def run(called: argparse.Namespace) -> int:
     if given_up := sum(bool(result.get("provisional")) for result in results):
         console.note(
             f"{given_up} of {len(results)} inputs were given up, and their messages are dead letters: once the cause "
-            f"is fixed, `modelctl redrive {called.model}` has them tried again"
+            f"is fixed, `modelctl redrive {called.model}` tries them again"
         )
     return 1 if any("error" in result for result in results) else 0
 

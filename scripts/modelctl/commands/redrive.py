@@ -15,7 +15,7 @@ _MOST_NAMED = 1000
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    does = "put a model's dead letters back into its queue, where they are tried again"
+    does = "put a model's dead letters back into its queue, so that they are tried again"
     parser = command(commands, "redrive", run, does, "modelctl redrive digits --dry-run")
     parser.add_argument("model", metavar="MODEL", help="its name in the registry")
     parser.add_argument(
@@ -37,7 +37,7 @@ def run(called: argparse.Namespace) -> int:
     keys = frozenset(called.key)
     found = _dry_run(deployed, model, keys, called) if called.dry_run else _redrive(deployed, model, keys, called)
     if missing := sorted(keys - found):
-        console.warning(f"no dead letter of {model.name} is of {', '.join(missing)}: `modelctl explain KEY` says more")
+        console.warning(f"{model.name} has no dead letter of {', '.join(missing)}: `modelctl explain KEY` says more")
     return 1 if missing else 0
 
 
@@ -70,6 +70,9 @@ def _dry_run(deployed: Deployment, model: Model, keys: frozenset[str], called: a
     more = f", of which the first {len(shown):,} are shown" if len(shown) < len(letters) else ""
     about = console.counted(there, "dead letter")
     console.note(f"{len(letters):,} of about {about} of {model.name} would be put back{more}")
+
+    more = f"; the first {len(shown):,} are shown" if len(shown) < len(letters) else ""
+    console.note(f"{len(letters):,} of about {there:,} dead letters of {model.name} would be put back{more}")
     console.note("nothing was changed")
     return {key for letter in letters for key in letter.keys}
 
@@ -99,6 +102,6 @@ def _redrive(deployed: Deployment, model: Model, keys: frozenset[str], called: a
     console.out(f"put back into the queue of {model.name}: {console.counted(done, 'dead letter')}")
     if done:
         console.note(
-            f"`modelctl status` shows how many still wait; what fails again is in `modelctl dead {model.name}` later"
+            f"`modelctl status` shows how many still wait; `modelctl dead {model.name}` will show those that fail again"
         )
     return found

@@ -23,11 +23,13 @@ Row = dict[str, Any]
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    does = "show what is deployed and live, what it did, what waits, and what is wrong, worst first"
+    does = "show what is wrong, worst first, and for each model what is live, what it did and what waits"
     parser = command(commands, "status", run, does, "modelctl status --since 24h")
     add_since(parser)
     parser.add_argument(
-        "--watch", action="store_true", help="show it again and again, every minute on AWS, until Ctrl-C"
+        "--watch",
+        action="store_true",
+        help="repeat it until Ctrl-C: every five seconds on the local stack, every minute on AWS",
     )
     add_target(parser)
 
@@ -165,7 +167,7 @@ def _show(document: Row) -> None:
     if behind := [row["model"] for row in rows if row["live_digest"] != row["digest"]]:
         console.note(
             f"`live` does not serve what the registry asked for last: {', '.join(behind)}. The apply failed or was "
-            "interrupted: apply again, which completes it or says how"
+            "interrupted: apply again to complete it, or to see what is missing"
         )
 
 

@@ -117,7 +117,7 @@ def backfill(
                 place, why = next(iter(failed.items()))
                 raise UserError(
                     f"SQS did not accept {len(failed)} messages, one of them of {batch[place].input.uploaded.key} "
-                    f"({why}): run the command again, which goes on from there"
+                    f"({why}): run the command again; it continues from there"
                 )
         for found in batch:
             seen(found)

@@ -36,7 +36,7 @@ State = Literal[
     "no model",  # no route takes the key
     "not uploaded",
     "deleted",  # the key's current version is a delete marker
-    "folder",  # the empty object by which the console shows a folder
+    "folder",  # the empty object that the console shows as a folder
     "answered",
     "refused",  # its result says what is wrong with it
     "given up",  # its message is a dead letter, or was
@@ -97,7 +97,9 @@ def key_of(deployed: Deployment, named: str) -> str:
     else:
         bucket, _, key = named.removeprefix("s3://").partition("/")
         if bucket == deployed.results:
-            raise UserError(f"{named} is a result: name the input; its key is what is between `<model>/` and `.json`")
+            raise UserError(
+                f"{named} is a result: name the input, whose key is the part between `<model>/` and `.json`"
+            )
         if bucket != deployed.inputs:
             raise UserError(f"{named} is not in the inputs bucket, which is {deployed.inputs}")
     if not key:
@@ -122,7 +124,7 @@ def explain(deployed: Deployment, key: str, version: str | None = None) -> Expla
     if version is not None:
         upload = next((one for one in uploads if one.version_id == version_id(version)), None)
         if upload is None:
-            raise UserError(f"{key} has no version {version}: `modelctl explain --json` lists those that it has")
+            raise UserError(f"{key} has no version {version}: `modelctl explain --json` lists its versions")
     if isinstance(route, NotTaken):
         verdict = _not_taken(deployed, route, upload)
         return Explanation(key, route, "nothing announces it", uploads, upload, None, None, verdict)
@@ -133,9 +135,9 @@ def explain(deployed: Deployment, key: str, version: str | None = None) -> Expla
     if upload is None:
         verdict = Verdict("not uploaded", f"not uploaded: {deployed.inputs} has no such object", f"upload it as {key}")
     elif upload.size is None:
-        verdict = Verdict("deleted", f"deleted at {times.shown(upload.when)}, and not served since")
+        verdict = Verdict("deleted", f"deleted at {times.shown(upload.when)}, and no longer served")
     elif key.endswith("/") and not upload.size:
-        verdict = Verdict("folder", "the empty object by which the S3 console shows a folder, which is not served")
+        verdict = Verdict("folder", "the empty object that the S3 console shows as a folder; it is not served")
     else:
         verdict = _verdict(deployed, model, key, uploads[0], upload, result, live, announced=announced)
     return Explanation(key, route, way, uploads, upload, result, live, verdict)
@@ -161,7 +163,7 @@ def _uploads(deployed: Deployment, key: str) -> list[Upload]:
 
 
 def _not_taken(deployed: Deployment, route: NotTaken, upload: Upload | None) -> Verdict:
-    there = "" if upload is None else f"; it is in {deployed.inputs}, and stays there unserved"
+    there = "" if upload is None else f"; it stays in {deployed.inputs} and is not served"
     upload_as = f"upload it as {route.instead}" if route.instead else ""
     return Verdict("no model", f"no model takes it{there}", upload_as or "upload it under a prefix of a model")
 
@@ -175,7 +177,8 @@ def _way(deployed: Deployment, route: Taken) -> tuple[str, bool | None]:
         if problem.response["Error"]["Code"] != "AccessDenied":
             raise
         return (
-            f"the inputs bucket is to announce it to the queue {queue} (s3:GetBucketNotification is not allowed)",
+            f"the inputs bucket should announce it to the queue {queue}; not checked, since s3:GetBucketNotification "
+            "is not allowed",
             None,
         )
     ways = []
@@ -187,9 +190,9 @@ def _way(deployed: Deployment, route: Taken) -> tuple[str, bool | None]:
             ways.append(f"the bucket's notification {entry.get('Id', '')}")
     # The rule has the name of the queue, and no suffix: the function skips other suffixes.
     if deployed.event_way != "notification" and "EventBridgeConfiguration" in found:
-        ways.append(f"EventBridge's rule {queue}")
+        ways.append(f"the EventBridge rule {queue}")
     if not ways:
-        return f"the inputs bucket announces no such key to the queue {queue}", False
+        return f"the inputs bucket does not announce such keys to the queue {queue}", False
     return f"{' and '.join(ways)} {'sends' if len(ways) == 1 else 'send'} it to the queue {queue}", True
 
 
@@ -309,10 +312,18 @@ def _without_result(deployed: Deployment, model: Model, key: str, upload: Upload
     backfill = f"`modelctl backfill {model.name} --prefix {shlex.quote(key)}` queues it"
     if hidden := _hidden(deployed, model):
         return hidden
+
+    if hidden := queues.depth(deployed.sqs, model.dead_letter_queue_url)[1]:
+        return Verdict(
+            "unclear",
+            f"unclear: {console.counted(hidden, 'dead letter')} of {model.name} cannot be read, because somebody else "
+            "is reading them or putting them back; it may be among them",
+            "look again in two minutes",
+        )
     if announced is False:
         return Verdict(
             "never announced",
-            "never announced: the inputs bucket announces no such key",
+            "never announced: the inputs bucket does not announce such keys",
             f"apply, so that uploads are announced; {backfill}",
         )
     if age < _ANNOUNCED_WITHIN:
@@ -320,12 +331,12 @@ def _without_result(deployed: Deployment, model: Model, key: str, upload: Upload
     if word := _logged(deployed, model, key, upload):
         return Verdict(
             "unclear",
-            f"unclear: the function had it in hand (its log at {word}), but there is neither a result nor a message",
+            f"unclear: the function had received it (see its log at {word}), but it has neither a result nor a message",
             f"look again in a minute, since SQS's counts are approximate; if nothing has changed, {backfill}",
         )
     return Verdict(
         "never announced",
-        "never announced: nothing of it is in the queue, among the dead letters, in the results or in the log. It was "
+        "never announced: it has no message, dead letter, result or line in the log. It was "
         "uploaded before its route was active, which takes up to five minutes after an apply, or its message was "
         "discarded",
         backfill,

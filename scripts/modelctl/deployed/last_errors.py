@@ -37,9 +37,12 @@ _ANSWERED = LastError("Answered", "the input has its result: a redrive only clea
 _NO_INPUT = LastError(
     "NoInput", "S3's test event, or a deletion, announces no input: a redrive only clears the message away", "message"
 )
+
+
+_ANSWERED = LastError("Answered", "the input has its result; a redrive only removes the message", "answered")
 _UNKNOWN = LastError(
     "Unknown",
-    "neither a result nor the log says anything: the message may not have reached the function, as when it was "
+    "neither a result nor the log mentions it: the message may not have reached the function, because that was "
     "throttled, could not start or was being restored",
     "nothing",
 )

@@ -53,7 +53,7 @@ def prefixes(model: Model, within: str) -> list[str]:
     found = below or [prefix for prefix in model.prefixes if prefix.startswith(within)]
     if not found:
         raise UserError(
-            f"model {model.name} takes no key that begins with {within}: it takes {' and '.join(model.prefixes)}"
+            f"model {model.name} does not take keys that begin with {within}: it takes {' and '.join(model.prefixes)}"
         )
     return found
 

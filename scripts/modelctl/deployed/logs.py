@@ -37,7 +37,7 @@ def events(deployed: Deployment, model: Model, since_ms: int, words: str = "") -
             yield event
         if number == _MOST_PAGES and page.get("nextToken"):
             until = times.shown(datetime.fromtimestamp(latest_ms / 1000, UTC))
-            console.warning(f"the log is long and was read until {until} only: a later `--since` shows the rest")
+            console.warning(f"the log is long and was read only until {until}: a later `--since` shows the rest")
             return
 
 
@@ -52,7 +52,7 @@ def parsed(message: str) -> Any:
 class Endings:
     """Says how Lambda ended invocations, and which inputs they were trying.
 
-    A function names the inputs that it tries again before it begins ("try 2 of 5: a.png, b.png"), in case that they end
+    A function names the inputs that it tries again before it begins ("try 2 of 5: a.png, b.png"), in case they end
     it.
     """
 
@@ -78,7 +78,7 @@ class Endings:
             if record.get("status") != "timeout":
                 return None
             seconds = record["metrics"]["durationMs"] / 1000
-            return f"the start of an environment was stopped after {seconds:.0f} s and begins anew within the call"
+            return f"the start of an environment was stopped after {seconds:.0f} s and is repeated within the call"
         if line.get("type") != "platform.report":
             return None
         record = line["record"]

@@ -66,7 +66,7 @@ def record(deployed: Deployment, model: Model, letters: Sequence[tuple[DeadLette
             written = list(pool.map(lambda one: write(*one), without))
         except StorageError as problem:
             raise UserError(
-                f"{problem}; run the command again, which goes on with those that have no result"
+                f"{problem}; run the command again; it continues with those that have no result"
             ) from problem
     return [uploaded.key for (uploaded, *_), done in zip(without, written, strict=True) if done]
 
@@ -74,6 +74,6 @@ def record(deployed: Deployment, model: Model, letters: Sequence[tuple[DeadLette
 def _unseen(tries: int) -> str:
     times = "once" if tries == 1 else f"{tries} times"
     return (
-        f"its message was received {times} and given up, and the function has left no word of it: it may have been "
+        f"its message was received {times} and given up, and the function left no trace of it: it may have been "
         "throttled, unable to start or being restored. Once that is fixed, redrive the message"
     )

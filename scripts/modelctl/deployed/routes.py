@@ -91,7 +91,7 @@ class Routes:
                 return NotTaken(f"the key begins with {folder}, and {model.name} takes {prefix}{case}", model, instead)
             only = f"only with {' or '.join(model.suffixes)}"
             return NotTaken(f"the key begins with {folder}, and {model.name} takes {prefix}, {only}{case}", model)
-        begins = f"no model has a prefix like {key.partition('/')[0]}/" if "/" in key else "the key is in no folder"
+        begins = f"no model has a prefix like {key.partition('/')[0]}/" if "/" in key else "the key is not in a folder"
         return NotTaken(f"{begins}; models have {plans.some(sorted(self._by_prefix))}")
 
     def _misspelt(self, key: str) -> tuple[str, str] | None:
@@ -112,7 +112,7 @@ def _folders(key: str) -> list[str]:
 def _wrong_suffix(key: str, prefix: str, model: Model) -> NotTaken:
     takes = f"{model.name} takes {prefix} only with {' or '.join(model.suffixes)}"
     if key.endswith("/"):
-        return NotTaken(f"{takes}, and the key ends with a slash, as a folder of the console does", model)
+        return NotTaken(f"{takes}, and the key ends with a slash, like a folder in the console", model)
     for suffix in model.suffixes:
         end = key[-len(suffix) :]
         if end.lower() == suffix.lower():
@@ -124,5 +124,5 @@ def _wrong_suffix(key: str, prefix: str, model: Model) -> NotTaken:
     name = key.rpartition("/")[2]
     dot = name.rfind(".")
     return NotTaken(
-        f"{takes}, and the key ends with {name[dot:]}" if dot >= 0 else f"{takes}, and the key has none", model
+        f"{takes}, and the key ends with {name[dot:]}" if dot >= 0 else f"{takes}, and the key has no suffix", model
     )

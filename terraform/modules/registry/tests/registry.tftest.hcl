@@ -281,7 +281,7 @@ run "both_ways_have_the_limits_of_both" {
   expect_failures = [output.models]
 
   assert {
-    condition     = [for problem in output.quota_problems : regex("^need [0-9]+ [a-z]+", problem.message)] == ["need 101 notifications", "need 7 rules"]
+    condition     = [for problem in output.quota_problems : regex("^need [0-9]+ (?:EventBridge )?[a-z]+", problem.message)] == ["need 101 notifications", "need 7 EventBridge rules"]
     error_message = "The problems are ${jsonencode(output.quota_problems)}"
   }
 }
