@@ -1,19 +1,19 @@
 """Whose fault a failure is: that alone decides what happens to the input.
 
 An `InputError` ends as a result object whose `error.type` is the name of the class and whose `error.message` is its
-text; the message is done. A `ServiceError` is nobody's input: the queue delivers the message again, and after the
-model's `retries` it is in the dead-letter queue, and its input has a result that says so.
+text; the message is done. A `ServiceError` is not the input's fault: the queue delivers the message again. After the
+model's `retries`, it is in the dead-letter queue, and its input has a result that says so.
 """
 
 #: What the log says of an input that was not served, with the error's type and text.
 NOT_SERVED = "not served; its message goes back to the queue: %s: %s"
 
-#: Characters of what is said about an input: libraries quote what they read, which may be all of it.
+#: Characters of a message about an input: libraries quote what they read, which may be the whole input.
 _LONGEST = 600
 
 
 class InputError(Exception):
-    """The input cannot be served, now or later; the text is written for whoever uploaded it."""
+    """The input cannot be served, now or later; the text is written for the person who uploaded it."""
 
     def __init__(self, text: str) -> None:
         super().__init__(for_a_result(text))
@@ -57,8 +57,8 @@ class PredictionError(InputError):
     """It fits the signature, and the model still has no valid answer to its values.
 
     Shapes, types and names are checked before the model is called, so what an op then refuses (an index out of range,
-    an assertion in the graph) lies in the values; trying again gives the same. Running out of memory does not count,
-    nor does anything else that other values would meet too.
+    an assertion in the graph) is caused by the values, and trying again gives the same. Running out of memory does not
+    count, nor does anything else that other values would meet too.
     """
 
 
@@ -79,7 +79,7 @@ class GivenUpError(ServiceError):
 
 
 class CrashError(ServiceError):
-    """The process that served the input ended: it crashed, or took more memory than there is."""
+    """The process that served the input ended: it crashed, or ran out of memory."""
 
 
 class TooLongError(ServiceError):
@@ -87,4 +87,4 @@ class TooLongError(ServiceError):
 
 
 class MessageError(ServiceError):
-    """A queue message that is no S3 event; it ends in the dead-letter queue, where it can be looked at."""
+    """A queue message that is not an S3 event; it ends in the dead-letter queue, where it can be inspected."""

@@ -1,4 +1,4 @@
-"""The result document: what stands in the results bucket for an input, whoever writes it.
+"""The result document: what the results bucket stores for an input, whether a function or `modelctl` writes it.
 
 A function writes results, and `modelctl` those of inputs that died without reaching it, so this module imports nothing
 but Python's standard library.
@@ -28,7 +28,7 @@ HEAD_BYTES = 16 * 2**10
 
 
 class Refused(NamedTuple):
-    """The error that a result has in the place of predictions."""
+    """The error that a result has instead of predictions."""
 
     #: The name of the exception.
     type: str
@@ -61,7 +61,7 @@ def result_document(
     *,
     provisional: bool = False,
 ) -> bytes:
-    """The result object: predictions, or in their place the error.
+    """The result object: predictions, or the error instead.
 
     Args:
         served: the model.

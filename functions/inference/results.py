@@ -18,7 +18,7 @@ _ATTEMPTS = 5
 
 
 class CurrentResult(NamedTuple):
-    """The result that stands under a key now."""
+    """The result that is stored under a key now."""
 
     etag: str
     #: The input that it is of; None if it is not a result document, which is then written over.
@@ -68,7 +68,7 @@ class ResultStore:
         self._surroundings = surroundings
 
     def current(self, key: str) -> CurrentResult | None:
-        """The result that stands for an input's key; None if there is none.
+        """The result of an input's key; None if there is none.
 
         Raises:
             StorageError: S3 did not answer, or nobody can read it as it is.
@@ -131,7 +131,7 @@ class ResultStore:
         return there.last_modified >= here.last_modified
 
     def write(self, uploaded: UploadedObject, document: bytes, current: CurrentResult | None) -> bool:
-        """Put an input's result in the place of `current`, unless another writer's settles it meanwhile.
+        """Replace `current` by an input's result, unless another writer's result settles it in the meantime.
 
         Returns whether it was written.
 
@@ -144,7 +144,7 @@ class ResultStore:
     def write_provisional(
         self, uploaded: UploadedObject, document: bytes, current: CurrentResult | None
     ) -> CurrentResult | None:
-        """Put an input's provisional result in the place of `current`, unless what is there stays.
+        """Replace `current` by an input's provisional result, unless the existing result stays.
 
         Returns what is then there; None if it was not written.
 

@@ -23,7 +23,7 @@ def since(text: str, now: datetime | None = None) -> datetime:
         now: until when it may be; None: the present.
 
     Raises:
-        argparse.ArgumentTypeError: it is none, or lies in the future.
+        argparse.ArgumentTypeError: it is not a point in time, or is in the future.
     """
     now = now or present()
     ago = re.fullmatch(r"([0-9]+)\s*([smhdw])", text.strip().lower(), re.ASCII)

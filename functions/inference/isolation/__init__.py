@@ -1,12 +1,13 @@
-"""A process of its own for inputs that may end whatever serves them.
+"""A separate process for inputs that may end the process that serves them.
 
-An input that crashes the process, hangs, or takes more memory than there is ends an invocation together with the other
-messages of its batch, also with those that are answered already. So an invocation that gets a message again serves its
-inputs in a child process (`__main__`), which decodes and predicts one at a time, while the function's own process reads
-from S3 and writes to it. If the child ends, only the input that it had is lost, and the next one gets a new child.
+An input that crashes the process, hangs or runs out of memory ends the invocation for the other messages of its batch
+as well, even for those that are answered already. So an invocation that receives a message again serves its inputs in a
+child process (`__main__`), which decodes and predicts one at a time, while the function's own process reads from S3 and
+writes to it. If the child ends, only the input that it had is lost, and the next one gets a new child.
 
 The child is started as a new program, never forked: the threads of the runtime's and of S3's libraries do not survive
-that. It speaks through a pair of sockets, since Lambda has no /dev/shm for the queues and locks of `multiprocessing`.
+that. It communicates through a pair of sockets, since Lambda has no /dev/shm for the queues and locks of
+`multiprocessing`.
 """
 
 import contextlib

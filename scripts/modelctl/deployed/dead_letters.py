@@ -1,7 +1,7 @@
 """The dead-letter queue of a model: looking at what is in it, and putting it back into the model's queue.
 
-Looking hides a message from others for a while, as every receive does; so whoever looks makes the messages visible
-again. Messages are never received from the queue of inputs itself: that would use up their tries.
+Looking hides a message from others for a while, as every receive does, so the messages are made visible again
+afterwards. Messages are never received from the queue of inputs itself: that would use up their tries.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Inputs that got an error in place of predictions, by cause, and uploads that no model takes."""
+"""Inputs that got an error instead of predictions, by cause, and uploads that no model takes."""
 
 import heapq
 import re

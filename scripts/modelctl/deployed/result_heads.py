@@ -25,7 +25,7 @@ class ResultHead:
     digest: str | None = None
     #: Whether its input's last attempt had not ended, or failed; such a result is replaced by an answer.
     provisional: bool = False
-    #: `type` and `message` of what it has in the place of predictions.
+    #: `type` and `message` of the error that it has instead of predictions.
     error: dict[str, str] | None = None
 
     def is_of(self, version_id: str | None, etag: str | None) -> bool:

@@ -1,4 +1,4 @@
-# Where the alarms go. Whoever is on call subscribes to the topic.
+# Where the alarms go. People on call subscribe to the topic.
 
 resource "aws_sns_topic" "alarms" {
   count = var.topic_arn == null ? 1 : 0

@@ -79,7 +79,7 @@ def _with_qualifier(original: Callable[..., str]) -> Callable[..., str]:
 
 
 def _of_one_message(original: Callable[..., str]) -> Callable[..., str]:
-    """Whoever may send, hide or delete one message may do so with a batch of them; no action is about batches.
+    """A permission to send, hide or delete a message also covers batches; batches have no actions of their own.
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
     """
