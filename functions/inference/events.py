@@ -32,7 +32,7 @@ class UploadedObject:
     sequencer: str | None = None
     #: Bytes.
     size: int | None = None
-    #: S3's `LastModified`, of which it keeps whole seconds: `2026-11-28T07:00:00Z`. Before S3 has said it, the time of
+    #: S3's `LastModified`, in whole seconds: `2026-11-28T07:00:00Z`. Before S3 has said it, the time of
     #: the event; in a message that was put into the queue by hand, that is the `LastModified` of the listed version.
     last_modified: str | None = None
 

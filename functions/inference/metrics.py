@@ -2,7 +2,8 @@
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 A custom metric costs $0.30 a month and every combination of dimensions is one: hence six, and no version. ResultTime is
-among them because nobody else knows it: SQS reports the age of the oldest message, and not when a message was answered.
+among them because AWS does not report it: SQS reports the age of the oldest message, and not when a message was
+answered.
 """
 
 import functools

@@ -171,7 +171,7 @@ class ResultStore:
         write: Callable[[str | None], None],
         gives_way_to: Callable[[CurrentResult | None, UploadedObject], bool],
     ) -> bool:
-        """Write in the place of `current`, or of what other writers put there, unless it gives way to that."""
+        """Replace `current`, or what other writers put there, unless it gives way to that."""
         for attempt in range(_ATTEMPTS):
             try:
                 write(current.etag if current else None)
@@ -194,7 +194,7 @@ class ResultStore:
 def _origin(head: bytes) -> tuple[UploadedObject | None, str | None, bool]:
     """The input and the digest that a result's beginning names, and whether it is provisional.
 
-    (None, None, False) if it is no result.
+    (None, None, False) if it is not a result.
     """
     if (found := read_head(head)) is None or "digest" not in found[0]:
         return None, None, False

@@ -33,7 +33,7 @@ class Surroundings(NamedTuple):
     uniform: Callable[[float, float], float]
     #: The threads that wait for S3.
     executor: Executor
-    #: Makes what serves inputs that may end whatever serves them; None: there is no room for it.
+    #: Makes the process that serves risky inputs; None: the memory has no room for one.
     isolate: "Callable[[Config], Isolation | None]" = _in_this_process
 
     def milliseconds_since(self, started: float) -> float:

@@ -164,7 +164,7 @@ def _log_tries(works: Sequence[Work], retries: int) -> None:
 
 
 def _not_done(works: Sequence[Work]) -> set[str]:
-    """The ids of messages of which an input has no result.
+    """The ids of messages with an input that has no result.
 
     Not of those that were sent back: threads that still fetch may end an input after that.
     """

@@ -85,7 +85,7 @@ class Comparison:
 
 
 def comparisons(model: str, peer: str, pairs: Sequence[tuple[Figures, Figures]]) -> Iterator[Comparison]:
-    """The three figures of pairs of ours and theirs, of which each pair was measured one right after the other."""
+    """The three figures of pairs of ours and theirs; the two of a pair were measured one right after the other."""
     for place, (figure, unit) in enumerate(_FIGURES.items()):
         row = compare(figure, peer, [(ours[place], theirs[place]) for ours, theirs in pairs], faster=True)
         yield Comparison(

@@ -15,7 +15,7 @@ from modelctl.deployed.logs import Endings, events, parsed
 from modelctl.errors import UserError
 
 _FOLLOW_EVERY_S = 1.0
-#: Invocations that concern a key, of which further lines are shown.
+#: Invocations that concern a key, whose further lines are shown.
 _MOST_REMEMBERED = 1000
 _SAYS_ERROR = re.compile(r"\b(\w*Error|Fatal|Traceback)\b")
 # What stands at the head of a line, or is the same in all of them; the rest of the fields is shown behind the message.

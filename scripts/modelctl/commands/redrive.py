@@ -31,7 +31,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(called: argparse.Namespace) -> int:
-    """Say how many were put back; exit status 1 if there is no dead letter of an input that was named."""
+    """Say how many were put back; exit status 1 if a named input has no dead letter."""
     deployed = deployment(called)
     model = deployed.model(called.model)
     keys = frozenset(called.key)

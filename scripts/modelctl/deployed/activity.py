@@ -88,7 +88,7 @@ def read(deployed: Deployment, since: datetime) -> dict[str, Activity]:
 
 
 def firing_alarms(deployed: Deployment) -> dict[str, list[str]]:
-    """The alarms of each model that fire now; models of which none does are left out."""
+    """The alarms that fire now, by model; models without one are left out."""
     functions = {model.function_name: model.name for model in deployed.models.values()}
     pages = deployed.metrics.get_paginator("describe_alarms").paginate(
         AlarmNamePrefix=f"{deployed.name}-", AlarmTypes=["MetricAlarm"], StateValue="ALARM"

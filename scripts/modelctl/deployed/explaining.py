@@ -41,7 +41,7 @@ State = Literal[
     "refused",  # its result says what is wrong with it
     "given up",  # its message is a dead letter, or was
     "superseded",  # a newer version was uploaded
-    "waiting",  # by inference, since nobody may look into the queue
+    "waiting",  # by inference, since receiving from the queue would use up tries
     "never announced",
     "unclear",
 ]

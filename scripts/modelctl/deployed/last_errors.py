@@ -1,4 +1,4 @@
-"""Why messages became dead letters: the error of the last attempt of each, and which of them have one cause."""
+"""Why messages became dead letters: the error of the last attempt of each, and which of them share a cause."""
 
 import itertools
 import re

@@ -104,7 +104,7 @@ def beside(model: Model, inputs: Iterable[Input], results: Iterator[Listed]) -> 
 
 
 def is_listed(model: Model, key: str) -> bool:
-    """Whether the result of a key has a name that tells its key; of a very long one it is a hash."""
+    """Whether the name of a key's result contains the key; for a very long key it is a hash."""
     return result_key(model.name, key) == _plain(model, key)
 
 
@@ -115,8 +115,8 @@ def _plain(model: Model, key: str) -> str:
 def in_order_of_results(keyed: Iterable[T], key: Callable[[T], str]) -> Iterator[T]:
     """What comes in the order of keys, in the order of these keys with `.json` behind them.
 
-    Those two orders differ only where one key begins with another. So what waits is a chain of keys of which each
-    begins with the one before: as many as a key has bytes at most, 1,024.
+    Those two orders differ only where one key begins with another. So what waits is a chain of keys, each
+    beginning with the one before: at most as many as a key has bytes, 1,024.
     """
     waiting: list[T] = []
     for one in keyed:

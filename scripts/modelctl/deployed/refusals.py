@@ -64,7 +64,7 @@ class Cause:
     keys: dict[str, Refused] = field(default_factory=dict)
 
     def add(self, message: str, key: str | None, when: datetime) -> None:
-        """Count one more, of a direct call if there is no key."""
+        """Count one more; without a key it is a direct call."""
         if when >= self.all.last:
             self.message = message
         self.all.add(when)

@@ -1,4 +1,4 @@
-"""What results say before their predictions: of which input they are, by which model, and what went wrong."""
+"""What results say before their predictions: their input, their model, and what went wrong."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Putting messages into a model's queue by hand, no faster than somebody asked for."""
+"""Putting messages into a model's queue by hand, at a limited rate."""
 
 import time
 from collections.abc import Callable, Sequence

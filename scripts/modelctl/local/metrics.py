@@ -119,7 +119,7 @@ def invoked(function_name: str, duration_ms: float, *, failed: bool) -> None:
 def admitted(function_name: str, running: int | None) -> None:
     """Record that a function may run, and how often it now does at once; None: it was turned away.
 
-    What was turned away is no invocation and no error.
+    A throttled call is neither an invocation nor an error.
     """
     now, of = time.time(), {"FunctionName": function_name}
     record("AWS/Lambda", "Throttles", of, "Count", float(running is None), now)

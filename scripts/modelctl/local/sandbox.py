@@ -149,7 +149,7 @@ def _give_up_capabilities() -> None:
 def isolate(*, network: bool = False) -> None:
     """Give this process, and what it forks from now on, a mount table of its own, and its children their own PIDs.
 
-    With `network` they also get a network of their own, in which there is no way out.
+    With `network` they also get a network of their own without a way out.
 
     Without the rights of root this takes a user namespace, in which the calling user is root. The next fork makes
     the first process of the PID namespace: when that one dies, the system kills everything in the namespace.

@@ -55,7 +55,7 @@ def holding(registry: Path, model: str) -> Path:
 
 
 def models_in(text: str) -> dict[str, Any]:
-    """The entries that a text has; none if it is no registry."""
+    """The entries that a text has; none if it is not a registry."""
     try:
         return dict((validation.parse(text) or {}).get("models") or {})
     except (yaml.YAMLError, AttributeError, TypeError, ValueError):

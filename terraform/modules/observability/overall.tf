@@ -6,6 +6,11 @@
 # 100 alarms: beyond that, each group of models has an alarm, and this one combines them. A model's name decides its
 # group, so adding a model changes one group only.
 
+
+# One alarm that fires while any alarm of any model does. It sends no notifications, because that alarm does. A
+# rule names at most 100 alarms: beyond that, each group of models has an alarm, and this one combines them. A model's name
+# decides its group, so adding a model changes one group only.
+
 locals {
   _overall_name = "${var.deployment.name}/any"
 

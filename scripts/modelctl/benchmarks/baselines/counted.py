@@ -1,4 +1,4 @@
-"""Our handler, or `HANDLER`, that tells between calls how much processor time its process has taken, all threads."""
+"""Our handler, or `HANDLER`; between calls it reports the processor time of its process, all threads included."""
 
 import importlib
 import os

@@ -30,7 +30,7 @@ class Chances:
     s3_repeats: float = 0.0
     #: S3 or the model takes long.
     slow: float = 0.0
-    #: An input ends every environment, takes longer than any timeout, makes the model's own code fail, is no JSON.
+    #: An input ends every environment, takes longer than any timeout, makes the model's own code fail, or is not JSON.
     kills: float = 0.0
     hangs: float = 0.0
     breaks: float = 0.0

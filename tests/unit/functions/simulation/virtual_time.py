@@ -1,4 +1,4 @@
-"""Virtual time: things happen one after the other, each at its time, and nobody waits for a clock.
+"""Virtual time: things happen one after the other, each at its time, and no wait takes real time.
 
 The code under test runs in fibers: threads of which one runs at a time, and only while the loop waits for it. So the
 same seed gives the same history each time.
@@ -36,7 +36,7 @@ class Worker:
 
 
 class Fiber:
-    """A piece of work that stands still while it waits."""
+    """A piece of work that is suspended while it waits."""
 
     def __init__(self, loop: "Loop", work: Callable[[], Any], group: Any) -> None:
         #: Which execution environment it belongs to.
@@ -62,7 +62,7 @@ class Fiber:
         self._loop.running = before
 
     def kill(self) -> None:
-        """End it where it stands."""
+        """End it where it is suspended."""
         self._killed = True
         self.resume()
 

@@ -24,7 +24,7 @@ START = 1_800_000_000
 
 KEYS = ("digits/a.json", "digits/b c.json", "digits/d+é.json", "digits/e", "digits/f/g.json", "digits/%68.json")
 
-#: What is no result, in the place of one.
+#: Content that is not a result, where one should be.
 GARBAGE = (
     b"",
     b"{",
@@ -351,7 +351,7 @@ class World:
         self._hold(source["size"] == upload.size, "a result has another input's size")
         self._hold(source["last_modified"] == upload.last_modified, "a result has another input's time")
         if upload.kind == "refused":
-            self._hold(error.get("type") == "DecodeError", f"upload {upload.number} is no JSON: {error}")
+            self._hold(error.get("type") == "DecodeError", f"upload {upload.number} is not JSON: {error}")
         else:
             self._hold(
                 document.get("predictions") == upload.predictions,
