@@ -9,12 +9,6 @@ predictions. `isolation` serves inputs that come again in a process of their own
 new version before it goes live. `surroundings` are the clocks, randomness, threads and processes of a batch, which a
 simulation replaces with its own. `protobuf` reads what a model file says of itself. `modelctl` imports some of them as
 well, so importing the package changes nothing in the process.
-
-
-`model_files` says what is wrong with a model's files. `hooks` puts a model's own code in place of decoders and
-predictions. `check` answers the call that proves a new version before it goes live. `surroundings` are the clocks,
-randomness and threads of a batch, which a simulation replaces with its own. `protobuf` reads what a model file says of
-itself. `modelctl` imports some of them as well, so importing the package changes nothing in the process.
 """
 
 #: The model's own code among its files; no other file there has a name that begins with a dot.

@@ -67,12 +67,9 @@ def _dry_run(deployed: Deployment, model: Model, keys: frozenset[str], called: a
     if not there:
         console.out(f"{model.name} has no dead letters")
         return set()
-    more = f", of which the first {len(shown):,} are shown" if len(shown) < len(letters) else ""
+    more = f"; the first {len(shown):,} are shown" if len(shown) < len(letters) else ""
     about = console.counted(there, "dead letter")
     console.note(f"{len(letters):,} of about {about} of {model.name} would be put back{more}")
-
-    more = f"; the first {len(shown):,} are shown" if len(shown) < len(letters) else ""
-    console.note(f"{len(letters):,} of about {there:,} dead letters of {model.name} would be put back{more}")
     console.note("nothing was changed")
     return {key for letter in letters for key in letter.keys}
 

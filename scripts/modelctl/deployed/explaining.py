@@ -312,14 +312,6 @@ def _without_result(deployed: Deployment, model: Model, key: str, upload: Upload
     backfill = f"`modelctl backfill {model.name} --prefix {shlex.quote(key)}` queues it"
     if hidden := _hidden(deployed, model):
         return hidden
-
-    if hidden := queues.depth(deployed.sqs, model.dead_letter_queue_url)[1]:
-        return Verdict(
-            "unclear",
-            f"unclear: {console.counted(hidden, 'dead letter')} of {model.name} cannot be read, because somebody else "
-            "is reading them or putting them back; it may be among them",
-            "look again in two minutes",
-        )
     if announced is False:
         return Verdict(
             "never announced",

@@ -33,13 +33,10 @@ class LastError:
     source: Literal["result", "log", "answered", "message", "nothing"]
 
 
-_ANSWERED = LastError("Answered", "the input has its result: a redrive only clears the message away", "answered")
-_NO_INPUT = LastError(
-    "NoInput", "S3's test event, or a deletion, announces no input: a redrive only clears the message away", "message"
-)
-
-
 _ANSWERED = LastError("Answered", "the input has its result; a redrive only removes the message", "answered")
+_NO_INPUT = LastError(
+    "NoInput", "S3's test event, or a deletion, announces no input; a redrive only removes the message", "message"
+)
 _UNKNOWN = LastError(
     "Unknown",
     "neither a result nor the log mentions it: the message may not have reached the function, because that was "

@@ -1,8 +1,5 @@
 output "home" {
-  description = "Account, region and first `event_way` of the deployment, and why nothing may be planned or destroyed from here (empty: it may)."
-
-
-  description = "Account and region of the deployment, when its first apply was planned, and why nothing may be planned or destroyed from here (empty if it may)."
+  description = "Account, region and first `event_way` of the deployment, and why nothing may be planned or destroyed from here (empty if it may)."
   value = {
     account_id = local.home.account_id
     region     = local.home.region

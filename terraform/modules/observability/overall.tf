@@ -2,22 +2,13 @@
 # 100 alarms: beyond that, groups of models have such an alarm each. A model's name decides its group, so that another
 # model changes one of them.
 
-
-# 100 alarms: beyond that, each group of models has an alarm, and this one combines them. A model's name decides its
-# group, so adding a model changes one group only.
-
-
-# One alarm that fires while any alarm of any model does. It sends no notifications, because that alarm does. A
-# rule names at most 100 alarms: beyond that, each group of models has an alarm, and this one combines them. A model's name
-# decides its group, so adding a model changes one group only.
-
 locals {
   _overall_name = "${var.deployment.name}/any"
 
   _alarms = { for model, alarms in var.alarms : model => alarms if length(alarms) > 0 }
   _places = { for model in keys(local._alarms) : model => parseint(substr(sha256(model), 0, 8), 16) }
 
-  # Models by group, for each number of groups; the last resort, if many names fall into one group, is by their order.
+  # Models by group, for each number of groups; the last resort, should many names fall together, is by their order.
   _groupings = concat(
     [for number in [1, 2, 4, 8, 16, 32, 64] : { for model, place in local._places : format("%02d", place % number) => model... }],
     [{ for index, model in keys(local._alarms) : format("%02d", index % 100) => model... }],
@@ -33,33 +24,10 @@ locals {
 
 # No alarm is on these: such a one would need them to be replaced by creating first. Terraform would then do so with all
 # that they depend on, which is the models' functions as well, whose names exist once.
-
-
-resource "aws_cloudwatch_composite_alarm" "group" {
-  for_each = length(local._groups) > 1 ? local._groups : {}
-
-  alarm_name        = "${local._overall_name}-${each.key}"
-  alarm_description = "Part of ${local._overall_name}: an alarm of one of these models is firing. `modelctl status` shows which."
-  alarm_rule        = join(" OR ", [for alarm in each.value : "ALARM(\"${alarm}\")"])
-
-  # CloudWatch does not delete an alarm that another one names, so the other one is changed first.
-  lifecycle {
-    create_before_destroy = true
-  }
-}
-
 resource "aws_cloudwatch_composite_alarm" "overall" {
   for_each = local._groups
 
   alarm_name        = length(local._groups) == 1 ? local._overall_name : "${local._overall_name}-${each.key}"
-  alarm_description = "Something is wrong: an alarm of a model fires. `modelctl status` shows which."
-  alarm_rule        = join(" OR ", [for alarm in each.value : "ALARM(\"${alarm}\")"])
-
-
-  alarm_name        = local._overall_name
   alarm_description = "Something is wrong: an alarm of a model is firing. `modelctl status` shows which."
-  alarm_rule = join(" OR ", [
-    for alarm in length(local._groups) == 1 ? values(local._groups)[0] : [for group in aws_cloudwatch_composite_alarm.group : group.alarm_name] :
-    "ALARM(\"${alarm}\")"
-  ])
+  alarm_rule        = join(" OR ", [for alarm in each.value : "ALARM(\"${alarm}\")"])
 }
