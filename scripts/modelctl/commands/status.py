@@ -115,6 +115,11 @@ def _trouble(row: Row) -> Iterator[str]:
     if row["tried_again"]:
         oldest = f"the oldest after {_age(row['queue']['oldest_s'])}"
         yield f"{console.counted(row['tried_again'], 'input')} being tried again, {oldest}"
+
+        yield f"{console.count(row['dead_letters'], 'dead letter')}"
+    if row["tried_again"]:
+        oldest = f"the oldest after {_age(row['queue']['oldest_s'])}"
+        yield f"{console.count(row['tried_again'], 'input')} being tried again, {oldest}"
     if row["errors"]:
         yield f"{row['errors']:,} of {console.counted(row['calls'], 'call')} failed"
     if row["throttles"]:
