@@ -59,8 +59,10 @@ def registry_page(page: str) -> str:
     hcl = re.compile(r"(?<=```hcl\n)[^`]+(?=```)")
     expressions = [line for block in hcl.findall(page) for line in block.splitlines() if not line.startswith("#")]
     values = ask(ONE_MODEL, f"[{', '.join(expressions)}]")
+    # Nodes name their file by its whole path, which differs from checkout to checkout.
     comments = {
-        line: f"# {json.dumps(value, ensure_ascii=False)}" for line, value in zip(expressions, values, strict=True)
+        line: f"# {json.dumps(value, ensure_ascii=False)}".replace(f"{ONE_MODEL.parent}/", "")
+        for line, value in zip(expressions, values, strict=True)
     }
 
     def answered(block: re.Match[str]) -> str:
