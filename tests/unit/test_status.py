@@ -207,6 +207,12 @@ def test_a_quiet_deployment_is_a_short_table(
     assert said.err == ""
 
 
+def test_a_deployment_without_models_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shown(monkeypatch, capsys, yard(CloudWatch({}))).out.strip().endswith(" UTC: no models")
+
+
 def test_a_model_that_is_not_what_the_registry_asks_for_is_in_trouble(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -183,6 +183,10 @@ def _show_trouble(document: Row) -> None:
     since = times.shown(datetime.fromisoformat(document["since"]))
     worst = [row for row in rows if row["trouble"]]
     state = f"{len(worst)} of {console.counted(len(rows), 'model')} in trouble" if worst else "no trouble"
+
+    state = f"{len(worst)} of {console.count(len(rows), 'model')} in trouble" if worst else "no trouble"
+    if not rows:
+        state = "no models"
     console.out(f"{document['name']} on {where} since {since}: {state}")
     for row in worst:
         console.out(f"  {row['model']}: {'; '.join(row['trouble'])}")
