@@ -68,8 +68,6 @@ def _dry_run(deployed: Deployment, model: Model, keys: frozenset[str], called: a
         console.out(f"{model.name} has no dead letters")
         return set()
     more = f"; the first {len(shown):,} are shown" if len(shown) < len(letters) else ""
-
-    more = f", of which the first {len(shown):,} are shown" if len(shown) < len(letters) else ""
     about = console.counted(there, "dead letter")
     console.note(f"{len(letters):,} of about {about} of {model.name} would be put back{more}")
     console.note("nothing was changed")

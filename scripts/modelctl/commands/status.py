@@ -115,11 +115,6 @@ def _trouble(row: Row) -> Iterator[str]:
     if row["tried_again"]:
         oldest = f"the oldest after {_age(row['queue']['oldest_s'])}"
         yield f"{console.counted(row['tried_again'], 'input')} being tried again, {oldest}"
-
-        yield f"{console.count(row['dead_letters'], 'dead letter')}"
-    if row["tried_again"]:
-        oldest = f"the oldest after {_age(row['queue']['oldest_s'])}"
-        yield f"{console.count(row['tried_again'], 'input')} being tried again, {oldest}"
     if row["errors"]:
         yield f"{row['errors']:,} of {console.counted(row['calls'], 'call')} failed"
     if row["throttles"]:
@@ -183,8 +178,6 @@ def _show_trouble(document: Row) -> None:
     since = times.shown(datetime.fromisoformat(document["since"]))
     worst = [row for row in rows if row["trouble"]]
     state = f"{len(worst)} of {console.counted(len(rows), 'model')} in trouble" if worst else "no trouble"
-
-    state = f"{len(worst)} of {console.count(len(rows), 'model')} in trouble" if worst else "no trouble"
     if not rows:
         state = "no models"
     console.out(f"{document['name']} on {where} since {since}: {state}")

@@ -263,14 +263,14 @@ def _given_up(
 
 
 def _hidden(deployed: Deployment, model: Model) -> Verdict | None:
-    """The verdict if there are dead letters that nobody can look at now; None: there are none."""
+    """The verdict if dead letters are hidden from everybody for now; None: none are."""
     hidden = queues.depth(deployed.sqs, model.dead_letter_queue_url)[1]
     if not hidden:
         return None
     return Verdict(
         "unclear",
-        f"unclear: {console.counted(hidden, 'dead letter')} of {model.name} cannot be looked at, because somebody "
-        "else does or puts them back; it may be among them",
+        f"unclear: {console.counted(hidden, 'dead letter')} of {model.name} cannot be read, because somebody else "
+        "is reading them or putting them back; it may be among them",
         "look again in two minutes",
     )
 

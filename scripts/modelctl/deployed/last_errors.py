@@ -36,11 +36,6 @@ class LastError:
 _ANSWERED = LastError("Answered", "the input has its result; a redrive only removes the message", "answered")
 _NO_INPUT = LastError(
     "NoInput", "S3's test event, or a deletion, announces no input; a redrive only removes the message", "message"
-
-
-_ANSWERED = LastError("Answered", "the input has its result: a redrive only clears the message away", "answered")
-_NO_INPUT = LastError(
-    "NoInput", "S3's test event, or a deletion, announces no input: a redrive only clears the message away", "message"
 )
 _UNKNOWN = LastError(
     "Unknown",
