@@ -272,10 +272,12 @@ def test_an_edit_of_the_registry_changes_what_it_names_only(deployed: Checkout) 
     deployed.names(seven=512, other=512, third=512)
     added = planned(root)
     assert 'module.model["third"].aws_lambda_function.inference' in added
-    # There is one of each for all models: the bucket's notifications name their queues, the dashboard their metrics.
+    # There is one of each for all models: the bucket's notifications name their queues, the dashboard their
+    # metrics, and one alarm their alarms.
     assert {address for address in added if '["third' not in address} == {
         "module.routing.aws_s3_bucket_notification.inputs",
         "module.observability.aws_cloudwatch_dashboard.models",
+        'module.observability.aws_cloudwatch_composite_alarm.overall["00"]',
     }
 
     deployed.names(seven=512, other=512)

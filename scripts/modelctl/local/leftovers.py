@@ -131,20 +131,13 @@ def _access_points(session: boto3.Session, prefix: str) -> Found:
 
 
 def _alarms(session: boto3.Session, prefix: str) -> Found:
+    """Alarms that no other alarm names: CloudWatch deletes none of the others."""
     cloudwatch = session.client("cloudwatch")
+    composite = {"AlarmTypes": ["CompositeAlarm"], "AlarmNamePrefix": f"{prefix.removesuffix('-')}/"}
+    rules = [found["AlarmRule"] for found in _pages(cloudwatch, "describe_alarms", "CompositeAlarms", **composite)]
     for found in _pages(cloudwatch, "describe_alarms", "MetricAlarms", AlarmNamePrefix=prefix):
-        yield found["AlarmName"], partial(_delete_alarm, cloudwatch, found["AlarmName"], prefix.removesuffix("-"))
-
-
-def _delete_alarm(cloudwatch: Any, name: str, deployment: str) -> None:
-    """Delete an alarm, and first those that name it: CloudWatch deletes no alarm that another one names.
-
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DeleteAlarms.html
-    """
-    composite = {"AlarmTypes": ["CompositeAlarm"], "AlarmNamePrefix": f"{deployment}/"}
-    for found in list(_pages(cloudwatch, "describe_alarms", "CompositeAlarms", **composite)):
-        cloudwatch.delete_alarms(AlarmNames=[found["AlarmName"]])
-    cloudwatch.delete_alarms(AlarmNames=[name])
+        if not any(f'"{found["AlarmName"]}"' in rule for rule in rules):
+            yield found["AlarmName"], partial(cloudwatch.delete_alarms, AlarmNames=[found["AlarmName"]])
 
 
 def _rules(session: boto3.Session, prefix: str) -> Found:

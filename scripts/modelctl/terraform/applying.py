@@ -140,9 +140,11 @@ def apply(plan: Planned) -> None:
     Raises:
         UserError: Terraform failed; or a queue that the plan deletes holds inputs, and nothing was changed.
     """
-    if plan.target.name == "local":
-        local_runs.recover(plan.target)
+    interrupted = plan.target.name == "local" and local_runs.recover(plan.target)
     _apply(plan)
+    if interrupted:
+        # What something else still named before, such as an alarm that the deployment's alarm was on.
+        local_runs.remove_leftovers(plan.target)
 
 
 def _apply(plan: Planned, repeated: int = 0) -> None:

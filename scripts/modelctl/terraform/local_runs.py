@@ -104,12 +104,19 @@ def first_is_unfinished() -> bool:
     return UNFINISHED.exists() and not APPLIED.exists()
 
 
-def recover(target: Target) -> None:
-    """Remove what an interrupted apply has created and the state does not know, if one was interrupted."""
-    if UNFINISHED.exists() and APPLIED.exists():
+def recover(target: Target) -> bool:
+    """Remove what an interrupted apply has created and the state does not know; returns whether one was interrupted."""
+    interrupted = UNFINISHED.exists() and APPLIED.exists()
+    if interrupted:
         console.note("the last run of Terraform was not finished: what it left half done is created again")
-        deployed = target.root.outputs()["deployment"]
-        leftovers.remove(target.session(deployed["region"]), STATE, deployed["name"])
+        remove_leftovers(target)
+    return interrupted
+
+
+def remove_leftovers(target: Target) -> None:
+    """Remove what the state does not know."""
+    deployed = target.root.outputs()["deployment"]
+    leftovers.remove(target.session(deployed["region"]), STATE, deployed["name"])
 
 
 @contextmanager
