@@ -1,5 +1,6 @@
 """One local stack and one plan of the whole platform for all tests of what Terraform plans."""
 
+import atexit
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,13 +34,8 @@ models:
 
 #: Serves every command of a `Root` but `init`, which installs the provider and verifies it.
 PROVIDER = AttachedProvider()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def provider() -> Iterator[None]:
-    """End the provider's process after the last test."""
-    yield
-    PROVIDER.close()
+# Not in a fixture of this folder: tests elsewhere use a `Root` as well.
+atexit.register(PROVIDER.close)
 
 
 class Root(program.Root):
