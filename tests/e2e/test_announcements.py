@@ -1,4 +1,4 @@
-"""S3 announces final results to whoever asked for them with the example of a consumer, and nothing else."""
+"""S3 announces final results, and nothing else, to the consumers that the example sets up."""
 
 import json
 from collections.abc import Iterator

@@ -420,7 +420,7 @@ def test_a_condition_sees_the_function_whose_code_makes_a_request_and_none_where
 
     for name, other in (("by-code", "by-code"), ("by-lambda", "by-code")):
         cloud.function(name, code, role=cloud.role(name, NETWORK, LOGS, denied(other)), VpcConfig=network)
-    # From its network a function reaches S3 only; whoever has its credentials makes requests of its code.
+    # From its network a function reaches S3 only, so the test makes these requests with the function's credentials.
     by_code, by_lambda = (
         client(dict(cloud.env) | cloud.invoke(name).payload, "ec2") for name in ("by-code", "by-lambda")
     )

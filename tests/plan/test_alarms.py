@@ -128,7 +128,7 @@ def test_the_alarm_of_the_deployment_is_on_every_alarm(plan: Plan) -> None:
     (overall,) = plan.of_type("aws_cloudwatch_composite_alarm").values()
     alarms = {alarm["alarm_name"] for alarm in plan.of_type("aws_cloudwatch_metric_alarm").values()}
     assert set(overall["alarm_rule"].split(" OR ")) == {f'ALARM("{name}")' for name in alarms}
-    assert not overall["alarm_actions"], "whoever is told of an alarm is not told twice"
+    assert not overall["alarm_actions"], "an alarm notifies its subscribers once"
 
 
 def test_every_graph_is_of_metrics_that_somebody_sends(plan: Plan, sent: set[Metric]) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 
 @dataclass
 class Stored:
@@ -96,7 +98,7 @@ class FakeSqs:
 
     def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         """Store up to ten messages, of 256 KB together."""
-        assert 1 <= len(Entries) <= 10
+        _refuse_other_sizes(Entries)
         assert len({entry["Id"] for entry in Entries}) == len(Entries)
         assert sum(len(entry["MessageBody"].encode()) for entry in Entries) <= 256 * 2**10 or len(Entries) == 1
         self.before("send_message_batch")
@@ -111,16 +113,23 @@ class FakeSqs:
 
     def delete_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> None:  # noqa: N803
         """Delete by receipt."""
-        assert 1 <= len(Entries) <= 10
+        _refuse_other_sizes(Entries)
         self.before("delete_message_batch")
         receipts = {entry["ReceiptHandle"] for entry in Entries}
         self.queues[QueueUrl] = [message for message in self.queues[QueueUrl] if message.receipt not in receipts]
 
     def change_message_visibility_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> None:  # noqa: N803
         """Hide or show by receipt."""
-        assert 1 <= len(Entries) <= 10
+        _refuse_other_sizes(Entries)
         self.before("change_message_visibility_batch")
         timeouts = {entry["ReceiptHandle"]: entry["VisibilityTimeout"] for entry in Entries}
         for message in self.queues[QueueUrl]:
             if message.receipt in timeouts:
                 message.visible_at = self.now + timeouts[message.receipt]
+
+
+def _refuse_other_sizes(entries: list[dict[str, Any]]) -> None:
+    """Refuse, as SQS does, a batch without entries or with more than ten."""
+    if len(entries) not in range(1, 11):
+        code = "TooManyEntriesInBatchRequest" if entries else "EmptyBatchRequest"
+        raise ClientError({"Error": {"Code": f"AWS.SimpleQueueService.{code}"}}, "Batch")

@@ -239,8 +239,8 @@ def test_a_last_attempt_may_still_succeed_until_the_visibility_timeout_is_over(c
     cloud.answer("v1", minutes=7, provisional=True, error=error)
     assert cloud.verdict() == (
         "given up",
-        f"given up at {at(7)}, and its message is no longer a dead letter (it was put back, discarded, or is older "
-        "than 14 days): GivenUpError: it did not end",
+        f"given up at {at(7)}, and its message has left the dead-letter queue (it was put back, discarded, or was "
+        "older than 14 days): GivenUpError: it did not end",
         f"fix the cause, then `modelctl backfill digits --prefix '{KEY}'`",
     )
 

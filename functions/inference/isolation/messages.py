@@ -54,7 +54,7 @@ def decoded(message: bytes) -> Said:
     """The other way round.
 
     Raises:
-        ValueError: it is no such message.
+        ValueError: it is not a message of this form.
     """
     line, _, body = message.partition(b"\n")
     try:

@@ -26,7 +26,7 @@ _SAYS = {
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    does = "queue a model's inputs that have no current result"
+    does = "queue those of a model's inputs whose result is missing or out of date"
     parser = command(commands, "backfill", run, does, "modelctl backfill digits --since 2h --dry-run")
     parser.add_argument("model", metavar="MODEL", help="its name in the registry")
     parser.add_argument(

@@ -291,8 +291,8 @@ def _last_attempt(deployed: Deployment, model: Model, key: str, result: ResultHe
         return replace(hidden, error=error)
     return Verdict(
         "given up",
-        f"given up at {times.shown(result.written)}, and its message is no longer a dead letter (it was put back, "
-        f"discarded, or is older than 14 days): {error.type}: {error.message}",
+        f"given up at {times.shown(result.written)}, and its message has left the dead-letter queue (it was put "
+        f"back, discarded, or was older than 14 days): {error.type}: {error.message}",
         f"fix the cause, then `modelctl backfill {model.name} --prefix {shlex.quote(key)}`",
         error=error,
     )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-#: A value of one point in time; None: there is no data.
+#: The value at one point in time, or None without data.
 Value = float | None
 
 _OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {

@@ -48,7 +48,7 @@ def latest(known: Sequence[Point], since: float) -> Iterator[Point]:
 
 
 def statistic(known: Sequence[Point], name: str) -> float | None:
-    """A statistic of points: `Sum`, `Average`, `p95` and so on; None if there is no data for it."""
+    """A statistic of points: `Sum`, `Average`, `p95` and so on; None without data."""
     found: float | None = cloudwatch._stat_value(cloudwatch._calc_stats(known), name, known) if known else None
     return found
 

@@ -34,7 +34,7 @@ locals {
       : "there is no such file; give the path of the model registry"
     )
     : !can(regex("(?m)^[ \t]*[^# \t\n]", text)) ? "is empty; it must have the fields version and models"
-    : !can(yamldecode(text)) ? "is not YAML that Terraform reads: bad syntax, a second document, an unknown tag, .nan, an alias of what it stands in, or a key that is null, a list or a map; `modelctl validate` shows the line"
+    : !can(yamldecode(text)) ? "is not YAML that Terraform reads: bad syntax, a second document, an unknown tag, .nan, an alias that contains itself, or a key that is null, a list or a map; `modelctl validate` shows the line"
     : local._tabs[path] ? "is not valid YAML: a tab; use spaces; `modelctl validate` shows the line"
     : !can(jsonencode(local._parsed[path])) ? "holds an infinite number (.inf), which no field takes"
     : null
