@@ -6,7 +6,7 @@ from typing import NamedTuple
 from inference import s3
 from inference.errors import NotFoundError, StorageError, TooLargeError, UnreadableError
 from inference.events import UploadedObject, version_id, whole_seconds
-from inference.s3 import Objects, RefusedError, UnansweredError
+from inference.s3 import Objects, Read, RefusedError, UnansweredError
 
 #: Why nobody can read an object, and what helps: a new version, which gets an event and a result of its own.
 _UNREADABLE = {
@@ -52,7 +52,7 @@ def fetch(objects: Objects, uploaded: UploadedObject, max_bytes: int) -> Fetched
     unversioned = uploaded.version_id is None and uploaded.etag is not None
     etag = f'"{uploaded.etag}"' if unversioned else None
     try:
-        found = objects.read(uploaded.bucket, uploaded.key, max_bytes, version_id=uploaded.version_id, etag=etag)
+        found = objects.read(Read(uploaded.bucket, uploaded.key, max_bytes, uploaded.version_id, etag))
     except RefusedError as error:
         raise _meaning(error, uploaded) from error
     except UnansweredError as error:
@@ -76,7 +76,7 @@ def is_current(objects: Objects, uploaded: UploadedObject) -> bool | None:
     """
     try:
         # Its first byte is more than is wanted of it.
-        found = objects.read(uploaded.bucket, uploaded.key, 0)
+        found = objects.read(Read(uploaded.bucket, uploaded.key, 0))
     except RefusedError as error:
         if error.refusal in (s3.Refusal.MISSING, *s3.UNREADABLE):
             return None

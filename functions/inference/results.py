@@ -10,7 +10,7 @@ from inference.events import UploadedObject
 from inference.fetch import is_current
 from inference.keys import result_key
 from inference.result_documents import HEAD_BYTES, read_head
-from inference.s3 import Objects, RefusedError, UnansweredError
+from inference.s3 import Objects, Read, RefusedError, UnansweredError
 from inference.surroundings import Surroundings
 
 #: Writes that are tried against other writers of the same key before the message goes back to the queue.
@@ -74,7 +74,8 @@ class ResultStore:
             StorageError: S3 did not answer, or nobody can read it as it is.
         """
         try:
-            found = self._objects.read(self._config.results, result_key(self._config.name, key), HEAD_BYTES, cut=True)
+            where = Read(self._config.results, result_key(self._config.name, key), HEAD_BYTES, cut=True)
+            found = self._objects.read(where)
         except RefusedError as error:
             # Where S3 does not say why, the write's condition decides whether there is none.
             if error.refusal in (s3.Refusal.MISSING, s3.Refusal.UNEXPLAINED):

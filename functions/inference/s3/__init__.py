@@ -16,6 +16,21 @@ CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 2, 10
 ATTEMPTS = 4
 
 
+class Read(NamedTuple):
+    """A read of an object. One of more than `most` bytes is not read, and its body is empty, unless it may be cut."""
+
+    bucket: str
+    key: str
+    #: Bytes.
+    most: int
+    #: The version that is wanted; None: the current one.
+    version_id: str | None = None
+    #: In quotes: any other content is refused.
+    etag: str | None = None
+    #: Of a larger object, read the first `most` bytes.
+    cut: bool = False
+
+
 class Found(NamedTuple):
     """An object that was read."""
 
@@ -36,25 +51,8 @@ class Found(NamedTuple):
 class Objects(Protocol):
     """The objects that the function may read and write. Many threads use one at the same time."""
 
-    def read(
-        self,
-        bucket: str,
-        key: str,
-        most: int,
-        *,
-        version_id: str | None = None,
-        etag: str | None = None,
-        cut: bool = False,
-    ) -> Found:
-        """Read an object of at most `most` bytes; a larger one is not read, and its body is empty.
-
-        Args:
-            bucket: its bucket.
-            key: its key.
-            most: bytes.
-            version_id: the version that is wanted; by default the current one.
-            etag: in quotes: refuse any other content.
-            cut: of a larger object, read the first `most` bytes.
+    def read(self, wanted: Read) -> Found:
+        """Read an object.
 
         Raises:
             RefusedError: S3 refused.

@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from inference import s3
-from inference.s3 import Found, RefusedError, UnansweredError
+from inference.s3 import Found, Read, RefusedError, UnansweredError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -41,31 +41,22 @@ class BotocoreObjects:
         )
         self._client = cast("S3Client", botocore.session.get_session().create_client("s3", config=config))
 
-    def read(
-        self,
-        bucket: str,
-        key: str,
-        most: int,
-        *,
-        version_id: str | None = None,
-        etag: str | None = None,
-        cut: bool = False,
-    ) -> Found:
+    def read(self, wanted: Read) -> Found:
         """See `Objects`."""
-        wanted: dict[str, Any] = {"VersionId": version_id, "IfMatch": etag}
-        wanted = {name: value for name, value in wanted.items() if value is not None}
         for _ in range(_BODIES - 1):
             with contextlib.suppress(UnansweredError):
-                return self._read(bucket, key, most, cut=cut, **wanted)
-        return self._read(bucket, key, most, cut=cut, **wanted)
+                return self._read(wanted)
+        return self._read(wanted)
 
-    def _read(self, bucket: str, key: str, most: int, *, cut: bool, **wanted: Any) -> Found:
+    def _read(self, wanted: Read) -> Found:
+        options: dict[str, Any] = {"VersionId": wanted.version_id, "IfMatch": wanted.etag}
+        options = {name: value for name, value in options.items() if value is not None}
         with _told(), contextlib.ExitStack() as open_until_read:
-            answer = self._client.get_object(Bucket=bucket, Key=key, **wanted)
+            answer = self._client.get_object(Bucket=wanted.bucket, Key=wanted.key, **options)
             # Closed at once where it is too large: what is not read must not be sent either.
             stream = open_until_read.enter_context(contextlib.closing(answer["Body"]))
             size = answer["ContentLength"]
-            body = stream.read(None if size <= most else most if cut else 0)
+            body = stream.read(None if size <= wanted.most else wanted.most if wanted.cut else 0)
             version, encoding = answer.get("VersionId"), answer.get("ContentEncoding", "")
             return Found(body, size, answer["ETag"], version, answer["LastModified"], encoding)
 

@@ -22,7 +22,7 @@ import obstore
 from obstore.store import S3Store
 
 from inference import s3
-from inference.s3 import Found, Objects, RefusedError, UnansweredError
+from inference.s3 import Found, Objects, Read, RefusedError, UnansweredError
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -69,38 +69,29 @@ class ObstoreObjects:
         with self._makes_botocore:
             return self._made_botocore()
 
-    def read(
-        self,
-        bucket: str,
-        key: str,
-        most: int,
-        *,
-        version_id: str | None = None,
-        etag: str | None = None,
-        cut: bool = False,
-    ) -> Found:
+    def read(self, wanted: Read) -> Found:
         """See `Objects`."""
-        if self._is_elsewhere or not is_plain(key):
-            return self._botocore().read(bucket, key, most, version_id=version_id, etag=etag, cut=cut)
+        if self._is_elsewhere or not is_plain(wanted.key):
+            return self._botocore().read(wanted)
 
-        wanted: GetOptions = {}
-        if version_id is not None:
-            wanted["version"] = version_id
-        if etag is not None:
-            wanted["if_match"] = etag
+        options: GetOptions = {}
+        if wanted.version_id is not None:
+            options["version"] = wanted.version_id
+        if wanted.etag is not None:
+            options["if_match"] = wanted.etag
 
         def request() -> Found:
-            answer = obstore.get(self._store(bucket), key, options=wanted)
+            answer = obstore.get(self._store(wanted.bucket), wanted.key, options=options)
             meta, encoding = answer.meta, answer.attributes.get("Content-Encoding", "")
             size = meta["size"]
             # What is not taken from a stream is not sent either: dropping the answer closes the connection.
-            if size <= most:
+            if size <= wanted.most:
                 body = bytes(answer.bytes())
             else:
-                body = next(iter(answer.stream(min_chunk_size=most)))[:most] if cut else b""
+                body = next(iter(answer.stream(min_chunk_size=wanted.most)))[: wanted.most] if wanted.cut else b""
             return Found(body, size, meta["e_tag"] or "", meta["version"], meta["last_modified"], encoding)
 
-        return _told(request, key)
+        return _told(request, wanted.key)
 
     def write(self, bucket: str, key: str, body: bytes, replaces: str | None) -> None:
         """See `Objects`."""

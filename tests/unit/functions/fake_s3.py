@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from inference.s3 import Found, RefusedError
+from inference.s3 import Found, Read, RefusedError
 
 INPUTS, RESULTS = "inputs", "results"
 
@@ -153,19 +153,10 @@ class FakeS3:
                 raise refusal(412, "PreconditionFailed")
             return self.upload(bucket, key, body, content_type, reason=reason)
 
-    def read(
-        self,
-        bucket: str,
-        key: str,
-        most: int,
-        *,
-        version_id: str | None = None,
-        etag: str | None = None,
-        cut: bool = False,
-    ) -> Found:
+    def read(self, wanted: Read) -> Found:
         """See `Objects`."""
-        stored = self.find(bucket, key, version_id, etag)
-        amount = stored.size if stored.size <= most else most if cut else 0
+        stored = self.find(wanted.bucket, wanted.key, wanted.version_id, wanted.etag)
+        amount = stored.size if stored.size <= wanted.most else wanted.most if wanted.cut else 0
         self.taken.append(amount)
         body, encoding = stored.body[:amount], stored.content_encoding or ""
         return Found(body, stored.size, stored.etag, stored.version_id, stored.last_modified, encoding)

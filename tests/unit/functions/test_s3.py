@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from inference import s3
-from inference.s3 import Found, Objects, RefusedError, UnansweredError
+from inference.s3 import Found, Objects, Read, RefusedError, UnansweredError
 from inference.s3.with_botocore import BotocoreObjects
 from inference.s3.with_obstore import ObstoreObjects, is_plain
 from modelctl.local import certificate
@@ -105,7 +105,7 @@ def test_what_s3_says_is_what_is_raised(
         speak(endpoint)
         objects = client()
         calls: tuple[Callable[[], object], ...] = (
-            lambda: objects.read(INPUTS, "digits/a & <b>.json", 100),
+            lambda: objects.read(Read(INPUTS, "digits/a & <b>.json", 100)),
             lambda: objects.write(RESULTS, "a.json", b"{}", None),
             lambda: objects.write(RESULTS, "a.json", b"{}", '"etag"'),
         )
@@ -136,7 +136,7 @@ def test_an_answer_without_a_document_still_has_its_status(status: int, speak: S
     with answering(lambda request: request.answer(status)) as (endpoint, _):
         speak(endpoint)
         with pytest.raises(RefusedError) as refused:
-            ObstoreObjects().read(INPUTS, "a", 1)
+            ObstoreObjects().read(Read(INPUTS, "a", 1))
     assert (refused.value.status, refused.value.code, refused.value.message) == (status, "", "")
 
 
@@ -155,7 +155,7 @@ def test_a_key_that_reads_like_an_error_is_not_taken_for_one(key: str, speak: Sp
         speak(endpoint)
         objects = ObstoreObjects()
         assert is_plain(key)
-        for call in (lambda: objects.read(INPUTS, key, 1), lambda: objects.write(RESULTS, key, b"{}", None)):
+        for call in (lambda: objects.read(Read(INPUTS, key, 1)), lambda: objects.write(RESULTS, key, b"{}", None)):
             with pytest.raises(RefusedError) as refused:
                 call()
             assert (refused.value.status, refused.value.code) == (403, "AccessDenied")
@@ -176,14 +176,16 @@ def test_a_version_or_an_etag_is_read_and_a_condition_holds_once(client: type[Ob
     with served_s3(fake) as endpoint:
         speak(endpoint)
         objects = client()
-        assert objects.read(INPUTS, "a.json", 9) == Found(b"newer", 5, new.etag, new.version_id, new.last_modified)
-        assert objects.read(INPUTS, "a.json", 9, version_id=old.version_id) == Found(
+        assert objects.read(Read(INPUTS, "a.json", 9)) == Found(
+            b"newer", 5, new.etag, new.version_id, new.last_modified
+        )
+        assert objects.read(Read(INPUTS, "a.json", 9, version_id=old.version_id)) == Found(
             b"old", 3, old.etag, old.version_id, old.last_modified
         )
-        assert objects.read(INPUTS, "a.json", 9, etag=new.etag).body == b"newer"
+        assert objects.read(Read(INPUTS, "a.json", 9, etag=new.etag)).body == b"newer"
         for version_id, etag in (("v7", None), (None, old.etag)):
             with pytest.raises(RefusedError):
-                objects.read(INPUTS, "a.json", 9, version_id=version_id, etag=etag)
+                objects.read(Read(INPUTS, "a.json", 9, version_id=version_id, etag=etag))
 
         objects.write(RESULTS, "a.json", b"{}", None)
         written = fake.current(RESULTS, "a.json")
@@ -231,7 +233,7 @@ def test_a_content_encoding_is_told_and_not_undone(encoding: str, client: type[O
     with served_s3(fake) as endpoint:
         speak(endpoint)
         found = Found(body, len(body), stored.etag, stored.version_id, stored.last_modified, encoding)
-        assert client().read(INPUTS, "a", 99) == found
+        assert client().read(Read(INPUTS, "a", 99)) == found
 
 
 @both
@@ -239,7 +241,7 @@ def test_an_object_without_versions_has_none(client: type[Objects], speak: Speak
     with answering(lambda request: request.answer(200, b"x", HEADERS)) as (endpoint, _):
         speak(endpoint)
         last_modified = datetime.datetime(2027, 1, 15, 8, 0, 7, tzinfo=datetime.UTC)
-        assert client().read(INPUTS, "a", 1) == Found(b"x", 1, '"e"', None, last_modified)
+        assert client().read(Read(INPUTS, "a", 1)) == Found(b"x", 1, '"e"', None, last_modified)
 
 
 LARGE = 64 * 2**20
@@ -260,7 +262,7 @@ def test_of_a_larger_object_only_what_is_asked_for_is_sent(
 
     with answering(answer) as (endpoint, _):
         speak(endpoint)
-        found = client().read(INPUTS, "a", most, cut=cut)
+        found = client().read(Read(INPUTS, "a", most, cut=cut))
     assert (found.size, found.body == b"x" * taken) == (LARGE, True)
     # What the sockets hold may have been sent before the connection was closed.
     assert sum(sent) == LARGE if taken == LARGE else sum(sent) < LARGE / 4
@@ -275,7 +277,7 @@ def test_an_object_of_any_size_is_read(client: type[Objects], speak: Speak) -> N
         for size in (0, 1, 2**14 - 1, 2**14, 2**14 + 1):
             stored = fake.upload(INPUTS, "a", b"x" * size)
             for cut in (False, True):
-                assert objects.read(INPUTS, "a", 2**15, cut=cut) == Found(
+                assert objects.read(Read(INPUTS, "a", 2**15, cut=cut)) == Found(
                     stored.body, size, stored.etag, stored.version_id, stored.last_modified
                 )
 
@@ -312,7 +314,7 @@ def test_a_plain_key_reaches_s3_as_it_is(key: str, keyed: tuple[FakeS3, str], sp
     fake.objects.clear()
     ObstoreObjects().write(RESULTS, key, b"{}", None)
     assert set(fake.objects) == {(RESULTS, key)}
-    assert ObstoreObjects().read(RESULTS, key, 2).body == b"{}"
+    assert ObstoreObjects().read(Read(RESULTS, key, 2)).body == b"{}"
 
 
 @pytest.mark.parametrize(
@@ -325,7 +327,7 @@ def test_any_other_key_reaches_s3_as_it_is_too(key: str, keyed: tuple[FakeS3, st
     assert not is_plain(key)
     ObstoreObjects().write(RESULTS, key, b"{}", None)
     assert set(fake.objects) == {(RESULTS, key)}
-    assert ObstoreObjects().read(RESULTS, key, 2).body == b"{}"
+    assert ObstoreObjects().read(Read(RESULTS, key, 2)).body == b"{}"
 
 
 # Connections
@@ -352,7 +354,7 @@ def test_a_body_that_breaks_off_is_read_to_its_end(client: type[Objects], speak:
 
     with answering(answer) as (endpoint, asked):
         speak(endpoint)
-        assert client().read(INPUTS, "a", len(body)).body == body
+        assert client().read(Read(INPUTS, "a", len(body))).body == body
     assert len(asked) == 3
 
 
@@ -375,7 +377,7 @@ def test_s3_that_never_answers_to_the_end_is_told_from_one_that_refuses(
     with answering(answer) as (endpoint, asked):
         speak(endpoint)
         with pytest.raises(UnansweredError):
-            client().read(INPUTS, "a", 1000)
+            client().read(Read(INPUTS, "a", 1000))
     assert len(asked) > 1
 
 
@@ -427,7 +429,7 @@ def test_a_silent_s3_is_given_up(client: type[Objects], speak: Speak, monkeypatc
         speak("http://{}:{}".format(*silent.getsockname()))
         objects = client()
         with pytest.raises(UnansweredError):
-            objects.read(INPUTS, "a", 1)
+            objects.read(Read(INPUTS, "a", 1))
         with pytest.raises(UnansweredError):
             objects.write(RESULTS, "a.json", b"{}", None)
 
@@ -463,7 +465,7 @@ def test_requests_are_signed_with_the_session_of_the_environment(
         monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
         monkeypatch.setenv("AWS_REGION", "eu-central-1")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-        client().read(INPUTS, "a", 1)
+        client().read(Read(INPUTS, "a", 1))
     (headers,) = asked
     assert headers["X-Amz-Security-Token"] == "token"
     signature = headers["Authorization"]
@@ -479,7 +481,7 @@ def test_the_endpoint_of_the_service_comes_before_the_general_one(
     with answering(lambda request: request.answer(200, b"x", HEADERS)) as (endpoint, _):
         speak("http://127.0.0.1:9")
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-        assert client().read(INPUTS, "a", 1).body == b"x"
+        assert client().read(Read(INPUTS, "a", 1)).body == b"x"
 
 
 @pytest.mark.parametrize(
@@ -513,7 +515,7 @@ def test_on_aws_a_bucket_is_asked_at_the_endpoint_of_its_region_through_the_prox
             monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
         monkeypatch.setattr(s3, "ATTEMPTS", 1)
         with pytest.raises(UnansweredError):
-            ObstoreObjects().read(bucket, "a", 1)
+            ObstoreObjects().read(Read(bucket, "a", 1))
     assert set(asked) == {host}
 
 
@@ -525,7 +527,7 @@ def test_a_proxy_is_bypassed_for_hosts_without_one(
         speak(endpoint)
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        assert client().read(INPUTS, "a", 1).body == b"x"
+        assert client().read(Read(INPUTS, "a", 1)).body == b"x"
 
 
 @contextmanager
@@ -563,6 +565,6 @@ def test_a_certificate_is_trusted_if_the_environment_names_it_whatever_the_syste
     with behind_tls(tmp_path) as (endpoint, made):
         speak(endpoint)
         with pytest.raises(UnansweredError, match=r"(?i)certificate"):
-            client().read(INPUTS, "a", 1)
+            client().read(Read(INPUTS, "a", 1))
         monkeypatch.setenv("AWS_CA_BUNDLE", str(made))
-        assert client().read(INPUTS, "a", 1).body == b"x"
+        assert client().read(Read(INPUTS, "a", 1)).body == b"x"

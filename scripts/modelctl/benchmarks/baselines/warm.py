@@ -25,8 +25,8 @@ class _Objects:
         self.body = body
         self.results = []
 
-    def read(self, bucket, *_, **__):
-        if bucket == os.environ["MODELYARD_RESULTS"]:
+    def read(self, wanted):
+        if wanted.bucket == os.environ["MODELYARD_RESULTS"]:
             raise s3.RefusedError(404, "NoSuchKey", "no result")
         return s3.Found(self.body, len(self.body), '"etag"', None, _UPLOADED)
 

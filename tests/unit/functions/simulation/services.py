@@ -21,7 +21,7 @@ from inference.isolation.messages import Reply
 from inference.predictions import Predictions
 from inference.predictor import Predictor
 from inference.runtimes import Array, Model, TensorSpec
-from inference.s3 import Found, UnansweredError
+from inference.s3 import Found, Read, UnansweredError
 from inference.surroundings import Surroundings
 from inference.tensors import Instances
 from unit.functions import in_process
@@ -202,24 +202,15 @@ class Environment:
 
     # S3
 
-    def read(
-        self,
-        bucket: str,
-        key: str,
-        most: int,
-        *,
-        version_id: str | None = None,
-        etag: str | None = None,
-        cut: bool = False,
-    ) -> Found:
+    def read(self, wanted: Read) -> Found:
         """See `Objects`."""
         s3 = self.lambda_.s3
 
         def read() -> Found:
-            found = s3.read(bucket, key, most, version_id=version_id, etag=etag, cut=cut)
+            found = s3.read(wanted)
             return found._replace(version_id=self.lambda_.versions(found.version_id))
 
-        return self._request(f"read {bucket}/{key} {version_id or ''}".rstrip(), read)
+        return self._request(f"read {wanted.bucket}/{wanted.key} {wanted.version_id or ''}".rstrip(), read)
 
     def write(self, bucket: str, key: str, body: bytes, replaces: str | None) -> None:
         """See `Objects`."""
