@@ -34,6 +34,11 @@ def command(
     return parser
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Let the user name a model."""
+    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+
+
 def add_target(parser: argparse.ArgumentParser) -> None:
     """Let the user say which target is meant."""
     parser.add_argument(

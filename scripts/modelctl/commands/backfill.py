@@ -5,7 +5,7 @@ import contextlib
 from collections import Counter
 
 from modelctl import console, times
-from modelctl.commands.arguments import Commands, add_rate, add_target, command, deployment, print_json
+from modelctl.commands.arguments import Commands, add_model, add_rate, add_target, command, deployment, print_json
 from modelctl.deployed import backfilling, queues
 from modelctl.deployed.backfilling import Found, Wanted
 from modelctl.deployed.deployment import Deployment, Model
@@ -28,7 +28,7 @@ def add_to(commands: Commands) -> None:
     """Describe the command."""
     does = "queue those of a model's inputs whose result is missing or out of date"
     parser = command(commands, "backfill", run, does, "modelctl backfill digits --since 2h --dry-run")
-    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    add_model(parser)
     parser.add_argument(
         "--since", type=times.since, metavar="TIME", help=f"only inputs uploaded since then: {times.FORMS}"
     )

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from modelctl import console, times
-from modelctl.commands.arguments import Commands, add_target, command, deployment, print_json
+from modelctl.commands.arguments import Commands, add_model, add_target, command, deployment, print_json
 from modelctl.deployed import dead_letters, last_errors
 from modelctl.deployed.deployment import Model
 from modelctl.deployed.last_errors import Cause
@@ -18,7 +18,7 @@ def add_to(commands: Commands) -> None:
     """Describe the command."""
     does = "show what is in a model's dead-letter queue, by cause, with the last error of each input"
     parser = command(commands, "dead", run, does, "modelctl dead digits")
-    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    add_model(parser)
     parser.add_argument(
         "--record",
         action="store_true",

@@ -5,7 +5,7 @@ import json
 
 from inference.errors import DecodeError
 from modelctl import console
-from modelctl.commands.arguments import Commands, add_target, command, deployment
+from modelctl.commands.arguments import Commands, add_model, add_target, command, deployment
 from modelctl.deployed import direct
 from modelctl.errors import UserError
 
@@ -14,7 +14,7 @@ def add_to(commands: Commands) -> None:
     """Describe the command."""
     does = "call a model directly, with a request that TensorFlow Serving's REST API would take"
     parser = command(commands, "invoke", run, does, """modelctl invoke wine --data '{"instances": [[13.2, 2.7, …]]}'""")
-    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    add_model(parser)
     parser.add_argument("--data", required=True, metavar="JSON", help='{"instances": […]} or {"inputs": {…}}')
     add_target(parser)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from modelctl import console
-from modelctl.commands.arguments import Commands, add_since, add_target, command, deployment, print_json
+from modelctl.commands.arguments import Commands, add_model, add_since, add_target, command, deployment, print_json
 from modelctl.deployed.deployment import Model
 from modelctl.deployed.logs import Endings, events, parsed
 from modelctl.errors import UserError
@@ -42,7 +42,7 @@ _NOT_SHOWN = (
 def add_to(commands: Commands) -> None:
     """Describe the command."""
     parser = command(commands, "logs", run, "show a model's log", "modelctl logs digits --errors --since 2h")
-    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    add_model(parser)
     add_since(parser)
     parser.add_argument(
         "--errors",

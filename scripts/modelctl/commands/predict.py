@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelctl import console
-from modelctl.commands.arguments import Commands, add_target, as_json, command, deployment
+from modelctl.commands.arguments import Commands, add_model, add_target, as_json, command, deployment
 from modelctl.deployed.predictions import predict
 from modelctl.deployed.results import is_labelled, said_instead, spent
 from modelctl.errors import UserError
@@ -23,7 +23,7 @@ def add_to(commands: Commands) -> None:
     """Describe the command."""
     does = "upload files for a model and show its predictions"
     parser = command(commands, "predict", run, does, "modelctl predict digits models/digits/samples/*.png")
-    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    add_model(parser)
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="an input, uploaded under the model's prefix"
     )

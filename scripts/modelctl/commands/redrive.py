@@ -3,7 +3,7 @@
 import argparse
 
 from modelctl import console, times
-from modelctl.commands.arguments import Commands, add_rate, add_target, command, deployment, print_json
+from modelctl.commands.arguments import Commands, add_model, add_rate, add_target, command, deployment, print_json
 from modelctl.deployed import dead_letters
 from modelctl.deployed.deployment import Deployment, Model
 from modelctl.deployed.sending import Sender
@@ -17,7 +17,7 @@ def add_to(commands: Commands) -> None:
     """Describe the command."""
     does = "put a model's dead letters back into its queue, so that they are tried again"
     parser = command(commands, "redrive", run, does, "modelctl redrive digits --dry-run")
-    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    add_model(parser)
     parser.add_argument(
         "--key",
         action="append",

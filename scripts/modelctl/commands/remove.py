@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelctl import console, paths
-from modelctl.commands.arguments import Commands, command, print_json
+from modelctl.commands.arguments import Commands, add_model, command, print_json
 from modelctl.registry import registry_file, registry_text
 
 
@@ -14,7 +14,7 @@ def add_to(commands: Commands) -> None:
     """Describe both commands."""
     does = "take a model out of the registry; its files stay, and the next apply deletes its resources"
     parser = command(commands, "remove", remove, does, "modelctl remove digits && modelctl apply --target aws")
-    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    add_model(parser)
     _add_registry(parser)
     does = "rename a model in the registry; an apply treats that as a removal and an addition"
     parser = command(commands, "rename", rename, does, "modelctl rename digits numbers")
