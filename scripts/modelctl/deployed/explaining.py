@@ -1,11 +1,10 @@
 """What became of one input: from its key to the route, the upload, the result, and the queues."""
 
-import itertools
 import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from botocore.exceptions import ClientError
@@ -338,19 +337,10 @@ def _without_result(deployed: Deployment, model: Model, key: str, upload: Upload
 def _logged(deployed: Deployment, model: Model, key: str, upload: Upload) -> str | None:
     """When the function's log names the version of the input last; None: never, in what was read of it."""
     quoted = json.dumps(key, ensure_ascii=False)
-    pages = deployed.log_events.get_paginator("filter_log_events").paginate(
-        logGroupName=model.log_group,
-        startTime=int(upload.when.timestamp() * 1000),
-        filterPattern=f"{{ $.key = {quoted} }}",
-    )
     found = None
-    for page in itertools.islice(pages, _MOST_PAGES):
-        for event in page["events"]:
-            line = logs.parsed(event["message"])
-            if not isinstance(line, dict) or line.get("key") != key:
-                continue
-            if line.get("version_id", upload.version_id) == upload.version_id:
-                found = times.shown(datetime.fromtimestamp(event["timestamp"] / 1000, UTC))
+    for when, line in logs.lines(deployed, model, upload.when, f"{{ $.key = {quoted} }}", _MOST_PAGES):
+        if line.get("key") == key and line.get("version_id", upload.version_id) == upload.version_id:
+            found = times.shown(when)
     return found
 
 

@@ -1,6 +1,5 @@
 """Why messages became dead letters: the error of the last attempt of each, and which of them share a cause."""
 
-import itertools
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -99,18 +98,12 @@ def _by_result(deployed: Deployment, model: Model, letter: DeadLetter) -> LastEr
 def _logged(deployed: Deployment, model: Model, letters: Sequence[DeadLetter]) -> dict[str, LastError]:
     """What the function's log says last of each message; bounded, so that a long log leaves some without."""
     ids = {letter.message_id for letter in letters}
-    found: dict[str, LastError] = {}
-    pages = deployed.log_events.get_paginator("filter_log_events").paginate(
-        logGroupName=model.log_group,
-        startTime=int(min(letter.sent for letter in letters).timestamp() * 1000),
-        filterPattern=_ERRORS,
-    )
-    for page in itertools.islice(pages, _MOST_PAGES):
-        for event in page["events"]:
-            line = logs.parsed(event["message"])
-            if isinstance(line, dict) and line.get("message_id") in ids and line.get("level") == "ERROR":
-                found[line["message_id"]] = _error(line)
-    return found
+    since = min(letter.sent for letter in letters)
+    return {
+        line["message_id"]: _error(line)
+        for _, line in logs.lines(deployed, model, since, _ERRORS, _MOST_PAGES)
+        if line.get("message_id") in ids and line.get("level") == "ERROR"
+    }
 
 
 def _error(line: Mapping[str, Any]) -> LastError:

@@ -1,8 +1,9 @@
 """The logs of functions: their events, and what Lambda's own lines mean."""
 
+import itertools
 import json
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from modelctl import console, times
 from modelctl.deployed.deployment import Deployment, Model
 
 if TYPE_CHECKING:
-    from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
+    from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef, FilterLogEventsResponseTypeDef
 
 #: Pages of up to 10,000 events or 1 MB each that one look at a log reads.
 _MOST_PAGES = 200
@@ -27,11 +28,8 @@ def events(deployed: Deployment, model: Model, since_ms: int, words: str = "") -
         since_ms: milliseconds since 1970.
         words: only lines with these, as CloudWatch's filter patterns have them; what is found may have others as well.
     """
-    pages = deployed.log_events.get_paginator("filter_log_events").paginate(
-        logGroupName=model.log_group, startTime=since_ms, filterPattern=words
-    )
     latest_ms = since_ms
-    for number, page in enumerate(pages, start=1):
+    for number, page in enumerate(_pages(deployed, model, since_ms, words), start=1):
         for event in page["events"]:
             latest_ms = event["timestamp"]
             yield event
@@ -39,6 +37,31 @@ def events(deployed: Deployment, model: Model, since_ms: int, words: str = "") -
             until = times.shown(datetime.fromtimestamp(latest_ms / 1000, UTC))
             console.warning(f"the log is long and was read only until {until}: a later `--since` shows the rest")
             return
+
+
+def lines(
+    deployed: Deployment, model: Model, since: datetime, words: str, most_pages: int
+) -> Iterator[tuple[datetime, dict[str, Any]]]:
+    """The lines of JSON in a function's log since a time, with the time of each, oldest first.
+
+    Args:
+        deployed: where.
+        model: whose.
+        since: from when on.
+        words: as for `events`.
+        most_pages: how much of the log is read.
+    """
+    pages = _pages(deployed, model, int(since.timestamp() * 1000), words)
+    for page in itertools.islice(pages, most_pages):
+        for event in page["events"]:
+            if isinstance(line := parsed(event["message"]), dict):
+                yield datetime.fromtimestamp(event["timestamp"] / 1000, UTC), line
+
+
+def _pages(deployed: Deployment, model: Model, since_ms: int, words: str) -> Iterable["FilterLogEventsResponseTypeDef"]:
+    return deployed.log_events.get_paginator("filter_log_events").paginate(
+        logGroupName=model.log_group, startTime=since_ms, filterPattern=words
+    )
 
 
 def parsed(message: str) -> Any:
