@@ -104,7 +104,7 @@ def test_the_goals_are_those_that_the_page_lists() -> None:
         measurements.MEMORY,
     ]
     assert [line.split(" | ")[1].removesuffix(" |") for line in listed] == list(map(str, goals))
-    assert [goal.value for goal in goals] == [1.15, 20, 0.6, 0.35, 0.05, 0.35, 10, 1.5, 80]
+    assert [goal.value for goal in goals] == [1.15, 20, 0.6, 0.35, 1.75, 7.5, 10, 1.5, 80]
 
 
 def test_a_peer_is_compared_by_what_it_takes_for_each_of_ours() -> None:

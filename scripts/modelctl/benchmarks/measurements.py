@@ -33,8 +33,8 @@ DIRECT_COLD_START = Goal("at most", 1.15, "times")
 AGAINST_TENSORFLOW = Goal("at least", 20, "times as fast")
 UPLOAD_COLD_START = Goal("at most", 0.6, "times")
 UPLOAD_PROCESSOR_TIME = Goal("at most", 0.35, "times")
-WARM_DIRECT_CALL = Goal("at most", 0.05, "ms")
-WARM_UPLOAD = Goal("at most", 0.35, "ms")
+WARM_DIRECT_CALL = Goal("at most", 1.75, "times")
+WARM_UPLOAD = Goal("at most", 7.5, "times")
 AGAINST_PREDICT_OF_EACH = Goal("at least", 10, "times as fast")
 AGAINST_PREDICT_OF_ALL = Goal("at least", 1.5, "times as fast")
 MEMORY = Goal("at most", 80, "MB")
@@ -261,7 +261,7 @@ def direct_answer(run: Run) -> Any:
 def _added(name: str, against: str, warm: Function, event: Any, request: Any, goal: Goal) -> Iterator[Row]:
     """What our code adds to the bare call, from calls in turns within one process; `request` is what `event` asks.
 
-    The goal is in milliseconds, which belong to the machine. So a second row has the same figure beside a yardstick:
+    Milliseconds belong to the machine. So the goal is about a second row, which has the same figure beside a yardstick:
     what Python's own JSON takes, in the same turn, to read the request and to write it.
     """
     call = {"event": event, "body": json.dumps(request), "calls": _WARM_CALLS}
@@ -269,8 +269,9 @@ def _added(name: str, against: str, warm: Function, event: Any, request: Any, go
         # The first answer is that of calls that are not warm yet.
         answer = warm.run([call, call]).answers[-1]
     check_alike(name, answer["predictions"], answer["expected"])
-    yield compare(name, against, [(ours - bare, bare) for ours, bare, _ in answer["turns"]], goal=goal)
-    yield compare(name, "reading and writing that JSON", [(ours - bare, read) for ours, bare, read in answer["turns"]])
+    yield compare(name, against, [(ours - bare, bare) for ours, bare, _ in answer["turns"]])
+    yardstick = [(ours - bare, read) for ours, bare, read in answer["turns"]]
+    yield compare(name, "reading and writing that JSON", yardstick, goal=goal)
 
 
 def check_alike(what: str, ours: Any, theirs: Any, output: str = "") -> None:

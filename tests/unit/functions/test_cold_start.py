@@ -125,6 +125,23 @@ def test_libraries_make_no_threads_and_files_that_nobody_asks_for_and_log_nothin
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_collector_of_garbage_waits_until_init_has_ended(environment: Callable[..., dict[str, str]]) -> None:
+    script = (
+        "import contextlib, gc, logging, os, typing; searches = []; "
+        "gc.callbacks.append(lambda phase, _: searches.append(phase)); "
+        "import inference.handler; "
+        "print(searches, gc.isenabled(), gc.get_freeze_count() > len(gc.get_objects()))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment("odds.tflite", "litert") | {"PYTHONPATH": str(paths.FUNCTIONS)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.stdout == "[] True True\n"
+
+
 def test_a_tensorflow_function_does_not_load_tensorflow_while_init_may_take_ten_seconds_only(
     environment: Callable[..., dict[str, str]],
 ) -> None:
