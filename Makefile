@@ -43,7 +43,7 @@ package: setup ## Build the layers and the functions' code into build/packages
 samples: setup ## Train the sample models anew into models/
 	@$(BIN)/python scripts/train_samples.py
 
-docs: setup ## Write the README's reference tables and the registry module's page anew
+docs: setup ## Write the tables of the docs and the registry module's page anew
 	@$(BIN)/python scripts/docs.py
 
 lock: setup ## Resolve the dependencies anew into the lock files

@@ -1,4 +1,4 @@
-"""Writes the reference tables of the README from what they describe (`make docs`); `--check` fails on a stale one.
+"""Writes the tables of the docs from what they describe (`make docs`); `--check` fails on a stale one.
 
 Each stands between `<!-- generated: NAME -->` and `<!-- end -->`: the registry's fields from its schema, Terraform's
 inputs and outputs from its files, the commands from the command itself. The values on the page of the module `registry`
@@ -19,7 +19,13 @@ from modelctl import cli, console, paths, runtimes
 from modelctl.registry.validation import ask
 from modelctl.terraform import races
 
-README = paths.CHECKOUT / "README.md"
+#: The page of each table.
+TABLES = {
+    "registry": paths.DOCS / "reference.md",
+    "terraform": paths.DOCS / "reference.md",
+    "commands": paths.DOCS / "reference.md",
+    "races": paths.DOCS / "operations.md",
+}
 # The parser keeps the quotes of a string.
 ESCAPED = '\\"'
 SCHEMA = paths.TERRAFORM / "modules" / "registry" / "model_registry.schema.json"
@@ -30,19 +36,15 @@ ONE_MODEL = paths.CHECKOUT / "tests" / "registries" / "valid" / "one_model.yaml"
 def main() -> int:
     """Write the tables and values, or with `--check` say whether they are as they would be written."""
     check = sys.argv[1:] == ["--check"]
-    fresh = README.read_text(encoding="utf-8")
-    for name, table in {
-        "registry": registry(),
-        "terraform": terraform(),
-        "commands": commands(),
-        "races": passing(),
-    }.items():
+    pages = {page: page.read_text(encoding="utf-8") for page in TABLES.values()}
+    tables = {"registry": registry(), "terraform": terraform(), "commands": commands(), "races": passing()}
+    for name, page in TABLES.items():
         marked = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        if not marked.search(fresh):
-            console.error(f"{README.name} has no place for the table {name!r}")
+        if not marked.search(pages[page]):
+            console.error(f"{page.name} has no place for the table {name!r}")
             return 1
-        fresh = marked.sub(rf"\1\n{table.replace(chr(92), chr(92) * 2)}\n\n\2", fresh)
-    pages = {README: fresh, REGISTRY_PAGE: registry_page(REGISTRY_PAGE.read_text(encoding="utf-8"))}
+        pages[page] = marked.sub(rf"\1\n{tables[name].replace(chr(92), chr(92) * 2)}\n\n\2", pages[page])
+    pages[REGISTRY_PAGE] = registry_page(REGISTRY_PAGE.read_text(encoding="utf-8"))
     stale = [page for page, text in pages.items() if text != page.read_text(encoding="utf-8")]
     for page in stale:
         if check:

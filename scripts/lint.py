@@ -27,7 +27,7 @@ def main() -> int:
             ("ruff check", [BIN / "ruff", "check"]),
             ("ruff format", [BIN / "ruff", "format", "--check"]),
             ("mypy", [BIN / "mypy"]),
-            ("tables of the README", [sys.executable, "scripts/docs.py", "--check"]),
+            ("tables of the docs", [sys.executable, "scripts/docs.py", "--check"]),
             ("terraform fmt", [*tf, "fmt", "-check", "-recursive"]),
             ("terraform init", [*tf, "init", "-backend=false", "-lockfile=readonly"]),
             ("terraform validate", [*tf, "validate"]),

@@ -1,8 +1,8 @@
 """What the first dimension of a model's inputs is, which decides how the model is called and what a prediction is.
 
-README explains it to users ("What a prediction depends on"). A signature does not distinguish a batch of independent
-rows from a sequence, or from anything else of any length. So rows of several inputs are combined, and the rows of such
-a dimension are split, only if the registry says that they are independent (`batch.rows`).
+docs/inputs.md explains it to users ("What a prediction depends on"). A signature does not distinguish a batch of
+independent rows from a sequence, or from anything else of any length. So rows of several inputs are combined, and the
+rows of such a dimension are split, only if the registry says that they are independent (`batch.rows`).
 """
 
 import enum

@@ -7,6 +7,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 REGISTRY = CHECKOUT / "model_registry.yaml"
 TERRAFORM = CHECKOUT / "terraform"
 FUNCTIONS = CHECKOUT / "functions"
+DOCS = CHECKOUT / "docs"
 PACKAGES = CHECKOUT / "build" / "packages"
 
 # Tools and Python environments: the same for every local stack of the checkout.

@@ -203,7 +203,7 @@ def test_the_largest_artifact_is_what_a_call_of_weights_sync_copies_in_its_time(
     assert re.findall(r"timeout += (\d+)", function) == [str(publish.CALL_S)]
     assert validation.LARGEST_ARTIFACT == (publish.CALL_S - publish.KEPT_S) * 90 * 10**6
     limit = f"{validation.LARGEST_ARTIFACT / 10**9} GB"
-    assert limit in paths.CHECKOUT.joinpath("README.md").read_text()
+    assert limit in paths.DOCS.joinpath("reference.md").read_text()
     assert limit in (paths.TERRAFORM / "AWS_RULES.md").read_text()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from modelctl import cli, paths
 
-PAGE = (paths.CHECKOUT / "docs" / "operations.md").read_text()
+_, PAGE = (paths.DOCS / "operations.md").read_text().split("\n## A night on call\n")
 COMMANDS = re.findall(r"^\$ modelctl (.+)$", PAGE, re.MULTILINE)
 #: What each command prints above columns or before what it says.
 HEADINGS = {

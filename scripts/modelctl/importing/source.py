@@ -28,18 +28,18 @@ _RUNTIMES: dict[str, tuple[str, ...]] = {
 _SUFFIXES = [kind for kind in _RUNTIMES if kind != SAVED_MODEL]
 EXPECTED = f"a SavedModel (its folder), or a {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]} file"
 
-_README = '"Import a model" in README.md'
+_PAGE = "docs/importing.md"
 #: Files that are read by running what is in them: not even opened here.
 _PICKLES = {
     **dict.fromkeys(
         (".pkl", ".pickle", ".joblib", ".sav"),
-        f"a pickle, which can run any code: export the model as ONNX where it was trained; {_README} has the lines for "
+        f"a pickle, which can run any code: export the model as ONNX where it was trained; {_PAGE} has the lines for "
         "scikit-learn (skl2onnx with zipmap=False)",
     ),
     **dict.fromkeys(
         (".pt", ".pth", ".bin", ".ckpt"),
         "a pickle of PyTorch, which can run any code: export the model as ONNX where it was trained "
-        f"(torch.onnx.export); see {_README}",
+        f"(torch.onnx.export); see {_PAGE}",
     ),
 }
 

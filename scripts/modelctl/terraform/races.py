@@ -1,7 +1,8 @@
 """Errors of an apply that pass by themselves: AWS has not finished yet what it was asked for shortly before.
 
 An apply that fails with no other errors is repeated. More errors pass by themselves, but the provider retries those for
-longer than they last; the README lists them. If the provider gives up on one of them, applying again would not help.
+longer than they last; docs/operations.md lists them. If the provider gives up on one of them, applying again would not
+help.
 """
 
 import re

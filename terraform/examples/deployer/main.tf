@@ -331,7 +331,7 @@ locals {
         Condition = local.to_be_made
       },
       {
-        # The tags of a new key take up to five minutes to take effect; the README says what to do until then.
+        # The tags of a new key take up to five minutes to take effect; docs/operations.md says what to do until then.
         Sid = "Key"
         Action = [
           "kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListResourceTags",

@@ -13,13 +13,14 @@ from inference import direct
 from inference.errors import ModelError
 from inference.predictor import Predictor
 from inference.runtimes import Array, TensorSpec
+from modelctl import paths
 from unit.functions import onnx_nodes
 from unit.functions.onnx_artifacts import graph
 from unit.functions.onnx_nodes import configured
 from unit.functions.serving_cases import ANSWERS, FLOAT, REQUESTS, Answer, Request
 
 HALF_PLUS_TWO = {"a": np.array([0.5], np.float32), "b": np.array([2], np.float32)}
-DOCS = Path(__file__).parents[3] / "docs" / "conformance.md"
+PAGE = paths.DOCS / "conformance.md"
 
 
 class Recorder:
@@ -91,7 +92,7 @@ def _is_same(found: Array, expected: Array) -> bool:
 
 def listed(heading: str) -> set[str]:
     """The first column of the table below a heading of docs/conformance.md."""
-    _, _, section = DOCS.read_text().partition(f"## {heading}\n")
+    _, _, section = PAGE.read_text().partition(f"## {heading}\n")
     rows = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("|")]
     return {row.split("|")[1].strip() for row in rows[2:]}
 

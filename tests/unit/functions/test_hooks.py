@@ -332,7 +332,7 @@ def test_a_model_without_them_loads_no_code_for_them(
         assert ("inference.hooks" in loaded) == loads
 
 
-# The example of the README
+# The example of docs/hooks.md
 
 MODELS = paths.CHECKOUT / "models"
 

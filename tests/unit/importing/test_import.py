@@ -26,7 +26,7 @@ from unit.functions.onnx_artifacts import graph
 from unit.functions.stateful_artifacts import FEATURES, STEPS, UNITS, fused_lstm, sequences
 from unit.functions.tflite_files import converted, dequantizing
 
-README = paths.CHECKOUT / "README.md"
+PAGE = paths.DOCS / "importing.md"
 
 Import = Callable[..., dict[str, Any]]
 
@@ -804,10 +804,10 @@ def test_a_file_of_the_users_folder_does_not_take_the_place_of_a_library(
 def test_the_readmes_scikit_learn_model_is_served_as_it_was_trained(
     tmp_path: Path, import_model: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (recipe,) = re.findall(r"<!-- example: scikit-learn -->\n\n```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (recipe,) = re.findall(r"<!-- example: scikit-learn -->\n\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     trained: dict[str, Any] = {}
-    exec(recipe, trained)  # noqa: S102 - the README's own lines
+    exec(recipe, trained)  # noqa: S102 - the page's own lines
 
     samples = [paths.CHECKOUT / "models/wine/samples/cellar.csv"]
     done = import_model(tmp_path / "cultivars.onnx", samples=samples, output="probabilities")

@@ -1,0 +1,81 @@
+"""What the docs quote and link to exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import docs
+from modelctl import paths
+
+README = paths.CHECKOUT / "README.md"
+PAGES = [README, paths.CHECKOUT / "CONTRIBUTING.md", *sorted(paths.DOCS.glob("*.md"))]
+LINKS = [
+    (page, link)
+    for page in PAGES
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    if not link.startswith("https://")
+]
+TROUBLES = re.findall(
+    r"^\| `([^`]+)` \|",
+    (paths.DOCS / "operations.md").read_text().split("\n## Troubleshooting\n")[1].split("\n### ")[0],
+    re.MULTILINE,
+)
+SOURCES = [
+    *paths.TERRAFORM.rglob("*.tf"),
+    *(paths.CHECKOUT / "scripts").rglob("*.py"),
+    *paths.FUNCTIONS.rglob("*.py"),
+]
+
+
+def name(value: object) -> str:
+    """A page's path in the checkout, as the name of a case."""
+    return str(value.relative_to(paths.CHECKOUT)) if isinstance(value, Path) else str(value)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading of a page may have after its `#`, as GitHub makes it.
+
+    https://github.com/gjtorikian/html-pipeline/blob/v2.14.3/lib/html/pipeline/toc_filter.rb
+    """
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("message", TROUBLES)
+def test_a_message_under_troubleshooting_is_one_that_somebody_can_get(message: str) -> None:
+    assert any(message in re.sub(r'"\s*\n\s*f?"', "", source.read_text()) for source in SOURCES)
+
+
+def test_there_are_messages_under_troubleshooting() -> None:
+    assert len(TROUBLES) >= 10
+
+
+@pytest.mark.parametrize(("page", "link"), LINKS, ids=name)
+def test_a_link_leads_to_a_file_and_a_heading_that_exist(page: Path, link: str) -> None:
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    assert target.exists()
+    assert not anchor or anchor in anchors(target)
+
+
+@pytest.mark.parametrize("page", PAGES[2:], ids=name)
+def test_the_readme_links_to_each_page(page: Path) -> None:
+    assert (README, name(page)) in LINKS
+
+
+def test_the_readme_is_short() -> None:
+    text = README.read_text()
+    assert len(text.splitlines()) <= 150
+    assert len(text.split()) <= 1200
+
+
+def test_the_page_of_the_registry_module_shows_what_terraform_computes() -> None:
+    page = docs.REGISTRY_PAGE.read_text()
+    assert docs.registry_page(page) == page
+
+
+def test_the_custom_code_is_the_file_that_the_tests_run() -> None:
+    shown = (paths.DOCS / "hooks.md").read_text().split("```python\n")[1].split("```")[0]
+    assert shown == (paths.CHECKOUT / "models" / "numbers" / "hooks.py").read_text()
