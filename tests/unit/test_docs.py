@@ -1,6 +1,7 @@
 """What the docs quote and link to exists."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,12 @@ def test_the_readme_is_short() -> None:
     text = README.read_text()
     assert len(text.splitlines()) <= 150
     assert len(text.split()) <= 1200
+
+
+def test_the_changelog_begins_with_what_is_not_released_and_then_has_this_version() -> None:
+    versions = re.findall(r"^## (\S+)", (paths.CHECKOUT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    project = tomllib.loads((paths.CHECKOUT / "pyproject.toml").read_text())["project"]
+    assert versions[:2] == ["Unreleased", project["version"]]
 
 
 def test_the_readme_and_the_architecture_have_the_same_picture() -> None:

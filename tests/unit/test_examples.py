@@ -1,16 +1,4 @@
-"""Every example in the docs is one that works: its language says how that is checked.
-
-| language | what is checked |
-| --- | --- |
-| `sh`, `console` | each command: its name, arguments, options, variables, and the files of the checkout that it names |
-| `yaml` | it is a registry, or a part of one, without a problem |
-| `json` | it has the fields of a result, or of the event that announces one |
-| `python` | it is the file, or the recipe, that another test runs |
-| `hcl` | Terraform's parser takes it; the values on the page of the module `registry` are generated |
-| `text` | it is a picture, and the files that it names exist |
-
-`tests/e2e/test_examples.py` also runs the commands below `<!-- example: runs on the local stack -->`.
-"""
+"""Every example in the docs works; CONTRIBUTING.md ("Change the docs") says how each language is checked."""
 
 import argparse
 import functools
