@@ -41,12 +41,16 @@ SUBCOMMANDS = {
     "untaint",
     "workspace",
 }
-#: The options of each command of modelctl.
-OPTIONS = {
-    name: {option for action in command._actions for option in action.option_strings}
+#: The parser of each command of modelctl.
+PARSERS: Mapping[str, argparse.ArgumentParser] = {
+    name: command
     for action in cli.parser()._actions
     if isinstance(action, argparse._SubParsersAction)
     for name, command in action.choices.items()
+}
+OPTIONS = {
+    name: {option for action in command._actions for option in action.option_strings}
+    for name, command in PARSERS.items()
 }
 #: Files that the examples have you make.
 YOURS = re.compile(r"models/faces/|terraform/(backend_override\.tf|terraform\.tfvars)$")
@@ -240,6 +244,15 @@ def knows(code: str) -> None:
     _, name, *words = code.split()
     assert name in OPTIONS, code
     assert {word for word in words if word.startswith("--")} <= OPTIONS[name], code
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_the_help_of_each_command_has_an_example_that_it_takes(name: str) -> None:
+    _, _, examples = str(PARSERS[name].epilog).partition("example:\n")
+    typed = list(commands(examples))
+    assert any(words[:2] == ["modelctl", name] for words in typed)
+    for program, *arguments in typed:
+        CHECKS[program](arguments, paths.CHECKOUT)
 
 
 def test_commands_that_a_message_names_exist() -> None:

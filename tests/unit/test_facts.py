@@ -13,6 +13,7 @@ from inference import config as configuration
 from inference import runtimes as served_runtimes
 from inference.errors import ModelError
 from modelctl import paths, runtimes
+from modelctl.importing import proof
 from modelctl.local.layout import ACCOUNT
 from modelctl.registry import validation
 from weights_sync import publish
@@ -205,6 +206,18 @@ def test_the_largest_artifact_is_what_a_call_of_weights_sync_copies_in_its_time(
     limit = f"{validation.LARGEST_ARTIFACT / 10**9} GB"
     assert limit in paths.DOCS.joinpath("reference.md").read_text()
     assert limit in (paths.TERRAFORM / "AWS_RULES.md").read_text()
+
+
+def test_the_docs_say_how_far_a_conversion_may_change_answers() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)`.*? \| .+ \| ([\d.]+) \| ([\d.]+) \| (?:(\d+) %|not compared)",
+        paths.DOCS.joinpath("importing.md").read_text(),
+        re.MULTILINE,
+    )
+    said = {name: (float(error), float(spread)) for name, error, spread, _ in rows}
+    assert said == {name: (tolerance.error, tolerance.spread) for name, tolerance in proof.TOLERANCES.items()}
+    agreements = {name: int(percent) / 100 for name, _, _, percent in rows if percent}
+    assert agreements == {name: it.agreement for name, it in proof.TOLERANCES.items() if name != "none"}
 
 
 def test_a_function_is_kept_active_by_the_alias_and_with_the_event_that_it_knows() -> None:

@@ -373,5 +373,5 @@ def test_the_example_reads_whole_numbers_under_awslambdaric(
         {"digit": 0, "sure": True},
     ]
     assert [document["error"]["type"] for document in refused] == ["DecodeError"] * 2
-    assert refused[1]["error"]["message"] == "15 x 8 pixels are no row of up to 20 squares"
+    assert refused[1]["error"]["message"] == "15 x 8 pixels are not a row of up to 20 squares"
     assert "hooks are here" in run.output
