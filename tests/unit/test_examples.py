@@ -296,7 +296,8 @@ def files(folder: Path, model: Mapping[str, Any]) -> None:
         shutil.copytree(example, artifact)
     samples = model.get("smoke", [])
     if samples:
-        (artifact / "labels.txt").write_text("\n".join(sample["label"] for sample in samples))
+        expected = [row for sample in samples for row in sample.get("predictions", [sample])]
+        (artifact / "labels.txt").write_text("\n".join(row["label"] for row in expected))
     for name in (model.get("hooks"), *(sample["file"] for sample in samples)):
         if name:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
