@@ -283,8 +283,8 @@ def completed(shown: dict[str, Any], number: int) -> dict[str, Any]:
         models = {f"{name}-{number}": model for name, model in shown["models"].items()}
         return {"version": 1, **shown, "models": models}
     model = {"artifact": "models/any/artifact", "version": "1", "runtime": "litert"}
-    if "alarms" in shown:
-        return {"version": 1, "defaults": shown, "models": {f"any-{number}": model}}
+    if "defaults" in shown:
+        return {"version": 1, **shown, "models": {f"any-{number}": model}}
     return {"version": 1, "models": {f"any-{number}": {**model, **shown}}}
 
 
