@@ -1,13 +1,17 @@
 """What the docs quote and link to exists."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import docs
-from modelctl import paths
+import soak
+from modelctl import paths, runtimes
+from modelctl.deployed import backfilling, explaining
 from unit.pages import BLOCKS, PAGES, README, SOURCES, without_blocks
 
 LINKS = [
@@ -69,6 +73,39 @@ def test_the_changelog_begins_with_what_is_not_released_and_then_has_this_versio
     versions = re.findall(r"^## (\S+)", (paths.CHECKOUT / "CHANGELOG.md").read_text(), re.MULTILINE)
     project = tomllib.loads((paths.CHECKOUT / "pyproject.toml").read_text())["project"]
     assert versions[:2] == ["Unreleased", project["version"]]
+
+
+def first_column(page: Path, heading: str) -> list[str]:
+    """What is in backticks in the first column of the table with this first heading."""
+    _, _, below = page.read_text().partition(f"\n| {heading} |")
+    rows = re.match(r"[^\n]*\n(?:\|[^\n]*\n)*", below)
+    assert rows, f"{page} has no table with the heading {heading}"
+    return [name for row in rows[0].splitlines()[2:] for name in re.findall("`([^`]+)`", row.split("|")[1])]
+
+
+def test_each_state_of_an_input_is_explained() -> None:
+    assert sorted(first_column(paths.DOCS / "operations.md", "state")) == sorted(get_args(explaining.State))
+
+
+def test_each_reason_for_a_backfill_is_explained() -> None:
+    assert first_column(paths.DOCS / "operations.md", "why") == list(get_args(backfilling.Reason))
+
+
+def test_each_alarm_is_listed() -> None:
+    alarms = json.loads(docs.SCHEMA.read_text())["$defs"]["alarms"]["properties"]
+    assert sorted(first_column(paths.DOCS / "operations.md", "alarm of a model")) == sorted(alarms)
+
+
+def test_each_runtime_and_what_it_takes_is_listed() -> None:
+    page = paths.DOCS / "importing.md"
+    assert first_column(page, "runtime") == list(runtimes.TABLE)
+    for name, runtime in runtimes.TABLE.items():
+        (row,) = re.findall(rf"^\| `{name}` \|(.*?)\|", page.read_text(), re.MULTILINE)
+        assert set(re.findall(r"`(\.\w+)`", row)) == {kind for kind in runtime.files if kind.startswith(".")}
+
+
+def test_each_part_of_a_soak_is_listed() -> None:
+    assert sorted(first_column(paths.CHECKOUT / "CONTRIBUTING.md", "`PARTS=`")) == sorted(soak.PARTS)
 
 
 def test_the_readme_and_the_architecture_have_the_same_picture() -> None:
