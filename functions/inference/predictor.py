@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +37,18 @@ class Predictor:
         self._model: Model | None = None
         self._labels: tuple[str, ...] | None = None
         self._hooks: Hooks | None = None
+        #: The most milliseconds that loading is known to take, in this process or in another; 0: nothing is known.
+        self.loading_ms = 0.0
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the model is loaded in this process."""
+        return self._model is not None
 
     def load(self) -> Model:
         """Load the model, its labels and hooks, if they are not, and call it once, since first calls are slow."""
         if self._model is None:
+            started = time.perf_counter()
             config = self._config
             model = runtimes.load(config.runtime, config.artifact, config.signature)
             check_rows(model.inputs, config.input.batch.rows)
@@ -56,6 +65,7 @@ class Predictor:
                 self._hooks = hooks.load(config.artifact / HOOKS_FILE, config, model.inputs)
             _warm(model)
             self._model = model
+            self.loading_ms = max(self.loading_ms, (time.perf_counter() - started) * 1000)
         return self._model
 
     @functools.cached_property

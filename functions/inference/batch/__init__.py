@@ -2,9 +2,9 @@
 
 An input that ends the invocation (it takes longer than the timeout, or more memory than there is) sends the whole batch
 back. So an invocation that gets a message again serves its inputs one at a time in a child process (see `isolation`),
-and such an input harms only itself. Without the memory for that, messages that come again are served one at a time in
-this process, and each result is written at once. The other inputs are then done before that input's message has been
-received so often that it goes to the dead-letter queue.
+and such an input harms only itself. Without the memory for that, or if the child would not be ready in time, messages
+that come again are served one at a time in this process, and each result is written at once. The other inputs are then
+done before that input's message has been received so often that it goes to the dead-letter queue.
 
 Before its last attempt, an input that has no result gets a provisional one, which an answer replaces. So even an input
 that ends the function has a result.
@@ -25,7 +25,7 @@ from inference.batch.deadline import Deadline
 from inference.batch.pipeline import Pipeline
 from inference.batch.work import Answer, SentBack, Work, refused, send_back
 from inference.config import Config
-from inference.errors import GivenUpError, ServiceError
+from inference.errors import CrashError, GivenUpError, ServiceError, TooLongError
 from inference.predictions import Predictions
 from inference.predictor import Predictor
 from inference.result_documents import Refused
@@ -47,6 +47,9 @@ _NOT_TAKEN_UP = (
     "its last attempt, number {}, had no time for it: others in its batch used up the function's time (timeout_s); "
     "its log says which. Once that is fixed, `modelctl redrive` tries it again"
 )
+
+#: What the log says if the child process is not ready in time, or has no memory to load the model.
+_NOT_ISOLATED = "inputs that come again are served in the function's own process, which one of them may end: %s"
 
 #: Inputs of one batch that a line of the log names.
 _MOST_NAMED = 100
@@ -81,6 +84,8 @@ def serve(
     surroundings = surroundings or real()
     works, unreadable = messages.take_up(records, config)
     deadline = Deadline(remaining_ms)
+    if predictor.loading_ms:
+        deadline.took("loading", predictor.loading_ms)
     pipeline = Pipeline(config, predictor, deadline, surroundings, request_id=request_id, cold_start=cold_start)
     pipeline.look_up([work for work in works if work.receives > 1])
     open_works = [work for work in works if work.ending is None]
@@ -92,11 +97,13 @@ def serve(
         pipeline.give_up(
             (work, refused(GivenUpError(_DID_NOT_END.format(work.receives)))) for work in last if work.ending is None
         )
-        isolation = surroundings.isolate(config)
-    try:
-        if isolation:
-            _serve_isolated(open_works, pipeline, isolation)
+        if deadline.has_time_for("loading", 1):
+            isolation = surroundings.isolate(config)
         else:
+            loading_s = predictor.loading_ms / 1000
+            logger.warning(_NOT_ISOLATED, f"loading the model in another one takes {loading_s:.1f} s; raise timeout_s")
+    try:
+        if not isolation or not _serve_isolated(open_works, pipeline, isolation, predictor):
             _serve_here(works, pipeline, deadline)
     except ServiceError as error:
         # The model cannot be loaded. What is done nevertheless, or needs no model, such as S3's test event, is
@@ -133,7 +140,8 @@ def serve(
 
 def _serve_here(works: Sequence[Work], pipeline: Pipeline, deadline: Deadline) -> None:
     """Serve inputs in this process: fresh ones together, and one at a time those that come again."""
-    fresh, again = [[work for work in works if (work.receives > 1) == repeated] for repeated in (False, True)]
+    fresh = [work for work in works if work.receives == 1 and work.ending is None]
+    again = [work for work in works if work.receives > 1]
     again, untried = order.arrange(again)
     send_back(untried)
     # Retries go last, because one of them may kill the invocation; half the time is reserved so that fresh messages
@@ -145,14 +153,23 @@ def _serve_here(works: Sequence[Work], pipeline: Pipeline, deadline: Deadline) -
         pipeline.serve([work])
 
 
-def _serve_isolated(works: Sequence[Work], pipeline: Pipeline, isolation: "Isolation") -> None:
-    """Serve inputs in a process that one of them may end without harm to the others."""
+def _serve_isolated(works: Sequence[Work], pipeline: Pipeline, isolation: "Isolation", predictor: Predictor) -> bool:
+    """Serve inputs in a process that one of them may end without harm to the others.
+
+    Returns whether it was ready to serve; if it was not and this process has the model, the others are left open.
+    """
     groups = list(messages.groups(order.isolated(works)))
     try:
         for group in groups:
             pipeline.serve_isolated(group, isolation, others_wait=group is not groups[-1])
+    except (CrashError, TooLongError) as error:
+        if not predictor.loaded:
+            raise
+        logger.warning(_NOT_ISOLATED, error)
+        return False
     finally:
         isolation.end()
+    return True
 
 
 def _log_tries(works: Sequence[Work], retries: int) -> None:

@@ -91,14 +91,21 @@ class Pipeline:
             others_wait: whether there are other groups after this one.
 
         Raises:
+            CrashError, TooLongError: the process was not ready to serve.
             ServiceError: the model cannot be loaded.
         """
         left = len(group)
-        for work in self._attempts(self._fetch, group):
-            left -= 1
-            if work.ending is None:
-                self._try_isolated(work, isolation, others_wait=others_wait or left > 0)
-            self._finish([work], 1)
+        fetched = self._attempts(self._fetch, group)
+        try:
+            for work in fetched:
+                left -= 1
+                if work.ending is None:
+                    self._try_isolated(work, isolation, others_wait=others_wait or left > 0)
+                self._finish([work], 1)
+        except (CrashError, TooLongError):
+            # They may be served in this process instead, and no thread may still fetch them then.
+            list(fetched)
+            raise
 
     def _try_isolated(self, work: Work, isolation: "Isolation", *, others_wait: bool) -> None:
         spans: tuple[Span, ...] = ("all",) if isolation.loaded else ("loading", "all")
@@ -106,15 +113,22 @@ class Pipeline:
             send_back([work])
             return
         if not isolation.loaded:
-            started = self._surroundings.perf_counter()
-            # All of the time: those that wait need the model as well.
-            isolation.load(self._deadline.share_s(others_wait=False))
-            self._deadline.took("loading", self._surroundings.milliseconds_since(started))
+            self._load(isolation)
         started = self._surroundings.perf_counter()
         within_s = self._deadline.share_s(others_wait=others_wait)
         attempt(functools.partial(self._answer_isolated, isolation=isolation, within_s=within_s), work)
         if isinstance(work.ending, Answer):
             self._deadline.took("all", self._surroundings.milliseconds_since(started))
+
+    def _load(self, isolation: "Isolation") -> None:
+        started = self._surroundings.perf_counter()
+        try:
+            # All of the time, since those that wait need the model as well; half of it if they need not wait for this.
+            isolation.load(self._deadline.share_s(others_wait=self._predictor.loaded))
+        finally:
+            took = self._surroundings.milliseconds_since(started)
+            self._deadline.took("loading", took)
+            self._predictor.loading_ms = max(self._predictor.loading_ms, took)
 
     def _answer_isolated(self, work: Work, isolation: "Isolation", within_s: float) -> None:
         # Imported here, since most invocations need no other process.

@@ -8,29 +8,40 @@ writes to it. If the child ends, only the input that it had is lost, and the nex
 The child is started as a new program, never forked: the threads of the runtime's and of S3's libraries do not survive
 that. It communicates through a pair of sockets, since Lambda has no /dev/shm for the queues and locks of
 `multiprocessing`.
+
+The child may take the memory that is left, and the function's own process looks at that: the oftener, the less is left.
+The system's own limits do not fit. Below RLIMIT_AS or RLIMIT_DATA, libraries that get no memory say that the bytes are
+at fault, and an input would be refused that the function can serve. Where Linux itself runs out of memory, it ends the
+child first (`_go_first`).
 """
 
 import contextlib
 import logging
 import os
+import pickle
 import signal
+import socket
 import subprocess
 import sys
 import time
-from multiprocessing.connection import Connection, Pipe
 from typing import Any, NamedTuple, Protocol
 
 from inference import memory
 from inference.config import Config
 from inference.errors import CrashError, ModelError, TooLongError
 from inference.isolation import messages
+from inference.isolation.channel import Channel
 from inference.isolation.messages import Loading, Reply, Said
 from inference.runtimes import memory_mb
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at the memory of both processes.
+#: Seconds between two looks at the memory of both processes, at most and at least.
 _LOOK_EVERY_S = 0.05
+_LOOK_OFTEN_S = 0.001
+
+#: How fast memory is taken at most. One thread that fills new pages takes about half of that.
+_MB_PER_S = 4000
 
 #: The share of the function's memory from which the child is ended, before Lambda ends the environment.
 _MOST_MEMORY = 0.95
@@ -80,24 +91,33 @@ def has_room() -> bool:
     return memory.private_mb() + memory.peak_mb() <= memory_mb() * _MOST_MEMORY
 
 
+def look_after_s(room_mb: float) -> float:
+    """Seconds after which to look at the memory again, if so much of it is left: before that can be taken."""
+    return min(max(room_mb / _MB_PER_S, _LOOK_OFTEN_S), _LOOK_EVERY_S)
+
+
 class Child:
     """The child process; started for the first input, and again for the one after it ended."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
+        self._channel: Channel | None = None
+        #: What it has to do, for how many seconds, and until when by `time.perf_counter`.
+        self._to = ""
+        self._within_s = self._until = 0.0
 
     @property
     def loaded(self) -> bool:
         """See `Isolation`."""
-        return self._connection is not None
+        return self._channel is not None
 
     def load(self, within_s: float) -> None:
         """See `Isolation`."""
         started = time.perf_counter()
+        self._has_to("load the model", within_s)
         self._start()
-        said = self._receive(within_s, "load the model")
+        said = self._answer_to((self._config, logging.getLogger("inference").getEffectiveLevel()))
         if not isinstance(said, Loading):
             raise self._out_of_turn(said)
         if said.problem is not None:
@@ -108,24 +128,26 @@ class Child:
 
     def serve(self, request: Request, within_s: float) -> Reply:
         """See `Isolation`."""
-        with contextlib.suppress(OSError):  # what ended it is found when it does not answer
-            self._send(request)
-        reply = self._receive(within_s, "serve the input")
+        self._has_to("serve the input", within_s)
+        reply = self._answer_to(request)
         if not isinstance(reply, Reply):
             raise self._out_of_turn(reply)
         return reply
 
     def end(self) -> None:
         """See `Isolation`."""
-        if self._connection is not None:
-            self._connection.close()
+        if self._channel is not None:
+            self._channel.close()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        self._connection = self._process = None
+        self._channel = self._process = None
+
+    def _has_to(self, to: str, within_s: float) -> None:
+        self._to, self._within_s, self._until = to, within_s, time.perf_counter() + within_s
 
     def _start(self) -> None:
-        own, its = Pipe()
+        own, its = socket.socketpair()
         with its:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-s", "-m", __name__, str(its.fileno())],
@@ -133,45 +155,49 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 pass_fds=[its.fileno()],
             )
-        self._connection = own
-        with contextlib.suppress(OSError):
-            self._send((self._config, logging.getLogger("inference").getEffectiveLevel()))
+        self._channel = Channel(own, self._look)
 
-    def _send(self, what: object) -> None:
-        if self._connection is not None:
-            self._connection.send(what)
-
-    def _receive(self, within_s: float, to: str) -> Loading | Reply:
-        """What it says, while it has time and memory left; passes on what it logs."""
-        if self._process is None or self._connection is None:
+    def _answer_to(self, what: object) -> Loading | Reply:
+        """What it says to that, while it has time and memory left; passes on what it logs."""
+        if self._channel is None:
             raise TypeError("the child was not started")
-        until = time.perf_counter() + within_s
-        while (left_s := until - time.perf_counter()) > 0:
-            own, its = memory.private_mb(), memory.private_mb(self._process.pid)
-            if own + its > memory_mb() * _MOST_MEMORY:
-                self.end()
-                raise CrashError(
-                    f"out of memory: the process that had to {to} took {its:.0f} MB in addition to the {own:.0f} MB of "
-                    f"the function's own; the function has {memory_mb()} MB (memory_mb)"
-                )
-            try:
-                if not self._connection.poll(min(left_s, _LOOK_EVERY_S)):
-                    continue
-                said = messages.decoded(self._connection.recv_bytes())
-            except (EOFError, OSError):
-                raise CrashError(f"the process that had to {to} {self._how_it_ended()}") from None
-            except ValueError as error:
-                # The rest of what it says might be taken for the reply to another input.
-                self.end()
-                raise CrashError(f"the process that had to {to} was ended, since nobody can read it: {error}") from None
-            if not isinstance(said, logging.LogRecord):
-                return said
-            logging.getLogger(said.name).handle(said)
-        self.end()
-        raise TooLongError(
-            f"the process that had to {to} did not do so within {within_s:.1f} s, all that was left of timeout_s, or "
-            "half of it for an input while others waited"
-        )
+        try:
+            with contextlib.suppress(OSError):  # what ended it is found when it does not answer
+                self._channel.send(pickle.dumps(what))
+            while True:
+                said = messages.decoded(self._channel.receive())
+                if not isinstance(said, logging.LogRecord):
+                    return said
+                logging.getLogger(said.name).handle(said)
+        except (EOFError, OSError):
+            raise CrashError(f"the process that had to {self._to} {self._how_it_ended()}") from None
+        except ValueError as error:
+            # The rest of what it says might be taken for the reply to another input.
+            self.end()
+            raise CrashError(
+                f"the process that had to {self._to} was ended, since nobody can read it: {error}"
+            ) from None
+
+    def _look(self) -> float:
+        """Seconds until the next look at it; ends it if it has no time or memory left."""
+        if self._process is None:
+            raise TypeError("the child was not started")
+        own, its = memory.private_mb(), memory.private_mb(self._process.pid)
+        room = memory_mb() * _MOST_MEMORY - own - its
+        if room < 0:
+            self.end()
+            raise CrashError(
+                f"out of memory: the process that had to {self._to} took {its:.0f} MB in addition to the {own:.0f} MB "
+                f"of the function's own; the function has {memory_mb()} MB (memory_mb)"
+            )
+        left_s = self._until - time.perf_counter()
+        if left_s <= 0:
+            self.end()
+            raise TooLongError(
+                f"the process that had to {self._to} did not do so within {self._within_s:.1f} s, all that was left of "
+                "timeout_s, or half of it while others waited; a longer timeout_s gives it more"
+            )
+        return min(left_s, look_after_s(room))
 
     def _out_of_turn(self, said: Said) -> CrashError:
         """End it: the rest of what it says might be taken for the reply to another input."""
@@ -180,12 +206,12 @@ class Child:
 
     def _how_it_ended(self) -> str:
         process, self._process = self._process, None
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
+        if self._channel is not None:
+            self._channel.close()
+        self._channel = None
         if process is None:
             return "is gone"
-        # It has closed its connection; a file of the model's own code may have done so without ending.
+        # It has closed its end; a file of the model's own code may have done so without ending.
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(1)
         process.kill()

@@ -162,7 +162,7 @@ def serve(fake_s3: FakeS3, make_config: Callable[..., Config]) -> Callable[..., 
         messages: list[dict[str, Any]],
         artifact: str = "odds.tflite",
         remaining_ms: Callable[[], int] = lambda: 60_000,
-        predictor: type[Predictor] = Predictor,
+        predictor: Callable[[Config], Predictor] = Predictor,
         isolate: Callable[[Config], Isolation | None] = lambda _config: None,
         **fields: Any,
     ) -> list[str]:

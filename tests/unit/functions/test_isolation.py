@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from inference import batch, isolation, memory, surroundings
 from inference.config import Config
-from inference.errors import ModelError
+from inference.errors import ModelError, TooLongError
 from inference.isolation import Child, Isolation, Request
 from inference.isolation.messages import Reply
 from inference.predictor import Predictor
@@ -349,12 +349,97 @@ def test_the_log_names_the_inputs_of_each_try(
     assert vars(crash)["key"] == "digits/c"
 
 
+# Where no other process can serve them
+
+
+class Slow(InProcess):
+    """It is never ready, and says how long it might take to be."""
+
+    within: ClassVar[list[float]] = []
+
+    def load(self, within_s: float) -> None:
+        self.within.append(within_s)
+        raise TooLongError(f"not within {within_s:.1f} s")
+
+
+class Warm(Predictor):
+    """The model is loaded, as it is after init."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.load()
+        self.loading_ms = 0.0
+
+
+def test_what_no_other_process_is_ready_for_in_time_is_served_in_the_functions_own(
+    announce: Announce, serve: Serve, result: Callable[[str], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of 9 s, one is kept for writing results, and the process may take half of the others."""
+    Slow.within.clear()
+    again, fresh = (announce(f"digits/{name}", b"[0, 0, 0]") for name in "ab")
+    messages = [received(again, 5), fresh]
+    assert serve(messages, predictor=Warm, isolate=Slow, remaining_ms=lambda: 9_000) == []
+    assert Slow.within == [4.0]
+    for name in "ab":
+        assert result(f"digits/{name}")["predictions"] == [[0.5]]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "inputs that come again are served in the function's own process, which one of them may end: not within 4.0 s"
+    ]
+
+
+def test_a_model_that_no_process_has_loaded_yet_gets_all_of_the_time(announce: Announce, serve: Serve) -> None:
+    Slow.within.clear()
+    message = received(announce("digits/a", b"[0, 0, 0]"), 2)
+    with pytest.raises(TooLongError):
+        serve([message], isolate=Slow, remaining_ms=lambda: 9_000)
+    assert Slow.within == [8.0]
+
+
+@pytest.mark.parametrize(("loading_ms", "isolated"), [(5_300, True), (5_400, False)])
+def test_no_process_is_started_that_would_need_longer_than_there_is(
+    loading_ms: int, isolated: bool, announce: Announce, serve: Serve, isolate: Isolate, isolations: list[InProcess]
+) -> None:
+    """Of 9 s, one is kept, and loading may take half as long again as it did: 8 / 1.5 = 5.33 s."""
+
+    class Known(Warm):
+        def __init__(self, config: Config) -> None:
+            super().__init__(config)
+            self.loading_ms = loading_ms
+
+    message = received(announce("digits/a", b"[0, 0, 0]"), 2)
+    assert serve([message], predictor=Known, isolate=isolate, remaining_ms=lambda: 9_000) == []
+    assert bool(isolations) == isolated
+
+
+def test_how_long_a_process_was_not_ready_is_remembered(
+    announce: Announce, serve: Serve, make_config: Callable[..., Config]
+) -> None:
+    warm = Warm(make_config("odds.tflite", batch={"rows": 64}))
+
+    class Sleeping(Slow):
+        def load(self, within_s: float) -> None:
+            time.sleep(0.05)
+            super().load(within_s)
+
+    message = received(announce("digits/a", b"[0, 0, 0]"), 2)
+    assert serve([message], predictor=lambda _config: warm, isolate=Sleeping) == []
+    assert warm.loading_ms >= 50
+
+
 # The child process
 
+
+@pytest.mark.parametrize(("room_mb", "seconds"), [(1000, 0.05), (200, 0.05), (100, 0.025), (4, 0.001), (0, 0.001)])
+def test_the_less_memory_is_left_the_sooner_it_is_looked_at_again(room_mb: float, seconds: float) -> None:
+    """Before 4 GB per second would fill it."""
+    assert isolation.look_after_s(room_mb) == seconds
+
+
 HOOKS = """
-import logging, os, signal, time
+import gc, logging, os, signal, time
 import numpy as np
 from inference.errors import InputError
+from inference.isolation.channel import Channel
 
 class Blurred(InputError):
     pass
@@ -367,6 +452,10 @@ def preprocess(body, key):
         case b"segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
         case b"hang":
+            time.sleep(600)
+        case b"half":
+            (channel,) = [each for each in gc.get_objects() if isinstance(each, Channel)]
+            channel._end.send(bytes(7) + b"9" + b"{")
             time.sleep(600)
         case b"memory":
             taken = [b"x" * 2**20 for _ in range(1000)]
@@ -383,7 +472,7 @@ class Impatient(Child):
     """It waits less for what hangs."""
 
     def serve(self, request: Request, within_s: float) -> Reply:
-        return super().serve(request, 0.3 if request.body == b"hang" else within_s)
+        return super().serve(request, 0.3 if request.body in (b"hang", b"half") else within_s)
 
 
 def test_what_ends_the_child_costs_no_other_input_its_answer(
@@ -404,8 +493,9 @@ def test_what_ends_the_child_costs_no_other_input_its_answer(
             "TooLongError",
             "the process that had to serve the input did not do so within 0.3 s, all",
         ),
+        "half": ("TooLongError", "the process that had to serve the input did not do so within 0.3 s, all"),
         "memory": ("CrashError", f"out of memory: .* the function has {limit} MB"),
-        "raise": ("ModelError", r"hooks: preprocess raised KeyError: 'scores' \(line 22\)"),
+        "raise": ("ModelError", r"hooks: preprocess raised KeyError: 'scores' \(line 27\)"),
     }
     messages = [received(announce(f"digits/{name}", name.encode()), 5) for name in (*expected, "refuse", "good")]
     with caplog.at_level(logging.INFO, "inference"):
@@ -439,11 +529,11 @@ def test_what_nobody_can_read_of_the_child_never_becomes_the_answer_to_another_i
     result: Callable[[str], Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """GIVEN a hook that logs an object of its own, or writes to the connection WHEN it serves THEN each has its own."""
+    """GIVEN a hook that logs an object of its own, or writes to the channel WHEN it serves THEN each has its own."""
     hooks = """
 import gc, logging
-from multiprocessing.connection import Connection
 import numpy as np
+from inference.isolation.channel import Channel
 
 class Own:
     def __str__(self):
@@ -453,8 +543,8 @@ def preprocess(body, key):
     if key.endswith("logs"):
         logging.getLogger(__name__).warning("logged", extra={"seen": Own()})
     if key.endswith("writes"):
-        for connection in [each for each in gc.get_objects() if isinstance(each, Connection)]:
-            connection.send_bytes(b"[]")
+        for channel in [each for each in gc.get_objects() if isinstance(each, Channel)]:
+            channel.send(b"[]")
     global served
     served = key
     return np.zeros((1, 3))
