@@ -15,7 +15,6 @@ from modelctl.deployed import recording
 from modelctl.deployed.dead_letters import DeadLetter
 from modelctl.deployed.last_errors import LastError
 from modelctl.deployed.sending import Message
-from modelctl.errors import UserError
 from unit.deployed import model
 from unit.functions.fake_s3 import INPUTS, RESULTS, FakeS3, refusal
 
@@ -37,9 +36,15 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     return FakeS3()
 
 
-def record(s3: FakeS3, error: LastError = UNKNOWN, of: DeadLetter | None = None) -> list[str]:
+def record_all(s3: FakeS3, *letters: DeadLetter, error: LastError = UNKNOWN) -> recording.Recorded:
     deployed: Any = SimpleNamespace(s3=s3, results=RESULTS)
-    return recording.record(deployed, DIGITS, [(of or letter(), error)])
+    return recording.record(deployed, DIGITS, [(one, error) for one in letters])
+
+
+def record(s3: FakeS3, error: LastError = UNKNOWN) -> list[str]:
+    recorded = record_all(s3, letter(), error=error)
+    assert recorded.failed == {}
+    return recorded.written
 
 
 def stored(s3: FakeS3) -> Any:
@@ -118,10 +123,30 @@ def test_a_later_answer_replaces_it(s3: FakeS3) -> None:
     assert store.write(UPLOADED, b"{}", current)
 
 
-def test_a_refusal_of_s3_is_one_line_with_a_way_out(s3: FakeS3) -> None:
-    def refuse(bucket: str, key: str) -> None:
-        raise refusal(403, "AccessDenied")
+def test_an_input_that_s3_refuses_keeps_no_other_from_its_result(s3: FakeS3) -> None:
+    """GIVEN messages that were put into the queue by hand, with results of other versions WHEN one input may not be
+    read, which has to say whether its version is current THEN that one has no result and is named."""
+    letters = []
+    for key in ("digits/denied", "digits/seen", "digits/new"):
+        stored = s3.upload(INPUTS, key, b"x")
+        letters.append(letter(UploadedObject(INPUTS, key, stored.version_id, stored.etag.strip('"'))))
+        if key != "digits/new":
+            source = {"bucket": INPUTS, "key": key, "version_id": "earlier"}
+            document = {"model": "digits", "version": "1", "digest": "b" * 64, "input": source, "predictions": [1]}
+            s3.upload(RESULTS, f"digits/{key}.json", json.dumps(document).encode())
+    s3.before_get = lambda bucket, key: deny() if (bucket, key) == (INPUTS, "digits/denied") else None
+    recorded = record_all(s3, *letters)
+    assert recorded.written == ["digits/seen", "digits/new"]
+    assert recorded.failed.keys() == {"digits/denied"}
+    assert recorded.failed["digits/denied"].startswith(f"s3://{INPUTS}/digits/denied could not be read: ")
 
-    s3.before_put = refuse
-    with pytest.raises(UserError, match=r"the result of digits/7\.png could not be written: .*; run the command again"):
-        record(s3)
+
+def test_what_s3_does_not_let_anybody_write_is_named(s3: FakeS3) -> None:
+    s3.before_put = lambda bucket, key: deny()
+    recorded = record_all(s3, letter())
+    assert recorded.written == []
+    assert recorded.failed[KEY].startswith(f"the result of {KEY} could not be written: ")
+
+
+def deny() -> None:
+    raise refusal(403, "AccessDenied")

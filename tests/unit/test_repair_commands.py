@@ -8,6 +8,8 @@ import pytest
 
 from modelctl import cli, times
 from modelctl.commands import backfill, dead, explain, redrive
+from modelctl.deployed import recording
+from modelctl.deployed.recording import Recorded
 from modelctl.errors import UserError
 from unit.test_backfilling import Buckets
 from unit.test_dead_letters import notification
@@ -76,6 +78,27 @@ def test_what_an_input_says_does_not_control_the_terminal(
     deployed.log.append((NOW, line))
     assert r"1 dead letter: E: found \x1b[2J\nall is well" in run(capsys, "dead", "digits")[1]
     assert r"key       digits/\x1b[2J.png" in run(capsys, "explain", key)[1]
+
+
+def test_dead_names_the_inputs_whose_result_it_could_not_record(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Recorded(["digits/b.png"], {KEY: "S3 said no"} | {f"digits/{number}": "slow" for number in range(11)})
+    monkeypatch.setattr(recording, "record", lambda *given: recorded)
+    status, out, err = run(capsys, "dead", "digits", "--record")
+    assert status == 1
+    assert "recorded: 1 result" in out
+    assert f"warning: no result was recorded for {KEY}: S3 said no\n" in err
+    assert (
+        "warning: nor for 2 other inputs: `--json` lists them\nrun the command again for these; where S3 denies" in err
+    )
+    assert err.count("warning:") == 11
+    status, out, _ = run(capsys, "dead", "digits", "--record", "--json")
+    document = json.loads("\n".join(out))
+    assert (status, document["recorded"], len(document["not_recorded"])) == (1, ["digits/b.png"], 12)
+    assert document["not_recorded"][0] == {"key": KEY, "error": "S3 said no"}
+    monkeypatch.setattr(recording, "record", lambda *given: Recorded([KEY], {}))
+    assert run(capsys, "dead", "digits", "--record")[0] == 0
 
 
 def test_dead_letters_that_somebody_else_looks_at_are_counted(

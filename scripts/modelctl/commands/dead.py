@@ -1,13 +1,17 @@
 """`modelctl dead`: what is in a model's dead-letter queue, by cause."""
 
 import argparse
-from typing import Any
+import itertools
+from typing import TYPE_CHECKING, Any
 
 from modelctl import console, times
 from modelctl.commands.arguments import Commands, add_model, add_target, command, deployment, print_json
 from modelctl.deployed import dead_letters, last_errors
 from modelctl.deployed.deployment import Model
 from modelctl.deployed.last_errors import Cause
+
+if TYPE_CHECKING:
+    from modelctl.deployed.recording import Recorded
 
 #: Dead letters of one cause that a table shows, and that a document names in all.
 _MOST_SHOWN = 10
@@ -29,7 +33,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(called: argparse.Namespace) -> int:
-    """Print the causes, the most frequent first."""
+    """Print the causes, the most frequent first; exit status 1 if a result could not be recorded."""
     deployed = deployment(called)
     model = deployed.model(called.model)
     with console.step(f"looking at the dead letters of {model.name}") as update:
@@ -37,7 +41,7 @@ def run(called: argparse.Namespace) -> int:
         update(f"{len(letters):,} read; looking for their errors")
         errors = last_errors.find(deployed, model, letters)
         causes = last_errors.by_cause(letters, errors)
-    recorded = []
+    recorded = None
     if called.record:
         # Imported here, since it imports numpy, and all other commands would wait for that.
         from modelctl.deployed import recording
@@ -46,12 +50,13 @@ def run(called: argparse.Namespace) -> int:
             recorded = recording.record(deployed, model, [(letter, errors[letter.message_id]) for letter in letters])
     if called.json:
         document = {"model": model.name, "dead_letters": there, "looked_at": len(letters), **_described(causes, model)}
-        print_json({**document, **({"recorded": recorded} if called.record else {})})
-        return 0
+        print_json({**document, **(_recorded(recorded) if recorded else {})})
+        return 1 if recorded and recorded.failed else 0
     for cause in causes:
         _show(cause, model)
-    if called.record:
-        console.out(f"recorded: {console.counted(len(recorded), 'result')}")
+    if recorded:
+        console.out(f"recorded: {console.counted(len(recorded.written), 'result')}")
+        _show_failed(recorded)
     if hidden := there - len(letters):
         console.note(
             f"about {hidden:,} more were not read: at most {dead_letters.MOST_RECEIVED:,} are, and others may be "
@@ -64,7 +69,7 @@ def run(called: argparse.Namespace) -> int:
         f"once the cause is fixed, `modelctl redrive {model.name}` tries them again; `modelctl explain KEY` shows what "
         "happened to one input"
     )
-    return 0
+    return 1 if recorded and recorded.failed else 0
 
 
 def _show(cause: Cause, model: Model) -> None:
@@ -83,6 +88,25 @@ def _show(cause: Cause, model: Model) -> None:
     console.table(("  key", "version", "tries", "sent"), [(f"  {key}", *rest) for key, *rest in rows], right=("tries",))
     if count > _MOST_SHOWN:
         console.out(f"  and {count - _MOST_SHOWN:,} more")
+
+
+def _show_failed(recorded: "Recorded") -> None:
+    if not recorded.failed:
+        return
+    shown = dict(itertools.islice(recorded.failed.items(), _MOST_SHOWN))
+    for key, why in shown.items():
+        console.warning(f"no result was recorded for {key}: {why}")
+    if more := len(recorded.failed) - len(shown):
+        console.warning(f"nor for {console.counted(more, 'other input')}: `--json` lists them")
+    console.note(
+        "run the command again for these; where S3 denies reading an input, which it is asked for if its message was "
+        "put into the queue by hand, run it as somebody who may read the inputs bucket, or redrive the message"
+    )
+
+
+def _recorded(recorded: "Recorded") -> dict[str, Any]:
+    failed = [{"key": key, "error": why} for key, why in recorded.failed.items()]
+    return {"recorded": recorded.written, "not_recorded": failed}
 
 
 def _described(causes: list[Cause], model: Model) -> dict[str, Any]:

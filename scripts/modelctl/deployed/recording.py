@@ -19,7 +19,6 @@ from inference.s3.with_botocore import BotocoreObjects
 from modelctl.deployed.dead_letters import DeadLetter
 from modelctl.deployed.deployment import Deployment, Model
 from modelctl.deployed.last_errors import LastError
-from modelctl.errors import UserError
 
 _AT_ONCE = 16
 
@@ -33,27 +32,37 @@ class _Results:
     results: str
 
 
-def record(deployed: Deployment, model: Model, letters: Sequence[tuple[DeadLetter, LastError]]) -> list[str]:
-    """Write the results of inputs that have none; returns their keys.
+@dataclass(frozen=True)
+class Recorded:
+    """What became of the inputs without a result, by their keys."""
+
+    #: Those that have one now.
+    written: list[str]
+    #: Why S3 did not let the others have one.
+    failed: dict[str, str]
+
+
+def record(deployed: Deployment, model: Model, letters: Sequence[tuple[DeadLetter, LastError]]) -> Recorded:
+    """Write the results of inputs that have none; one that S3 refuses does not keep the others from theirs.
 
     Args:
         deployed: where.
         model: whose dead letters they are.
         letters: with the last error of each; those whose error is from a result have one.
-
-    Raises:
-        UserError: S3 refused or did not answer.
     """
     store = ResultStore(
         BotocoreObjects(deployed.s3), _Results(model.name, model.digest, deployed.results), surroundings.real()
     )
 
-    def write(uploaded: UploadedObject, error: LastError, tries: int) -> bool:
+    def write(uploaded: UploadedObject, error: LastError, tries: int) -> bool | StorageError:
         known = error.source == "log"
         said = Refused(error.type, error.message) if known else Refused("GivenUpError", _unseen(tries))
         said = said._replace(message=for_a_result(said.message))
         document = result_document(model, uploaded, said, NEVER_TAKEN_UP, None, time.time(), provisional=True)
-        return store.write_provisional(uploaded, document, store.current(uploaded.key)) is not None
+        try:
+            return store.write_provisional(uploaded, document, store.current(uploaded.key)) is not None
+        except StorageError as problem:
+            return problem
 
     without = [
         (uploaded, error, letter.tries(model))
@@ -62,13 +71,14 @@ def record(deployed: Deployment, model: Model, letters: Sequence[tuple[DeadLette
         for uploaded in letter.uploads
     ]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        try:
-            written = list(pool.map(lambda one: write(*one), without))
-        except StorageError as problem:
-            raise UserError(
-                f"{problem}; run the command again; it continues with those that have no result"
-            ) from problem
-    return [uploaded.key for (uploaded, *_), done in zip(without, written, strict=True) if done]
+        ended = [
+            (uploaded.key, done)
+            for (uploaded, *_), done in zip(without, pool.map(lambda one: write(*one), without), strict=True)
+        ]
+    return Recorded(
+        [key for key, done in ended if done is True],
+        {key: str(problem) for key, problem in ended if isinstance(problem, StorageError)},
+    )
 
 
 def _unseen(tries: int) -> str:
