@@ -1,6 +1,7 @@
 # Policies for people who work with the deployment without being allowed to change it. The uploader's policies are the models'
 # own (modules/model/outputs.tf). Every resource's name begins with the deployment's, which has no hyphen, so a policy for
-# "<name>-*" covers this deployment alone, and is as short for 300 models as for one.
+# "<name>-*" covers no other deployment, and is as short for 300 models as for one. Consumers of results may have queues
+# with such names (examples/consumer); the deployment's own are known by their tag.
 
 locals {
   _everything_of = {
@@ -8,6 +9,8 @@ locals {
     lambda = "${local.deployment.arns.lambda}function:${var.name}-*"
     logs   = "${local.deployment.arns.logs}log-group:/aws/lambda/${var.name}-*"
   }
+
+  _tagged = { StringEquals = { "aws:ResourceTag/Modelyard" = var.name } }
 
   # Queues of inputs whose names end like those of dead-letter queues, because their models' names do.
   _like_dead_letters = [for model in local.models : "${local.deployment.arns.sqs}${model.names.queue}" if endswith(model.names.queue, "-dlq")]
@@ -28,16 +31,18 @@ locals {
     Version = "2012-10-17"
     Statement = concat([
       {
-        Sid      = "Queues"
-        Effect   = "Allow"
-        Action   = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
-        Resource = local._everything_of.sqs
+        Sid       = "Queues"
+        Effect    = "Allow"
+        Action    = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
+        Resource  = local._everything_of.sqs
+        Condition = local._tagged
       },
       {
-        Sid      = "DeadLetters"
-        Effect   = "Allow"
-        Action   = ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"]
-        Resource = "${local._everything_of.sqs}-dlq"
+        Sid       = "DeadLetters"
+        Effect    = "Allow"
+        Action    = ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"]
+        Resource  = "${local._everything_of.sqs}-dlq"
+        Condition = local._tagged
       },
       {
         Sid      = "Functions"

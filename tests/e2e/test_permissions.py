@@ -583,7 +583,11 @@ def test_an_operator_changes_no_function_takes_no_input_and_sees_no_other_deploy
     digits, inputs = models["digits"]["function_name"], {"Bucket": buckets["inputs"]}
     queue, dead = ({"QueueUrl": models["digits"][url]} for url in ("queue_url", "dead_letter_queue_url"))
     other = {"QueueUrl": queue["QueueUrl"].replace("/modelyard-", "/modelyardtwo-")}
-    platform.client("sqs").create_queue(QueueName=other["QueueUrl"].rsplit("/", 1)[1])
+    consumers = {"QueueUrl": f"{queue['QueueUrl']}-results"}
+    consumers_dead = {"QueueUrl": f"{queue['QueueUrl']}-results-dlq"}
+    theirs = (other, consumers, consumers_dead)
+    for one in theirs:
+        platform.client("sqs").create_queue(QueueName=one["QueueUrl"].rsplit("/", 1)[1])
     letter = {"ReceiptHandle": "none"}
     refused: dict[str, tuple[str, str, Mapping[str, Any]]] = {
         "receiving inputs": ("sqs", "receive_message", queue),
@@ -618,6 +622,9 @@ def test_an_operator_changes_no_function_takes_no_input_and_sees_no_other_deploy
         "another deployment's queue": ("sqs", "get_queue_attributes", other),
         "another deployment's letters": ("sqs", "receive_message", other),
         "sending to another deployment": ("sqs", "send_message", {**other, "MessageBody": "{}"}),
+        "a consumer's queue": ("sqs", "get_queue_attributes", consumers),
+        "a consumer's letters": ("sqs", "receive_message", consumers_dead),
+        "sending to a consumer": ("sqs", "send_message", {**consumers, "MessageBody": "{}"}),
         "another deployment's function": ("lambda", "get_function", {"FunctionName": f"{name}two-digits"}),
         "another deployment's log": ("logs", "filter_log_events", {"logGroupName": f"/aws/lambda/{name}two-digits"}),
         "another deployment's results": (
@@ -631,12 +638,14 @@ def test_an_operator_changes_no_function_takes_no_input_and_sees_no_other_deploy
     assert outcomes == dict.fromkeys(refused, REFUSED)
     for asked in (
         ("sqs", "get_queue_attributes", {**queue, "AttributeNames": ["QueueArn"]}),
+        ("sqs", "send_message", {**queue, "MessageBody": json.dumps({"Event": "s3:TestEvent"})}),
         ("sqs", "receive_message", dead),
         ("s3", "list_object_versions", inputs),
         ("s3", "get_object", {"Bucket": buckets["results"], "Key": there.results["digits"]}),
     ):
         assert _tried(operator, *asked) == ALLOWED, asked
-    platform.client("sqs").delete_queue(**other)
+    for one in theirs:
+        platform.client("sqs").delete_queue(**one)
 
 
 def _tried(user: Platform, service: str, method: str, arguments: Mapping[str, Any]) -> str:

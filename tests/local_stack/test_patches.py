@@ -108,6 +108,20 @@ def test_who_may_call_a_version_may_not_call_the_alias(cloud: Cloud) -> None:
             caller.invoke(**other)
 
 
+def test_a_condition_sees_the_tags_of_a_queue(cloud: Cloud) -> None:
+    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-abac.html"""
+    sqs = cloud.client("sqs")
+    urls = {name: cloud.queue(f"tagged-{name}")[0] for name in ("ours", "theirs", "none")}
+    sqs.tag_queue(QueueUrl=urls["ours"], Tags={"Deployment": "ours"})
+    sqs.tag_queue(QueueUrl=urls["theirs"], Tags={"Deployment": "theirs", "Other": "ours"})
+    statement = allow("sqs:SendMessage") | {"Condition": {"StringEquals": {"aws:ResourceTag/deployment": "ours"}}}
+    sender = client(keys_of(cloud, "by-tag", statement), "sqs")
+    sender.send_message(QueueUrl=urls["ours"], MessageBody="{}")
+    for name in ("theirs", "none"):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            sender.send_message(QueueUrl=urls[name], MessageBody="{}")
+
+
 def test_who_may_do_something_with_a_message_may_do_it_with_a_batch(cloud: Cloud) -> None:
     """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html"""
     url, arn = cloud.queue("batches")

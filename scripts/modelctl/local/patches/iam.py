@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import iam, lambda_svc
+from ministack.services import iam, lambda_svc, sqs
 
 from modelctl.local.patches.patching import replace
 
@@ -15,6 +15,7 @@ def install() -> None:
     replace(iam_evaluator, "_is_root_key", _signed_like_every_key)
     replace(iam_evaluator, "_resolve_condition_key", _role_of_session)
     replace(iam_evaluator, "_resolve_condition_key", _function_of_session)
+    replace(iam_evaluator, "_resolve_condition_key", _tag_of_queue)
     replace(iam_evaluator, "_fnmatch_compile", _across_lines)
     replace(iam_actions, "extract_resource_arn", _with_qualifier)
     replace(iam_actions, "extract_iam_action", _of_one_message)
@@ -58,6 +59,24 @@ def _function_of_session(original: Callable[..., Any]) -> Callable[..., Any]:
         name = context.principal_arn.rsplit("/", 1)[1]
         function = lambda_svc._functions.get_scoped(context.principal_account, context.region, name)
         return function["config"]["FunctionArn"] if function else None
+
+    return resolve
+
+
+def _tag_of_queue(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`aws:ResourceTag/...` of a queue is the value of its tag; the emulator knows the key for no resource.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-abac.html
+    """
+
+    def resolve(key: str, context: Any) -> Any:
+        scope, _, name = key.partition("/")
+        if scope.lower() != "aws:resourcetag" or ":sqs:" not in context.resource_arn:
+            return original(key, context)
+        queue = sqs._queue_by_arn(context.resource_arn)
+        # IAM does not distinguish upper and lower case in the keys of tags.
+        tags = {} if queue is None else {key.lower(): value for key, value in queue["tags"].items()}
+        return tags.get(name.lower())
 
     return resolve
 
