@@ -1,14 +1,21 @@
-"""What people see: progress, notes and errors on standard error, results on standard output."""
+"""What people see: progress, notes and errors on standard error, results on standard output.
 
+Much of it quotes keys, inputs and log lines, and so comes from whoever may upload. No control character of theirs
+reaches a terminal: everything that is printed here is `harmless`, and a document of JSON escapes them by itself.
+"""
+
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 # Progress never goes to standard output, so that `--json` prints one document there and nothing else.
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -21,17 +28,17 @@ _GAP, _LEAST = 2, 20
 
 def note(text: str) -> None:
     """Say something in passing."""
-    _err.print(text, markup=False)
+    _err.print(harmless(text), markup=False)
 
 
 def warning(text: str) -> None:
     """Say what could be overlooked and should not be."""
-    _err.print(f"warning: {text}", style="bold yellow", markup=False)
+    _err.print(f"warning: {harmless(text)}", style="bold yellow", markup=False)
 
 
 def agrees(question: str) -> bool:
     """Ask the user; anything but a yes is a no."""
-    _err.print(f"{question} [y/N] ", markup=False, end="")
+    _err.print(f"{harmless(question)} [y/N] ", markup=False, end="")
     answer = ""
     try:
         answer = sys.stdin.readline()
@@ -43,7 +50,7 @@ def agrees(question: str) -> bool:
 
 def error(text: str) -> None:
     """Say why a command failed."""
-    _err.print(f"error: {text}", style="red", markup=False)
+    _err.print(f"error: {harmless(text)}", style="red", markup=False)
 
 
 @contextmanager
@@ -55,8 +62,8 @@ def step(text: str) -> Iterator[Callable[[str], None]]:
     """
     started = said = time.monotonic()
     if _err.is_terminal:
-        with _err.status(text) as status:
-            yield lambda detail: status.update(f"{text}: {detail}")
+        with _err.status(Text(harmless(text))) as status:
+            yield lambda detail: status.update(Text(harmless(f"{text}: {detail}")))
     else:
 
         def update(detail: str) -> None:
@@ -132,9 +139,31 @@ def is_terminal() -> bool:
 
 def in_one_line(text: str) -> str:
     """A text with its line breaks and other control characters, which a file's name may have, as Python writes them."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    return _escaped(text, lambda character: repr(character)[1:-1])
+
+
+def _escaped(text: str, escape: Callable[[str], str]) -> str:
+    if text.isprintable():  # a document may have megabytes
+        return text
+    return "".join(character if character.isprintable() else escape(character) for character in text)
+
+
+def harmless(text: str) -> str:
+    """A text whose lines and tabs are kept, with its other control characters as Python writes them."""
+    return "\n".join("\t".join(map(in_one_line, line.split("\t"))) for line in text.split("\n"))
+
+
+def as_json(document: Any, *, indent: int | None = 2) -> str:
+    """A JSON document that people can read as well, in which control characters are escaped as JSON does it."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    return "\n".join(_escaped(line, lambda character: json.dumps(character)[1:-1]) for line in text.split("\n"))
 
 
 def out(text: str) -> None:
     """Print a result to standard output."""
+    print(harmless(text), flush=True)
+
+
+def out_as_it_is(text: str) -> None:
+    """Print what a shell evaluates, whatever characters it has."""
     print(text, flush=True)

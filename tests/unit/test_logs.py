@@ -2,26 +2,44 @@
 
 import json
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from modelctl import cli
+from modelctl.commands import logs
 from modelctl.commands.logs import Choice, line
 from unit import deployed
 
 
 def test_a_json_line_shows_time_level_message_and_its_other_fields() -> None:
     message = '{"timestamp": "…", "level": "INFO", "message": "predicted", "requestId": "7", "key": "digits/7.png"}'
-    assert line(1_000, message) == '00:00:01.000 INFO  predicted key="digits/7.png"'
+    assert line(1_000, message) == '1970-01-01 00:00:01.000 INFO  predicted key="digits/7.png"'
 
 
 def test_a_line_of_plain_text_is_shown_as_it_is() -> None:
-    assert line(1_000, "loading the model\n") == "00:00:01.000 loading the model"
+    assert line(1_000, "loading the model\n") == "1970-01-01 00:00:01.000 loading the model"
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("one\rtwo\n", "1970-01-01 00:00:01.000 one\n  two"),
+        ("", "1970-01-01 00:00:01.000"),
+        (
+            '{"level": "INFO", "message": "got\\n1970-01-01 00:00:02.000 INFO  all is well", "key": "a\\nb"}',
+            '1970-01-01 00:00:01.000 INFO  got key="a\\nb"\n  1970-01-01 00:00:02.000 INFO  all is well',
+        ),
+    ],
+)
+def test_no_line_of_an_event_can_be_taken_for_another_event(message: str, shown: str) -> None:
+    assert line(1_000, message) == shown
 
 
 def test_a_report_of_the_platform_is_one_flat_line() -> None:
     message = '{"time": "…", "type": "platform.report", "record": {"requestId": "7", "metrics": {"durationMs": 1.5}}}'
-    assert line(1_000, message) == "00:00:01.000       platform.report durationMs=1.5"
+    assert line(1_000, message) == "1970-01-01 00:00:01.000       platform.report durationMs=1.5"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +55,7 @@ def test_an_error_is_named_before_its_stack(fields: dict[str, str], says: str) -
     frames = ['  File "a.py", line 1, in call\n    no()\n', '  File "b.py", line 2, in no\n    raise ModelError\n']
     error = {"stackTrace": frames, "errorType": "ModelError", "errorMessage": "hooks: no", "location": "a.py:call:1"}
     assert line(1_000, json.dumps({"level": "ERROR", **fields, **error, "key": "digits/7"})) == (
-        f'00:00:01.000 ERROR {says} key="digits/7"\n'
+        f'1970-01-01 00:00:01.000 ERROR {says} key="digits/7"\n'
         '    File "a.py", line 1, in call\n'
         "      no()\n"
         '    File "b.py", line 2, in no\n'
@@ -48,8 +66,37 @@ def test_an_error_is_named_before_its_stack(fields: dict[str, str], says: str) -
 def test_the_stack_of_a_child_process_is_shown_in_lines_too() -> None:
     error = {"message": "not served", "traceback": 'Traceback (most recent call last):\n  File "a.py"\nKeyError: 1\n'}
     assert line(1_000, json.dumps({"level": "ERROR", **error})) == (
-        '00:00:01.000 ERROR not served\n  Traceback (most recent call last):\n    File "a.py"\n  KeyError: 1'
+        '1970-01-01 00:00:01.000 ERROR not served\n  Traceback (most recent call last):\n    File "a.py"\n  KeyError: 1'
     )
+
+
+def test_what_an_input_says_does_not_control_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Log lines quote inputs and their keys, and models log what they like."""
+    messages = [
+        json.dumps({"level": "INFO", "message": "got \x1b[2J", "key": "digits/\x9b.png", "requestId": "7"}),
+        "plain \x1b[2J",
+        json.dumps({"level": "INFO", "message": "try 2 of 3: digits/\x1b[2J\nb", "requestId": "7"}),
+        json.dumps({"type": "platform.report", "record": {"requestId": "7", "status": "timeout"}}),
+    ]
+    events = [{"timestamp": 1_000, "message": text, "eventId": str(place)} for place, text in enumerate(messages)]
+    paginator = SimpleNamespace(paginate=lambda **asked: [{"events": events}])
+    log = SimpleNamespace(get_paginator=lambda operation: paginator)
+    monkeypatch.setattr(logs, "deployment", lambda called: SimpleNamespace(log_events=log, model=lambda name: MODEL))
+    assert cli.main(["logs", "digits"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        r'1970-01-01 00:00:01.000 INFO  got \x1b[2J key="digits/\x9b.png"',
+        r"1970-01-01 00:00:01.000 plain \x1b[2J",
+        r"1970-01-01 00:00:01.000 INFO  try 2 of 3: digits/\x1b[2J",
+        "  b",
+        "1970-01-01 00:00:01.000 ERROR timed out: the call reached its limit of 60 s (timeout_s): try 2 of 3: "
+        r"digits/\x1b[2J\nb",
+    ]
+    assert cli.main(["logs", "digits", "--json"]) == 0
+    text = capsys.readouterr().out
+    assert text.replace("\n", "").isprintable()
+    assert [one["line"] for one in json.loads(text)][:2] == [json.loads(messages[0]), messages[1]]
 
 
 def test_a_metrics_line_is_for_machines() -> None:
@@ -93,7 +140,7 @@ def written(says: str, level: str = "INFO", request_id: str = "7", **fields: str
 def test_how_lambda_ended_a_call_is_a_sentence_with_the_limit_that_it_reached(ended: str, says: str) -> None:
     choice = Choice(MODEL)
     assert choice.takes(ended)
-    assert line(1_000, ended, choice.says) == f"00:00:01.000 ERROR {says}"
+    assert line(1_000, ended, choice.says) == f"1970-01-01 00:00:01.000 ERROR {says}"
 
 
 def test_it_names_the_inputs_that_the_call_was_trying() -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import math
 import os
 from collections.abc import Callable
@@ -82,9 +81,4 @@ def deployment(called: argparse.Namespace) -> Deployment:
 
 def print_json(document: Any) -> None:
     """Print one JSON document."""
-    console.out(as_json(document))
-
-
-def as_json(document: Any) -> str:
-    """A JSON document that people can read as well."""
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    console.out(console.as_json(document))

@@ -95,7 +95,7 @@ def _show_failed(recorded: "Recorded") -> None:
         return
     shown = dict(itertools.islice(recorded.failed.items(), _MOST_SHOWN))
     for key, why in shown.items():
-        console.warning(f"no result was recorded for {key}: {why}")
+        console.warning(f"no result was recorded for {console.in_one_line(f'{key}: {why}')}")
     if more := len(recorded.failed) - len(shown):
         console.warning(f"nor for {console.counted(more, 'other input')}: `--json` lists them")
     console.note(

@@ -33,17 +33,18 @@ def run(called: argparse.Namespace) -> int:
             print_json({"unset": unset, "export": kept})
         else:
             _print_exports(kept)
-            console.out("\n".join(f"unset {name}" for name in unset))
+            console.out_as_it_is("\n".join(f"unset {name}" for name in unset))
         return 0
     exports = targets.exports()
     if called.json:
         print_json(exports)
         return 0
     _print_exports(exports)
-    console.out("unset " + " ".join((*FOREIGN, *(name for name in os.environ if name.startswith(FOREIGN_PREFIXES)))))
+    foreign = (*FOREIGN, *(name for name in os.environ if name.startswith(FOREIGN_PREFIXES)))
+    console.out_as_it_is(f"unset {' '.join(foreign)}")
     return 0
 
 
 def _print_exports(variables: Mapping[str, str]) -> None:
     for name, value in variables.items():
-        console.out(f"export {name}={shlex.quote(value)}")
+        console.out_as_it_is(f"export {name}={shlex.quote(value)}")

@@ -90,7 +90,7 @@ def _unmatched(called: argparse.Namespace, deployed: Deployment) -> int:
     if found.until:
         console.warning(
             f"the bucket has more objects than were looked at: {found.looked_at:,}, in the order of their keys, up to "
-            f"{found.until}"
+            f"{console.in_one_line(found.until)}"
         )
     return 0
 

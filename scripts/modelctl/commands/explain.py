@@ -22,7 +22,7 @@ def run(called: argparse.Namespace) -> int:
     """Print what is known of the key, and what to do next."""
     deployed = deployment(called)
     key = explaining.key_of(deployed, called.key)
-    with console.step(f"looking for {key}"):
+    with console.step(f"looking for {console.in_one_line(key)}"):
         found = explaining.explain(deployed, key, called.version_id)
     if called.json:
         print_json(explaining.described(found))

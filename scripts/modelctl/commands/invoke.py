@@ -1,7 +1,6 @@
 """`modelctl invoke`: the direct call of a model's function."""
 
 import argparse
-import json
 
 from inference.errors import DecodeError
 from modelctl import console
@@ -39,5 +38,5 @@ def run(called: argparse.Namespace) -> int:
     model = deployed.model(called.model)
     with console.step(f"calling {model.name}") as update:
         response = direct.call(deployed, model, payload, update)
-    console.out(json.dumps(response, indent=2 if called.json else None, ensure_ascii=False))
+    console.out(console.as_json(response, indent=2 if called.json else None))
     return 1 if "error" in response else 0

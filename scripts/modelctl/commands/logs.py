@@ -138,20 +138,21 @@ class Choice:
 def line(timestamp_ms: int, message: str, meaning: str | None = None) -> str | None:
     """One event for people; None for a metric's line.
 
-    Time, level, message and error, then whatever else the JSON line holds; below it, the stack of the error. If Lambda
-    ended a call, `meaning` says so in a sentence.
+    Time in UTC, level, message and error, then whatever else the JSON line holds. Below, and indented so that it is not
+    taken for another event: further lines of the message, and the stack of the error. If Lambda ended a call, `meaning`
+    says so in a sentence.
     """
-    when = datetime.fromtimestamp(timestamp_ms / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
+    when = datetime.fromtimestamp(timestamp_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     found = parsed(message)
     if not isinstance(found, dict):
-        return f"{when} {message.rstrip()}"
+        return _indented(when, message.rstrip())
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     if "_aws" in found:
         return None
     # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
     if str(found.get("type")).startswith("platform."):
         if meaning:
-            return f"{when} ERROR {meaning}"
+            return f"{when} ERROR {console.in_one_line(meaning)}"
         found = {"message": found["type"], **found["record"], **found["record"].get("metrics", {}), "metrics": None}
     fields = ((name, value) for name, value in found.items() if name not in _NOT_SHOWN and value is not None)
     rest = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in fields)
@@ -162,5 +163,11 @@ def line(timestamp_ms: int, message: str, meaning: str | None = None) -> str | N
         says = f"{says}: {error}" if says else error
     # A child process, which serves repeated inputs, hands on its stack as text.
     stack = "".join(map(str, found.get("stackTrace") or found.get("traceback") or ())).rstrip()
-    head = f"{when} {found.get('level', ''):5} {says} {rest}".rstrip()
-    return "\n".join((head, *(f"  {frame}" for frame in stack.splitlines())))
+    first, _, below = says.partition("\n")
+    return _indented(f"{when} {found.get('level', ''):5}", f"{first} {rest}".rstrip(), below, stack)
+
+
+def _indented(head: str, first: str, *below: str) -> str:
+    first, *more = first.splitlines() or [""]
+    lines = [*more, *(line for text in below for line in text.splitlines())]
+    return "\n".join((f"{head} {first}".rstrip(), *(f"  {line}" for line in lines)))

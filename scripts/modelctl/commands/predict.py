@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelctl import console
-from modelctl.commands.arguments import Commands, add_model, add_target, as_json, command, deployment
+from modelctl.commands.arguments import Commands, add_model, add_target, command, deployment
 from modelctl.deployed.predictions import predict
 from modelctl.deployed.results import is_labelled, said_instead, spent
 from modelctl.errors import UserError
@@ -57,7 +57,7 @@ def run(called: argparse.Namespace) -> int:
         _check_output(called.output)
     deployed = deployment(called)
     results = predict(deployed, deployed.model(called.model), called.files, called.timeout)
-    document = as_json(results[0] if len(results) == 1 else results)
+    document = console.as_json(results[0] if len(results) == 1 else results)
     try:
         if not called.json:
             _show(called.files, results)

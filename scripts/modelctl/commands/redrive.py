@@ -37,7 +37,8 @@ def run(called: argparse.Namespace) -> int:
     keys = frozenset(called.key)
     found = _dry_run(deployed, model, keys, called) if called.dry_run else _redrive(deployed, model, keys, called)
     if missing := sorted(keys - found):
-        console.warning(f"{model.name} has no dead letter of {', '.join(missing)}: `modelctl explain KEY` says more")
+        named = ", ".join(map(console.in_one_line, missing))
+        console.warning(f"{model.name} has no dead letter of {named}: `modelctl explain KEY` says more")
     return 1 if missing else 0
 
 
