@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -229,6 +230,19 @@ def handler(event, context):
 """
     cloud.function("parent", code, Timeout=20)
     assert cloud.invoke("parent").payload["errorMessage"].endswith("signal: killed")
+
+
+def test_where_memory_runs_out_a_process_that_asked_for_it_goes_first(cloud: Cloud) -> None:
+    code = """
+import pathlib, subprocess, sys
+def handler(event, context):
+    program = "import time; taken = b'x' * (200 * 2**20); time.sleep(20)"
+    child = subprocess.Popen([sys.executable, "-c", program])
+    pathlib.Path(f"/proc/{child.pid}/oom_score_adj").write_text("1000")
+    return child.wait()
+"""
+    cloud.function("sparing", code, Timeout=20)
+    assert cloud.invoke("sparing").payload == -signal.SIGKILL
 
 
 def test_memory_that_is_only_reserved_does_not_count(cloud: Cloud) -> None:

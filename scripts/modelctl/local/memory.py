@@ -4,6 +4,8 @@ Lambda kills an environment that takes more than the function's `MemorySize`. He
 memory and does the same. A limit of the system would act at once, but none fits: RLIMIT_AS and RLIMIT_DATA count what
 TensorFlow only reserves, several times what it uses, and control groups are root's alone and missing on macOS. So what
 is taken and given back between two looks passes, and what is taken quickly may exceed the limit until the next look.
+
+Like Linux, the watchdog first ends a process that asked for it (`first_to_go`).
 """
 
 import itertools
@@ -40,6 +42,19 @@ def peak_mb(pid: int, *, isolated: bool) -> int:
     return max(map(memory.peak_mb, itertools.islice(_function(pid, isolated), 1)), default=0)
 
 
+def first_to_go(pid: int, *, isolated: bool) -> int | None:
+    """Return the id of the process, among those of a function, that asked to be ended first when memory runs out.
+
+    It asks by a value of oom_score_adj above 0 (https://man7.org/linux/man-pages/man5/proc_pid_oom_score_adj.5.html),
+    and has memory to give back. None: there is no such process.
+    """
+    if not _LINUX:
+        return None
+    asking = {_oom_score_adj(process): process for process in _function(pid, isolated) if memory.private_mb(process)}
+    most = max(asking, default=0)
+    return asking[most] if most > 0 else None
+
+
 def tree(pid: int) -> list[int]:
     """Return the ids of a process and of those that it started."""
     return list(_function(pid, isolated=False))
@@ -60,6 +75,12 @@ def _children(pid: int) -> list[int]:
         for thread in Path(f"/proc/{pid}/task").iterdir():
             children += [int(child) for child in (thread / "children").read_text(encoding="utf-8").split()]
     return children
+
+
+def _oom_score_adj(pid: int) -> int:
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text(encoding="utf-8"))
+    return 0
 
 
 def _asked_of_ps(pid: int) -> float:

@@ -121,11 +121,15 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
             return self._ended(report, payload, before)
 
     def bound_memory(self) -> None:
-        """Kill the process if it has taken more memory than the function has."""
-        process = self._process
-        if process and memory.resident_mb(process.pid, isolated=self._host.isolated) > self.config["MemorySize"]:
+        """Kill the process if it has taken more memory than the function has, or one that asked to go before it."""
+        process, isolated = self._process, self._host.isolated
+        if process and memory.resident_mb(process.pid, isolated=isolated) > self.config["MemorySize"]:
+            if (first := memory.first_to_go(process.pid, isolated=isolated)) is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(first, signal.SIGKILL)
+                return
             self._out_of_memory = True
-            if self._host.isolated:
+            if isolated:
                 # The process that builds the sandbox kills the function and collects it; it would be left to nobody.
                 process.terminate()
             else:
