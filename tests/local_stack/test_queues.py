@@ -10,9 +10,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_stack.support import LOGS, POLLING, Cloud, allow, eventually, policy
-from modelctl.local.layout import ACCOUNT
+from modelctl.local.layout import ACCOUNT, Layout, write_whole
+from modelctl.local.stack import LocalStack
 
-# A mapping makes no more calls at once than this, whatever it may.
+# A mapping makes no more calls at once than this, whatever it may, unless a test asks for more.
 PROCESSORS = max(2, os.cpu_count() or 1)
 
 COPY = """
@@ -105,14 +106,27 @@ def handler(event, context):
 def test_a_mapping_calls_no_more_often_at_once_than_it_may(
     cloud: Cloud, name: str, maximum: int, expected: int
 ) -> None:
+    assert most_at_once(cloud, name, maximum, messages=3 * expected) == expected
+
+
+def test_a_test_may_let_functions_run_on_more_processors_than_there_are(cloud: Cloud, local_stack: LocalStack) -> None:
+    file = Layout(local_stack.home).processors
+    write_whole(file, str(PROCESSORS + 1))
+    try:
+        assert most_at_once(cloud, "more-processors", 1000, messages=2 * PROCESSORS) == PROCESSORS + 1
+    finally:
+        file.unlink()
+
+
+def most_at_once(cloud: Cloud, name: str, maximum: int, messages: int) -> int:
+    """The most calls at once of a mapping that may make so many, of one message each."""
     url, queue = cloud.queue(name)
     cloud.function(name, SPAN, role=cloud.role(name, LOGS, POLLING))
-    messages = 3 * expected
     for number in range(messages):
         cloud.client("sqs").send_message(QueueUrl=url, MessageBody=str(number))
     cloud.map_queue(queue, name, BatchSize=1, ScalingConfig={"MaximumConcurrency": maximum})
-    spans = eventually(lambda: len(found := spans_of(cloud.log(name))) == messages and found)
-    assert max(sum(other[0] <= start < other[1] for other in spans) for start, _ in spans) == expected
+    spans: list[tuple[float, float]] = eventually(lambda: len(found := spans_of(cloud.log(name))) == messages and found)
+    return max(sum(other[0] <= start < other[1] for other in spans) for start, _ in spans)
 
 
 def spans_of(log: list[str]) -> list[tuple[float, float]]:

@@ -73,6 +73,11 @@ class Layout:
         return self.server / "faults.json"
 
     @property
+    def processors(self) -> Path:
+        """For how many processors queues call functions, if not for this machine's; there only if a test writes it."""
+        return self.server / "processors"
+
+    @property
     def temporary(self) -> Path:
         """The server's TMPDIR: extracted code and layers."""
         return self.server / "tmp"

@@ -35,7 +35,7 @@ def install(host: Host) -> None:
     ec2.install()
     efs.install()
     functions.install(host)
-    mappings.install()
+    mappings.install(host.layout)
     idle.install()
     cloudwatch.install()
     servicequotas.install()

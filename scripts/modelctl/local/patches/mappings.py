@@ -8,6 +8,7 @@ from ministack.core.responses import error_response_json
 from ministack.services import lambda_svc
 
 from modelctl.local import permissions
+from modelctl.local.layout import Layout
 from modelctl.local.patches.patching import replace
 
 _SQS_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
@@ -16,11 +17,11 @@ Response = tuple[int, dict[str, str], bytes]
 Record = dict[str, Any]
 
 
-def install() -> None:
+def install(layout: Layout) -> None:
     """Patch how the Lambda service polls queues."""
     replace(lambda_svc, "_create_esm", lambda create: lambda data: _refusal(data) or create(data))
     replace(lambda_svc, "_run_sqs_batch", _named_as_called)
-    replace(lambda_svc, "_sqs_esm_concurrency", _bounded)
+    replace(lambda_svc, "_sqs_esm_concurrency", lambda original: _bounded(original, layout))
 
 
 def _refusal(data: Record) -> Response | None:
@@ -58,13 +59,18 @@ def _named_as_called(original: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _bounded(original: Callable[..., int]) -> Callable[..., int]:
+def _bounded(original: Callable[..., int], layout: Layout) -> Callable[..., int]:
     """A mapping calls the function at most as often at once as it may, and as this machine has processors to run it.
 
-    AWS adds environments up to 1,250; here more processes than processors would only make each other wait.
+    AWS adds environments up to 1,250; here more processes than processors would only make each other wait. A test whose
+    functions do not need processors may name another number of them in `Layout.processors`.
     """
 
     def limit(*arguments: Any) -> int:
-        return min(original(*arguments), max(2, os.cpu_count() or 1))
+        try:
+            processors = int(layout.processors.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            processors = os.cpu_count() or 1
+        return min(original(*arguments), max(2, processors))
 
     return limit
