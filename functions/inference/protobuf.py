@@ -24,13 +24,16 @@ class Message:
         place = self._start
         while place < self._end:
             key, place = self._varint(place)
-            kind = key & 7
+            number, kind = key >> 3, key & 7
+            if not number:
+                # Zeros would be fields of this number, and a file of a gigabyte of them would take minutes to read.
+                raise ValueError("field number 0")
             if kind == 0:
-                number, place = self._varint(place)
-                yield key >> 3, number
+                value, place = self._varint(place)
+                yield number, value
             elif kind == 2:
                 length, place = self._varint(place)
-                yield key >> 3, Message(self._data, place, place + length)
+                yield number, Message(self._data, place, place + length)
                 place += length
             elif kind in _FIXED:
                 place += _FIXED[kind]

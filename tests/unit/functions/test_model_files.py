@@ -146,3 +146,10 @@ def test_an_op_tells_its_library(op: str, library: str) -> None:
 def test_what_is_no_model_is_left_to_its_library(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     assert problems(tmp_path, name) == []
+
+
+def test_a_file_of_zeros_is_left_to_its_library_without_reading_on(tmp_path: Path) -> None:
+    """As a download that was allocated and not filled leaves it: here 16 GB, which take no room on the disk."""
+    with (tmp_path / "model.onnx").open("wb") as file:
+        file.truncate(2**34)
+    assert problems(tmp_path, "model.onnx") == []
