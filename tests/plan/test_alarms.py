@@ -10,6 +10,7 @@ import pytest
 
 from inference import config, metrics
 from modelctl import cli
+from modelctl.deployed import activity
 from modelctl.local.stack import LocalStack
 from plan.conftest import platform
 from plan.planned import Plan
@@ -92,6 +93,7 @@ def test_every_alarm_names_the_command_to_run_next_and_there_is_such_a_command(p
         found = re.fullmatch(r"Model (\S+): .*\. Next: `modelctl ([^`]+)`\.", alarm["alarm_description"])
         assert found, alarm["alarm_description"]
         model, command = found.groups()
+        assert activity.next_command(alarm["alarm_description"]) == f"modelctl {command}"
         assert alarm["alarm_name"].startswith(f"modelyard-{model}/")
         # Exits if there is no such command, or not with these arguments.
         cli.parser().parse_args(shlex.split(command))

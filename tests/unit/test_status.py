@@ -39,8 +39,10 @@ def model(name: str) -> Model:
 class CloudWatch:
     """Answers GetMetricData and DescribeAlarms with what was recorded, two results per page."""
 
-    def __init__(self, recorded: Mapping[str, Recorded], firing: tuple[str, ...] = ()) -> None:
-        self._recorded, self._firing = recorded, firing
+    def __init__(
+        self, recorded: Mapping[str, Recorded], firing: tuple[str, ...] = (), says: Mapping[str, str] | None = None
+    ) -> None:
+        self._recorded, self._firing, self._says = recorded, firing, says or {}
         self.asked: list[dict[str, Any]] = []
 
     def get_paginator(self, operation: str) -> Any:
@@ -63,7 +65,7 @@ class CloudWatch:
     def describe_alarms(self, **request: Any) -> Iterator[dict[str, Any]]:
         assert (request["StateValue"], request["AlarmNamePrefix"]) == ("ALARM", "yard-")
         for name in self._firing:
-            yield {"MetricAlarms": [{"AlarmName": name}]}
+            yield {"MetricAlarms": [{"AlarmName": name, "AlarmDescription": self._says.get(name, "")}]}
 
 
 DID: Recorded = {
@@ -78,8 +80,9 @@ DID: Recorded = {
     ("Modelyard ResultTime", "p50"): [1250],
     ("Modelyard ResultTime", "p95"): [61049],
     ("AWS/SQS ApproximateAgeOfOldestMessage", "Maximum"): [150, 90, 30],
+    ("Modelyard Failures", "Sum"): [5, 7],
 }
-QUIET = Activity(0, 0, 0, 0, 0, 0, None, None, 0, ())
+QUIET = Activity(0, 0, 0, 0, 0, 0, None, None, 0, 0, {})
 
 
 def yard(
@@ -102,7 +105,11 @@ def yard(
 
 
 def test_what_a_model_did_is_what_cloudwatch_says() -> None:
-    cloudwatch = CloudWatch({"digits": DID}, ("yard-digits/errors", "yard-digits/dead_letters", "yard-2-digits/errors"))
+    cloudwatch = CloudWatch(
+        {"digits": DID},
+        ("yard-digits/errors", "yard-digits/dead_letters", "yard-2-digits/errors"),
+        {"yard-digits/dead_letters": "Model digits: inputs were given up. Next: `modelctl dead digits`."},
+    )
     found = activity.read(yard(cloudwatch, "digits", "quiet"), datetime.now(UTC) - timedelta(hours=1))
     assert found == {
         "digits": Activity(
@@ -115,7 +122,8 @@ def test_what_a_model_did_is_what_cloudwatch_says() -> None:
             call_ms=Times(3.1, 1041.7),
             result_ms=Times(1250, 61049),
             oldest_s=150,
-            alarms=("dead_letters", "errors"),
+            sent_back=12,
+            alarms={"dead_letters": "modelctl dead digits", "errors": None},
         ),
         "quiet": QUIET,
     }
@@ -124,8 +132,9 @@ def test_what_a_model_did_is_what_cloudwatch_says() -> None:
 def test_three_hundred_models_take_few_calls_of_at_most_500_queries() -> None:
     cloudwatch = CloudWatch({})
     names = [f"m{number}" for number in range(300)]
-    assert set(activity.read(yard(cloudwatch, *names), datetime.now(UTC) - timedelta(hours=1)).values()) == {QUIET}
-    assert [len(request["MetricDataQueries"]) for request in cloudwatch.asked] == [500, 500, 500, 500, 500, 500, 300]
+    found = activity.read(yard(cloudwatch, *names), datetime.now(UTC) - timedelta(hours=1))
+    assert found == dict.fromkeys(names, QUIET)
+    assert [len(request["MetricDataQueries"]) for request in cloudwatch.asked] == [500] * 7 + [100]
 
 
 @pytest.mark.parametrize(("ago", "resolution_s"), [("90s", 60), ("1h", 60), ("14d", 60), ("20d", 300), ("12w", 3600)])
@@ -163,7 +172,8 @@ def test_what_is_asked_for_is_what_functions_emit(capsys: pytest.CaptureFixture[
     emitted = [{"Name": name, "Value": line[name]} for name in names]
     of_functions = [
         query["MetricStat"]["Metric"]
-        for query in cloudwatch.asked[0]["MetricDataQueries"]
+        for request in cloudwatch.asked
+        for query in request["MetricDataQueries"]
         if not query["MetricStat"]["Metric"]["Namespace"].startswith("AWS/")
     ]
     assert {metric["MetricName"] for metric in of_functions} <= {metric["Name"] for metric in directive["Metrics"]}
@@ -237,8 +247,56 @@ def test_refused_inputs_are_trouble_once_an_alarm_fires_for_them(
     ]
 
 
-def aged(seconds: int) -> CloudWatch:
-    return CloudWatch({"digits": {("AWS/SQS ApproximateAgeOfOldestMessage", "Maximum"): [seconds]}})
+def test_an_alarm_whose_cause_is_over_still_says_what_to_look_at(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CloudWatch looks at metrics of the past minutes; the dead letters may have been put back since."""
+    cloudwatch = CloudWatch(
+        {},
+        ("yard-digits/dead_letters", "yard-digits/queue_age_s", "yard-wine/queue_age_s"),
+        {
+            "yard-digits/dead_letters": "Model digits: inputs were given up. Next: `modelctl dead digits`.",
+            "yard-digits/queue_age_s": "Model digits: inputs have waited too long. Next: `modelctl status --since 1h`.",
+            "yard-wine/queue_age_s": "Model wine: inputs have waited too long. Next: `modelctl status --since 1h`.",
+        },
+    )
+    lines = shown(monkeypatch, capsys, yard(cloudwatch, "digits", "wine")).out.splitlines()
+    assert lines[1:5] == [
+        "  digits: alarms dead_letters, queue_age_s",
+        "    see `modelctl dead digits`",
+        "  wine: alarm queue_age_s",
+        "    see `modelctl logs wine`",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("uploaded", "messages", "waiting"),
+    [([], 1, 0), (["digits/a.png", "digits/b.gif", "digits/a.png"], 3, 2), (["digits/a.png"] * 5, 2, 2)],
+)
+def test_what_waits_for_a_model_that_never_went_live_is_no_test_event(
+    uploaded: list[str], messages: int, waiting: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 sends it to a new queue; nothing serves that, so the message stays, and must not be received to look at it."""
+
+    def pages(Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:  # noqa: N803  # boto3's
+        assert (Bucket, Prefix) == ("inputs", "digits/")
+        yield {"DeleteMarkers": [{"Key": "digits/a.png"}]}
+        yield from ({"Versions": [{"Key": key}]} for key in uploaded)
+
+    of = yard(CloudWatch({}), "digits", depths={"yard-digits": (messages, 0)})
+    of.live, of.inputs = lambda _: None, "inputs"
+    of.models["digits"] = replace(of.models["digits"], suffixes=(".png",))
+    of.s3 = SimpleNamespace(get_paginator=lambda operation: SimpleNamespace(paginate=pages))
+    (row,) = status.describe(of, datetime.now(UTC) - timedelta(hours=1))["models"]
+    assert row["queue"] == {"waiting": waiting, "in_flight": 0, "oldest_s": 0}
+
+
+def aged(seconds: int, sent_back: int = 0) -> CloudWatch:
+    recorded: Recorded = {
+        ("AWS/SQS ApproximateAgeOfOldestMessage", "Maximum"): [seconds],
+        ("Modelyard Failures", "Sum"): [0, sent_back],
+    }
+    return CloudWatch({"digits": recorded})
 
 
 def test_inputs_that_fail_are_trouble_before_they_are_given_up(
@@ -254,6 +312,20 @@ def test_inputs_that_fail_are_trouble_before_they_are_given_up(
     for oldest_s, depth in ((361, (0, 7)), (362, (1, 7)), (362, (0, 0))):
         other = yard(aged(oldest_s), "digits", depths={"yard-digits": depth})
         assert "no trouble" in shown(monkeypatch, capsys, other).out
+
+
+@pytest.mark.parametrize(
+    ("oldest_s", "sent_back", "depth", "tried_again"),
+    [(362, 3, (40, 7), 3), (362, 60, (40, 7), 47), (361, 3, (40, 7), 0), (362, 0, (40, 7), 0), (362, 3, (0, 7), 7)],
+)
+def test_inputs_that_fail_are_seen_behind_a_full_queue(
+    oldest_s: int, sent_back: int, depth: tuple[int, int], tried_again: int
+) -> None:
+    """By what functions say went back, each time, and so no more than there are."""
+    of = yard(aged(oldest_s, sent_back), "digits", depths={"yard-digits": depth})
+    (row,) = status.describe(of, datetime.now(UTC) - timedelta(hours=1))["models"]
+    assert row["tried_again"] == tried_again
+    assert row["next"] == (["modelctl logs digits --errors"] if tried_again else [])
 
 
 def test_json_is_the_whole_of_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from typing import Any
 
 from modelctl import console, times
 from modelctl.commands.arguments import Commands, add_since, add_target, command, deployment, print_json
-from modelctl.deployed import activity, queues
+from modelctl.deployed import activity, listings, queues
 from modelctl.deployed.activity import Activity
 from modelctl.deployed.deployment import Deployment, Model
 from modelctl.errors import UserError
@@ -79,6 +79,9 @@ def _state(deployed: Deployment, model: Model) -> Row:
     waiting, in_flight = queues.depth(deployed.sqs, model.queue_url)
     dead, taken = queues.depth(deployed.sqs, model.dead_letter_queue_url)
     live = deployed.live(model)
+    if live is None and waiting:
+        # Nothing has taken S3's test event from the queue, which is no input: there are no more than were uploaded.
+        waiting = listings.uploads(deployed, model, waiting)
     return {
         "model": model.name,
         "version": model.version,
@@ -96,11 +99,15 @@ def _row(state: Row, did: Activity, next_try_s: int) -> Row:
     # A queue that is empty by now may have been full a minute ago, when SQS sent its last metrics.
     oldest_s = did.oldest_s if any(state["queue"].values()) else 0
     queue = {**state["queue"], "oldest_s": oldest_s}
-    # Nothing waits to be received, so what is older than the time to the next try has failed before.
-    tried_again = queue["in_flight"] if not queue["waiting"] and oldest_s > next_try_s else 0
+    tried_again = 0
+    if oldest_s > next_try_s:
+        # If nothing waits to be received, what is in flight is that old, and has failed before. If something does, it
+        # may be that old and have had no turn yet: then the function has to have said so.
+        in_queue = queue["waiting"] + queue["in_flight"]
+        tried_again = min(did.sent_back, in_queue) if queue["waiting"] else queue["in_flight"]
     row = {**state, **asdict(did), "queue": queue, "tried_again": tried_again, "alarms": list(did.alarms)}
-    del row["oldest_s"]
-    return {**row, "trouble": list(_trouble(row)), "next": list(_next(row))}
+    del row["oldest_s"], row["sent_back"]
+    return {**row, "trouble": list(_trouble(row)), "next": _next(row, did.alarms)}
 
 
 def _trouble(row: Row) -> Iterator[str]:
@@ -125,14 +132,20 @@ def _trouble(row: Row) -> Iterator[str]:
         yield f"{'alarm' if len(row['alarms']) == 1 else 'alarms'} {', '.join(row['alarms'])}"
 
 
-def _next(row: Row) -> Iterator[str]:
+def _next(row: Row, alarms: Mapping[str, str | None]) -> list[str]:
     """The commands that say more about what is wrong with a model."""
+    following = list(dict.fromkeys(_commands(row, alarms)))
+    return [f"modelctl logs {row['model']}"] if alarms and not following else following
+
+
+def _commands(row: Row, alarms: Mapping[str, str | None]) -> Iterator[str]:
     if row["dead_letters"]:
         yield f"modelctl dead {row['model']}"
     if row["errors"] or row["throttles"] or row["tried_again"]:
         yield f"modelctl logs {row['model']} --errors"
     if _refuses(row):
         yield f"modelctl errors {row['model']}"
+    yield from (command for command in alarms.values() if command and not command.startswith("modelctl status"))
 
 
 def _refuses(row: Row) -> bool:

@@ -1,5 +1,6 @@
 """What CloudWatch knows of each model: how much it did, how fast, what failed, and which alarms fire."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ _RESOLUTIONS_S = ((timedelta(days=15), 60), (timedelta(days=63), 300), (timedelt
 
 #: The last age of a queue may be some minutes old: SQS sends it once a minute.
 _RECENT = timedelta(minutes=10)
+
+#: How an alarm's description ends (terraform/modules/model/alarms.tf).
+_NEXT = re.compile(r"Next: `(modelctl .+)`\.$")
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,9 @@ class Activity:
         call_ms: how long calls took; None: there was none.
         result_ms: how long inputs were in the queue until they had a result; None: there was none.
         oldest_s: how many seconds the oldest message had been in the queue when SQS last said so.
-        alarms: what fires now, as the registry calls it, such as `dead_letters`.
+        sent_back: how many messages went back to the queue in the last ten minutes, each time they did.
+        alarms: what fires now, as the registry calls it, such as `dead_letters`, and the command to run next that its
+            description names, if it does.
     """
 
     inputs: int
@@ -56,7 +62,8 @@ class Activity:
     call_ms: Times | None
     result_ms: Times | None
     oldest_s: int
-    alarms: tuple[str, ...]
+    sent_back: int
+    alarms: Mapping[str, str | None]
 
 
 class _Query(NamedTuple):
@@ -82,25 +89,32 @@ def read(deployed: Deployment, since: datetime) -> dict[str, Activity]:
     # One period holds all of it, since percentiles of parts cannot be combined.
     period_s = -(-int((end - start).total_seconds()) // resolution_s) * resolution_s
     work = _ask(deployed, [query for model in models for query in _of_work(model)], start, end, period_s)
-    ages = _ask(deployed, [_age(model) for model in models], _floor(now, 60) - _RECENT, end, 60)
+    recent = [query for model in models for query in _of_queue(model)]
+    queues = _ask(deployed, recent, _floor(now, 60) - _RECENT, end, 60)
     firing = firing_alarms(deployed)
-    return {model.name: _activity(model.name, work, ages, firing.get(model.name, [])) for model in models}
+    return {model.name: _activity(model.name, work, queues, firing.get(model.name, {})) for model in models}
 
 
-def firing_alarms(deployed: Deployment) -> dict[str, list[str]]:
-    """The alarms that fire now, by model; models without one are left out."""
+def firing_alarms(deployed: Deployment) -> dict[str, dict[str, str | None]]:
+    """The alarms that fire now, each with the command to run next, by model; models without one are left out."""
     functions = {model.function_name: model.name for model in deployed.models.values()}
     pages = deployed.metrics.get_paginator("describe_alarms").paginate(
         AlarmNamePrefix=f"{deployed.name}-", AlarmTypes=["MetricAlarm"], StateValue="ALARM"
     )
-    firing = defaultdict(list)
+    firing: dict[str, dict[str, str | None]] = defaultdict(dict)
     for page in pages:
         for alarm in page["MetricAlarms"]:
             # Another deployment's name may begin with this one's.
             function, _, name = alarm["AlarmName"].partition("/")
             if function in functions:
-                firing[functions[function]].append(name)
+                firing[functions[function]][name] = next_command(alarm.get("AlarmDescription", ""))
     return dict(firing)
+
+
+def next_command(description: str) -> str | None:
+    """The command to run next that an alarm's description names; None if it names none."""
+    found = _NEXT.search(description)
+    return found and found[1]
 
 
 def _of_work(model: Model) -> Iterator[_Query]:
@@ -121,9 +135,11 @@ def _of_work(model: Model) -> Iterator[_Query]:
         yield _Query(model.name, field, metric, statistic, dimensions)
 
 
-def _age(model: Model) -> _Query:
+def _of_queue(model: Model) -> Iterator[_Query]:
     queue = {"QueueName": model.queue_url.rpartition("/")[2]}
-    return _Query(model.name, "oldest_s", "AWS/SQS ApproximateAgeOfOldestMessage", "Maximum", queue)
+    yield _Query(model.name, "oldest_s", "AWS/SQS ApproximateAgeOfOldestMessage", "Maximum", queue)
+    of_model = {"Model": model.name, "Variant": VARIANT}
+    yield _Query(model.name, "sent_back", f"{_NAMESPACE} Failures", "Sum", of_model)
 
 
 def _ask(
@@ -153,7 +169,7 @@ def _as_asked(name: str, query: _Query, period_s: int) -> dict[str, Any]:
     return {"Id": name, "MetricStat": {"Metric": metric, "Period": period_s, "Stat": query.statistic}}
 
 
-def _activity(model: str, work: _Values, ages: _Values, firing: Sequence[str]) -> Activity:
+def _activity(model: str, work: _Values, queues: _Values, firing: Mapping[str, str | None]) -> Activity:
     def total(field: str) -> int:
         return int(sum(work.get((model, field), ())))
 
@@ -170,8 +186,9 @@ def _activity(model: str, work: _Values, ages: _Values, firing: Sequence[str]) -
         cold_starts=total("cold_starts"),
         call_ms=times("call"),
         result_ms=times("result"),
-        oldest_s=int(next(iter(ages.get((model, "oldest_s"), ())), 0)),
-        alarms=tuple(sorted(firing)),
+        oldest_s=int(next(iter(queues.get((model, "oldest_s"), ())), 0)),
+        sent_back=int(sum(queues.get((model, "sent_back"), ()))),
+        alarms=dict(sorted(firing.items())),
     )
 
 

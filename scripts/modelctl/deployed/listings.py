@@ -6,6 +6,7 @@ page, and merged as they come. The one difficulty is the suffix `.json` of resul
 since a key waits only for longer keys that begin with it.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
@@ -81,6 +82,17 @@ def inputs(deployed: Deployment, model: Model, prefix: str) -> Iterator[Input]:
             current = Input(uploaded, one["LastModified"], key in markers) if taken else None
     if current:
         yield current
+
+
+def uploads(deployed: Deployment, model: Model, most: int) -> int:
+    """How many uploads of a model's inputs the bucket holds, every version counted; counting stops at `most`."""
+    pages = (
+        page
+        for prefix in model.prefixes
+        for page in deployed.s3.get_paginator("list_object_versions").paginate(Bucket=deployed.inputs, Prefix=prefix)
+    )
+    taken = (one for page in pages for one in page.get("Versions", ()) if model.takes(one["Key"]))
+    return sum(1 for _ in itertools.islice(taken, most))
 
 
 def results(deployed: Deployment, model: Model, prefix: str) -> Iterator[Listed]:
