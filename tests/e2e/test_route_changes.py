@@ -327,11 +327,12 @@ def test_dead_letters_are_shown_by_cause_and_put_back_once_that_is_fixed(
     fix = policy({"Effect": "Allow", "Action": "s3:GetObject*", "Resource": f"arn:aws:s3:::{bucket}/{OTHER}*"})
     iam = swapped.platform.client("iam")
     iam.put_role_policy(RoleName="modelyard-left", PolicyName="fix", PolicyDocument=fix)
-    assert operator("redrive", "left") == {"model": "left", "dry_run": False, "redriven": 1}
+    assert operator("redrive", "left") == {"model": "left", "dry_run": False, "redriven": 1, "removed": 0}
     eventually(lambda: "predictions" in (swapped.result("left", key) or {}), timeout_s=60)
     iam.delete_role_policy(RoleName="modelyard-left", PolicyName="fix")
     wait_until_empty(swapped.platform.client("sqs"), swapped.platform.queues("left"))
-    assert operator("dead", "left") == {"model": "left", "dead_letters": 0, "looked_at": 0, "causes": []}
+    gone = operator("dead", "left")
+    assert gone == {"model": "left", "dead_letters": 0, "looked_at": 0, "no_input": 0, "causes": []}
 
 
 def test_an_input_that_its_model_never_heard_of_is_found_and_backfilled(

@@ -1,5 +1,6 @@
 """Looking at dead letters, and putting them back: none is lost, wherever that is broken off."""
 
+import contextlib
 import itertools
 import json
 from types import SimpleNamespace
@@ -102,6 +103,23 @@ def test_a_message_that_is_no_event_is_looked_at_and_put_back_too() -> None:
     )
     redrive(sqs)
     assert (sqs.bodies(DEAD), sqs.bodies(QUEUE)) == ([], ["{}"])
+
+
+@pytest.mark.parametrize("keys", [(), ("digits/00 + é.png",)])
+def test_what_announces_no_input_is_deleted_and_not_put_back(keys: tuple[str, ...]) -> None:
+    """A function that cannot run gives up S3's test event too, and would again."""
+    nothing = [json.dumps({"Event": "s3:TestEvent"}), json.dumps({"Records": [{"eventName": "ObjectRemoved:Delete"}]})]
+    sqs = FakeSqs()
+    sqs.put(DEAD, nothing[0], receives=3, age=3600)
+    sqs.put(DEAD, notification("digits/00 + é.png"), receives=3, age=3600)
+    sqs.put(DEAD, notification("digits/01 + é.png"), receives=3, age=3600)
+    sqs.put(DEAD, nothing[1], receives=3, age=3600)
+    sqs.refused = frozenset({notification("digits/01 + é.png")})
+    with pytest.raises(UserError, match="did not accept 1") if not keys else contextlib.nullcontext():
+        redrive(sqs, *keys)
+    left = [notification("digits/01 + é.png")]
+    assert sqs.bodies(DEAD, visible=True) == sorted([*left, *nothing] if keys else left)
+    assert sqs.bodies(QUEUE) == [notification("digits/00 + é.png")]
 
 
 def test_all_dead_letters_are_put_back_as_they_were() -> None:

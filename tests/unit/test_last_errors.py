@@ -129,23 +129,3 @@ def test_errors_that_differ_in_names_and_numbers_only_are_one_cause() -> None:
     causes = last_errors.by_cause(letters, {name: LastError("E", text, "log") for name, text in said.items()})
     assert [[one.message_id for one, _ in cause.letters] for cause in causes] == [["m1", "m3"], ["m2"]]
     assert causes[0].error.message == said["m1"]
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        ("did not do so within 29.5 s, all that was left", "did not do so within 30 s, all that was left"),
-        ("took 412 MB beside the 80 MB of the function's own", "took 1203 MB beside the 81.5 MB of the function's own"),
-    ],
-)
-def test_limits_that_differ_in_seconds_or_megabytes_only_are_one_cause(first: str, second: str) -> None:
-    errors = {name: LastError("E", text, "log") for name, text in (("m1", first), ("m2", second))}
-    assert len(last_errors.by_cause([letter("m1", "digits/1.png"), letter("m2", "digits/2.png")], errors)) == 1
-
-
-def test_what_announces_no_input_is_said_to_be_none() -> None:
-    cloud = Cloud({}, [line("m1", "another's")])
-    found = cloud.errors(letter("m1"))["m1"]
-    assert (found.type, found.source) == ("NoInput", "message")
-    assert found.message.startswith("S3's test event")
-    assert cloud.asked == []

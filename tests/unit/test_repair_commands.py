@@ -80,6 +80,31 @@ def test_what_an_input_says_does_not_control_the_terminal(
     assert r"key       digits/\x1b[2J.png" in run(capsys, "explain", key)[1]
 
 
+def test_what_announces_no_input_is_no_dead_letter(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
+    """S3's test event is given up like any other message by a function that cannot run."""
+    deployed.sqs.queues[DEAD][2].body = json.dumps({"Event": "s3:TestEvent"})
+    of_no_input = "1 message of no input (S3's test event, or a deletion)"
+    status, out, _ = run(capsys, "dead", "digits")
+    assert (status, out[0], out[-1]) == (
+        0,
+        f"2 dead letters: ModelError: {KEY}: no",
+        f"besides: {of_no_input}; `modelctl redrive digits` deletes it",
+    )
+    document = json.loads("\n".join(run(capsys, "dead", "digits", "--json")[1]))
+    assert [document[name] for name in ("dead_letters", "looked_at", "no_input")] == [2, 2, 1]
+    assert sum(cause["count"] for cause in document["causes"]) == 2
+    del deployed.sqs.queues[DEAD][:2]
+    assert run(capsys, "dead", "digits")[1] == [
+        f"besides: {of_no_input}; `modelctl redrive digits` deletes it",
+        "digits has no dead letters",
+    ]
+    assert run(capsys, "redrive", "digits")[1] == [
+        f"deleted: {of_no_input}",
+        "put back into the queue of digits: 0 dead letters",
+    ]
+    assert deployed.sqs.bodies(DEAD) == []
+
+
 def test_dead_names_the_inputs_whose_result_it_could_not_record(
     deployed: Deployed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,10 +149,19 @@ def test_a_dry_run_says_what_each_message_is_and_whether_there_is_none(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed.sqs.queues[DEAD][0].body = json.dumps({"Event": "s3:TestEvent"})
-    said = run(capsys, "redrive", "digits", "--dry-run")
-    assert [any(line.startswith(text) for line in said[1]) for text in ("(no input)", "(not an S3 event)")] == [
-        True
-    ] * 2
+    status, out, err = run(capsys, "redrive", "digits", "--dry-run")
+    assert (status, out) == (
+        0,
+        [
+            "key                version  tries  sent",
+            f"digits/b.png       v1           3  {SENT}",
+            f"(not an S3 event)               3  {SENT}",
+            "would be deleted: 1 message of no input (S3's test event, or a deletion)",
+        ],
+    )
+    assert "2 of about 2 dead letters of digits would be put back" in err
+    document = json.loads("\n".join(run(capsys, "redrive", "digits", "--dry-run", "--json")[1]))
+    assert (document["redriven"], document["removed"], len(document["dead_letters"])) == (2, 1, 2)
     deployed.sqs.queues.clear()
     assert run(capsys, "redrive", "digits", "--dry-run")[:2] == (0, ["digits has no dead letters"])
 
@@ -138,7 +172,7 @@ def test_redrive_says_how_many_and_which_were_not_there(deployed: Deployed, caps
     assert "warning: digits has no dead letter of digits/none.png: `modelctl explain KEY` says more" in err
     assert run(capsys, "redrive", "digits", "--json")[:2] == (
         0,
-        json.dumps({"model": "digits", "dry_run": False, "redriven": 2}, indent=2).splitlines(),
+        json.dumps({"model": "digits", "dry_run": False, "redriven": 2, "removed": 0}, indent=2).splitlines(),
     )
     assert run(capsys, "redrive", "wine")[::2] == (1, "error: no model is named 'wine'\n")
 

@@ -37,7 +37,10 @@ def run(called: argparse.Namespace) -> int:
     deployed = deployment(called)
     model = deployed.model(called.model)
     with console.step(f"looking at the dead letters of {model.name}") as update:
-        letters, there = dead_letters.look(deployed, model)
+        found, there = dead_letters.look(deployed, model)
+        letters = [letter for letter in found if not letter.announces_nothing]
+        nothing = len(found) - len(letters)
+        there -= nothing
         update(f"{len(letters):,} read; looking for their errors")
         errors = last_errors.find(deployed, model, letters)
         causes = last_errors.by_cause(letters, errors)
@@ -49,7 +52,8 @@ def run(called: argparse.Namespace) -> int:
         with console.step(f"recording inputs of {model.name} that have no result"):
             recorded = recording.record(deployed, model, [(letter, errors[letter.message_id]) for letter in letters])
     if called.json:
-        document = {"model": model.name, "dead_letters": there, "looked_at": len(letters), **_described(causes, model)}
+        counts = {"dead_letters": there, "looked_at": len(letters), "no_input": nothing}
+        document = {"model": model.name, **counts, **_described(causes, model)}
         print_json({**document, **(_recorded(recorded) if recorded else {})})
         return 1 if recorded and recorded.failed else 0
     for cause in causes:
@@ -57,6 +61,8 @@ def run(called: argparse.Namespace) -> int:
     if recorded:
         console.out(f"recorded: {console.counted(len(recorded.written), 'result')}")
         _show_failed(recorded)
+    if nothing:
+        console.out(f"besides: {dead_letters.of_no_input(nothing)}; `modelctl redrive {model.name}` deletes it")
     if hidden := there - len(letters):
         console.note(
             f"about {hidden:,} more were not read: at most {dead_letters.MOST_RECEIVED:,} are, and others may be "

@@ -45,18 +45,22 @@ def run(called: argparse.Namespace) -> int:
 def _dry_run(deployed: Deployment, model: Model, keys: frozenset[str], called: argparse.Namespace) -> set[str]:
     """Show what would be put back; returns the keys among them."""
     with console.step(f"looking at the dead letters of {model.name}"):
-        letters, there = dead_letters.look(deployed, model, keys)
+        found, there = dead_letters.look(deployed, model, keys)
+    letters = [letter for letter in found if not letter.announces_nothing]
+    removed = len(found) - len(letters)
+    there -= removed
     shown = letters[:_MOST_NAMED]
     if called.json:
         named = [{**letter.described(), "tries": letter.tries(model)} for letter in shown]
-        print_json({"model": model.name, "dry_run": True, "redriven": len(letters), "dead_letters": named})
+        counts = {"redriven": len(letters), "removed": removed}
+        print_json({"model": model.name, "dry_run": True, **counts, "dead_letters": named})
         return {key for letter in letters for key in letter.keys}
     if shown:
         console.table(
             ("key", "version", "tries", "sent"),
             [
                 (
-                    " ".join(letter.keys) or ("(not an S3 event)" if letter.problem else "(no input)"),
+                    " ".join(letter.keys) or "(not an S3 event)",
                     " ".join(uploaded.version_id or "" for uploaded in letter.uploads),
                     str(letter.tries(model)),
                     times.shown(letter.sent),
@@ -65,6 +69,8 @@ def _dry_run(deployed: Deployment, model: Model, keys: frozenset[str], called: a
             ],
             right=("tries",),
         )
+    if removed:
+        console.out(f"would be deleted: {dead_letters.of_no_input(removed)}")
     if not there:
         console.out(f"{model.name} has no dead letters")
         return set()
@@ -77,7 +83,7 @@ def _dry_run(deployed: Deployment, model: Model, keys: frozenset[str], called: a
 
 def _redrive(deployed: Deployment, model: Model, keys: frozenset[str], called: argparse.Namespace) -> set[str]:
     """Put them back; returns those of `keys` that were among them."""
-    done = 0
+    done = removed = 0
     found: set[str] = set()
     try:
         with console.step(f"putting dead letters of {model.name} back into its queue") as update:
@@ -87,7 +93,8 @@ def _redrive(deployed: Deployment, model: Model, keys: frozenset[str], called: a
 
             sender = Sender(deployed.sqs, model.queue_url, called.rate)
             for moved in dead_letters.redrive(deployed, model, sender, keys, progress):
-                done += len(moved)
+                removed += sum(letter.announces_nothing for letter in moved)
+                done += sum(not letter.announces_nothing for letter in moved)
                 found.update(*(keys.intersection(letter.keys) for letter in moved))
     except (KeyboardInterrupt, UserError):
         console.note(
@@ -95,8 +102,10 @@ def _redrive(deployed: Deployment, model: Model, keys: frozenset[str], called: a
         )
         raise
     if called.json:
-        print_json({"model": model.name, "dry_run": False, "redriven": done})
+        print_json({"model": model.name, "dry_run": False, "redriven": done, "removed": removed})
         return found
+    if removed:
+        console.out(f"deleted: {dead_letters.of_no_input(removed)}")
     console.out(f"put back into the queue of {model.name}: {console.counted(done, 'dead letter')}")
     if done:
         console.note(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from inference import events
 from inference.errors import MessageError
 from inference.events import UploadedObject
-from modelctl import interrupts, times
+from modelctl import console, interrupts, times
 from modelctl.deployed import queues
 from modelctl.deployed.deployment import Deployment, Model
 from modelctl.deployed.sending import BATCH, Message, Sender
@@ -55,6 +55,11 @@ class DeadLetter:
     def keys(self) -> list[str]:
         """The keys of the inputs that it announces."""
         return [uploaded.key for uploaded in self.uploads]
+
+    @property
+    def announces_nothing(self) -> bool:
+        """Whether it is S3's test event, or of a deletion, and so of no use to the model."""
+        return not self.uploads and self.problem is None
 
     def is_about(self, keys: frozenset[str]) -> bool:
         """Whether it announces one of these inputs; every message does if none is named."""
@@ -139,6 +144,11 @@ class DeadLetters:
             )
 
 
+def of_no_input(messages: int) -> str:
+    """What people see of messages that announce nothing."""
+    return f"{console.counted(messages, 'message')} of no input (S3's test event, or a deletion)"
+
+
 def look(
     deployed: Deployment, model: Model, keys: frozenset[str] = frozenset(), most: int = MOST_RECEIVED
 ) -> tuple[list[DeadLetter], int]:
@@ -170,7 +180,8 @@ def redrive(
     """Put dead letters back into the queue of inputs, and yield them once they are there.
 
     A message is sent to the queue before it is deleted from the dead-letter queue. Broken off in between, it is in
-    both, which is harmless: an input that has its result is not served again. So none is lost.
+    both, which is harmless: an input that has its result is not served again. So none is lost. A message that announces
+    nothing is only deleted, since a function that cannot run would give it up again.
 
     Args:
         deployed: where.
@@ -192,9 +203,12 @@ def redrive(
             left += len(batch) - len(chosen)
             if not chosen:
                 continue
-            sender.wait_for(len(chosen))
+            # In this order, so that the places of what was not sent are those of the first.
+            chosen.sort(key=lambda letter: letter.announces_nothing)
+            inputs = [letter for letter in chosen if not letter.announces_nothing]
+            sender.wait_for(len(inputs))
             with interrupts.deferred():
-                failed = sender.send([letter.message for letter in chosen])
+                failed = sender.send([letter.message for letter in inputs])
                 moved = [letter for place, letter in enumerate(chosen) if place not in failed]
                 if moved:
                     letters.delete(moved)

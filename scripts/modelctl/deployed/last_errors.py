@@ -1,6 +1,5 @@
 """Why messages became dead letters: the error of the last attempt of each, and which of them share a cause."""
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from modelctl.deployed import logs, result_heads
+from modelctl.deployed.causes import common
 from modelctl.deployed.dead_letters import DeadLetter
 from modelctl.deployed.deployment import Deployment, Model
 
@@ -33,9 +33,6 @@ class LastError:
 
 
 _ANSWERED = LastError("Answered", "the input has its result; a redrive only removes the message", "answered")
-_NO_INPUT = LastError(
-    "NoInput", "S3's test event, or a deletion, announces no input; a redrive only removes the message", "message"
-)
 _UNKNOWN = LastError(
     "Unknown",
     "neither a result nor the log mentions it: the message may not have reached the function, because that was "
@@ -54,7 +51,7 @@ class Cause:
 
 
 def find(deployed: Deployment, model: Model, letters: Sequence[DeadLetter]) -> dict[str, LastError]:
-    """The last error of each dead letter, by the id of its message."""
+    """The last error of each dead letter, by the id of its message; none of them announces nothing."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         said = pool.map(lambda letter: _by_result(deployed, model, letter), letters)
         found = {letter.message_id: error for letter, error in zip(letters, said, strict=True) if error}
@@ -65,26 +62,17 @@ def find(deployed: Deployment, model: Model, letters: Sequence[DeadLetter]) -> d
 
 
 def by_cause(letters: Sequence[DeadLetter], errors: Mapping[str, LastError]) -> list[Cause]:
-    """Dead letters by cause, the most frequent first: messages that differ in names and numbers only are one cause."""
+    """Dead letters by cause, the most frequent first."""
     groups: dict[tuple[str, str], list[tuple[DeadLetter, LastError]]] = defaultdict(list)
     for letter in letters:
         error = errors[letter.message_id]
-        groups[error.type, _common(error.message, letter.keys)].append((letter, error))
+        groups[error.type, common(error.message, letter.keys)].append((letter, error))
     return sorted((Cause(group[0][1], group) for group in groups.values()), key=lambda cause: -len(cause.letters))
-
-
-def _common(message: str, keys: Sequence[str]) -> str:
-    """A message without what is special to one input."""
-    for key in sorted(keys, key=len, reverse=True):
-        message = message.replace(key, "KEY")
-    return re.sub(r"[0-9a-f]{8,}|\d+(\.\d+)?", "N", re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "N", message))
 
 
 def _by_result(deployed: Deployment, model: Model, letter: DeadLetter) -> LastError | None:
     if letter.problem is not None:
         return LastError("MessageError", letter.problem, "message")
-    if not letter.uploads:
-        return _NO_INPUT
     answered = True
     for uploaded in letter.uploads:
         head = result_heads.read(deployed, model, uploaded.key)

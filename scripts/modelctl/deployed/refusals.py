@@ -1,13 +1,13 @@
 """Inputs that got an error instead of predictions, by cause, and uploads that no model takes."""
 
 import heapq
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from modelctl.deployed import logs
+from modelctl.deployed.causes import common
 from modelctl.deployed.deployment import Deployment, Model
 from modelctl.deployed.routes import NotTaken, Routes
 
@@ -22,9 +22,6 @@ MOST_OBJECTS = 200_000
 _OTHERS = ("other errors", "")
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
-
-#: What differs between two messages of one cause: numbers, and what is quoted from an input.
-_PARTICULARS = re.compile(r"""'[^']*'|"[^"]*"|[0-9]+(?:[.,][0-9]+)*""")
 
 
 @dataclass
@@ -51,7 +48,7 @@ class Cause:
 
     Attributes:
         type: the error's type, as results have it.
-        message: the latest message; those of one cause differ in numbers and in what they quote.
+        message: the latest message of the cause.
         all: how many times, and when last.
         direct: how many of them were direct calls.
         keys: the inputs, by key.
@@ -113,10 +110,11 @@ def grouped(refused: Iterable[tuple[Mapping[str, Any], datetime]]) -> list[Cause
     for line, when in refused:
         kind = str(line["error_type"])
         message = str(line.get("message", "")).partition("refused: ")[2].removeprefix(f"{kind}: ")
-        like = (kind, _PARTICULARS.sub("…", message))
+        key = line.get("key")
+        like = (kind, common(message, [] if key is None else [key]))
         if like not in found and len(found) >= _MOST_CAUSES:
             like = _OTHERS
-        found.setdefault(like, Cause(like[0])).add(message, line.get("key"), when)
+        found.setdefault(like, Cause(like[0])).add(message, key, when)
     return sorted(found.values(), key=lambda cause: (-cause.all.count, cause.type, cause.message))
 
 
