@@ -60,7 +60,7 @@ def run(called: argparse.Namespace) -> int:
         _show(cause, model)
     if recorded:
         console.out(f"recorded: {console.counted(len(recorded.written), 'result')}")
-        _show_failed(recorded)
+        _show_failed(recorded, model)
     if nothing:
         console.out(f"besides: {dead_letters.of_no_input(nothing)}; `modelctl redrive {model.name}` deletes it")
     if hidden := there - len(letters):
@@ -96,7 +96,7 @@ def _show(cause: Cause, model: Model) -> None:
         console.out(f"  and {count - _MOST_SHOWN:,} more")
 
 
-def _show_failed(recorded: "Recorded") -> None:
+def _show_failed(recorded: "Recorded", model: Model) -> None:
     if not recorded.failed:
         return
     shown = dict(itertools.islice(recorded.failed.items(), _MOST_SHOWN))
@@ -105,8 +105,9 @@ def _show_failed(recorded: "Recorded") -> None:
     if more := len(recorded.failed) - len(shown):
         console.warning(f"nor for {console.counted(more, 'other input')}: `--json` lists them")
     console.note(
-        "run the command again for these; where S3 denies reading an input, which it is asked for if its message was "
-        "put into the queue by hand, run it as somebody who may read the inputs bucket, or redrive the message"
+        "run the command again for these. For a message that was put into the queue by hand, S3 is asked whether its "
+        "version is current: if that is denied, run it as somebody who may read the inputs bucket, or use "
+        f"`modelctl redrive {model.name}`"
     )
 
 
