@@ -97,7 +97,7 @@ def serve(
         pipeline.give_up(
             (work, refused(GivenUpError(_DID_NOT_END.format(work.receives)))) for work in last if work.ending is None
         )
-        if deadline.has_time_for("loading", 1):
+        if pipeline.has_time_to_load():
             isolation = surroundings.isolate(config)
         else:
             loading_s = predictor.loading_ms / 1000

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inference import decoders, s3
-from inference.batch.deadline import Deadline, Span
+from inference.batch.deadline import Deadline
 from inference.batch.work import Answer, SentBack, Settled, Work, attempt, refused, send_back
 from inference.config import Config
 from inference.errors import NOT_SERVED, CrashError, TooLongError
@@ -108,8 +108,7 @@ class Pipeline:
             raise
 
     def _try_isolated(self, work: Work, isolation: "Isolation", *, others_wait: bool) -> None:
-        spans: tuple[Span, ...] = ("all",) if isolation.loaded else ("loading", "all")
-        if not all(self._deadline.has_time_for(span, 1) for span in spans):
+        if not self._deadline.has_time_for("all", 1) or not (isolation.loaded or self.has_time_to_load()):
             send_back([work])
             return
         if not isolation.loaded:
@@ -120,10 +119,17 @@ class Pipeline:
         if isinstance(work.ending, Answer):
             self._deadline.took("all", self._surroundings.milliseconds_since(started))
 
+    def has_time_to_load(self) -> bool:
+        """Whether another process is likely to be ready in time, judged by how long loading took before.
+
+        It gets all of the time, since all inputs need the model; but half of it if this process has the model as well,
+        since the inputs can then be served here if the other one is not ready.
+        """
+        return self._deadline.has_time_for("loading", 2 if self._predictor.loaded else 1)
+
     def _load(self, isolation: "Isolation") -> None:
         started = self._surroundings.perf_counter()
         try:
-            # All of the time, since those that wait need the model as well; half of it if they need not wait for this.
             isolation.load(self._deadline.share_s(others_wait=self._predictor.loaded))
         finally:
             took = self._surroundings.milliseconds_since(started)

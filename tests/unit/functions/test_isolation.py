@@ -395,19 +395,28 @@ def test_a_model_that_no_process_has_loaded_yet_gets_all_of_the_time(announce: A
     assert Slow.within == [8.0]
 
 
-@pytest.mark.parametrize(("loading_ms", "isolated"), [(5_300, True), (5_400, False)])
+@pytest.mark.parametrize(
+    ("of", "loading_ms", "isolated"),
+    [(Predictor, 5_300, True), (Predictor, 5_400, False), (Warm, 2_600, True), (Warm, 2_700, False)],
+)
 def test_no_process_is_started_that_would_need_longer_than_there_is(
-    loading_ms: int, isolated: bool, announce: Announce, serve: Serve, isolate: Isolate, isolations: list[InProcess]
+    of: type[Predictor],
+    loading_ms: int,
+    isolated: bool,
+    announce: Announce,
+    serve: Serve,
+    isolate: Isolate,
+    isolations: list[InProcess],
 ) -> None:
-    """Of 9 s, one is kept, and loading may take half as long again as it did: 8 / 1.5 = 5.33 s."""
+    """Of 9 s, one is kept, and loading may take half as long again as it did: 8 / 1.5 = 5.33 s, or half of that."""
 
-    class Known(Warm):
-        def __init__(self, config: Config) -> None:
-            super().__init__(config)
-            self.loading_ms = loading_ms
+    def known(config: Config) -> Predictor:
+        predictor = of(config)
+        predictor.loading_ms = loading_ms
+        return predictor
 
     message = received(announce("digits/a", b"[0, 0, 0]"), 2)
-    assert serve([message], predictor=Known, isolate=isolate, remaining_ms=lambda: 9_000) == []
+    assert serve([message], predictor=known, isolate=isolate, remaining_ms=lambda: 9_000) == []
     assert bool(isolations) == isolated
 
 
@@ -422,8 +431,13 @@ def test_how_long_a_process_was_not_ready_is_remembered(
             super().load(within_s)
 
     message = received(announce("digits/a", b"[0, 0, 0]"), 2)
-    assert serve([message], predictor=lambda _config: warm, isolate=Sleeping) == []
+    assert serve([message], predictor=lambda _config: warm, isolate=Sleeping, remaining_ms=lambda: 140) == []
+    # Of 140 ms, 105 are left to serve in, and the process got half of them: it is not tried again.
     assert warm.loading_ms >= 50
+    again = received(announce("digits/b", b"[0, 0, 0]"), 2)
+    Slow.within.clear()
+    assert serve([again], predictor=lambda _config: warm, isolate=Sleeping, remaining_ms=lambda: 140) == []
+    assert Slow.within == []
 
 
 # The child process

@@ -196,7 +196,7 @@ FAULTS: dict[str, tuple[Any, str, Any, int]] = {
     "a conflict counts as done": (ResultStore, "write", a_conflict_is_done, 10),
     "the acknowledgement of all": (batch, "serve", nothing_failed, 5),
     "the acknowledgement of one": (batch, "serve", the_first_is_left_out, 5),
-    "a lost write": (Pipeline, "_write", a_lost_write_is_forgotten, 20),
+    "a lost write": (Pipeline, "_write", a_lost_write_is_forgotten, 40),
     "sequencers ignored": (results, "_padded", lambda *sequencers: ["0"] * len(sequencers), 5),
     "sequencers not padded": (results, "_padded", lambda *sequencers: [s.rjust(32, "0") for s in sequencers], 5),
     "by hand counts as newer": (results, "is_current", lambda *_: True, 20),

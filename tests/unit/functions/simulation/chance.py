@@ -50,6 +50,8 @@ class Chances:
     deploys: float = 0.0
     #: Dead letters are put back.
     redrives: float = 0.0
+    #: The child process does not load the model in time.
+    never_ready: float = 0.0
 
     @property
     def are_calm(self) -> bool:

@@ -159,7 +159,7 @@ class Environment:
                 )
                 self.step("return")
                 response = [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
-            except ModelError:
+            except (ModelError, TooLongError):
                 self.lambda_.observer.note(f"{self.name} has no model")
             except Killed:
                 pass
@@ -445,6 +445,11 @@ class Summing(Predictor):
         self._isolated = isolated
         self._sum: ObedientSum | None = None
 
+    @property
+    def loaded(self) -> bool:
+        """See `Predictor`."""
+        return self._sum is not None
+
     def load(self) -> Model:
         if self._sum is None:
             lambda_ = self._environment.lambda_
@@ -468,6 +473,11 @@ class Isolated(in_process.InProcess):
 
     def load(self, within_s: float) -> None:
         """See `Isolation`."""
+        lambda_ = self._environment.lambda_
+        if lambda_.chance.random() < lambda_.chances.never_ready:
+            lambda_.observer.note(f"{self._environment.name} has no child in time")
+            lambda_.loop.wait(within_s)
+            raise TooLongError(f"not within {within_s:.1f} s")
         self._environment.step("load in a child", 0.2)
         super().load(within_s)
 

@@ -306,7 +306,7 @@ class World:
         return next(message.message_id for message in messages if message.upload == int(number))
 
     def crashed(self, error: BaseException) -> None:
-        """The function may end by what ends its environment, and by a model that cannot be loaded."""
+        """The function may end by what ends its environment, and by a model that cannot be loaded, or not in time."""
         self.loop.failure = self.loop.failure or ViolationError(f"the function raised {error!r}")
         self.loop.failure.__cause__ = self.loop.failure.__cause__ or error
 
@@ -382,7 +382,7 @@ class World:
         """An input that ends environments takes no other along; what died has a result that says so."""
         fatal = sum(upload.kind in ("kills", "hangs") for upload in self.uploads)
         others = [failure for failure in message.failures if failure != "itself"]
-        if self.settings.has_room:
+        if self.settings.has_room and not self.chances.never_ready:
             # In the fresh batch: a process of their own serves those that come again.
             most = 1
         elif fatal == 1 and self.chances.are_calm:
