@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 # Progress never goes to standard output, so that `--json` prints one document there and nothing else.
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 _LOG_EVERY_S = 10
 _UNBOUNDED = 1_000_000_000
@@ -94,7 +94,7 @@ def table(
         cut: the column that ends with an ellipsis where its row is wider than a terminal; others are folded.
         style: of a row, on a terminal.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     grid = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         grid.add_column(column, justify="right" if column in right else "left", overflow="fold")

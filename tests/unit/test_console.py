@@ -21,9 +21,9 @@ def test_off_a_terminal_no_cell_is_folded(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_name_with_a_line_break_stays_in_its_row(capsys: pytest.CaptureFixture[str]) -> None:
-    console.table(("file", "prediction"), [("a\nb\t\x1b[31m.png", "[1]"), ("é [x] \u2028.png", "[2]")])
+    console.table(("file", "prediction"), [("a\nb\t\x1b[31m.png", "[1]"), ("é [x] :x: \u2028.png", "[2]")])
     _, *rows = capsys.readouterr().out.splitlines()
-    assert [row.split("  ")[0] for row in rows] == [r"a\nb\t\x1b[31m.png", r"é [x] \u2028.png"]
+    assert [row.split("  ")[0] for row in rows] == [r"a\nb\t\x1b[31m.png", r"é [x] :x: \u2028.png"]
 
 
 #: It clears the screen, colours the rest, goes back to the line's beginning, and writes from right to left.
@@ -46,9 +46,9 @@ def test_nothing_that_is_said_drives_the_terminal(
 ) -> None:
     """Keys, causes and log lines are what somebody uploaded. Lines stay lines, and what rich has for markup is none."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    say(f"{DRIVES}\n[red]é[/red]")
+    say(f"{DRIVES}\n[red]é[/red] :warning:")
     said = capsys.readouterr()
-    assert said.out + said.err == says.format(f"{HARMLESS}\n[red]é[/red]")
+    assert said.out + said.err == says.format(f"{HARMLESS}\n[red]é[/red] :warning:")
     assert console.harmless("a\tb") == "a\tb"
 
 

@@ -40,10 +40,13 @@ class Cloud:
         self.results = results
         self.pages = pages
         self.asked: list[dict[str, Any]] = []
+        self.refused: frozenset[str] = frozenset()
         self.read = 0
 
     def get_object(self, Bucket: str, Key: str, Range: str) -> Any:  # noqa: N803
         assert (Bucket, Range) == ("results", "bytes=0-16383")
+        if Key in self.refused:
+            raise ClientError({"Error": {"Code": "InvalidObjectState", "Message": "archived"}}, "GetObject")
         if Key not in self.results:
             raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
         return {"Body": io.BytesIO(self.results[Key][: 16 * 2**10]), "LastModified": SENT, "ETag": '"e"'}
@@ -98,6 +101,19 @@ def test_where_no_result_of_this_version_says_anything_the_last_line_of_the_log_
             "filterPattern": '{ $.level = "ERROR" && $.message_id = "*" }',
         }
     ]
+
+
+def test_a_result_that_cannot_be_read_keeps_no_other_from_being_read() -> None:
+    """As where a rule of the bucket has archived it; the log may still say why."""
+    given_up = result("v2", {"type": "GivenUpError", "message": "its last attempt did not end"}, provisional=True)
+    cloud = Cloud({"digits/digits/a.png.json": given_up}, [line("m3", "logged")])
+    cloud.refused = frozenset({"digits/digits/b.png.json", "digits/digits/c.png.json"})
+    found = cloud.errors(letter("m1", "digits/a.png"), letter("m2", "digits/b.png"), letter("m3", "digits/c.png"))
+    assert found == {
+        "m1": LastError("GivenUpError", "its last attempt did not end", "result"),
+        "m2": LastError("Unread", "its result cannot be read: InvalidObjectState: archived", "unread"),
+        "m3": LastError("ModelError", "logged", "log"),
+    }
 
 
 def test_what_nobody_has_said_anything_of_did_not_reach_the_function() -> None:

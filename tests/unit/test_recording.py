@@ -141,6 +141,12 @@ def test_an_input_that_s3_refuses_keeps_no_other_from_its_result(s3: FakeS3) -> 
     assert recorded.failed["digits/denied"].startswith(f"s3://{INPUTS}/digits/denied could not be read: ")
 
 
+def test_an_input_whose_result_cannot_be_read_is_named(s3: FakeS3) -> None:
+    recorded = record_all(s3, letter(), error=LastError("Unread", "its result cannot be read: 403", "unread"))
+    assert (recorded.written, recorded.failed) == ([], {KEY: "its result cannot be read: 403"})
+    assert s3.objects == {}
+
+
 def test_what_s3_does_not_let_anybody_write_is_named(s3: FakeS3) -> None:
     s3.before_put = lambda bucket, key: deny()
     recorded = record_all(s3, letter())

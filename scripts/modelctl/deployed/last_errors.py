@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from botocore.exceptions import ClientError
+
 from modelctl.deployed import logs, result_heads
 from modelctl.deployed.causes import common
 from modelctl.deployed.dead_letters import DeadLetter
@@ -28,8 +30,8 @@ class LastError:
     type: str
     message: str
     #: What says so. `result`: the provisional result. `log`: the function's log. `answered`: the input has its result.
-    #: `message`: the message itself. `nothing`: the function has left no word.
-    source: Literal["result", "log", "answered", "message", "nothing"]
+    #: `message`: the message itself. `unread`: S3, which refuses its result. `nothing`: the function has left no word.
+    source: Literal["result", "log", "answered", "message", "unread", "nothing"]
 
 
 _ANSWERED = LastError("Answered", "the input has its result; a redrive only removes the message", "answered")
@@ -55,9 +57,11 @@ def find(deployed: Deployment, model: Model, letters: Sequence[DeadLetter]) -> d
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         said = pool.map(lambda letter: _by_result(deployed, model, letter), letters)
         found = {letter.message_id: error for letter, error in zip(letters, said, strict=True) if error}
-    if unsaid := [letter for letter in letters if letter.message_id not in found]:
-        logged = _logged(deployed, model, unsaid)
-        found |= {letter.message_id: logged.get(letter.message_id, _UNKNOWN) for letter in unsaid}
+    without = {letter.message_id: _UNKNOWN for letter in letters if letter.message_id not in found}
+    without |= {message_id: error for message_id, error in found.items() if error.source == "unread"}
+    if without:
+        unsaid = [letter for letter in letters if letter.message_id in without]
+        found |= without | _logged(deployed, model, unsaid)
     return found
 
 
@@ -75,7 +79,14 @@ def _by_result(deployed: Deployment, model: Model, letter: DeadLetter) -> LastEr
         return LastError("MessageError", letter.problem, "message")
     answered = True
     for uploaded in letter.uploads:
-        head = result_heads.read(deployed, model, uploaded.key)
+        try:
+            head = result_heads.read(deployed, model, uploaded.key)
+        except ClientError as refusal:
+            # It is one of many, whose results may be readable.
+            said = refusal.response["Error"]
+            return LastError(
+                "Unread", f"its result cannot be read: {said['Code']}: {said.get('Message', '')}", "unread"
+            )
         current = head is not None and head.is_of(uploaded.version_id, uploaded.etag)
         if head is not None and current and head.provisional and head.error:
             return LastError(head.error["type"], head.error["message"], "result")

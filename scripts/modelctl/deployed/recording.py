@@ -55,6 +55,8 @@ def record(deployed: Deployment, model: Model, letters: Sequence[tuple[DeadLette
     )
 
     def write(uploaded: UploadedObject, error: LastError, tries: int) -> bool | StorageError:
+        if error.source == "unread":
+            return StorageError(error.message)
         known = error.source == "log"
         said = Refused(error.type, error.message) if known else Refused("GivenUpError", _unseen(tries))
         said = said._replace(message=for_a_result(said.message))
@@ -67,7 +69,7 @@ def record(deployed: Deployment, model: Model, letters: Sequence[tuple[DeadLette
     without = [
         (uploaded, error, letter.tries(model))
         for letter, error in letters
-        if error.source in ("log", "nothing")
+        if error.source in ("log", "unread", "nothing")
         for uploaded in letter.uploads
     ]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
