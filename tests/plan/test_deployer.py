@@ -15,11 +15,15 @@ from modelctl import paths
 from modelctl.errors import UserError
 from modelctl.local.layout import ACCOUNT, REGION
 from modelctl.local.stack import LocalStack
+from modelctl.terraform import program
 from plan.conftest import ONE_MODEL, Root, example, platform
 from plan.planned import Plan
 
 NAME = "longestnamethere"  # 16 characters are the most that there may be
 USER = "deployer"
+#: As in terraform/backend_override.tf.example.
+STATE = {"bucket": "my-terraform-states", "key": "modelyard/terraform.tfstate"}
+GITHUB = {"repository": "my-company/models", "environment": "production"}
 SCAN = next((paths.CHECKOUT / "models" / "digits" / "samples").glob("*.png"))
 
 # The emulator asks for CreateFunction on no function in particular, and for the other two where AWS asks for
@@ -121,16 +125,32 @@ def actions_of(statement: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def policies(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The policies that the example makes, by name."""
-    state = json.dumps({"bucket": "states", "key": f"{NAME}/terraform.tfstate"})
+def administrator(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Root:
+    """The example, applied."""
     root = example(
-        "deployer", tmp_path_factory.mktemp("example"), stack.environment(), TF_VAR_name=NAME, TF_VAR_state=state
+        "deployer",
+        tmp_path_factory.mktemp("example"),
+        stack.environment(),
+        TF_VAR_name=NAME,
+        TF_VAR_state=json.dumps(STATE),
+        TF_VAR_github=json.dumps(GITHUB),
     )
     root.apply()
+    return root
+
+
+@pytest.fixture(scope="module")
+def made(administrator: Root) -> dict[str, Any]:
+    """The outputs of the example."""
+    return administrator.outputs()
+
+
+@pytest.fixture(scope="module")
+def policies(stack: LocalStack, made: dict[str, Any]) -> dict[str, Any]:
+    """The policies that the example makes, by name."""
     iam = client(stack.environment(), "iam")
     found = {}
-    for arn in root.outputs()["policy_arns"]:
+    for arn in made["policy_arns"]:
         policy = iam.get_policy(PolicyArn=arn)["Policy"]
         version = iam.get_policy_version(PolicyArn=arn, VersionId=policy["DefaultVersionId"])
         found[policy["PolicyName"]] = version["PolicyVersion"]["Document"]
@@ -247,6 +267,64 @@ def test_the_deployer_reads_no_data_even_if_it_writes_a_bucket_policy_that_lets_
     own.put_bucket_policy(Bucket=bucket, Policy=kept)
     version = {"VersionId": put["VersionId"]} if "VersionId" in put else {}
     client(stack.environment(), "s3").delete_object(Bucket=bucket, Key="unread", **version)
+
+
+def test_the_state_is_kept_and_locked_where_the_example_of_the_backend_says(
+    stack: LocalStack, deployer: dict[str, str], tmp_path: Path
+) -> None:
+    s3 = client(stack.environment(), "s3")
+    s3.create_bucket(Bucket=STATE["bucket"])
+    example_of_backend = (paths.TERRAFORM / "backend_override.tf.example").read_text()
+    (tmp_path / "main.tf").write_text(f'{example_of_backend}\nresource "terraform_data" "this" {{}}\n')
+    root = program.Root({**program.clean_environment(), **deployer, **program.QUIET}, tmp_path)
+    # The address of the local stack has no subdomains.
+    root.init("use_path_style=true")
+    for _ in root.change("apply"):
+        pass
+    # What held the lock is gone.
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket=STATE["bucket"])["Contents"]] == [STATE["key"]]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client(deployer, "s3").put_object(Bucket=STATE["bucket"], Key="other/terraform.tfstate", Body=b"")
+
+
+def test_only_workflows_of_the_environment_take_on_the_role_which_has_the_policies_and_cannot_change_itself(
+    stack: LocalStack, made: dict[str, Any], policies: dict[str, Any]
+) -> None:
+    iam = client(stack.environment(), "iam")
+    role = iam.get_role(RoleName=made["github_role_arn"].rpartition("/")[2])["Role"]
+    attached = iam.list_attached_role_policies(RoleName=role["RoleName"])["AttachedPolicies"]
+    assert {each["PolicyArn"] for each in attached} == set(made["policy_arns"])
+    assert role["AssumeRolePolicyDocument"]["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Action": "sts:AssumeRoleWithWebIdentity",
+            "Principal": {
+                "Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com",
+            },
+            "Condition": {
+                "StringEquals": {
+                    "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
+                    "token.actions.githubusercontent.com:sub": "repo:my-company/models:environment:production",
+                }
+            },
+        }
+    ]
+    statements = [statement for policy in policies.values() for statement in policy["Statement"]]
+    for action in ("PutRolePolicy", "UpdateAssumeRolePolicy", "DeleteRole"):
+        assert allowed(statements, f"iam:{action}", f"arn:aws:iam::{ACCOUNT}:role/{NAME}-seven", {})
+        assert not allowed(statements, f"iam:{action}", role["Arn"], {})
+
+
+@pytest.mark.parametrize(
+    "github",
+    [{**GITHUB, "repository": "my-company/*"}, {**GITHUB, "repository": "models"}, {**GITHUB, "environment": "*"}],
+    ids=["any-repository", "no-owner", "any-environment"],
+)
+def test_a_role_that_more_than_one_environment_could_take_on_is_refused(
+    administrator: Root, tmp_path: Path, github: dict[str, str]
+) -> None:
+    with pytest.raises(UserError, match="github is one repository and one of its environments"):
+        administrator.plan(tmp_path / "plan", f"-var=github={json.dumps(github)}")
 
 
 def test_every_condition_allows_what_is_of_this_deployment_and_refuses_what_is_not(policies: dict[str, Any]) -> None:

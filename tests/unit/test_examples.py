@@ -55,7 +55,10 @@ OPTIONS = {
 #: Files that the examples have you make.
 YOURS = re.compile(r"models/faces/|terraform/(backend_override\.tf|terraform\.tfvars)$")
 #: Variables of other programs, and of the tests.
-KNOWN_VARIABLES = {"MODELYARD_SEED", "PATH", "PYTHONPATH", "AWS_PROFILE", "AWS_REGION", "TF_WORKSPACE"}
+KNOWN_VARIABLES = {
+    *("MODELYARD_SEED", "PATH", "PYTHONPATH"),
+    *("AWS_PROFILE", "AWS_REGION", "TF_WORKSPACE", "TF_CLI_ARGS_apply"),
+}
 
 
 def of(*languages: str) -> list[Any]:
@@ -146,7 +149,8 @@ def modelctl(arguments: Sequence[str], _: Path) -> None:
 def make(arguments: Sequence[str], _: Path) -> None:
     """The Makefile has the target, and reads the variables."""
     makefile = (paths.CHECKOUT / "Makefile").read_text()
-    for word in arguments:
+    # In another folder it is a checkout all the same.
+    for word in arguments[2:] if arguments[0] == "-C" else arguments:
         name, equals, _value = word.partition("=")
         assert (f"$({name})" in makefile) if equals else name in TARGETS, word
 
@@ -174,8 +178,9 @@ def aws(arguments: Sequence[str], _: Path) -> None:
     """The service has the operation, and the operation the parameters."""
     name, operation, *options = arguments
     if name == "s3":
-        assert operation in ("cp", "ls", "sync")
+        assert operation in ("cp", "ls", "mb", "sync")
         return
+    name = {"s3api": "s3"}.get(name, name)
     (method,) = (
         service(name).operation_model(known)
         for known in service(name).operation_names
@@ -202,7 +207,8 @@ CHECKS = {
     "terraform": terraform,
     "aws": aws,
     "export": export,
-    **dict.fromkeys(("cp", "echo", "eval", "git", "sleep", ".venv/bin/pytest", ".venv/bin/python"), anything),
+    **dict.fromkeys(("cp", "echo", "eval", "git", "printf", "python", "sleep"), anything),
+    **dict.fromkeys((".venv/bin/pytest", ".venv/bin/python"), anything),
 }
 
 

@@ -1,8 +1,9 @@
-# What a CI role needs to apply this platform, to change it and to take it away. An administrator applies this once,
-# with a state of its own, and attaches the policies to the role (whose name must not begin with the deployment's: the
-# deployer may change roles that are named so):
+# What is needed to apply this platform, to change it and to destroy it: the policies and, for GitHub's workflows, a role
+# that has them. docs/deploying.md shows how an administrator applies this, once per deployment and with a state of its own.
+# A role of another CI must not be named `<deployment>-…`, because the deployer may change roles that are named so:
 #
-#   terraform init && terraform apply -var 'state={bucket="my-terraform-states",key="modelyard/terraform.tfstate"}'
+#   terraform init && terraform apply -var 'state={bucket="my-terraform-states",key="modelyard/terraform.tfstate"}' \
+#     -var 'github={repository="my-company/models",environment="production"}'
 #
 # What has a name is allowed by its name, which begins with the deployment's. Networks, file systems and the topic's key
 # have none: they are allowed by the tag that the platform's provider puts on everything it makes. Four things to know:
@@ -34,16 +35,28 @@ variable "name" {
 }
 
 variable "state" {
-  description = "The S3 bucket and key of the platform's state, as in backend_override.tf."
+  description = "The S3 bucket and key of the platform's state, as in backend_override.tf. In another workspace than the default one, the key is env:/<workspace>/<key>."
   type        = object({ bucket = string, key = string })
   nullable    = false
 }
 
 variable "image_repository" {
-  description = "Name of the ECR repository that the platform's runtime_images are in."
+  description = "Name of the ECR repository that `modelctl image` pushes to."
   type        = string
   default     = "modelyard"
   nullable    = false
+}
+
+variable "github" {
+  description = "The GitHub repository (`owner/name`) and the environment in it whose workflows deploy: a role is created that they assume without a stored key. The account needs GitHub's OIDC provider. Null creates no role."
+  type        = object({ repository = string, environment = string })
+  default     = null
+
+  validation {
+    # A claim is compared as a whole, and a wildcard in it would be taken literally.
+    condition     = var.github == null ? true : can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github.repository)) && can(regex("^[^:*?/]+$", var.github.environment))
+    error_message = "github is one repository and one of its environments, as in {repository = \"my-company/models\", environment = \"production\"}."
+  }
 }
 
 data "aws_partition" "current" {}
@@ -63,6 +76,8 @@ locals {
     for use in ["inputs", "results", "artifacts"] :
     use => "arn:${local.partition}:s3:::${var.name}-${use}-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.id}"
   }
+
+  github = "token.actions.githubusercontent.com"
 
   tagged     = { StringEquals = { "aws:ResourceTag/Modelyard" = var.name } }
   to_be_made = { StringEquals = { "aws:RequestTag/Modelyard" = var.name } }
@@ -291,9 +306,18 @@ locals {
         Resource = "${local.lambda}:event-source-mapping:*"
       },
       {
+        # `modelctl image` pushes an image; this action is for a registry, and no repository.
+        Sid      = "LogInToRegistry"
+        Action   = "ecr:GetAuthorizationToken"
+        Resource = "*"
+      },
+      {
         # Lambda reads an image as who makes the function, and writes into the repository's policy that it may.
-        Sid      = "Images"
-        Action   = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:GetRepositoryPolicy", "ecr:SetRepositoryPolicy"]
+        Sid = "Images"
+        Action = [
+          "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:GetRepositoryPolicy", "ecr:SetRepositoryPolicy",
+          "ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage",
+        ]
         Resource = "arn:${local.partition}:ecr:${local.here}:repository/${var.image_repository}"
       },
     ]
@@ -357,7 +381,43 @@ resource "aws_iam_policy" "deployer" {
   })
 }
 
+# A workflow proves who it is with a token of GitHub's, and gets credentials for an hour.
+resource "aws_iam_role" "github" {
+  count = var.github == null ? 0 : 1
+
+  # The deployer may change roles of the deployment, which are named "<name>-…". With an underscore, this is none of them.
+  name        = "deploy_${var.name}"
+  description = "Deploys ${var.name} from ${var.github.repository}"
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRoleWithWebIdentity"
+      Principal = { Federated = "arn:${local.partition}:iam::${data.aws_caller_identity.current.account_id}:oidc-provider/${local.github}" }
+      Condition = {
+        StringEquals = {
+          "${local.github}:aud" = "sts.amazonaws.com"
+          "${local.github}:sub" = "repo:${var.github.repository}:environment:${var.github.environment}"
+        }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "github" {
+  for_each = { for use, policy in aws_iam_policy.deployer : use => policy.arn if var.github != null }
+
+  role       = aws_iam_role.github[0].name
+  policy_arn = each.value
+}
+
 output "policy_arns" {
   description = "The policies to attach to the deployer's role."
   value       = [for policy in aws_iam_policy.deployer : policy.arn]
+}
+
+output "github_role_arn" {
+  description = "The role that GitHub's workflows assume; null without `github`."
+  value       = one(aws_iam_role.github[*].arn)
 }
