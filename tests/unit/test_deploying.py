@@ -42,6 +42,15 @@ def test_an_apply_is_never_stopped_by_the_next_one() -> None:
     assert JOBS["deploy"]["concurrency"] == {"group": "production", "cancel-in-progress": False}
 
 
-def test_the_variables_of_the_workflow_are_the_platforms() -> None:
-    declared = (paths.TERRAFORM / "variables.tf").read_text()
-    assert [name for name in WORKFLOW["env"] if f'variable "{name.removeprefix("TF_VAR_")}"' not in declared] == []
+def test_the_registry_is_the_one_beside_the_submodule() -> None:
+    (registry,) = WORKFLOW["env"].items()
+    assert registry == ("TF_VAR_registry_file", "../../model_registry.yaml")
+    assert 'variable "registry_file"' in (paths.TERRAFORM / "variables.tf").read_text()
+
+
+def test_packages_are_kept_as_long_as_their_sources_are_the_same() -> None:
+    """GIVEN a key of all files below functions/ WHEN modelctl has run THEN compiled files would be among them."""
+    steps = JOBS["deploy"]["steps"]
+    (packages,) = [index for index, step in enumerate(steps) if step.get("id") == "packages"]
+    assert not any("run" in step for step in steps[:packages])
+    assert steps[packages]["with"]["path"] == f"modelyard/{paths.PACKAGES.relative_to(paths.CHECKOUT)}"
