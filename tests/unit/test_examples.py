@@ -188,7 +188,7 @@ def aws(arguments: Sequence[str], _: Path) -> None:
     )
     parameters = {xform_name(member, "-") for member in method.input_shape.members}
     taken = {f"--{ARGUMENT_RENAMES.get(f'{name}.{operation}.{parameter}', parameter)}" for parameter in parameters}
-    assert {word for word in options if word.startswith("--")} <= taken | {"--query", "--output"}
+    assert {word for word in options if word.startswith("--")} <= taken | {"--query", "--output", "--region"}
 
 
 def export(arguments: Sequence[str], _: Path) -> None:
