@@ -24,7 +24,7 @@ mock_provider "aws" {
 }
 
 variables {
-  deployment         = { arns = { iam = "arn:aws:iam::123456789012:", lambda = "arn:aws:lambda:eu-central-1:123456789012:", logs = "arn:aws:logs:eu-central-1:123456789012:", s3 = "arn:aws:s3:::" } }
+  deployment         = { arns = { iam = "arn:aws:iam::123456789012:", lambda = "arn:aws:lambda:eu-central-1:123456789012:", logs = "arn:aws:logs:eu-central-1:123456789012:", s3 = "arn:aws:s3:::", sqs = "arn:aws:sqs:eu-central-1:123456789012:" } }
   name               = "digits"
   buckets            = { inputs = "yard-inputs", results = "yard-results", artifacts = "yard-artifacts" }
   queue_arn          = "arn:aws:sqs:eu-central-1:123456789012:yard-digits"
@@ -299,7 +299,7 @@ run "the_policy_is_no_longer_than_the_registry_counts_on" {
 
   variables {
     # The longest names there are.
-    deployment = { arns = { iam = "arn:aws-us-gov:iam::123456789012:", lambda = "arn:aws-us-gov:lambda:ap-southeast-1:123456789012:", logs = "arn:aws-us-gov:logs:ap-southeast-1:123456789012:", s3 = "arn:aws-us-gov:s3:::" } }
+    deployment = { arns = { iam = "arn:aws-us-gov:iam::123456789012:", lambda = "arn:aws-us-gov:lambda:ap-southeast-1:123456789012:", logs = "arn:aws-us-gov:logs:ap-southeast-1:123456789012:", s3 = "arn:aws-us-gov:s3:::", sqs = "arn:aws-us-gov:sqs:ap-southeast-1:123456789012:" } }
     name       = "a-model-whose-name-has-forty-characters-"
     model = {
       description = ""

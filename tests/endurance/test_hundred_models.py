@@ -18,6 +18,9 @@ from modelctl.packaging import packages
 MODELS = 100
 #: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html: rules per event bus.
 RULES = 300
+#: Of one of these models: function, alias, event source mapping, role and its policy, access point, log group, two
+#: files, two calls of functions, three alarms, two queues, a rule and its target.
+OWN_RESOURCES = 18
 MODEL = """\
   model-{number:03}:
     artifact: {checkout}/models/digits/artifact
@@ -80,7 +83,9 @@ def test_three_hundred_models_are_announced_by_eventbridge_and_serve(
     assert planned.status == 0, planned.err
     changed = [(change["model"], change["change"]) for change in planned.document["models"]]
     assert changed == [(f"model-{RULES - 1:03}", "added")]
-    assert [change["kind"] for change in planned.document["platform"]] == ["dashboard"]
+    # It shows all models, and one alarm of the deployment is on those of a group of models.
+    assert [change["kind"] for change in planned.document["platform"]] == ["alarm of the deployment", "dashboard"]
+    assert planned.document["resources"] == {"add": OWN_RESOURCES, "change": 2, "destroy": 0}
 
     up = run_modelctl(home, "up", "--json", timeout_s=1_800)
     assert up.status == 0, up.err

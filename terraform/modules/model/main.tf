@@ -57,8 +57,9 @@ module "role" {
   }
   statements = {
     Queue = {
-      actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
-      resources = [var.queue_arn]
+      actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+      # Not var.queue_arn, which is known only once all queues exist: role and function need not wait for that.
+      resources = ["${var.deployment.arns.sqs}${var.model.names.queue}"]
     }
     Inputs = {
       actions   = ["s3:GetObject", "s3:GetObjectVersion"]

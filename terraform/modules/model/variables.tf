@@ -57,7 +57,7 @@ variable "buckets" {
 }
 
 variable "queue_arn" {
-  description = "The queue that the model's inputs arrive in."
+  description = "The queue that the model's inputs arrive in, known once all queues exist."
   type        = string
   nullable    = false
 }
