@@ -18,6 +18,7 @@ INPUTS_PER_MODEL = 10
 # The share of right answers below which the demo failed; the models reach more on all their held-out data.
 MUST_BE_RIGHT = 0.9
 TIMEOUT_S = 180
+HEADINGS = ("model", "input", "prediction", "true", "score", "ms in function", "cold start", "")
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,7 @@ def main() -> int:
     except UserError as problem:
         console.error(str(problem))
         return 1
-    columns = ("model", "input", "prediction", "true", "score", "ms in function", "cold start", "")
-    console.table(columns, cells, right=("score", "ms in function"))
+    console.table(HEADINGS, cells, right=("score", "ms in function"))
     console.out(COLUMNS)
     for name, (count, asked) in right.items():
         console.out(f"{name}: {count} of {asked} right")

@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 
+import demo
 import docs
 import soak
 from modelctl import paths, runtimes
@@ -106,6 +107,14 @@ def test_each_runtime_and_what_it_takes_is_listed() -> None:
 
 def test_each_part_of_a_soak_is_listed() -> None:
     assert sorted(first_column(paths.CHECKOUT / "CONTRIBUTING.md", "`PARTS=`")) == sorted(soak.PARTS)
+
+
+def test_the_readme_shows_the_table_of_the_demo() -> None:
+    table = [
+        re.split(r"  +", line) for line in README.read_text().splitlines() if re.match(r"(model|digits|wine) ", line)
+    ]
+    assert tuple(table[0]) == demo.HEADINGS[:-1]
+    assert {len(row) for row in table[1:]} == {len(demo.HEADINGS) - 1, len(demo.HEADINGS)}
 
 
 def test_the_readme_and_the_architecture_have_the_same_picture() -> None:

@@ -18,6 +18,7 @@ import yaml
 from awscli.customizations.argrename import ARGUMENT_RENAMES
 from botocore import xform_name
 
+import demo
 import docs
 from inference.events import UploadedObject
 from inference.result_documents import NEVER_TAKEN_UP, result_document
@@ -259,6 +260,11 @@ def test_the_help_of_each_command_has_an_example_that_it_takes(name: str) -> Non
     assert any(words[:2] == ["modelctl", name] for words in typed)
     for program, *arguments in typed:
         CHECKS[program](arguments, paths.CHECKOUT)
+
+
+def test_the_demo_ends_with_commands_that_exist() -> None:
+    shown = re.findall(r"^  (.+?)   ", demo.GO_ON, re.MULTILINE)
+    test_each_command_is_one_that_its_program_takes(Block(PAGES[0], 1, "sh", "\n".join(shown), None))
 
 
 def test_commands_that_a_message_names_exist() -> None:

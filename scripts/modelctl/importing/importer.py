@@ -183,7 +183,7 @@ def _next(
         steps.append(f"models.{wanted.name}.output names no labels: add `output: {{labels: {LABELS}}}` to use them")
     if existing:
         steps += measuring.contradictions(wanted.name, document, measured)
-    steps.append("`modelctl up` serves it on the local stack, `terraform apply` on AWS")
+    steps.append("`modelctl up` serves it on the local stack, `modelctl apply --target aws` on AWS")
     return steps
 
 
@@ -281,7 +281,7 @@ class _Trial:
     def prepare(self, *, choose_input: bool, labels: Path | None) -> dict[str, Any]:
         """Load the original, and find inputs that it answers differently."""
         runtime = self._runtimes["original"]
-        with console.step(f"loading the model with {runtime} and asking it"):
+        with console.step(f"trying the model with {runtime}"):
             return children.ask(
                 f"loading {self._wanted.path} with {runtime}",
                 "prepare",
