@@ -32,7 +32,10 @@ def test_a_failure_is_a_document_too_where_json_was_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["remove", "owls", "--registry", str(tmp_path / "none.yaml")]
-    says = f"the registry {tmp_path}/none.yaml cannot be read: No such file or directory"
+    says = (
+        f"there is no registry {tmp_path}/none.yaml: give the path of one or, to begin one, write the lines "
+        "`version: 1` and `models:` into that file"
+    )
     assert cli.main([*command, "--json"]) == 1
     said = capsys.readouterr()
     assert (json.loads(said.out), said.err) == ({"error": says}, f"error: {says}\n")

@@ -31,6 +31,11 @@ def _read(file: Path) -> str:
         raise UserError(f"the registry {file} is not a regular file (a folder or pipe, say)")
     try:
         return file.read_bytes().decode()
+    except FileNotFoundError as problem:
+        raise UserError(
+            f"there is no registry {file}: give the path of one or, to begin one, write the lines `version: 1` and "
+            "`models:` into that file"
+        ) from problem
     except OSError as problem:
         raise UserError(f"the registry {file} cannot be read: {problem.strerror}") from problem
     except UnicodeDecodeError:

@@ -668,7 +668,7 @@ def test_code_inside_of_a_keras_file_is_not_run(tmp_path: Path, import_model: Im
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "cannot be read"),
+        (None, "to begin one, write the lines `version: 1` and `models:`"),
         (b"\xff", "is not text in UTF-8"),
         (b"models: [", "not valid YAML"),
         (b"version: 1\n", "has no `models:`"),
