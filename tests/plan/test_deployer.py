@@ -287,6 +287,27 @@ def test_the_state_is_kept_and_locked_where_the_example_of_the_backend_says(
         client(deployer, "s3").put_object(Bucket=STATE["bucket"], Key="other/terraform.tfstate", Body=b"")
 
 
+def test_the_first_apply_in_a_workspace_beside_others_needs_no_preparation(stack: LocalStack, tmp_path: Path) -> None:
+    """GIVEN states of two workspaces WHEN another fresh clone is set to a third THEN it is initialised and applied."""
+    env = {**program.clean_environment(), **stack.environment(), **program.QUIET}
+    s3 = client(env, "s3")
+    s3.create_bucket(Bucket="states")
+    example_of_backend = (paths.TERRAFORM / "backend_override.tf.example").read_text()
+    for workspace in ("default", "staging", "vision"):
+        clone = tmp_path / workspace
+        clone.mkdir()
+        (clone / "main.tf").write_text(f'{example_of_backend}\nresource "terraform_data" "this" {{}}\n')
+        root = program.Root({**env, "TF_WORKSPACE": workspace}, clone)
+        root.init("use_path_style=true", "bucket=states")
+        for _ in root.change("apply"):
+            pass
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket="states")["Contents"]] == [
+        f"env:/staging/{STATE['key']}",
+        f"env:/vision/{STATE['key']}",
+        STATE["key"],
+    ]
+
+
 def test_only_workflows_of_the_environment_take_on_the_role_which_has_the_policies_and_cannot_change_itself(
     stack: LocalStack, made: dict[str, Any], policies: dict[str, Any]
 ) -> None:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -90,8 +90,12 @@ class Root:
     state: Path | None = None
 
     def init(self, *backend: str) -> None:
-        """Install the providers; `backend` are settings of the backend, `key=value`."""
-        self._run(["init", *(f"-backend-config={setting}" for setting in backend)])
+        """Install the providers; `backend` are settings of the backend, `key=value`.
+
+        Terraform would ask which workspace to select instead of one without a state, which the first apply creates.
+        """
+        env = {name: value for name, value in self.env.items() if name != "TF_WORKSPACE" or self.state}
+        replace(self, env=env)._run(["init", *(f"-backend-config={setting}" for setting in backend)])
 
     def outputs(self) -> dict[str, Any]:
         """The values of the outputs by name; empty if nothing was applied."""
