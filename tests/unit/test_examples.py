@@ -103,9 +103,13 @@ def shell(block: Block) -> str:
 
 @pytest.mark.parametrize("block", of("sh", "console"))
 def test_each_command_is_one_that_its_program_takes(block: Block) -> None:
+    assert takes(shell(block))
+
+
+def takes(lines: str) -> list[list[str]]:
+    """The commands in lines of the shell; fails if one of them would."""
     folder = paths.CHECKOUT
-    typed = list(commands(shell(block)))
-    assert typed
+    typed = list(commands(lines))
     for words in typed:
         while words and (assigned := re.fullmatch(r"(\w+)=.*", words[0])):
             known_variable(assigned[1])
@@ -118,6 +122,7 @@ def test_each_command_is_one_that_its_program_takes(block: Block) -> None:
         for word in arguments:
             known_path(word)
         CHECKS[program](arguments, folder)
+    return typed
 
 
 def known_variable(name: str) -> None:
@@ -232,7 +237,7 @@ def test_wrong_commands_are_found() -> None:
     }
     for line, error in wrong.items():
         with pytest.raises(error):
-            test_each_command_is_one_that_its_program_takes(Block(PAGES[0], 1, "sh", f"{line}\n", None))
+            takes(line)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(paths.CHECKOUT)))
@@ -242,6 +247,11 @@ def test_commands_and_files_that_a_sentence_names_exist(page: Path) -> None:
             knows(code)
         elif code.startswith("make "):
             make(re.sub(r"=[\w\[].*", "=", code).replace("…", "").split()[1:], paths.CHECKOUT)
+        elif code.startswith("terraform "):
+            for name in re.findall(r"-var '?(\w+)=", code):
+                declared(name, paths.TERRAFORM, "variable")
+        elif setting := re.match(r"([a-z_]+) = [\w\"\[{]", code):
+            declared(setting[1], paths.TERRAFORM, "variable")
         elif not set(code) & set(" <…*{"):
             known_path(code)
 
@@ -256,15 +266,12 @@ def knows(code: str) -> None:
 @pytest.mark.parametrize("name", PARSERS)
 def test_the_help_of_each_command_has_an_example_that_it_takes(name: str) -> None:
     _, _, examples = str(PARSERS[name].epilog).partition("example:\n")
-    typed = list(commands(examples))
-    assert any(words[:2] == ["modelctl", name] for words in typed)
-    for program, *arguments in typed:
-        CHECKS[program](arguments, paths.CHECKOUT)
+    assert any(words[:2] == ["modelctl", name] for words in takes(examples))
 
 
 def test_the_demo_ends_with_commands_that_exist() -> None:
     shown = re.findall(r"^  (.+?)   ", demo.GO_ON, re.MULTILINE)
-    test_each_command_is_one_that_its_program_takes(Block(PAGES[0], 1, "sh", "\n".join(shown), None))
+    assert takes("\n".join(shown))
 
 
 def test_commands_that_a_message_names_exist() -> None:
@@ -369,7 +376,13 @@ def test_python_is_what_another_test_runs(block: Block) -> None:
 
 @pytest.mark.parametrize("block", of("hcl"))
 def test_hcl_is_generated_or_can_be_parsed(block: Block) -> None:
-    assert block.page == docs.REGISTRY_PAGE or hcl2.loads(block.text)
+    if block.page != docs.REGISTRY_PAGE:
+        parsed = hcl2.loads(block.text)
+        assert parsed
+        for name, value in parsed.items():
+            # Blocks are lists of what is in them; the rest is a file of variables.
+            if not isinstance(value, list):
+                declared(name, paths.TERRAFORM, "variable")
 
 
 @pytest.mark.parametrize("block", of("text"))
