@@ -383,6 +383,7 @@ resource "aws_iam_policy" "deployer" {
 
 # A workflow proves who it is with a token of GitHub's, and gets credentials for an hour.
 resource "aws_iam_role" "github" {
+  # checkov:skip=CKV_AWS_393:the claim names one repository and one environment, which the validation of var.github sees to
   count = var.github == null ? 0 : 1
 
   # The deployer may change roles of the deployment, which are named "<name>-…". With an underscore, this is none of them.
