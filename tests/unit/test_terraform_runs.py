@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,6 +136,37 @@ def test_a_local_state_that_is_half_written_is_told_with_the_way_out(
         Deployment(Target("local", {}))
     with pytest.raises(UserError, match=re.escape(said)):
         Deployment(Target("aws", {}))
+
+
+@pytest.mark.parametrize("elsewhere", [True, False], ids=["state-in-a-bucket", "no-backend"])
+def test_a_fresh_clone_finds_a_deployment_whose_state_is_in_a_bucket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    called: list[str] = []
+    buckets = {"inputs": "yard-inputs", "results": "yard-results", "artifacts": "yard-artifacts"}
+    deployed = {"name": "yard", "region": "eu-central-1", "buckets": buckets, "models": {}}
+
+    def outputs(_: program.Root) -> dict[str, Any]:
+        called.append("output")
+        if "init" not in called:
+            raise UserError(
+                "terraform output failed:\nError: Backend initialization required, please run terraform init"
+            )
+        return {"deployment": deployed}
+
+    override = tmp_path / "backend_override.tf"
+    if elsewhere:
+        override.touch()
+    monkeypatch.setattr(local_runs, "BACKEND_OVERRIDE", override)
+    monkeypatch.setattr(program.Root, "outputs", outputs)
+    monkeypatch.setattr(program.Root, "init", lambda _: called.append("init"))
+    if elsewhere:
+        assert Deployment(Target("aws", {})).name == "yard"
+        assert called == ["output", "init", "output"]
+    else:
+        with pytest.raises(UserError, match="nothing is deployed"):
+            Deployment(Target("aws", {}))
+        assert called == ["output"]
 
 
 @pytest.mark.parametrize(

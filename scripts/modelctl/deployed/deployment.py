@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.config import Config
 
 from inference import keys
+from modelctl import console
 from modelctl.errors import UserError
 from modelctl.registry import validation
 from modelctl.targets import Target
+from modelctl.terraform import local_runs
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -174,10 +176,15 @@ def _from_state(target: Target) -> Mapping[str, Any]:
                 "the local stack's state is half written, as when a disk was full during an apply: make room and "
                 "run `modelctl up`, which completes it"
             ) from problem
-        # A root that was never initialised is the most usual way of having nothing deployed.
         if "Backend initialization required" not in str(problem):
             raise
         described = None
+        # In a fresh clone, the state may be elsewhere. Otherwise, a root that was never initialised is the most usual
+        # way of having nothing deployed.
+        if target.name == "aws" and local_runs.BACKEND_OVERRIDE.exists():
+            with console.step("terraform init"):
+                target.root.init()
+            described = target.root.outputs().get("deployment")
     if not described:
         raise UserError(
             "nothing is deployed: run `modelctl up` for the local stack, or `modelctl apply --target aws` for AWS"
