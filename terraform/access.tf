@@ -87,6 +87,14 @@ locals {
         Action   = ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"]
         Resource = queues
       } if length(queues) > 0
+      ], [
+      # No pattern leaves out a queue of inputs with such a name.
+      for dead_letters in ["${local._everything_of.sqs}-dlq"] : {
+        Sid      = "NoDeadLetters"
+        Effect   = "Deny"
+        Action   = ["sqs:SendMessage"]
+        Resource = dead_letters
+      } if length(local._like_dead_letters) == 0
     ])
   })
 }

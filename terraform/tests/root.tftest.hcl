@@ -234,6 +234,17 @@ run "an_operator_takes_no_input_from_a_queue_that_is_named_like_one_of_dead_lett
   }
 }
 
+run "an_operator_puts_no_message_into_a_queue_of_dead_letters" {
+  command = plan
+
+  assert {
+    condition = [for statement in jsondecode(output.operator_policy).Statement : [statement.Action, statement.Resource] if statement.Effect == "Deny"] == [
+      [["sqs:SendMessage"], "arn:aws:sqs:eu-central-1:123456789012:modelyard-*-dlq"]
+    ]
+    error_message = "The policy is ${output.operator_policy}."
+  }
+}
+
 run "an_existing_network_is_used_as_it_is" {
   command   = plan
   state_key = "existing_network"

@@ -622,6 +622,7 @@ def test_an_operator_changes_no_function_takes_no_input_and_sees_no_other_deploy
         "another deployment's queue": ("sqs", "get_queue_attributes", other),
         "another deployment's letters": ("sqs", "receive_message", other),
         "sending to another deployment": ("sqs", "send_message", {**other, "MessageBody": "{}"}),
+        "sending dead letters": ("sqs", "send_message", {**dead, "MessageBody": "{}"}),
         "a consumer's queue": ("sqs", "get_queue_attributes", consumers),
         "a consumer's letters": ("sqs", "receive_message", consumers_dead),
         "sending to a consumer": ("sqs", "send_message", {**consumers, "MessageBody": "{}"}),
