@@ -1,8 +1,8 @@
 """Writes the tables of the docs from what they describe (`make docs`); `--check` fails on a stale one.
 
 Each stands between `<!-- generated: NAME -->` and `<!-- end -->`: the registry's fields from its schema, Terraform's
-inputs and outputs from its files, the commands from the command itself. The values on the page of the module `registry`
-come from Terraform's console.
+inputs and outputs from its files, the commands from the command itself, costs from cost_tables.py. The values on the
+page of the module `registry` come from Terraform's console.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from typing import Any
 
 import hcl2
 
+import cost_tables
 from modelctl import cli, console, paths, runtimes
 from modelctl.registry.validation import ask
 from modelctl.terraform import races
@@ -25,6 +26,7 @@ TABLES = {
     "terraform": paths.DOCS / "reference.md",
     "commands": paths.DOCS / "reference.md",
     "races": paths.DOCS / "operations.md",
+    **dict.fromkeys((f"costs: {name}" for name in cost_tables.TABLES), paths.DOCS / "costs.md"),
 }
 # The parser keeps the quotes of a string.
 ESCAPED = '\\"'
@@ -37,7 +39,13 @@ def main() -> int:
     """Write the tables and values, or with `--check` say whether they are as they would be written."""
     check = sys.argv[1:] == ["--check"]
     pages = {page: page.read_text(encoding="utf-8") for page in TABLES.values()}
-    tables = {"registry": registry(), "terraform": terraform(), "commands": commands(), "races": passing()}
+    tables = {
+        "registry": registry(),
+        "terraform": terraform(),
+        "commands": commands(),
+        "races": passing(),
+        **{f"costs: {name}": markdown(*table()) for name, table in cost_tables.TABLES.items()},
+    }
     for name, page in TABLES.items():
         marked = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         if not marked.search(pages[page]):

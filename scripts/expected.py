@@ -1,6 +1,6 @@
 """Rewrites the files that tests compare with what the product says, and shows the difference (`make expected`).
 
-These are the problems of the invalid registries, and the inventories of the plan.
+These are the problems of the invalid registries, the inventories of the plan, and what in it costs something at rest.
 """
 
 import difflib
@@ -11,8 +11,8 @@ from rich.console import Console
 import run_tests
 from modelctl import console, paths
 
-TESTS = ("tests/unit/test_registry.py", "tests/plan/test_inventories.py")
-REWRITTEN = ("tests/registries/invalid/**/*.expected", "tests/plan/inventories/*.yaml")
+TESTS = ("tests/unit/test_registry.py", "tests/plan/test_inventories.py", "tests/plan/test_costs.py")
+REWRITTEN = ("tests/registries/invalid/**/*.expected", "tests/plan/inventories/*.yaml", "tests/plan/costs.yaml")
 
 
 def main() -> int:

@@ -83,6 +83,58 @@ run "the_alarms_of_many_models_are_grouped" {
   }
 }
 
+# What docs/costs.md counts.
+run "ten_models_have_as_many_as_the_docs_count" {
+  command = plan
+
+  module {
+    source = "./modules/observability"
+  }
+
+  variables {
+    alarms = { for number in range(10) : format("model-%03d", number) => [for alarm in ["dead_letters", "queue_age_s", "input_error_share"] : format("yard-model-%03d/%s", number, alarm)] }
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_composite_alarm.overall) == yamldecode(file("../tests/plan/costs.yaml")).composite_alarms["10"]
+    error_message = "There are ${length(aws_cloudwatch_composite_alarm.overall)} groups: correct tests/plan/costs.yaml and run `make docs`."
+  }
+}
+
+run "a_hundred_models_have_as_many_as_the_docs_count" {
+  command = plan
+
+  module {
+    source = "./modules/observability"
+  }
+
+  variables {
+    alarms = { for number in range(100) : format("model-%03d", number) => [for alarm in ["dead_letters", "queue_age_s", "input_error_share"] : format("yard-model-%03d/%s", number, alarm)] }
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_composite_alarm.overall) == yamldecode(file("../tests/plan/costs.yaml")).composite_alarms["100"]
+    error_message = "There are ${length(aws_cloudwatch_composite_alarm.overall)} groups: correct tests/plan/costs.yaml and run `make docs`."
+  }
+}
+
+run "two_hundred_and_fifty_models_have_as_many_as_the_docs_count" {
+  command = plan
+
+  module {
+    source = "./modules/observability"
+  }
+
+  variables {
+    alarms = { for number in range(250) : format("model-%03d", number) => [for alarm in ["dead_letters", "queue_age_s", "input_error_share"] : format("yard-model-%03d/%s", number, alarm)] }
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_composite_alarm.overall) == yamldecode(file("../tests/plan/costs.yaml")).composite_alarms["250"]
+    error_message = "There are ${length(aws_cloudwatch_composite_alarm.overall)} groups: correct tests/plan/costs.yaml and run `make docs`."
+  }
+}
+
 run "names_that_fall_together_are_grouped_by_their_order" {
   command = plan
 
