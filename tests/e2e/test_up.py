@@ -493,6 +493,9 @@ def test_what_is_planned_is_what_is_applied_if_the_user_agrees(deployed: Checkou
         "warnings": [],
         # Function and alias; the new version gets a check of its own.
         "resources": {"add": 1, "change": 2, "destroy": 1},
+        # $3 for the dashboard, $1 for the key and $0.50 for the alarm on all alarms; per model, which are three,
+        # $0.2628 for its queue and $0.40 for its alarms.
+        "usd_per_month_at_rest": {"before": 6.49, "after": 6.49},
     }
 
     nobody = deployed.run("apply")
@@ -501,7 +504,8 @@ def test_what_is_planned_is_what_is_applied_if_the_user_agrees(deployed: Checkou
     refused = answered(deployed, "no", "apply")
     assert refused.status == 1
     assert [line.rstrip() for line in refused.out.splitlines()] == ["model  change", "seven  memory 512 → 640 MB"]
-    assert refused.err.splitlines()[-2:] == [
+    assert refused.err.splitlines()[-3:] == [
+        "at rest: about $6.49 per month in us-east-1 (docs/costs.md)",
         "resources: 1 to add, 2 to change, 1 to destroy",
         "apply this to the local stack? [y/N] error: not applied: nothing was changed",
     ]

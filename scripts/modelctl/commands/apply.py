@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-from modelctl import console
+from modelctl import console, costs
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.deployed.deployment import Deployment
 from modelctl.errors import UserError
@@ -80,6 +80,7 @@ def _show(planned: Planned, said: Summary) -> None:
         console.out("only Terraform's outputs change")
     for warning in said.warnings:
         console.warning(warning)
+    console.note(costs.says(*costs.before_after(planned.document)))
     if planned.changes:
         console.note(f"resources: {said.add} to add, {said.change} to change, {said.destroy} to destroy")
 
@@ -90,6 +91,7 @@ def _style(row: Sequence[str]) -> str:
 
 def _document(planned: Planned, said: Summary) -> dict[str, Any]:
     """A plan for programs."""
+    before, after = costs.before_after(planned.document)
     return {
         "target": planned.target.name,
         "changes": planned.changes,
@@ -97,6 +99,7 @@ def _document(planned: Planned, said: Summary) -> dict[str, Any]:
         "platform": [asdict(change) for change in said.platform],
         "warnings": said.warnings,
         "resources": {"add": said.add, "change": said.change, "destroy": said.destroy},
+        "usd_per_month_at_rest": {"before": round(before, 2), "after": round(after, 2)},
     }
 
 
