@@ -188,7 +188,7 @@ def test_the_dimensions_of_the_alarms_are_those_of_the_metrics(
 
 def test_the_schema_tells_the_limits_that_the_function_has() -> None:
     told_defaults = {
-        name: int(re.search(r"By default (\d+)", field["description"])[1])  # type: ignore[index]
+        name: int(re.search(r"By default, (\d+)", field["description"])[1])  # type: ignore[index]
         for name, field in SCHEMA["$defs"]["limits"]["properties"].items()
     }
     assert told_defaults == {
@@ -254,9 +254,9 @@ def test_the_schema_tells_the_defaults_of_each_runtime(field: str) -> None:
     said = SCHEMA["$defs"][field]["description"]
     defaults = {name: getattr(runtime, field) for name, runtime in runtimes.TABLE.items()}
     usual = defaults["litert"]
-    assert f"By default {usual}," in said
+    assert f"By default, {usual}," in said
     for name, default in defaults.items():
-        assert default == usual or f"with runtime {name} {default}." in said
+        assert default == usual or f"or {default} with runtime {name}." in said
 
 
 def test_every_runtime_has_its_module_and_its_locked_requirements() -> None:

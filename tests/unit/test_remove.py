@@ -80,8 +80,8 @@ def test_programs_get_one_document(registry: Path, capsys: pytest.CaptureFixture
         (
             ("rename", "digits", "My_model"),
             "error: models.digits cannot be renamed to My_model: nothing was changed, since the registry would then "
-            'have problems:\n  models.My_model: a model\'s name is 2 to 40 characters of a-z, 0-9 and "-", the first '
-            "of them a letter\n",
+            "have problems:\n  models.My_model: a model's name consists of 2 to 40 of the characters a-z, 0-9 and "
+            '"-", and begins with a letter\n',
         ),
     ],
 )
@@ -101,7 +101,7 @@ def test_the_last_model_is_not_removed(registry: Path, capsys: pytest.CaptureFix
     assert cli.main(["remove", "digits", "--registry", str(registry)]) == 1
     assert capsys.readouterr().err.endswith(
         "error: models.digits cannot be removed: nothing was changed, since the registry would then have problems:\n"
-        "  models: must be a map with at least one model: an empty registry would destroy every model there is "
-        "(terraform destroy does that)\n"
+        "  models: must be a map with at least one model: an empty registry would destroy all models "
+        "(if that is the intention, use terraform destroy)\n"
     )
     assert registry.read_bytes() == before

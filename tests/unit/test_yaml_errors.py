@@ -213,7 +213,7 @@ def test_aliases_that_stand_for_more_than_terraform_can_hold_are_refused_before_
         (
             "    version: “1”",
             "models.digits.version",
-            '"“1”" does not fit: must be made of letters, digits and . _ + -, and begin with a letter or digit; put a '
+            '"“1”" is not valid: must consist of letters, digits and . _ + -, and begin with a letter or digit; put a '
             "date in quotes; “ (U+201C) is not a quote in YAML; use \" or '",
         ),
         (

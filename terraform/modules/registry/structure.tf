@@ -179,7 +179,7 @@ locals {
   ) }) if try(length(node.value) > local.rules[node.rule].maxLength, false)]
 
   # pattern: strings that do not match.
-  _broken_pattern = [for node in local._strings : merge(node, { says = "${node.json} does not fit: ${local.rules[node.rule].patternErrorMessage}" })
+  _broken_pattern = [for node in local._strings : merge(node, { says = "${node.json} is not valid: ${local.rules[node.rule].patternErrorMessage}" })
   if try(length(regexall(local.rules[node.rule].pattern, node.value)) == 0, false)]
 
   # not: strings that match what they must not.

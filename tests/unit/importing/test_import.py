@@ -503,9 +503,9 @@ def test_a_registry_that_would_be_refused_is_not_written(
     before = files_below(registry.parent)
     with pytest.raises(UserError, match=r"(?s)nothing was imported.*:7:13: models\.other\.route\.prefixes.*\"faces\""):
         import_model(artifacts.root / "scans.tflite")
-    with pytest.raises(UserError, match=r"(?s)nothing was imported.*\n  models\.Faces: a model's name is"):
+    with pytest.raises(UserError, match=r"(?s)nothing was imported.*\n  models\.Faces: a model's name consists of"):
         import_model(artifacts.root / "scans.tflite", name="Faces")
-    with pytest.raises(UserError, match=r"(?s)nothing was imported.*\n  models\.on: no model may be named on"):
+    with pytest.raises(UserError, match=r"(?s)nothing was imported.*\n  models\.on: a model cannot be named on"):
         import_model(artifacts.root / "scans.tflite", name="on")
     assert files_below(registry.parent) == before
 
