@@ -75,7 +75,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     except OSError as error:
         raise ModelError(f"output.labels: cannot read {path.name} from the artifact: {error}") from error
     except UnicodeDecodeError as error:
-        raise ModelError(f'output.labels: "{path.name}" is not text in UTF-8; save it as UTF-8') from error
+        raise ModelError(f'output.labels: "{path.name}" is not UTF-8 text; save it as UTF-8') from error
     while labels and not labels[-1].strip(" \t"):
         labels.pop()
     if not labels:

@@ -221,7 +221,7 @@ run "the_weights_of_the_digest_are_published" {
   }
   assert {
     condition     = aws_s3_object.artifact["model.tflite"].key == "models/digits/d1/model.tflite"
-    error_message = "weights_sync looks for models/digits/d1/model.tflite, and it lies under ${aws_s3_object.artifact["model.tflite"].key}."
+    error_message = "weights_sync looks for models/digits/d1/model.tflite, but it is under ${aws_s3_object.artifact["model.tflite"].key}."
   }
 }
 

@@ -93,7 +93,7 @@ def test_a_new_account_has_room_for_the_committed_registry_and_is_told_what_it_s
     shown = checkout.plan(Aws(account=ACCOUNT, executions=10))
     (warning,) = plans.summary(shown).warnings
     assert warning.startswith(
-        "The queues may ask for 30 executions at once (digits 10, digits-tf 10, wine 10), and this account has 10."
+        "The queues may need 30 executions at once (digits 10, digits-tf 10, wine 10), but this account has 10."
     )
     made = changes(shown)
     assert [address for address, change in made.items() if change["change"]["actions"] != ["create"]] == []

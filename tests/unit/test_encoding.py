@@ -88,6 +88,6 @@ def test_a_registry_and_its_files_names_are_utf8_where_the_locale_is_not(
     )
     assert done.returncode == 1, done.stderr
     document = json.loads(done.stdout)
-    said = '"models/würzig 🍷" does not exist; the path counts from the registry\'s folder'
+    said = '"models/würzig 🍷" does not exist; the path is relative to the registry\'s folder'
     assert [(problem["message"], problem["line"]) for problem in document["problems"]] == [(said, 5)]
     assert document["registry"] == str(path)

@@ -188,7 +188,7 @@ def test_a_key_that_occurs_twice_is_found_wherever_it_is_and_no_other(
     assert problem.path.endswith(key.value)
     last, *below = path.read_text(encoding="utf-8").splitlines()[problem.line - 1 :]
     assert re.match(r"\S+\s*: last", "\n".join([last[problem.column - 1 :], *below]))
-    assert f"{problem.line}; only the last would count" in problem.message
+    assert f"{problem.line}, and only the last would count" in problem.message
 
 
 # What the schema allows, up to its limits; other rules may still refuse it.

@@ -312,7 +312,7 @@ def test_a_file_in_an_artifact_whose_name_is_not_utf8_is_refused(tmp_path: Path)
 
     (problem,) = validation.validate(path)
     assert (problem.path, problem.line) == ("models.digits.artifact", 4)
-    assert problem.message == "holds a file whose name is not text in UTF-8; rename caf\ufffd.txt"
+    assert problem.message == "contains a file whose name is not UTF-8 text; rename caf\ufffd.txt"
 
 
 @pytest.mark.parametrize(("files", "refused"), [(5500, False), (6500, True)])
@@ -327,8 +327,8 @@ def test_an_artifact_of_more_files_than_one_call_can_name_is_refused(tmp_path: P
 
     says = [re.sub("[0-9]{7}", "N", problem.message) for problem in validation.validate(path)]
     expected = (
-        f"has {files + 1} files, whose names and checksums take N bytes; Lambda takes N in the one call that publishes "
-        "them, so put the model into fewer files, or give them shorter names"
+        f"has {files + 1} files, whose names and checksums take N bytes; Lambda accepts N in the one call that "
+        "publishes them, so put the model into fewer files, or give them shorter names"
     )
     assert says == [expected] * refused
 
@@ -358,7 +358,7 @@ def test_a_registry_that_is_not_there_is_a_problem_and_no_crash(tmp_path: Path) 
     os.mkfifo(tmp_path / "pipe")
     no_file = "is not a regular file (a folder or pipe, say); the registry is a YAML file"
     for path, says in (
-        (tmp_path / "none.yaml", "there is no such file; give the path of the model registry"),
+        (tmp_path / "none.yaml", "does not exist; give the path of the model registry"),
         (tmp_path, no_file),
         # It is not read: without a writer, that would never end.
         (tmp_path / "pipe", no_file),

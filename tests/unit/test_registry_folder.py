@@ -66,10 +66,10 @@ def test_every_problem_names_its_file_and_line_and_a_name_that_occurs_twice_both
     assert problems(registry) == [
         'registry.d/speech.yaml:2:12: defaults: unknown field "retrie" (did you mean "retries"?)',
         f"registry.d/speech.yaml:4:{words.index('retries') + 1}: models.words.retries: must be from 1 to 1000, not 0",
-        "registry.d/speech.yaml:5:3: models.own: is also in registry.yaml:4; keep one of the two and remove or "
+        "registry.d/speech.yaml:5:3: models.own: is also in registry.yaml:4; keep one of the two, and remove or "
         "rename the other",
-        "registry.d/vision.yaml:5:3: models.faces: is given twice, on lines 4 and 5; only the last would count: keep "
-        "one and remove or rename the others",
+        "registry.d/vision.yaml:5:3: models.faces: is given twice, on lines 4 and 5, and only the last would count; "
+        "keep one, and remove or rename the others",
     ]
 
 

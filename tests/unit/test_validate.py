@@ -72,7 +72,7 @@ def test_routes_that_one_notification_cannot_hold_are_noted_unless_the_shell_nam
     assert cli.main(["validate", registry]) == 0
     assert capsys.readouterr().err.startswith(
         'note: with AWS\'s default quotas and event_way = "notification", a plan refuses this: models: need 101 '
-        "notifications of the inputs bucket, one for each prefix with each suffix, and S3 allows 100 per bucket. "
+        "notifications of the inputs bucket, one for each prefix with each suffix, but S3 allows 100 per bucket. "
     )
     monkeypatch.setenv("TF_VAR_event_way", "eventbridge")
     assert cli.main(["validate", registry]) == 0

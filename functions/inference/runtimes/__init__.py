@@ -183,7 +183,7 @@ def check_default_signature(file: Path, signature: str) -> None:
         ModelError: the registry entry names another signature.
     """
     if signature != DEFAULT_SIGNATURE:
-        raise ModelError(f"{file.name} names no signatures, so {signature!r} is not in it; leave the field out")
+        raise ModelError(f"{file.name} has no named signatures, so {signature!r} is not in it; leave the field out")
 
 
 def says_out_of_memory(text: str) -> bool:

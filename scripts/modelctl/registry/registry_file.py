@@ -39,7 +39,7 @@ def _read(file: Path) -> str:
     except OSError as problem:
         raise UserError(f"the registry {file} cannot be read: {problem.strerror}") from problem
     except UnicodeDecodeError:
-        raise UserError(f"the registry {file} is not text in UTF-8; save it in that encoding") from None
+        raise UserError(f"the registry {file} is not UTF-8 text; save it in that encoding") from None
 
 
 def holding(registry: Path, model: str) -> Path:

@@ -422,7 +422,7 @@ def _given_twice(places: list[yaml.Mark]) -> str:
     *lines, last = sorted({mark.line + 1 for mark in places})
     where = f"lines {', '.join(map(str, lines))} and {last}" if lines else f"line {last}"
     times = "twice" if len(places) == 2 else f"{len(places)} times"
-    return f"is given {times}, on {where}; only the last would count: keep one and remove or rename the others"
+    return f"is given {times}, on {where}, and only the last would count; keep one, and remove or rename the others"
 
 
 class _Loader(yaml.SafeLoader):

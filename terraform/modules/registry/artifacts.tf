@@ -81,7 +81,7 @@ locals {
     for check in [
       {
         fails = local.artifacts[model.hooks].kind == "missing"
-        says  = "\"${model.hooks}\" does not exist; the path counts from the registry's folder"
+        says  = "\"${model.hooks}\" does not exist; the path is relative to the registry's folder"
       },
       {
         fails = local.artifacts[model.hooks].kind == "folder"
@@ -99,23 +99,23 @@ locals {
       {
         fails = artifact.kind == "missing"
         field = "artifact"
-        says  = "\"${local.merged[name].artifact}\" does not exist; the path counts from the registry's folder"
+        says  = "\"${local.merged[name].artifact}\" does not exist; the path is relative to the registry's folder"
       },
       {
         fails = artifact.kind == "folder" && length(artifact.files) == 0
         field = "artifact"
-        says  = "\"${local.merged[name].artifact}\" holds no files"
+        says  = "\"${local.merged[name].artifact}\" contains no files"
       },
       {
         # Terraform hands such a name on, but its state is JSON, and a key of S3 is text as well.
         fails = anytrue([for file in keys(artifact.files) : jsondecode(jsonencode(file)) != file])
         field = "artifact"
-        says  = "holds a file whose name is not text in UTF-8; rename ${join(", ", [for file in keys(artifact.files) : jsondecode(jsonencode(file)) if jsondecode(jsonencode(file)) != file])}"
+        says  = "contains a file whose name is not UTF-8 text; rename ${join(", ", [for file in keys(artifact.files) : jsondecode(jsonencode(file)) if jsondecode(jsonencode(file)) != file])}"
       },
       {
         fails = local._publication_bytes[name] > local._limits.payload_bytes
         field = "artifact"
-        says  = "has ${length(artifact.files)} files, whose names and checksums take ${local._publication_bytes[name]} bytes; Lambda takes ${local._limits.payload_bytes} in the one call that publishes them, so put the model into fewer files, or give them shorter names"
+        says  = "has ${length(artifact.files)} files, whose names and checksums take ${local._publication_bytes[name]} bytes; Lambda accepts ${local._limits.payload_bytes} in the one call that publishes them, so put the model into fewer files, or give them shorter names"
       },
       {
         fails = length(artifact.unreadable) > 0
@@ -133,7 +133,7 @@ locals {
       {
         fails = try(length(artifact.models[local.merged[name].runtime]) > 1, false)
         field = "artifact"
-        says  = try("more than one model file: ${join(", ", artifact.models[local.merged[name].runtime])}; leave one of them", "")
+        says  = try("more than one model file: ${join(", ", artifact.models[local.merged[name].runtime])}; keep one of them", "")
       },
       {
         fails = try(!contains(["", local.rules.signature.default], local.merged[name].signature) && !contains(
@@ -141,7 +141,7 @@ locals {
           local._model_file_kinds[local.merged[name].artifact][one(artifact.models[local.merged[name].runtime])],
         ), false)
         field = "signature"
-        says  = try("${artifact.models[local.merged[name].runtime][0]} names no signatures, so \"${local.merged[name].signature}\" is not in it; leave the field out", "")
+        says  = try("${artifact.models[local.merged[name].runtime][0]} has no named signatures, so \"${local.merged[name].signature}\" is not in it; leave the field out", "")
       },
       {
         fails = length(artifact.files) > 0 && try(!can(artifact.files[local.merged[name]["output.labels"]]) && local.merged[name]["output.labels"] != null, false)
@@ -152,7 +152,7 @@ locals {
         # What cannot be read is a problem of the artifact already.
         fails = try(local._labels[name] == null && artifact.files[local.merged[name]["output.labels"]].sha256 != null, false)
         field = "output.labels"
-        says  = try("\"${local.merged[name]["output.labels"]}\" is not text in UTF-8; save it as UTF-8", "")
+        says  = try("\"${local.merged[name]["output.labels"]}\" is not UTF-8 text; save it as UTF-8", "")
       },
       {
         fails = try(trim(local._labels[name], " \t") == "", false)

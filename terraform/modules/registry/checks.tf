@@ -72,23 +72,23 @@ locals {
       {
         fails = try(model["batch.size"] > 10 && model["batch.window_s"] < 1, false)
         field = ".batch.window_s"
-        says  = "must be at least 1 where batch.size is more than 10"
+        says  = "must be at least 1 if batch.size is more than 10"
       },
       {
         fails = try(model["concurrency.reserved"] < model["concurrency.maximum"], false)
         field = ".concurrency.reserved"
-        says  = "must be at least concurrency.maximum (${format("%v", model["concurrency.maximum"])}), not ${format("%v", model["concurrency.reserved"])}: the queue's calls beyond it are throttled, and that uses up retries"
+        says  = "must be at least concurrency.maximum (${format("%v", model["concurrency.maximum"])}), not ${format("%v", model["concurrency.reserved"])}: otherwise, the queue's calls would be throttled, which uses up retries"
       },
       {
         fails = local._environment_bytes[name] > local._limits.environment_bytes
         field = ".env"
-        says  = "the environment would have ${local._environment_bytes[name]} bytes with the platform's own variables, which hold route, input, output, limits and batch.rows; Lambda allows ${local._limits.environment_bytes}"
+        says  = "the environment would have ${local._environment_bytes[name]} bytes, including the platform's own variables, which contain route, input, output, limits and batch.rows; Lambda allows ${local._limits.environment_bytes}"
       },
       {
         # The deployment's own tags are Modelyard, Model and Name.
         fails = length(local._tag_names[name]) > length(distinct(local._tag_names[name]))
         field = ".tags"
-        says  = "a tag differs from another one, or from the platform's own (Modelyard, Model, Name), only in case, and IAM takes such a pair for one tag twice; rename it"
+        says  = "a tag differs only in case from another one, or from the platform's own (Modelyard, Model, Name), and to IAM, both are the same tag; rename it"
       },
       {
         fails = local._policy_characters[name] > local._limits.policy_characters
@@ -99,7 +99,7 @@ locals {
       {
         fails = model["input.${field}"] != null && model["input.format"] != null && model["input.format"] != "image"
         field = ".input.${field}"
-        says  = "is for format image only; leave it out"
+        says  = "is only for format image; leave it out"
       }
       ], [for field in ["mean", "std"] :
       {
@@ -115,7 +115,7 @@ locals {
       {
         fails = model["output.${field}"] != null && model["output.labels"] == null && !can(local._broken_leaves["models.${name}/output.labels"])
         field = ".output.${field}"
-        says  = "needs output.labels: without labels a prediction is the raw output"
+        says  = "needs output.labels: without labels, a prediction is the raw output"
       }
       ], [for field in ["bytes", "decompressed_bytes"] :
       {

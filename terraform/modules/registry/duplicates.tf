@@ -48,7 +48,7 @@ locals {
       file    = written[0].file
       path    = written[0].path
       at      = written[0].path
-      message = "is given ${length(written)} times; only the last would count: keep one and remove or rename the others"
+      message = "is given ${length(written)} times, and only the last would count; keep one, and remove or rename the others"
       times   = length(written)
     } if length(written) > 1],
     # `also_in` marks these, for the line there.
@@ -56,7 +56,7 @@ locals {
       file    = file
       path    = "models.${name}"
       at      = "models.${name}"
-      message = "is also in ${local.file_names[files[0]]}; keep one of the two and remove or rename the other"
+      message = "is also in ${local.file_names[files[0]]}; keep one of the two, and remove or rename the other"
       also_in = files[0]
     }]]),
   )

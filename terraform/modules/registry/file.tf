@@ -30,13 +30,13 @@ locals {
   _file_problems = { for path, text in local.texts : path => (
     text == null ? (
       !can(fileexists(path)) ? "is not a regular file (a folder or pipe, say); the registry is a YAML file"
-      : fileexists(path) ? "is not text in UTF-8; save it in that encoding"
-      : "there is no such file; give the path of the model registry"
+      : fileexists(path) ? "is not UTF-8 text; save it in that encoding"
+      : "does not exist; give the path of the model registry"
     )
     : !can(regex("(?m)^[ \t]*[^# \t\n]", text)) ? "is empty; it must have the fields version and models"
     : !can(yamldecode(text)) ? "is not YAML that Terraform reads: bad syntax, a second document, an unknown tag, .nan, an alias that contains itself, or a key that is null, a list or a map; `modelctl validate` shows the line"
     : local._tabs[path] ? "is not valid YAML: a tab; use spaces; `modelctl validate` shows the line"
-    : !can(jsonencode(local._parsed[path])) ? "holds an infinite number (.inf), which no field takes"
+    : !can(jsonencode(local._parsed[path])) ? "contains an infinite number (.inf), which no field accepts"
     : null
   ) }
   # Where one of them cannot be read, nothing is said of the others: its defaults may be theirs.

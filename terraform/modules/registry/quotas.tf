@@ -45,18 +45,18 @@ locals {
   # What is likely, or not good.
   quota_warnings = concat(
     var.quotas.concurrency != null ? [] : [
-      "What Lambda allows this account is not known, and AWS's defaults are assumed: ${local.quotas.concurrency} concurrent executions and ${local.quotas.memory_mb} MB per function. A new account has less. Set quotas.concurrency to what `aws lambda get-account-settings` shows.",
+      "Lambda's quotas for this account are not known, so AWS's defaults are assumed: ${local.quotas.concurrency} concurrent executions and ${local.quotas.memory_mb} MB per function. New accounts have less. Set quotas.concurrency to what `aws lambda get-account-settings` shows.",
     ],
     [for default in [local._default_quotas.rules] :
-      "How many EventBridge rules this account may have is not known, and AWS's default is assumed: ${default} per event bus. Set quotas.rules to what Service Quotas shows (Amazon EventBridge, Number of rules, L-244521F2)."
+      "The number of EventBridge rules that this account may have is not known, so AWS's default is assumed: ${default} per event bus. Set quotas.rules to what Service Quotas shows (Amazon EventBridge, Number of rules, L-244521F2)."
       if local._by_rules && var.quotas.rules == null
     ],
     [for models in [join(", ", [for name, memory_mb in local._memory_mb : "models.${name}.memory_mb (${memory_mb})" if memory_mb > local._new_memory_mb])] :
-      "This account has ${local.quotas.concurrency} concurrent executions, as new accounts have. Its functions probably get at most ${local._new_memory_mb} MB of memory, and then Lambda refuses ${models}. Lower it, or ask AWS Support for more; set quotas.memory_mb to what is allowed."
+      "This account has ${local.quotas.concurrency} concurrent executions, like a new account. Its functions can probably have at most ${local._new_memory_mb} MB of memory; Lambda would then refuse ${models}. Lower it, or ask AWS Support for more; set quotas.memory_mb to what is allowed."
       if models != "" && local._is_new && var.quotas.memory_mb == null
     ],
     [for models in [join(", ", [for name, executions in local._maximum : "${name} ${executions}"])] :
-      "The queues may ask for ${local._all_at_once} executions at once (${models}), and this account has ${local.quotas.concurrency}. Calls beyond that are throttled, and inputs whose calls are throttled use up their retries. Lower concurrency.maximum, or ${local._request}."
+      "The queues may need ${local._all_at_once} executions at once (${models}), but this account has ${local.quotas.concurrency}. Calls beyond that are throttled, which uses up the retries of their inputs. Lower concurrency.maximum, or ${local._request}."
       if local._is_new && local._all_at_once > local.quotas.concurrency
     ],
   )

@@ -33,13 +33,13 @@ locals {
       for model in slice(distinct(models), 1, length(distinct(models))) : {
         path    = "models.${model}.route.prefixes"
         at      = "models.${model}.route.prefixes"
-        message = "\"${prefix}\" is a prefix of model \"${models[0]}\" already; give every model prefixes of its own"
+        message = "\"${prefix}\" is already a prefix of model \"${models[0]}\"; give each model its own prefixes"
       }
     ]]),
     [for overlap in local._overlaps : {
       path = "models.${overlap.model}.route.prefixes"
       at   = "models.${overlap.model}.route.prefixes"
-      message = format("\"%s\" lies under \"%s\" of %s, so an upload could fit both; choose another prefix, or suffixes that differ",
+      message = format("\"%s\" is inside \"%s\" of %s, so an upload could match both; choose another prefix, or suffixes that differ",
       overlap.prefix, overlap.folder, overlap.other == overlap.model ? "the same model" : "model \"${overlap.other}\"")
     }],
     flatten([for name, model in local.merged : [
@@ -47,7 +47,7 @@ locals {
         for other in model["route.suffixes"] : {
           path    = "models.${name}.route.suffixes"
           at      = "models.${name}.route.suffixes"
-          message = "\"${suffix}\" ends with \"${other}\", which takes the same uploads; leave the longer one out"
+          message = "\"${suffix}\" ends with \"${other}\", which matches the same uploads; leave the longer one out"
         } if endswith(suffix, other) && suffix != other
       ]
     ] if model["route.suffixes"] != null]),
@@ -72,19 +72,19 @@ locals {
     [for count in [local._notifications] :
       {
         path    = "models"
-        message = "need ${count} notifications of the inputs bucket, one for each prefix with each suffix, and S3 allows ${local._limits.notifications} per bucket. Use fewer suffixes or prefixes. Or let EventBridge announce uploads: with a registry that still fits, apply event_way = \"both\"; ten minutes later, apply this one with event_way = \"eventbridge\". A new deployment can use that at once. Or ${local._deployments}"
+        message = "need ${count} notifications of the inputs bucket, one for each prefix with each suffix, but S3 allows ${local._limits.notifications} per bucket. Use fewer suffixes or prefixes. Or let EventBridge announce uploads: apply event_way = \"both\" with a registry that still fits; ten minutes later, apply event_way = \"eventbridge\" with this one. A new deployment can use event_way = \"eventbridge\" at once. Or ${local._deployments}"
       } if local._by_notification && count > local._limits.notifications
     ],
     [for count in [length(local.merged)] :
       {
         path    = "models"
-        message = "need ${count} EventBridge rules, one per model, and this account may have ${local.quotas.rules} per event bus, including other rules. Request more (Service Quotas: Amazon EventBridge, Number of rules, L-244521F2), or ${local._deployments}, in other regions or accounts"
+        message = "need ${count} EventBridge rules, one per model, but this account may have ${local.quotas.rules} per event bus, including other rules. Request more (Service Quotas: Amazon EventBridge, Number of rules, L-244521F2), or ${local._deployments}, in other regions or accounts"
       } if local._by_rules && count > local.quotas.rules
     ],
     [for name, count in local._pattern_characters :
       {
         path    = "models.${name}.route.prefixes"
-        message = "make the pattern of the model's EventBridge rule ${count} characters long, and EventBridge allows ${local._limits.pattern_characters}; use fewer or shorter prefixes"
+        message = "make the pattern of the model's EventBridge rule ${count} characters long, but EventBridge allows ${local._limits.pattern_characters}; use fewer or shorter prefixes"
       } if local._by_rules && count > local._limits.pattern_characters
     ],
   )

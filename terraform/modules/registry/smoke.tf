@@ -21,7 +21,7 @@ locals {
     [for check in [
       {
         fails = local._check_bytes[name] > local._limits.check_bytes
-        says  = "the call that checks the samples would have ${local._check_bytes[name]} bytes, but may have ${local._limits.check_bytes}; a file in it takes a third more than on disk, so give fewer or smaller samples"
+        says  = "the call that checks the samples would have ${local._check_bytes[name]} bytes, but may have at most ${local._limits.check_bytes}; a file takes a third more space in it than on disk, so use fewer or smaller samples"
       },
     ] : { path = "models.${name}.smoke", at = "models.${name}.smoke", message = check.says } if check.fails],
     flatten([for index, sample in samples : [
@@ -29,7 +29,7 @@ locals {
         {
           fails = local.artifacts[sample.file].kind == "missing"
           field = "file"
-          says  = "\"${sample.file}\" does not exist; the path counts from the registry's folder"
+          says  = "\"${sample.file}\" does not exist; the path is relative to the registry's folder"
         },
         {
           fails = local.artifacts[sample.file].kind == "folder"
@@ -44,7 +44,7 @@ locals {
         {
           fails = can(sample.label) && can(sample.predictions)
           field = "label"
-          says  = "is given together with predictions, which contains the labels: leave one of them out"
+          says  = "is given together with predictions, which contains the labels; leave one of them out"
         },
         {
           fails = can(sample.label) && local.merged[name].hooks == null && try(!contains(split("\n", local._labels[name]), sample.label), false)
@@ -54,7 +54,7 @@ locals {
         {
           fails = can(sample.label) && local.merged[name]["output.labels"] == null && local.merged[name].hooks == null && !can(local._broken_leaves["models.${name}/output.labels"])
           field = "label"
-          says  = "needs output.labels, or hooks that give labels: without them a prediction is the raw output"
+          says  = "needs output.labels, or hooks that return labels: without them, a prediction is the raw output"
         },
       ] : { path = "models.${name}.smoke[${index}].${check.field}", at = "models.${name}.smoke[${index}].${check.field}", message = check.says } if check.fails
     ]]),

@@ -197,7 +197,7 @@ locals {
   ) }) if try(length(node.value) > local.rules[node.rule].maxItems, false)]
 
   # uniqueItems: lists with an entry twice.
-  _broken_unique_items = [for node in local._arrays : merge(node, { says = "lists the same entry twice" })
+  _broken_unique_items = [for node in local._arrays : merge(node, { says = "contains the same entry twice" })
   if try(local.rules[node.rule].uniqueItems && length(distinct(node.value)) < length(node.value), false)]
 
   # minProperties: maps with too few keys.
@@ -253,7 +253,7 @@ locals {
       file    = node.file
       path    = trimsuffix(trimsuffix(node.path, node.key), ".")
       at      = node.path
-      message = "unknown field \"${node.key}\"${length(node.known) == 0 ? ": every model has its own" : " (known: ${join(", ", node.known)})"}"
+      message = "unknown field \"${node.key}\"${length(node.known) == 0 ? ": it cannot be a default; give it in each model" : " (known: ${join(", ", node.known)})"}"
       key     = node.key
       known   = node.known
     }],

@@ -264,7 +264,7 @@ def test_a_missing_or_empty_labels_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r'output\.labels: "labels\.txt" is empty; expected one label per line'):
         predictions.read_labels(tmp_path / "labels.txt")
     (tmp_path / "labels.txt").write_text("cat\ndog\n", encoding="utf-16")
-    with pytest.raises(ModelError, match=r'output\.labels: "labels\.txt" is not text in UTF-8; save it as UTF-8'):
+    with pytest.raises(ModelError, match=r'output\.labels: "labels\.txt" is not UTF-8 text; save it as UTF-8'):
         predictions.read_labels(tmp_path / "labels.txt")
 
 

@@ -171,7 +171,7 @@ def test_a_file_without_signatures_has_the_default_one_only(
     artifact: str, artifacts: Artifacts, make_predictor: Callable[..., Predictor]
 ) -> None:
     assert make_predictor(artifact).inputs
-    with pytest.raises(ModelError, match="names no signatures, so 'classify' is not in it"):
+    with pytest.raises(ModelError, match="has no named signatures, so 'classify' is not in it"):
         runtimes.load(runtime_of(artifact), artifacts.folder(artifact), "classify")
 
 

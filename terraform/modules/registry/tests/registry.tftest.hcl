@@ -132,7 +132,7 @@ run "refuses_a_registry_that_is_not_there" {
   expect_failures = [output.models]
 
   assert {
-    condition     = output.problems[0].message == "there is no such file; give the path of the model registry"
+    condition     = output.problems[0].message == "does not exist; give the path of the model registry"
     error_message = "A wrong path must not look like an empty registry, which would destroy every model."
   }
 }
@@ -214,8 +214,8 @@ run "warns_of_what_is_likely_in_a_new_account" {
 
   assert {
     condition = output.quota_warnings == [
-      "This account has 49 concurrent executions, as new accounts have. Its functions probably get at most 3008 MB of memory, and then Lambda refuses models.own-memory.memory_mb (4096). Lower it, or ask AWS Support for more; set quotas.memory_mb to what is allowed.",
-      "The queues may ask for 50 executions at once (merged 10, onnx 10, other-runtime 10, own-memory 10, taken-away 10), and this account has 49. Calls beyond that are throttled, and inputs whose calls are throttled use up their retries. Lower concurrency.maximum, or request more (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384).",
+      "This account has 49 concurrent executions, like a new account. Its functions can probably have at most 3008 MB of memory; Lambda would then refuse models.own-memory.memory_mb (4096). Lower it, or ask AWS Support for more; set quotas.memory_mb to what is allowed.",
+      "The queues may need 50 executions at once (merged 10, onnx 10, other-runtime 10, own-memory 10, taken-away 10), but this account has 49. Calls beyond that are throttled, which uses up the retries of their inputs. Lower concurrency.maximum, or request more (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384).",
     ]
     error_message = "The warnings are ${jsonencode(output.quota_warnings)}"
   }
@@ -244,7 +244,7 @@ run "says_that_quotas_are_assumed" {
 
   assert {
     condition = output.quota_warnings == [
-      "What Lambda allows this account is not known, and AWS's defaults are assumed: 1000 concurrent executions and 10240 MB per function. A new account has less. Set quotas.concurrency to what `aws lambda get-account-settings` shows.",
+      "Lambda's quotas for this account are not known, so AWS's defaults are assumed: 1000 concurrent executions and 10240 MB per function. New accounts have less. Set quotas.concurrency to what `aws lambda get-account-settings` shows.",
     ]
     error_message = "The warnings are ${jsonencode(output.quota_warnings)}"
   }
@@ -263,7 +263,7 @@ run "what_a_notification_cannot_hold_is_refused_with_the_way_out" {
   assert {
     condition = output.quota_problems == [{
       path    = "models"
-      message = "need 101 notifications of the inputs bucket, one for each prefix with each suffix, and S3 allows 100 per bucket. Use fewer suffixes or prefixes. Or let EventBridge announce uploads: with a registry that still fits, apply event_way = \"both\"; ten minutes later, apply this one with event_way = \"eventbridge\". A new deployment can use that at once. Or spread the models over several deployments, each with its own `name`, registry and state"
+      message = "need 101 notifications of the inputs bucket, one for each prefix with each suffix, but S3 allows 100 per bucket. Use fewer suffixes or prefixes. Or let EventBridge announce uploads: apply event_way = \"both\" with a registry that still fits; ten minutes later, apply event_way = \"eventbridge\" with this one. A new deployment can use event_way = \"eventbridge\" at once. Or spread the models over several deployments, each with its own `name`, registry and state"
     }]
     error_message = "The problems are ${jsonencode(output.quota_problems)}"
   }
@@ -315,7 +315,7 @@ run "more_rules_than_the_account_may_have_are_refused_with_the_way_out" {
   assert {
     condition = output.quota_problems == [{
       path    = "models"
-      message = "need 7 EventBridge rules, one per model, and this account may have 6 per event bus, including other rules. Request more (Service Quotas: Amazon EventBridge, Number of rules, L-244521F2), or spread the models over several deployments, each with its own `name`, registry and state, in other regions or accounts"
+      message = "need 7 EventBridge rules, one per model, but this account may have 6 per event bus, including other rules. Request more (Service Quotas: Amazon EventBridge, Number of rules, L-244521F2), or spread the models over several deployments, each with its own `name`, registry and state, in other regions or accounts"
     }]
     error_message = "The problems are ${jsonencode(output.quota_problems)}"
   }
@@ -334,7 +334,7 @@ run "a_pattern_that_eventbridge_does_not_take_is_refused" {
   assert {
     condition = output.quota_problems == [{
       path    = "models.long.route.prefixes"
-      message = "make the pattern of the model's EventBridge rule 2339 characters long, and EventBridge allows 2048; use fewer or shorter prefixes"
+      message = "make the pattern of the model's EventBridge rule 2339 characters long, but EventBridge allows 2048; use fewer or shorter prefixes"
     }]
     error_message = "The problems are ${jsonencode(output.quota_problems)}"
   }
