@@ -198,6 +198,6 @@ def test_a_paragraph_that_states_a_price_links_to_the_page_of_prices(page: Path)
 def test_the_descriptions_of_fields_and_inputs_state_the_prices() -> None:
     schema = json.loads((paths.TERRAFORM / "modules" / "registry" / "model_registry.schema.json").read_text())
     alarm, events = costs.usd({"alarm_metrics": 1}), costs.usd({"events": 1_000_000})
-    said = f"Each alarm costs ${alarm:.2f} a month, input_error_share twice that."
+    said = f"Each alarm costs ${alarm:.2f} per month, input_error_share twice that."
     assert schema["$defs"]["alarms"]["description"].endswith(said)
     assert f"AWS charges ${events:.0f} per million of these events" in (paths.TERRAFORM / "variables.tf").read_text()
