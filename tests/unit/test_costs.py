@@ -184,6 +184,15 @@ def test_the_readme_compares_what_100_models_cost_at_rest() -> None:
     assert rows == [f"{float(amount[1:].replace(',', '')):,.0f}" for amount in (endpoints, cluster, ours)]
 
 
+@pytest.mark.parametrize(("page", "models", "alarms"), [("operations", 2, 1), ("releases", 99, 4)])
+def test_the_plans_of_other_pages_cost_as_much_as_their_models(page: str, models: int, alarms: int) -> None:
+    per_model = {"sqs_requests": 657_000, "alarm_metrics": 4}
+    deployment = {"dashboards": 1, "keys": 1, "composite_alarms": alarms}
+    cost = costs.usd(costs.added([deployment, *[per_model] * models]))
+    lines = re.findall(r"^at rest: .*", (paths.DOCS / f"{page}.md").read_text(), re.MULTILINE)
+    assert lines == [costs.says(cost, cost)]
+
+
 @pytest.mark.parametrize(
     "page", sorted({*paths.DOCS.glob("*.md")} - {paths.DOCS / "costs.md"}), ids=lambda page: page.stem
 )

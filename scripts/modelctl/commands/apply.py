@@ -23,7 +23,7 @@ _STYLES = {"added": "green", "removed": "red"}
 
 def add_to(commands: Commands) -> None:
     """Describe both commands."""
-    does = "show what an apply would change, model by model; exits with 0 whether or not anything changes"
+    does = "show what an apply would change, and the cost at rest; exits with 0 whether or not anything changes"
     _add_target(command(commands, "plan", plan, does, "modelctl plan --target aws"))
     does = "show what changes, ask, and apply it; refuses to delete a queue that holds inputs"
     parser = command(commands, "apply", apply, does, "modelctl apply --target aws")
