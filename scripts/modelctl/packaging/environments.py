@@ -1,6 +1,7 @@
 """Python environments made with uv from locked requirements, such as those of functions on the local stack."""
 
 import fcntl
+import functools
 import hashlib
 import shutil
 import sys
@@ -52,13 +53,15 @@ def uv(failure: str, *arguments: str | Path, env: Mapping[str, str] | None = Non
         UserError: it failed; the message is `failure` and what uv said.
     """
     # A VIRTUAL_ENV of the shell would only make uv warn that it is not the one meant.
-    inherited = {key: value for key, value in _sources().items() if key != "VIRTUAL_ENV"}
+    sources = package_sources.uv_environment(_pip_settings(), paths.TOOLS / "uv")
+    inherited = {key: value for key, value in sources.items() if key != "VIRTUAL_ENV"}
     return programs.run(failure, Path(sys.executable).parent / "uv", *arguments, env={**inherited, **(env or {})})
 
 
-def _sources() -> dict[str, str]:
-    settings = package_sources.pip_settings(Path(sys.executable))
-    return package_sources.uv_environment(settings, paths.TOOLS / "uv")
+@functools.cache
+def _pip_settings() -> dict[str, str]:
+    """What the user has set for pip; read once, because pip needs longer to say it than uv often needs to install."""
+    return package_sources.pip_settings(Path(sys.executable))
 
 
 def _fingerprint(requirements: Path) -> str:
