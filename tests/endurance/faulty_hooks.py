@@ -1,9 +1,10 @@
-"""Hooks of a model that fails as an input's name says: `<fault>-<number>.png`. SLOW_S is how long each input takes."""
+"""Hooks of a model that fails as an input's name says: `<fault>-<number>.png`; it waits while there is a file HELD."""
 
 import ctypes
 import io
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from PIL import Image
 
 from inference import metrics
 from inference.errors import DecodeError
+
+#: Beside the folder with the model's weights, in which this file is.
+HELD = Path(__file__).parents[1] / "held"
 
 
 def end() -> None:
@@ -61,7 +65,8 @@ FAULTS = {
 
 
 def preprocess(body: bytes, key: str) -> Any:
-    time.sleep(float(os.environ.get("SLOW_S", "0")))
+    while HELD.exists():
+        time.sleep(0.1)
     FAULTS.get(key.rpartition("/")[2].partition("-")[0], lambda: None)()
     pixels = np.asarray(Image.open(io.BytesIO(body)).convert("L").resize((8, 8)), np.float32) / 255
     return pixels.reshape(1, 8, 8, 1)
