@@ -34,6 +34,7 @@ Outcome = tuple[Counts, str]
 # Tests that need a long time and share no platform with others of their folder.
 LIFE = ("tests/e2e/test_lifecycle.py",)
 UP = ("tests/e2e/test_up.py",)
+ROUTES = ("tests/e2e/test_route_changes.py",)
 REFUSED = (
     "tests/plan/test_deployer.py",
     "tests/plan/test_home.py",
@@ -44,18 +45,19 @@ FUNCTIONS = ("tests/unit/functions",)
 
 # The longest first, so that those that run at once end together. Most of end to end is waiting for queues, which leaves
 # the processors to others.
-AT_ONCE = 4
+AT_ONCE = 5
 # The first kind runs one command after another and would end last: the others have a lower priority.
 GIVING_WAY = ("nice", "-n", "5")
 KINDS: tuple[tuple[str, Callable[[], Outcome]], ...] = (
     ("End to end: modelctl up, again and again", lambda: pytest(*UP, giving_way=False)),
+    ("Python: modelctl", lambda: pytest("tests/unit", *without(*FUNCTIONS))),
+    ("End to end: one apply of the platform", lambda: pytest("tests/e2e", *without(*UP, *LIFE, *ROUTES))),
+    ("End to end: routes that change", lambda: pytest(*ROUTES)),
     ("Plan and apply: updates that are refused or interrupted", lambda: pytest(*INTERRUPTED)),
-    ("End to end: one apply of the platform", lambda: pytest("tests/e2e", *without(*UP, *LIFE))),
     ("End to end: from the first up to down", lambda: pytest(*LIFE)),
     ("Plan and apply: permissions, another place, another package", lambda: pytest(*REFUSED)),
-    ("Python: modelctl", lambda: pytest("tests/unit", *without(*FUNCTIONS))),
-    ("Plan: what AWS would be asked for", lambda: pytest("tests/plan", *without(*REFUSED, *INTERRUPTED))),
     ("Python: functions", lambda: pytest(*FUNCTIONS)),
+    ("Plan: what AWS would be asked for", lambda: pytest("tests/plan", *without(*REFUSED, *INTERRUPTED))),
     ("Local stack: emulator, permissions, isolation", lambda: pytest("tests/local_stack")),
     ("Terraform: AWS modules, mocked provider", lambda: terraform_tests(paths.TERRAFORM)),
     ("Terraform: registry module", lambda: terraform_tests(MODULES / "registry")),
