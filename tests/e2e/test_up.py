@@ -24,7 +24,7 @@ from e2e.test_modelctl import SCAN
 from modelctl import paths
 from modelctl.errors import UserError
 from modelctl.local.layout import Layout
-from modelctl.local.stack import LocalStack
+from modelctl.local.stack import LocalStack, ensure_lambda_environment
 from modelctl.packaging import packages
 from modelctl.terraform import program
 
@@ -184,6 +184,7 @@ def assert_interrupted(done: Command) -> None:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     # Here and not in the shell of the tests, whose proxy leads nowhere.
     packages.build()
+    ensure_lambda_environment()
     checkout = Checkout(tmp_path_factory.mktemp("up"))
     yield checkout
     LocalStack(checkout.home).stop()

@@ -19,7 +19,7 @@ from e2e.test_up import (
     press_ctrl_c_twice,
     results,
 )
-from modelctl.local.stack import LocalStack
+from modelctl.local.stack import LocalStack, ensure_lambda_environment
 from modelctl.packaging import packages
 
 #: How many changes an apply makes that adds a model.
@@ -35,6 +35,7 @@ DEADLINE = time.monotonic() + float(os.environ.get("MODELYARD_SOAK_S", "inf"))
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """One model that has served an input."""
     packages.build()
+    ensure_lambda_environment()
     checkout = Checkout(tmp_path_factory.mktemp("broken-off"))
     checkout.names(seven=512)
     try:
