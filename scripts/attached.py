@@ -5,13 +5,18 @@ schemas, to validate, to plan, to apply. Terraform calls the other way a provide
 https://developer.hashicorp.com/terraform/plugin/debugging#starting-a-provider-in-debug-mode
 """
 
+import atexit
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from modelctl import paths
+from modelctl.terraform import program
 
 _READY_TIMEOUT_S = 60
 
@@ -43,17 +48,17 @@ class AttachedProvider:
         return self._variables
 
     def close(self) -> None:
-        """End the process, if there is one."""
+        """End the process, if there is one; the next command starts another one."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
             self._process = None
 
-    def _start(self, program: Path, folder: Path, env: Mapping[str, str]) -> None:
+    def _start(self, executable: Path, folder: Path, env: Mapping[str, str]) -> None:
         with tempfile.TemporaryFile() as output:
             self._process = subprocess.Popen(
                 # It opens files whose paths are relative to the module.
-                [program.resolve(), "-debug"],
+                [executable.resolve(), "-debug"],
                 cwd=folder,
                 env=env,
                 stdout=output,
@@ -69,3 +74,44 @@ class AttachedProvider:
                 said = re.search(rb"TF_REATTACH_PROVIDERS='(.*)'", output.read())
         self._started_with = (folder, env)
         self._variables = {"TF_REATTACH_PROVIDERS": said[1].decode()}
+
+
+#: Serves the commands that a test process runs itself.
+PROVIDER = AttachedProvider()
+# Not in a fixture: tests of several folders use it.
+atexit.register(PROVIDER.close)
+
+
+class AttachedTerraform:
+    """A program that takes Terraform's place in other processes, such as modelctl's (MODELYARD_TERRAFORM).
+
+    It is Terraform, and starts the provider as Terraform does until it is attached to one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.program = folder / "terraform"
+        self._variables = folder / "reattach"
+        self._provider = AttachedProvider()
+        # `init` installs the provider, and does not if one is attached. `-chdir` comes before the command.
+        self.program.write_text(
+            f"""\
+#!/bin/sh
+if [ "$2" != init ] && [ -f {shlex.quote(str(self._variables))} ]; then
+    . {shlex.quote(str(self._variables))}
+fi
+exec {shlex.quote(program.binary())} "$@"
+""",
+            encoding="utf-8",
+        )
+        self.program.chmod(0o755)
+
+    def attach(self, env: Mapping[str, str]) -> None:
+        """Use one provider from now on, for commands in the root module whose environment says the same of AWS."""
+        variables = self._provider.variables(paths.TERRAFORM, env)
+        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+        self._variables.write_text(exports, encoding="utf-8")
+
+    def detach(self) -> None:
+        """Let Terraform start the provider again."""
+        self._variables.unlink(missing_ok=True)
+        self._provider.close()

@@ -112,6 +112,11 @@ def run_modelctl(home: Path, *arguments: str | Path, timeout_s: float = 300) -> 
     return Command(done.returncode, done.stdout, done.stderr)
 
 
+def shell_of(home: Path) -> dict[str, str]:
+    """The environment of a shell after `modelctl env` of the local stack in `home`."""
+    return {**program.clean_environment(), **run_modelctl(home, "env", "--json").document}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     """Register the fixture that applies terraform/.

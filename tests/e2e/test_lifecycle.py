@@ -17,7 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from e2e.conftest import client, run_modelctl, wait_until_empty
+from attached import AttachedTerraform
+from e2e.conftest import client, run_modelctl, shell_of, wait_until_empty
 from e2e.test_modelctl import SCAN
 from modelctl import paths
 from modelctl.local.layout import ACCOUNT, REGION
@@ -51,8 +52,16 @@ def home(tmp_path: Path) -> Iterator[Path]:
     LocalStack(tmp_path / "stack").stop()
 
 
+@pytest.fixture
+def terraform_of_modelctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AttachedTerraform]:
+    terraform = AttachedTerraform(tmp_path)
+    monkeypatch.setenv("MODELYARD_TERRAFORM", str(terraform.program))
+    yield terraform
+    terraform.detach()
+
+
 def test_up_serves_another_registry_a_second_up_changes_nothing_and_down_leaves_nothing(
-    home: Path, tmp_path: Path
+    home: Path, tmp_path: Path, terraform_of_modelctl: AttachedTerraform
 ) -> None:
     registry = tmp_path / "registry.yaml"
     registry.write_text(REGISTRY.format(checkout=paths.CHECKOUT, scale=1 / 255) + CLASSIFIER)
@@ -70,6 +79,7 @@ def test_up_serves_another_registry_a_second_up_changes_nothing_and_down_leaves_
     invoked = run_modelctl(home, "invoke", "wine", "--data", asked, "--json")
     assert invoked.document["predictions"] == predicted.document["predictions"]
 
+    terraform_of_modelctl.attach(shell_of(home))
     again = run_modelctl(home, "up", timeout_s=600)
     assert again.status == 0, again.err
     assert "terraform apply: nothing to change" in again.err
@@ -81,6 +91,7 @@ def test_up_serves_another_registry_a_second_up_changes_nothing_and_down_leaves_
 
     refuse_versions_that_cannot_serve(home, registry, bottles, expected)
 
+    terraform_of_modelctl.detach()
     started = _processes(home)
     assert started, "the emulator must be running, or the next lines prove nothing"
     down = run_modelctl(home, "down", timeout_s=600)
@@ -157,12 +168,14 @@ def classifier_of_scikit_learn(folder: Path) -> tuple[Path, list[int]]:
     return folder / "bottles.csv", [0, 1, 2, 0]
 
 
-def test_destroy_leaves_nothing_in_the_account_whatever_lies_in_the_buckets(home: Path, tmp_path: Path) -> None:
+def test_destroy_leaves_nothing_in_the_account_whatever_lies_in_the_buckets(
+    home: Path, tmp_path: Path, terraform_of_modelctl: AttachedTerraform
+) -> None:
     registry = tmp_path / "registry.yaml"
     registry.write_text(REGISTRY.format(checkout=paths.CHECKOUT, scale=1 / 255))
     assert run_modelctl(home, "up", "--registry", registry, timeout_s=600).status == 0
-    env = {**os.environ, **run_modelctl(home, "env", "--json").document}
-    env.pop("AWS_PROFILE", None)
+    env = shell_of(home)
+    terraform_of_modelctl.attach(env)
     s3, sqs = client(env, "s3"), client(env, "sqs")
     keys = _fill(s3, f"modelyard-inputs-{ACCOUNT}-{REGION}")
     assert run_modelctl(home, "predict", "seven", SCAN).status == 0

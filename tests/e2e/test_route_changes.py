@@ -21,7 +21,8 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import Platform, client, run_modelctl, wait_until_empty
+from attached import PROVIDER
+from e2e.conftest import Platform, client, run_modelctl, shell_of, wait_until_empty
 from e2e.test_modelctl import SCAN
 from e2e.test_permissions import ALLOWED, REFUSED, get, make_probe
 from local_stack.support import allow, eventually, policy
@@ -118,7 +119,7 @@ def write_registry(file: Path, **prefixes: str) -> None:
 def run_terraform(env: Mapping[str, str], *command: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [program.binary(), f"-chdir={paths.TERRAFORM}", *command, "-no-color", "-input=false"],
-        env=dict(env),
+        env={**env, **PROVIDER.variables(paths.TERRAFORM, env)},
         capture_output=True,
         text=True,
         timeout=300,
@@ -173,7 +174,7 @@ def swapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swapped]:
 
 
 def swap(home: Path, registry: Path) -> Swapped:
-    env = {**program.clean_environment(), **run_modelctl(home, "env", "--json").document}
+    env = shell_of(home)
     deployment = program.Root(env).outputs()["deployment"]
     platform = Platform(home, env, deployment, alarm_topic_arn="")
     before = notification(platform)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from attached import PROVIDER
 from e2e.conftest import Modelctl, Platform
 from local_stack import sts
 from modelctl import paths
@@ -47,7 +48,7 @@ def errors_of(env: Mapping[str, str], *command: str) -> list[str]:
     """What Terraform says it failed of."""
     done = subprocess.run(
         [program.binary(), f"-chdir={paths.TERRAFORM}", *command, "-json", "-input=false"],
-        env=dict(env),
+        env={**env, **PROVIDER.variables(paths.TERRAFORM, env)},
         capture_output=True,
         text=True,
         check=False,

@@ -19,6 +19,7 @@ import pytest
 import tensorflow as tf
 from botocore.exceptions import BotoCoreError
 
+from attached import AttachedTerraform
 from e2e.conftest import MODELCTL, Command, client
 from e2e.test_modelctl import SCAN
 from modelctl import paths
@@ -54,12 +55,14 @@ class Checkout:
     folder: Path
     home: Path = field(init=False)
     registry: Path = field(init=False)
+    terraform: AttachedTerraform = field(init=False)
     #: The registry's last lines, which `modelctl import` wrote.
     imported: str = ""
 
     def __post_init__(self) -> None:
         self.home = self.folder / "stack"
         self.registry = self.folder / "registry.yaml"
+        self.terraform = AttachedTerraform(self.folder)
         (self.folder / ".aws").mkdir()
         (self.folder / ".aws" / "config").write_text("[default]\nuse_fips_endpoint = true\nregion = eu-west-1\n")
 
@@ -68,6 +71,7 @@ class Checkout:
         return {
             **os.environ,
             "MODELYARD_STACK": str(self.home),
+            "MODELYARD_TERRAFORM": str(self.terraform.program),
             "HOME": str(self.folder),
             "AWS_PROFILE": "of-another-account",
             "AWS_CA_BUNDLE": str(self.folder / "nowhere.pem"),
@@ -130,7 +134,7 @@ class Checkout:
         events = [json.loads(line) for line in said.splitlines(keepends=True)[1:] if line.endswith(b"\n")]
         return [event for event in events if event["type"] == kind]
 
-    def terraform(self, modelctl: "subprocess.Popen[str]") -> int:
+    def terraform_of(self, modelctl: "subprocess.Popen[str]") -> int:
         """The process id of the Terraform that this modelctl runs."""
         children = Path(f"/proc/{modelctl.pid}/task/{modelctl.pid}/children").read_text().split()
         (found,) = (pid for pid in children if b"terraform" in Path(f"/proc/{pid}/cmdline").read_bytes())
@@ -187,6 +191,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     ensure_lambda_environment()
     checkout = Checkout(tmp_path_factory.mktemp("up"))
     yield checkout
+    checkout.terraform.detach()
     LocalStack(checkout.home).stop()
 
 
@@ -223,13 +228,14 @@ def deployed(checkout: Checkout) -> Checkout:
             assert "aws_sqs_queue" in (checkout.home / "state" / "local" / "terraform.tfstate").read_text()
         else:
             # Terraform alone would go on, and the next one wait for it.
-            os.kill(checkout.terraform(process), signal.SIGKILL)
+            os.kill(checkout.terraform_of(process), signal.SIGKILL)
             process.kill()
             process.communicate()
 
     last = checkout.up()
     assert last.status == 0, last.err
     assert "was not finished, and nobody has used the local stack: starting it over" in last.err
+    checkout.terraform.attach(checkout.env)
     return checkout
 
 
@@ -264,14 +270,13 @@ def test_a_converted_model_answers_as_keras_does(deployed: Checkout) -> None:
 
 
 def test_an_edit_of_the_registry_changes_what_it_names_only(deployed: Checkout) -> None:
-    root = program.Root({**deployed.env, **program.QUIET})
     deployed.names(seven=640, other=512)
-    edited = planned(root)
+    edited = planned(deployed)
     assert edited
     assert [address for address in edited if not address.startswith('module.model["seven"].')] == []
 
     deployed.names(seven=512, other=512, third=512)
-    added = planned(root)
+    added = planned(deployed)
     assert 'module.model["third"].aws_lambda_function.inference' in added
     # There is one of each for all models: the bucket's notifications name their queues, the dashboard their
     # metrics, and one alarm their alarms.
@@ -282,13 +287,14 @@ def test_an_edit_of_the_registry_changes_what_it_names_only(deployed: Checkout) 
     }
 
     deployed.names(seven=512, other=512)
-    assert planned(root) == []
+    assert planned(deployed) == []
 
 
-def planned(root: program.Root) -> list[str]:
+def planned(checkout: Checkout) -> list[str]:
     """Addresses of all resources that an apply would change."""
-    command = [program.binary(), f"-chdir={root.folder}", "plan", "-no-color", "-refresh=false"]
-    done = subprocess.run(command, env=dict(root.env), capture_output=True, text=True, check=False)
+    command = [str(checkout.terraform.program), f"-chdir={paths.TERRAFORM}", "plan", "-no-color", "-refresh=false"]
+    env = {**checkout.env, **program.QUIET}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = [line.strip() for line in done.stdout.splitlines()]
     return [line.split()[1] for line in lines if line.startswith("# ") and ("will be" in line or "must be" in line)]
@@ -412,7 +418,7 @@ def broken_off(checkout: Checkout, when: Callable[[Checkout, int], bool], end: C
     process = checkout.start_up()
     reached(process, "terraform apply")
     wait_for(lambda: when(checkout, since), process)
-    end(process.pid, checkout.terraform(process))
+    end(process.pid, checkout.terraform_of(process))
     process.communicate(timeout=120)
 
 
@@ -620,6 +626,7 @@ def test_a_model_that_is_not_there_cannot_be_copied_again(deployed: Checkout) ->
 
 def test_after_its_server_was_killed_up_makes_everything_anew(deployed: Checkout) -> None:
     """Last of all: it leaves nothing to work with."""
+    deployed.terraform.detach()
     os.kill(int(Layout(deployed.home).pid.read_text()), signal.SIGKILL)
     said = deployed.run("status").err
     assert "modelctl up" in said

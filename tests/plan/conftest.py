@@ -1,6 +1,5 @@
 """One local stack and one plan of the whole platform for all tests of what Terraform plans."""
 
-import atexit
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import IO, Any
 import pytest
 import yaml
 
-from attached import AttachedProvider
+from attached import PROVIDER
 from local_stack.support import client
 from modelctl import paths
 from modelctl.local.stack import LocalStack
@@ -30,12 +29,6 @@ models:
     version: "1"
     input: {{format: image, size: [8, 8], mode: L}}
 """
-
-
-#: Serves every command of a `Root` but `init`, which installs the provider and verifies it.
-PROVIDER = AttachedProvider()
-# Not in a fixture of this folder: tests elsewhere use a `Root` as well.
-atexit.register(PROVIDER.close)
 
 
 class Root(program.Root):
@@ -64,6 +57,7 @@ class Root(program.Root):
     def _running(
         self, arguments: Sequence[str], output: IO[Any], errors: IO[Any] | int
     ) -> Iterator[Callable[[], int | None]]:
+        # `init` installs the provider and verifies it.
         attached = {} if arguments[0] == "init" else PROVIDER.variables(self.folder, self.env)
         with program.Root({**self.env, **attached}, self.folder)._running(arguments, output, errors) as ended:
             yield ended

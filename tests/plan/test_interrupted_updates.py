@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from attached import PROVIDER
 from local_stack.support import allow, client, eventually, policy
 from modelctl import paths
 from modelctl.errors import UserError
@@ -197,7 +198,8 @@ def yard(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         del rounds[0]
 
     with refusing(env, ["KMS", "LAMBDA", "S3"], rounds) as endpoints:
-        target = Target("aws", {**yard.root.env, **endpoints, "TF_CLI_ARGS_apply": applying.PARALLEL})
+        aws = {**yard.root.env, **endpoints, "TF_CLI_ARGS_apply": applying.PARALLEL}
+        target = Target("aws", {**aws, **PROVIDER.variables(paths.TERRAFORM, aws)})
         with pytest.MonkeyPatch.context() as patched, applying.planned(target) as plan:
             patched.setattr(races, "sleep", sleep)
             applying.apply(plan)
