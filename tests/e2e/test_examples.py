@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.conftest import MODELCTL, Platform
+from e2e.conftest import MODELCTL, Platform, wait_until_empty
 from modelctl import paths
 from unit.pages import BLOCKS, Block
 
@@ -32,3 +32,5 @@ def test_commands_of_the_docs_succeed(block: Block, platform: Platform, tmp_path
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    # `aws s3 cp` does not wait for the result, and other tests count what is served.
+    wait_until_empty(platform.client("sqs"), platform.queues("digits"))
