@@ -1,4 +1,4 @@
-# Every target sets up what it needs: Python 3.11 to 3.13 and make are all a machine must have.
+# Every target sets up what it needs: a machine needs only Python 3.11 to 3.13 and make.
 PYTHON ?= python3
 MINUTES ?= 10
 RUNS ?= 3
@@ -25,28 +25,28 @@ expected: setup ## Rewrite the files that tests compare with, and show the diffe
 bench: setup ## Measure cold starts, warm calls and memory against baselines
 	@$(BIN)/modelctl bench
 
-bench-peers: setup ## Measure BentoML, MLServer and TensorFlow in a handler beside our functions; RUNS=3, JSON=--json
+bench-peers: setup ## Measure BentoML, MLServer and TensorFlow in a handler next to our functions; RUNS=3, JSON=--json
 	@$(BIN)/python scripts/bench_peers.py --runs $(RUNS) $(JSON)
 
-soak: setup ## Look for what tests have not found yet, for MINUTES=10 per part that takes any; PARTS="functions …" for some
+soak: setup ## Look for faults that the tests have missed, for MINUTES=10 per open-ended part; PARTS="functions …" selects parts
 	@$(BIN)/python scripts/soak.py $(MINUTES) $(PARTS)
 
 lint: setup ## Check style, types, Terraform and security rules
 	@$(BIN)/python scripts/lint.py
 
-audit: setup ## Look the locked packages up among known vulnerabilities
+audit: setup ## Check the locked packages for known vulnerabilities
 	@$(BIN)/python scripts/audit.py
 
 package: setup ## Build the layers and the functions' code into build/packages
 	@$(BIN)/modelctl package
 
-samples: setup ## Train the sample models anew into models/
+samples: setup ## Retrain the sample models into models/
 	@$(BIN)/python scripts/train_samples.py
 
-docs: setup ## Write the tables of the docs and the registry module's page anew
+docs: setup ## Regenerate the tables of the docs and the values on the registry module's page
 	@$(BIN)/python scripts/docs.py
 
-lock: setup ## Resolve the dependencies anew into the lock files
+lock: setup ## Resolve the dependencies into the lock files
 	@$(BIN)/python scripts/lock.py
 
 clean: ## Take the local stack down and remove everything that was built

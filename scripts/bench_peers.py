@@ -19,7 +19,7 @@ from modelctl.errors import UserError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 1 if something could not be measured; the ratios have no goals."""
     parser = argparse.ArgumentParser(
-        description="Measure BentoML, MLServer and TensorFlow in a handler beside our functions.",
+        description="Measure BentoML, MLServer and TensorFlow in a handler next to our functions.",
         epilog="example: python scripts/bench_peers.py --runs 5 --json",
     )
     parser.add_argument("--runs", type=count, default=3, metavar="N", help="starts of each side; default: 3")

@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     """All commands with their arguments."""
     parser = argparse.ArgumentParser(
         prog="modelctl",
-        description="Serve models on AWS Lambda from one registry, on the local stack and on AWS alike.",
+        description="Serve models on AWS Lambda from one registry, on the local stack or on AWS.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

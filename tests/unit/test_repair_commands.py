@@ -255,7 +255,10 @@ def test_stale_results_are_looked_for_only_where_something_is_live(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--since", "yesterday"), "argument --since: 'yesterday' is not a point in time: expected as long ago as 90s"),
+        (
+            ("--since", "yesterday"),
+            "argument --since: 'yesterday' is not a point in time: expected a time span back from now, such as 90s",
+        ),
         (("--rate", "0"), "argument --rate: '0' is not a rate: expected a number of messages per second above 0"),
         (("--rate", "fast"), "argument --rate: 'fast' is not a rate"),
         (("--backlog", "0"), "argument --backlog: '0' is not a number of messages: expected 1 or more"),

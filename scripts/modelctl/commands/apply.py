@@ -25,12 +25,12 @@ def add_to(commands: Commands) -> None:
     """Describe both commands."""
     does = "show what an apply would change, and the cost at rest; exits with 0 whether or not anything changes"
     _add_target(command(commands, "plan", plan, does, "modelctl plan --target aws"))
-    does = "show what changes, ask, and apply it; refuses to delete a queue that holds inputs"
+    does = "show what would change, ask for confirmation, and apply it; refuses to delete a queue that holds inputs"
     parser = command(commands, "apply", apply, does, "modelctl apply --target aws")
     parser.set_defaults(parser=parser)
     _add_target(parser)
     parser.add_argument(
-        "--yes", action="store_true", help="apply without asking; required with --json, and where there is no terminal"
+        "--yes", action="store_true", help="apply without asking; required with --json and without a terminal"
     )
 
 

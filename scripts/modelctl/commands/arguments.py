@@ -35,7 +35,7 @@ def command(
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Let the user name a model."""
-    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    parser.add_argument("model", metavar="MODEL", help="the model's name in the registry")
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target",
         choices=("local", "aws"),
-        help="which deployment is meant; default: the local stack where it is up, else AWS",
+        help="the deployment to use; default: the local stack if it is up, otherwise AWS",
     )
 
 
@@ -54,7 +54,7 @@ def add_rate(parser: argparse.ArgumentParser) -> None:
         type=_rate,
         default=100.0,
         metavar="N",
-        help="at most so many messages per second; default: 100",
+        help="send at most this many messages per second; default: 100",
     )
 
 
@@ -69,7 +69,13 @@ def _rate(text: str) -> float:
 
 def add_since(parser: argparse.ArgumentParser) -> None:
     """Let the user say from when on; by default the last hour."""
-    parser.add_argument("--since", type=times.since, default="1h", metavar="TIME", help=f"{times.FORMS}; default: 1h")
+    parser.add_argument(
+        "--since",
+        type=times.since,
+        default="1h",
+        metavar="TIME",
+        help=f"look back until then: {times.FORMS}; default: 1h",
+    )
 
 
 def deployment(called: argparse.Namespace) -> Deployment:

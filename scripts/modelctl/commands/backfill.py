@@ -26,15 +26,17 @@ _SAYS = {
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    does = "queue those of a model's inputs whose result is missing or out of date"
+    does = "queue a model's inputs that have no current result"
     parser = command(commands, "backfill", run, does, "modelctl backfill digits --since 2h --dry-run")
     add_model(parser)
     parser.add_argument(
         "--since", type=times.since, metavar="TIME", help=f"only inputs uploaded since then: {times.FORMS}"
     )
-    parser.add_argument("--prefix", default="", metavar="PREFIX", help="only inputs whose keys begin with this")
-    parser.add_argument("--stale", action="store_true", help="also inputs whose result is not by the live digest")
-    parser.add_argument("--dry-run", action="store_true", help="only show which would be queued, and why")
+    parser.add_argument("--prefix", default="", metavar="PREFIX", help="only inputs whose keys begin with PREFIX")
+    parser.add_argument(
+        "--stale", action="store_true", help="also inputs whose result comes from another digest than the live one"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only show which inputs would be queued, and why")
     add_rate(parser)
     parser.add_argument(
         "--backlog",

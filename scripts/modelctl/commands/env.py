@@ -21,7 +21,7 @@ def add_to(commands: Commands) -> None:
     """Describe the command."""
     does = "print the exports that point aws, boto3 and terraform at the local stack"
     parser = command(commands, "env", run, does, 'eval "$(modelctl env)"; aws s3 ls; eval "$(modelctl env --unset)"')
-    parser.add_argument("--unset", action="store_true", help="print the lines that undo this")
+    parser.add_argument("--unset", action="store_true", help="print the commands that undo the exports")
 
 
 def run(called: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ def add_to(commands: Commands) -> None:
     """Describe the command."""
     does = "show recent inputs that a model refused, by cause; without MODEL, recent uploads that no model takes"
     parser = command(commands, "errors", run, does, "modelctl errors digits --since 24h")
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="its name in the registry")
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="the model's name in the registry")
     add_since(parser)
     add_target(parser)
 

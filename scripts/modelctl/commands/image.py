@@ -18,7 +18,7 @@ def add_to(commands: Commands) -> None:
         "--architecture",
         choices=packages.ARCHITECTURES,
         default="x86_64",
-        help="the processor of the models that run from it, as in the registry; default: x86_64",
+        help="the architecture of the models that use the image, as in the registry; default: x86_64",
     )
     parser.add_argument(
         "--repository", required=True, type=_repository, metavar="URI", help=f"where to push it, such as {_EXAMPLE}"

@@ -27,7 +27,7 @@ _PIXELS = ("scale", "mean", "std")
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    does = "check a model file, convert it where asked, and add it to the registry"
+    does = "check a model file, convert it if asked, and add it to the registry"
     parser = command(commands, "import", run, does, _EXAMPLE)
     parser.set_defaults(parser=parser)
     parser.add_argument(
@@ -37,11 +37,11 @@ def add_to(commands: Commands) -> None:
         metavar="PATH",
         help=f"{source.EXPECTED}; or a folder with one of these and what belongs to it",
     )
-    parser.add_argument("--name", metavar="N", help="of the model in the registry")
+    parser.add_argument("--name", metavar="N", help="the model's name in the registry")
     parser.add_argument(
         "--runtime",
         choices=tuple(runtimes.TABLE),
-        help="what will run it; default: what the file is for. litert converts a Keras model or SavedModel",
+        help="the model's runtime; default: the one for its file type; litert converts a Keras model or SavedModel",
     )
     parser.add_argument(
         "--quantize",
@@ -55,10 +55,13 @@ def add_to(commands: Commands) -> None:
         type=Path,
         default=[],
         metavar="FILE",
-        help="inputs of the model to check it with; default: some are made up",
+        help="inputs to check the model with; default: made-up ones",
     )
     parser.add_argument(
-        "--labels", type=Path, metavar="FILE", help="one label per line; default: labels.txt beside the model"
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="a file with one label per line; default: labels.txt next to the model",
     )
     parser.add_argument("--signature", metavar="NAME", help="which of the model's signatures to serve")
     parser.add_argument(
@@ -67,17 +70,24 @@ def add_to(commands: Commands) -> None:
         help="the output that predictions are made from, if the model has several; default: all of them",
     )
     parser.add_argument(
-        "--scale", type=float, metavar="NUMBER", help="of images: factor for pixel values, 0 to 255, such as 0.00392157"
+        "--scale",
+        type=float,
+        metavar="NUMBER",
+        help="for images: factor for pixel values, which are 0 to 255, such as 0.00392157",
     )
     parser.add_argument(
-        "--mean", nargs="+", type=float, metavar="NUMBER", help="of images: subtracted after scaling, per channel"
+        "--mean",
+        nargs="+",
+        type=float,
+        metavar="NUMBER",
+        help="for images: what is subtracted after scaling, per channel",
     )
     parser.add_argument(
         "--std",
         nargs="+",
         type=float,
         metavar="NUMBER",
-        help="of images: divisor after subtracting the mean, per channel",
+        help="for images: what the difference is divided by, per channel",
     )
     parser.add_argument(
         "--include",
@@ -92,24 +102,34 @@ def add_to(commands: Commands) -> None:
         help="import a converted model even if its answers differ from the original's; its entry records by how much",
     )
     parser.add_argument(
-        "--no-timing", action="store_true", help="do not measure how much faster a converted model is, which takes time"
+        "--no-timing",
+        action="store_true",
+        help="do not measure how much faster a converted model is, which takes a while",
     )
     parser.add_argument(
-        "--replace", action="store_true", help="give a model of that name this artifact; its entry stays as it is"
+        "--replace",
+        action="store_true",
+        help="replace the artifact of the model of that name; its entry stays as it is",
     )
     parser.add_argument(
         "--measure",
         metavar="NAME",
-        help="import nothing; measure whether the rows of this model of the registry are independent of each other and "
-        "how much memory they take, and write batch.rows and limits.records into its entry",
+        help="import nothing; instead, measure whether the rows of this model of the registry are independent of each "
+        "other and how much memory they need, and write batch.rows and limits.records into its entry",
     )
-    parser.add_argument("--registry", type=Path, default=paths.REGISTRY, metavar="FILE", help="default: the checkout's")
+    parser.add_argument(
+        "--registry",
+        type=Path,
+        default=paths.REGISTRY,
+        metavar="FILE",
+        help="the registry to change; default: the checkout's",
+    )
     parser.add_argument(
         "--into",
         type=Path,
         metavar="FILE",
-        help="the file in the registry's folder to add the entry to, such as model_registry.d/vision.yaml; it may "
-        "be new; default: the registry's main file",
+        help="the file in the registry's folder to add the entry to, such as model_registry.d/vision.yaml; "
+        "created if it does not exist; default: the registry's main file",
     )
 
 

@@ -11,7 +11,7 @@ from modelctl.errors import UserError
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    does = "call a model directly, with a request that TensorFlow Serving's REST API would take"
+    does = "call a model directly, with a request in the format of TensorFlow Serving's REST API"
     parser = command(commands, "invoke", run, does, """modelctl invoke wine --data '{"instances": [[13.2, 2.7, …]]}'""")
     add_model(parser)
     parser.add_argument("--data", required=True, metavar="JSON", help='{"instances": […]} or {"inputs": {…}}')

@@ -49,7 +49,7 @@ def add_to(commands: Commands) -> None:
         action="store_true",
         help="only what went wrong: refused inputs, errors, and calls that crashed or reached a limit",
     )
-    parser.add_argument("--key", metavar="KEY", help="only what concerns this input, and the calls that served it")
+    parser.add_argument("--key", metavar="KEY", help="only lines about this input, and about the calls that served it")
     parser.add_argument("--follow", action="store_true", help="keep showing new lines, until Ctrl-C")
     add_target(parser)
 

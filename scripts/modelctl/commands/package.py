@@ -13,7 +13,9 @@ def add_to(commands: Commands) -> None:
     """Describe the command."""
     does = "build the layers and the functions' code"
     parser = command(commands, "package", run, does, "modelctl package --target aws")
-    parser.add_argument("runtimes", nargs="*", type=_runtime, metavar="RUNTIME", help="default: every runtime")
+    parser.add_argument(
+        "runtimes", nargs="*", type=_runtime, metavar="RUNTIME", help="the runtimes to build layers for; default: all"
+    )
     parser.add_argument(
         "--target", choices=("local", "aws"), default="local", help="what to build for; default: the local stack"
     )

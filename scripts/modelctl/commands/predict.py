@@ -37,8 +37,8 @@ def add_to(commands: Commands) -> None:
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="how long to wait; by default long enough for Lambda to restore an idle function first: 541 with the "
-        "default timeout_s",
+        help="how long to wait for the results; the default leaves Lambda time to restore an idle function first: 541 "
+        "with the default timeout_s",
     )
     add_target(parser)
 

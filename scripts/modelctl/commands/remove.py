@@ -18,8 +18,8 @@ def add_to(commands: Commands) -> None:
     _add_registry(parser)
     does = "rename a model in the registry; an apply treats that as a removal and an addition"
     parser = command(commands, "rename", rename, does, "modelctl rename digits numbers")
-    parser.add_argument("model", metavar="OLD", help="its present name")
-    parser.add_argument("new", metavar="NEW", help="its new name")
+    parser.add_argument("model", metavar="OLD", help="the model's current name")
+    parser.add_argument("new", metavar="NEW", help="the model's new name")
     _add_registry(parser)
 
 
@@ -29,7 +29,7 @@ def _add_registry(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=paths.REGISTRY,
         metavar="FILE",
-        help="the one to change; default: the checkout's",
+        help="the registry to change; default: the checkout's",
     )
 
 

@@ -20,9 +20,11 @@ _MOST_NAMES = 5
 def add_to(commands: Commands) -> None:
     """Describe both commands."""
     parser = command(commands, "up", up, "start the local stack and apply the registry to it", "modelctl up")
-    parser.add_argument("--registry", type=Path, metavar="FILE", help="serve another registry than the checkout's")
-    parser.add_argument("--resync", metavar="MODEL", help="copy the weights of this model again")
-    command(commands, "down", down, "destroy what is on the local stack, stop it and remove its data", "modelctl down")
+    parser.add_argument("--registry", type=Path, metavar="FILE", help="serve this registry instead of the checkout's")
+    parser.add_argument("--resync", metavar="MODEL", help="copy this model's weights again")
+    command(
+        commands, "down", down, "destroy everything on the local stack, stop it and remove its data", "modelctl down"
+    )
 
 
 def up(called: argparse.Namespace) -> int:

@@ -23,13 +23,13 @@ Row = dict[str, Any]
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    does = "show what is wrong, worst first, and for each model what is live, what it did and what waits"
+    does = "show what is wrong, worst first, and for each model what is live, what it did and how much is waiting"
     parser = command(commands, "status", run, does, "modelctl status --since 24h")
     add_since(parser)
     parser.add_argument(
         "--watch",
         action="store_true",
-        help="repeat it until Ctrl-C: every five seconds on the local stack, every minute on AWS",
+        help="repeat until Ctrl-C: every five seconds on the local stack, every minute on AWS",
     )
     add_target(parser)
 

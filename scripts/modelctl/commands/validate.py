@@ -19,7 +19,12 @@ def add_to(commands: Commands) -> None:
         commands, "validate", run, "show all problems of a registry", "modelctl validate model_registry.yaml"
     )
     parser.add_argument(
-        "registry", nargs="?", type=Path, default=paths.REGISTRY, metavar="REGISTRY", help="default: the checkout's"
+        "registry",
+        nargs="?",
+        type=Path,
+        default=paths.REGISTRY,
+        metavar="REGISTRY",
+        help="the registry to check; default: the checkout's",
     )
 
 
