@@ -109,6 +109,14 @@ def test_each_part_of_a_soak_is_listed() -> None:
     assert sorted(first_column(paths.CHECKOUT / "CONTRIBUTING.md", "`PARTS=`")) == sorted(soak.PARTS)
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name)
+def test_a_field_of_the_registry_that_a_sentence_names_exists(page: Path) -> None:
+    fields = set(first_column(paths.DOCS / "reference.md", "field"))
+    sections = {field.split(".")[0] for field in fields if "." in field}
+    named = re.findall(r"`([a-z_]+)\.([a-z_]+)(?:: [^`]*)?`", without_blocks(page))
+    assert {f"{section}.{field}" for section, field in named if section in sections} <= fields
+
+
 def test_the_readme_shows_the_table_of_the_demo() -> None:
     table = [
         re.split(r"  +", line) for line in README.read_text().splitlines() if re.match(r"(model|digits|wine) ", line)
