@@ -12,14 +12,12 @@ from unit.pages import BLOCKS, Block
 
 #: The stack is there already, and other tests need it; what follows a log never ends; and a plan has a test of its own.
 NOT_TYPED = ("modelctl up", "modelctl down", "--follow", "terraform plan")
-SCAN = paths.CHECKOUT / "models" / "digits" / "samples" / "scan-0011.png"
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.mark == "runs on the local stack"], ids=str)
 def test_commands_of_the_docs_succeed(block: Block, platform: Platform, tmp_path: Path) -> None:
     for folder in ("models", "terraform"):
         (tmp_path / folder).symlink_to(paths.CHECKOUT / folder)
-    (tmp_path / "scan.png").write_bytes(SCAN.read_bytes())
     typed = [line for line in block.text.splitlines() if not any(words in line for words in NOT_TYPED)]
     search = f"{MODELCTL.parent}:{os.environ['PATH']}"
     done = subprocess.run(
