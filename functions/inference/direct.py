@@ -72,4 +72,6 @@ def _check_size(values: int) -> None:
     """Refuse an answer that Lambda would not return, before it is made of Python's objects."""
     most = min(max_values(), _MOST_VALUES)
     if values > most:
-        raise TooLargeError(f"the answer has {values} values; it may have {most}: send fewer instances, or upload them")
+        raise TooLargeError(
+            f"the answer has {values} values; it may have at most {most}: send fewer instances, or upload them"
+        )

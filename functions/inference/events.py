@@ -47,16 +47,16 @@ class UploadedObject:
             if value is None and name not in ("bucket", "key"):
                 continue
             if not isinstance(value, str) or not value:
-                raise TypeError(f"the {name} has to be text")
+                raise TypeError(f"the {name} must be text")
             # A lone surrogate, which JSON can hold, is no character of a key.
             value.encode()
         if self.sequencer is not None and not _SEQUENCER.fullmatch(self.sequencer):
-            raise ValueError("the sequencer has to be hexadecimal")
+            raise ValueError("the sequencer must be hexadecimal")
         if self.last_modified is not None and not _WHOLE_SECONDS.fullmatch(self.last_modified):
-            raise ValueError("the last_modified has to be a time in UTC, in whole seconds")
+            raise ValueError("the last_modified must be a time in UTC, in whole seconds")
         # Not a bool, which Python counts among the integers.
         if self.size is not None and (type(self.size) is not int or self.size < 0):
-            raise ValueError("the size has to be a number of bytes")
+            raise ValueError("the size must be a number of bytes")
 
     def is_folder_marker(self) -> bool:
         """Whether it is the empty object that the S3 console makes to show a folder."""

@@ -11,12 +11,12 @@ from inference.s3 import Objects, Read, RefusedError, UnansweredError
 #: Why nobody can read an object, and what helps: a new version, which gets an event and a result of its own.
 _UNREADABLE = {
     s3.Refusal.ARCHIVED: (
-        "its storage class or access tier is an archive, from which S3 does not read: upload it again with the storage "
-        "class STANDARD, or restore it and copy it onto itself with that class"
+        "its storage class or access tier is an archive, which S3 cannot read directly: upload it again with the "
+        "storage class STANDARD, or restore it and copy it onto itself with that class"
     ),
     s3.Refusal.CUSTOMER_KEY: (
         "it is encrypted with a customer-provided key (SSE-C), which the function does not have: upload it again "
-        "without one; the bucket's default encryption then applies"
+        "without such a key; the bucket's default encryption then applies"
     ),
     s3.Refusal.KEY_DELETED: "the KMS key that it is encrypted with was deleted: upload it again with another key",
 }
@@ -95,7 +95,7 @@ def check_size(size: int, max_bytes: int) -> None:
         TooLargeError: they are more than `max_bytes`.
     """
     if size > max_bytes:
-        raise TooLargeError(f"{size} bytes; an input may have {max_bytes} (limits.bytes)")
+        raise TooLargeError(f"{size} bytes; an input may have at most {max_bytes} (limits.bytes)")
 
 
 def _meaning(error: RefusedError, uploaded: UploadedObject) -> Exception:

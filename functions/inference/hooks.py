@@ -49,7 +49,7 @@ def load(file: Path, config: Config, inputs: Specs) -> Hooks:
         raise ModelError("hooks: the file defines neither preprocess nor postprocess: define one, or leave hooks out")
     replaced = ", ".join(f"output.{field}" for field, value in vars(config.output).items() if value is not None)
     if postprocess is not None and replaced:
-        raise ModelError(f"hooks: postprocess takes the place of {replaced}: leave that or the function out")
+        raise ModelError(f"hooks: postprocess replaces {replaced}: remove these fields or the function")
     return Hooks(
         preprocess and partial(_instances, partial(_call, "preprocess", preprocess), inputs, config.input),
         postprocess and partial(_prediction, partial(_call, "postprocess", postprocess)),
@@ -99,11 +99,11 @@ def _instances(
     found = {name: _kind(array) for name, array in arrays.items()} if isinstance(arrays, dict) else _kind(given)
     expected = {spec.name: "ndarray" for spec in inputs}
     if found != expected:
-        raise ModelError(f"hooks: preprocess gave {found}; expected {expected}")
+        raise ModelError(f"hooks: preprocess returned {found}; expected {expected}")
     try:
         return tensors.stack({spec.name: _strings(arrays[spec.name], spec) for spec in inputs}, inputs, config)
     except (DecodeError, ShapeError) as error:
-        raise ModelError(f"hooks: preprocess gave tensors that do not fit: {error}") from error
+        raise ModelError(f"hooks: preprocess returned tensors that do not fit: {error}") from error
 
 
 def _kind(value: Any) -> str:
@@ -131,6 +131,6 @@ def _prediction(postprocess: Callable[[Mapping[str, Array]], Any], outputs: Mapp
     try:
         as_json(prediction)
     except (TypeError, ValueError, RecursionError) as error:
-        way_out = "numpy's values become JSON's by .tolist()"
-        raise ModelError(f"hooks: postprocess gave no JSON value: {error}; {way_out}") from error
+        way_out = "convert numpy values with .tolist()"
+        raise ModelError(f"hooks: postprocess returned a value that is not JSON: {error}; {way_out}") from error
     return prediction

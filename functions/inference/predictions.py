@@ -197,7 +197,9 @@ def check_size(values: int) -> None:
     """
     most = max_values()
     if values > most:
-        raise TooLargeError(f"a prediction has {values} values; it may have {most} with this memory (memory_mb)")
+        raise TooLargeError(
+            f"a prediction has {values} values; it may have at most {most} with this memory (memory_mb)"
+        )
 
 
 def _values(name: str, array: Array) -> Any:
@@ -268,14 +270,16 @@ def _strings(value: Any, *, as_bytes: bool) -> Any:
 
 def _check_count(labels: tuple[str, ...], scores: int, config: OutputConfig) -> None:
     if scores != len(labels) and not (scores == 1 and len(labels) == 2):
-        raise ModelError(f"output.labels names {len(labels)} labels, but the model gives {scores} scores")
+        raise ModelError(f"output.labels names {len(labels)} labels, but the model returns {scores} scores")
     if scores == 1 and config.activation == "softmax":
-        raise ModelError("output.activation softmax of a single score is always 1: sigmoid makes it a probability")
+        raise ModelError(
+            "output.activation softmax of a single score is always 1: use sigmoid to make it a probability"
+        )
 
 
 def _check_finite(array: Array) -> None:
     if array.dtype.kind == "f" and not (tensors.is_surely_within(array, array.dtype) or np.isfinite(array).all()):
-        raise PredictionError("the model's output has NaN or infinite values, for which JSON has no number")
+        raise PredictionError("the model's output contains NaN or infinite values, which JSON cannot represent")
 
 
 def _short(score: Any) -> float:

@@ -237,9 +237,9 @@ class Predictor:
         size = count * sum(_row_bytes(spec) for spec in outputs if spec.shape and spec.shape[0] is None)
         if size > max_tensor_bytes():
             raise TooLargeError(
-                f"the outputs of {count} instances take {size} bytes in one call; they may take {max_tensor_bytes()}, "
-                "a quarter of the memory (memory_mb): send fewer instances at once, or set batch.rows: to how many may "
-                "share a call if they are independent, or to 0 if they are not rows"
+                f"the outputs of {count} instances take {size} bytes in one call, but may take at most "
+                f"{max_tensor_bytes()}, a quarter of the memory (memory_mb): send fewer instances at once, or set "
+                "batch.rows: to the number that may share a call if they are independent, or to 0 if they are not rows"
             )
 
     def _rows(self, instances: Instances, *, in_rows: bool = False) -> Iterator[dict[str, Array]]:

@@ -125,9 +125,9 @@ def from_document(document: Any, specs: Specs, config: InputConfig) -> Instances
 def from_rows(instances: Any, specs: Specs, where: str, config: InputConfig) -> Instances:
     """The tensors of a list of instances."""
     if not isinstance(instances, list):
-        raise DecodeError(f'"{where}" has to be a list')
+        raise DecodeError(f'"{where}" must be a list')
     if not are_stacked(specs):
-        raise DecodeError('the signature takes no batch: send whole tensors as {"inputs": ...}')
+        raise DecodeError('the signature has no batch dimension: send whole tensors as {"inputs": ...}')
     check_records(len(instances), config)
     if not instances:
         return Instances({}, 0)
@@ -190,7 +190,7 @@ def _from_columns(inputs: Any, specs: Specs, config: InputConfig) -> Instances:
         inputs = {specs[0].name: inputs}
     names = {spec.name for spec in specs}
     if not isinstance(inputs, dict) or set(inputs) != names:
-        found = _short(sorted(inputs)) if isinstance(inputs, dict) else "no object"
+        found = _short(sorted(inputs)) if isinstance(inputs, dict) else "a value that is not an object"
         raise DecodeError(f'"inputs" needs {_names(specs)}; found {found}')
     arrays = {
         spec.name: _array(inputs[spec.name], spec, f"inputs.{spec.name}", spec.shape, missing=config.missing)
@@ -222,7 +222,7 @@ def check_size(size: int) -> None:
     limit = max_tensor_bytes()
     if size > limit:
         raise TooLargeError(
-            f"its tensors take {size} bytes; an input's may take {limit}, a quarter of the memory (memory_mb)"
+            f"its tensors take {size} bytes, but may take at most {limit}, a quarter of the memory (memory_mb)"
         )
 
 
@@ -234,7 +234,7 @@ def check_records(count: int, config: InputConfig, way_out: str = "") -> None:
     """
     most = config.max_records
     if count > most:
-        raise TooLargeError(f"{count} instances; an input may have {most} (limits.records){way_out}")
+        raise TooLargeError(f"{count} instances; an input may have at most {most} (limits.records){way_out}")
 
 
 def unstacked_shape(spec: TensorSpec, config: InputConfig) -> tuple[int | None, ...] | None:
@@ -379,7 +379,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise DecodeError(f"not valid JSON for a model: an object has {twice[:40]!r} twice")
+        raise DecodeError(f"not valid JSON for a model: an object contains {twice[:40]!r} twice")
     return members
 
 
@@ -395,7 +395,7 @@ def _check_names(
         if not isinstance(row, dict) or row.keys() != names:
             if isinstance(row, dict) and row and names - optional <= row.keys() <= names:
                 continue
-            found = "no object"
+            found = "a value that is not an object"
             if isinstance(row, dict):
                 unknown, absent = row.keys() - names, names - optional - row.keys() or names
                 difference = f"{min(unknown)[:40]!r} is unknown" if unknown else f"{min(absent)!r} is missing"
@@ -539,7 +539,7 @@ def _converted(
         # An integer of more than 64 bits.
         raise DecodeError(f"{where}: expected {_kind(spec)}, found one outside its range")
     if array.dtype.kind == "f" and not is_surely_within(array, array.dtype) and not are_finite(array, missing=missing):
-        raise DecodeError(f"{where}: NaN, infinity or a number beyond the range of JSON's readers")
+        raise DecodeError(f"{where}: NaN, infinity or a number beyond the range of JSON readers")
     check_size(array.size * spec.dtype.itemsize)
     return cast(array, spec, where)
 
@@ -574,7 +574,7 @@ def _bytes(value: Any, where: str) -> bytes:
         if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
             return _from_base64(value["b64"])
     except UnicodeEncodeError as error:
-        raise DecodeError(f"{where}: a string holds half a surrogate pair, which UTF-8 has no bytes for") from error
+        raise DecodeError(f"{where}: a string contains half a surrogate pair, which UTF-8 cannot encode") from error
     except (binascii.Error, ValueError) as error:
         raise DecodeError(f"{where}: not valid base64: {error}") from error
     raise DecodeError(f'{where}: expected strings or {{"b64": "..."}}')
@@ -665,7 +665,7 @@ def _matches(shape: tuple[int, ...], expected: tuple[int | None, ...] | None) ->
 
 def _only(specs: Specs, what: str) -> TensorSpec:
     if len(specs) != 1:
-        raise DecodeError(f"{what} fits a model with one input; this one has {_names(specs)}")
+        raise DecodeError(f"{what} needs a model with one input; this one has {_names(specs)}")
     return specs[0]
 
 

@@ -35,15 +35,15 @@ def read(event: Any) -> Artifact:
         raise ArtifactError('expected an object with "model", "digest" and "files"')
     model, digest, files = event["model"], event["digest"], event["files"]
     if not isinstance(model, str) or not _MODEL.fullmatch(model):
-        raise ArtifactError(f"{model!r} is no model name: expected [a-z][a-z0-9-]{{1,39}}")
+        raise ArtifactError(f"{model!r} is not a model name: expected [a-z][a-z0-9-]{{1,39}}")
     if not isinstance(files, dict) or not files:
         raise ArtifactError(f"models.{model}: the artifact has no files")
     for path, sha256 in files.items():
         _check_path(model, path)
         if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-            raise ArtifactError(f"models.{model}: {path}: {sha256!r} is no sha256: expected 64 hexadecimal digits")
+            raise ArtifactError(f"models.{model}: {path}: {sha256!r} is not a sha256: expected 64 hexadecimal digits")
     if digest != digest_of(files):
-        raise ArtifactError(f"models.{model}: the digest {digest!r} is not the one of its files, {digest_of(files)}")
+        raise ArtifactError(f"models.{model}: the digest {digest!r} is not that of its files, {digest_of(files)}")
     return Artifact(model, digest, files)
 
 
@@ -58,4 +58,4 @@ def _check_path(model: str, path: str) -> None:
     parts = PurePosixPath(path).parts
     plain = path == "/".join(parts) and "\0" not in path and not path.startswith("/")
     if not parts or not plain or ".." in parts:
-        raise ArtifactError(f"models.{model}: {path!r} is no relative path inside the artifact's folder")
+        raise ArtifactError(f"models.{model}: {path!r} is not a relative path inside the artifact's folder")

@@ -181,12 +181,12 @@ def _copy_file(
             raise PublishError(f"{where} cannot be read: {error}. `terraform apply` uploads it") from error
         except BotoCoreError as error:
             if attempt == _ATTEMPTS:
-                raise PublishError(f"{where} cannot be read, also at the third try: {error}") from error
+                raise PublishError(f"{where} cannot be read, even at the third attempt: {error}") from error
         else:
             if sha256 != artifact.files[name]:
                 raise PublishError(
-                    f"{where} has the sha256 {sha256}, expected {artifact.files[name]}: the object is not the file "
-                    "that was planned. Delete it and apply again"
+                    f"{where} has the sha256 {sha256}, expected {artifact.files[name]}: the object is not the "
+                    "planned file. Delete it and apply again"
                 )
             return
 

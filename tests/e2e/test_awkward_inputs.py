@@ -193,7 +193,7 @@ def test_what_happens_to_an_object_before_it_is_read_decides_its_result_and_no_o
 @pytest.mark.parametrize(
     ("name", "how", "message"),
     [
-        ("archived", {"StorageClass": "DEEP_ARCHIVE"}, "is an archive, from which S3 does not read: .* DEEP_ARCHIVE"),
+        ("archived", {"StorageClass": "DEEP_ARCHIVE"}, "is an archive, which S3 cannot read directly: .* DEEP_ARCHIVE"),
         (
             "customer-key",
             {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": bytes(32)},
@@ -225,7 +225,7 @@ def test_an_object_larger_than_an_input_may_be_gets_a_result_that_says_so(
     client.delete_object(Bucket=platform.deployment["buckets"]["inputs"], Key="digits/large.png", VersionId=version)
     assert refused["error"] == {
         "type": "TooLargeError",
-        "message": f"{MAX_BYTES + 1} bytes; an input may have {MAX_BYTES} (limits.bytes)",
+        "message": f"{MAX_BYTES + 1} bytes; an input may have at most {MAX_BYTES} (limits.bytes)",
     }
     assert refused["timing_ms"]["fetch"] is None
     wait_until_empty(platform.client("sqs"), platform.queues("digits"))

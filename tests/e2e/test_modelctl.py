@@ -27,7 +27,7 @@ SCAN = next(iter(sorted((paths.CHECKOUT / "models" / "digits" / "samples").glob(
         (("invoke", "wine", "--data", "{"), "--data: not valid JSON: Expecting property name"),
         (("invoke", "wine", "--data", '{"instances": [NaN]}'), "--data: not valid JSON: NaN is not a JSON number"),
         (("invoke", "wine", "--data", "[" * 5000 + "]" * 5000), "--data: not valid JSON for a model: nested too deep"),
-        (("invoke", "wine", "--data", '{"inputs": [1], "inputs": [2]}'), "an object has 'inputs' twice"),
+        (("invoke", "wine", "--data", '{"inputs": [1], "inputs": [2]}'), "an object contains 'inputs' twice"),
         (("logs", "dogs"), "no model is named 'dogs'"),
     ],
 )

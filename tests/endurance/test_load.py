@@ -59,23 +59,23 @@ TIMEOUT_S, AGAIN_S = 30, 35
 GONE_S = 20
 
 ANSWERED, REFUSED, GIVEN_UP = "answered", "refused", "given up"
-_SERVING = "CrashError: the process that had to serve the input"
+_SERVING = "CrashError: the process serving the input"
 #: Where an input with a fault ends, and the error that its result then says, as a regular expression.
 ENDS = {
     "poison": (REFUSED, "DecodeError: no scan"),
     "exit": (GIVEN_UP, f"{_SERVING} exited with status 3"),
-    "segfault": (GIVEN_UP, f"{_SERVING} was ended by SIGSEGV"),
+    "segfault": (GIVEN_UP, f"{_SERVING} was killed by SIGSEGV"),
     "hang": (
         GIVEN_UP,
-        r"TooLongError: the process that had to serve the input did not do so within \d+\.\d s, "
+        r"TooLongError: the process serving the input did not finish within \d+\.\d s, "
         "all that was left of timeout_s, or half of it while others waited; a longer timeout_s gives it more",
     ),
     # The function ends its child process at nearly all of its memory, and the system does so at all of it.
     "memory": (
         GIVEN_UP,
-        r"CrashError: out of memory: the process that had to serve the input took \d+ MB in addition to the \d+ MB of "
-        rf"the function's own; the function has 256 MB \(memory_mb\)|{_SERVING} was ended by SIGKILL; "
-        r"a system that is out of memory ends processes this way \(memory_mb is 256\)",
+        r"CrashError: out of memory: the process serving the input took \d+ MB in addition to the function's own "
+        rf"\d+ MB; the function has 256 MB \(memory_mb\)|{_SERVING} was killed by SIGKILL; "
+        r"a system that is out of memory kills processes this way \(memory_mb is 256\)",
     ),
     "raise": (GIVEN_UP, r"ModelError: hooks: preprocess raised KeyError: 'calibration' \(line \d+\)"),
 }

@@ -29,7 +29,7 @@ def test_what_is_special_to_one_input_is_left_out(message: str, keys: list[str],
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ("did not do so within 29.5 s, all that was left", "did not do so within 30 s, all that was left"),
+        ("did not finish within 29.5 s, all that was left", "did not finish within 30 s, all that was left"),
         ("took 412 MB beside the 80 MB of the function's own", "took 1203 MB beside the 81.5 MB of the function's own"),
     ],
 )

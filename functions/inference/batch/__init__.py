@@ -38,18 +38,18 @@ logger = logging.getLogger(__name__)
 
 #: What a provisional result says while the last attempt is under way, and for ever if that ends the function.
 _DID_NOT_END = (
-    "its last attempt, number {}, did not end: the function crashed, or ran out of time (timeout_s) or memory "
+    "its last attempt, number {}, did not finish: the function crashed, or ran out of time (timeout_s) or memory "
     "(memory_mb); its log says which. Once that is fixed, `modelctl redrive` tries it again"
 )
 
 #: What it says if the invocation did not come to the input.
 _NOT_TAKEN_UP = (
-    "its last attempt, number {}, had no time for it: others in its batch used up the function's time (timeout_s); "
+    "its last attempt, number {}, did not reach it: other inputs of its batch used up the time (timeout_s); "
     "its log says which. Once that is fixed, `modelctl redrive` tries it again"
 )
 
 #: What the log says if the child process is not ready in time, or has no memory to load the model.
-_NOT_ISOLATED = "inputs that come again are served in the function's own process, which one of them may end: %s"
+_NOT_ISOLATED = "retried inputs are served in the function's own process, which one of them may kill: %s"
 
 #: Inputs of one batch that a line of the log names.
 _MOST_NAMED = 100

@@ -91,5 +91,5 @@ def refused(error: Exception) -> Refused:
 def send_back(works: Iterable[Work]) -> None:
     """Leave inputs to a later invocation."""
     for work in works:
-        logger.info("not taken up in this invocation; its message goes back to the queue", extra=work.names)
+        logger.info("not started in this invocation; its message goes back to the queue", extra=work.names)
         work.end(SentBack())

@@ -123,5 +123,5 @@ def _reason(key: str, input_format: str, error: Exception) -> str:
         return f"read as {named} because of its suffix {suffix}, although the model's input.format is {input_format}: "
     if named or suffix in _IMAGE_SUFFIXES or isinstance(error, ShapeError):
         return ""
-    says_nothing = f"{suffix[:_LONGEST_SUFFIX]} names no format" if suffix else "it has no suffix"
+    says_nothing = f"{suffix[:_LONGEST_SUFFIX]} does not name a format" if suffix else "it has no suffix"
     return f"read as {input_format}, which is the model's input.format ({says_nothing}): "

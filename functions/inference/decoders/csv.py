@@ -65,7 +65,9 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     or, if its registry entry names them, in that order; a header may then list them in any order, among other columns.
     """
     if not are_stacked(specs):
-        raise UnsupportedInputError('rows of CSV fit a signature with a batch; send this one {"inputs": ...} as JSON')
+        raise UnsupportedInputError(
+            'CSV needs a signature with a batch dimension; send this model {"inputs": ...} as JSON'
+        )
     content = text.parsable(body)
     try:
         table = _read(content, config, specs)
@@ -124,7 +126,7 @@ def _read(content: str, config: InputConfig, specs: Specs) -> _Table:
         line, row = following
         text.check_next_row(table.rows, config, line)
         if len(row) != len(first):
-            raise ShapeError(f"line {line} has {len(row)} columns, the first row {len(first)}")
+            raise ShapeError(f"line {line} has {len(row)} columns, but the first row has {len(first)}")
         table.rows.append(row)
         table.lines.append(line)
         following = next(found, None)
@@ -167,7 +169,7 @@ def _is_header(
         if set(names) <= set(cells):
             return True
         raise DecodeError(
-            f"line {line}: the model has several inputs: the first row must name their columns, {', '.join(names)}"
+            f"line {line}: the model has several inputs, so the first row must name their columns, {', '.join(names)}"
         )
     if config.header != "auto":
         return config.header is True

@@ -31,7 +31,7 @@ def content(body: bytes, encoding: str, limits: Limits, *, is_gz: bool) -> bytes
     codings = [coding for part in encoding.split(",") if (coding := part.strip().lower()) in _GZIP + _UNREADABLE]
     if codings and (len(codings) > 1 or codings[0] not in _GZIP):
         raise UnsupportedInputError(
-            f"its Content-Encoding is {encoding[:80]}: upload it without one, or compressed with gzip, once"
+            f"its Content-Encoding is {encoding[:80]}: upload it without one, or compress it with gzip, once"
         )
     if codings:
         try:

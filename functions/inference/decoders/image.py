@@ -44,7 +44,7 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     try:
         return tensors.stack({spec.name: _normalized(pixels, spec, config)}, specs, config)
     except DecodeError as error:
-        raise ModelError(f"pixels do not fit once input.scale, mean and std are applied: {error}") from error
+        raise ModelError(f"pixels are out of range once input.scale, mean and std are applied: {error}") from error
 
 
 def _mode_and_size(config: InputConfig, specs: Specs) -> tuple[str, tuple[int, int] | None]:
@@ -82,7 +82,7 @@ def _dimensions(spec: TensorSpec, config: InputConfig) -> tuple[int | None, int 
     instance = (None, None, None) if spec.instance is None else spec.instance
     if len(instance) not in (2, 3):
         raise ModelError(
-            "input.format image fits an input of height, width and channels; the model's input "
+            "input.format image needs an input of height, width and channels, but the model's input "
             f"{spec.name} has {len(instance)} dimensions"
         )
     if len(instance) == 2:
@@ -90,7 +90,7 @@ def _dimensions(spec: TensorSpec, config: InputConfig) -> tuple[int | None, int 
     height, width, channels = (*instance[1:], instance[0]) if config.layout == "NCHW" else instance
     if channels not in (None, 1, 3, 4):
         raise ModelError(
-            f"an image has 1, 3 or 4 channels, and with input.layout {config.layout} the model's input {spec.name}, "
+            f"an image has 1, 3 or 4 channels, but with input.layout {config.layout} the model's input {spec.name}, "
             f"{list(instance)}, has {channels}"
         )
     return height, width, channels
@@ -179,7 +179,7 @@ def _open(body: bytes, limits: Limits) -> Picture:
         )
     width, height = picture.image.size
     if width * height > limits.pixels:
-        raise TooLargeError(f"{width} x {height} pixels; an image may have {limits.pixels} (limits.pixels)")
+        raise TooLargeError(f"{width} x {height} pixels; an image may have at most {limits.pixels} (limits.pixels)")
     return picture
 
 

@@ -43,7 +43,7 @@ def open_jpeg(body: bytes) -> Picture:
     if body.count(bytes((0xFF, _SCAN))) > _MAX_SCANS:
         others = (None for marker, _, _ in segments if marker == _SCAN)
         if len(list(itertools.islice(others, _MAX_SCANS))) == _MAX_SCANS:
-            raise TooLargeError(f"a JPEG of more than {_MAX_SCANS} scans")
+            raise TooLargeError(f"a JPEG with more than {_MAX_SCANS} scans")
     image = JpegImageFile(io.BytesIO(b"".join(head)))
     # The decoder gets the file from its beginning, without a copy, and passes over its metadata.
     image.fp = io.BytesIO(body)

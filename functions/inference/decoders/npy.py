@@ -23,7 +23,7 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 def decode_npy(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """One array for a model with one input."""
     if len(specs) != 1:
-        raise DecodeError("an .npy file holds one array and the model has several inputs: use .npz")
+        raise DecodeError("an .npy file contains one array, but the model has several inputs: use .npz")
     return tensors.stack({specs[0].name: _read_npy(body)}, specs, config)
 
 
@@ -50,7 +50,9 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     """The bytes of a zip's member; unpacking stops after the size that the zip states for it."""
     # numpy writes only these; other methods unpack a whole chunk at a time, which may be of any size.
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DecodeError(f"{member.filename[:40]!r} is not compressed as numpy does it (stored or deflated)")
+        raise DecodeError(
+            f"{member.filename[:40]!r} is compressed in a way that numpy does not use; expected stored or deflated"
+        )
     with archive.open(member) as file:
         # Without a length the reader would unpack all at once, and cut it afterwards.
         return file.read(member.file_size + 1)
@@ -64,10 +66,10 @@ def _check_zip_directory(body: bytes) -> None:
     """
     end = body.rfind(b"PK\x05\x06")
     if end < 0:
-        raise DecodeError("its zip has no end: the file is cut off")
+        raise DecodeError("its zip archive has no end: the file is cut off")
     size = int.from_bytes(body[end + 12 : end + 16], "little")
     if size > _MAX_ZIP_DIRECTORY or b"PK\x06\x07" in body[max(0, end - 20) : end]:
-        raise TooLargeError(f"its zip lists more files than fit into {_MAX_ZIP_DIRECTORY} bytes")
+        raise TooLargeError(f"its zip archive lists more files than fit into {_MAX_ZIP_DIRECTORY} bytes")
 
 
 def _read_npy(body: bytes) -> Array:
@@ -87,7 +89,7 @@ def _read_npy(body: bytes) -> Array:
         raise DecodeError(f"arrays of {dtype} are not accepted; expected numbers or booleans")
     held = len(body) - file.tell()
     if held != dtype.itemsize * int(np.prod(shape, dtype=object)):
-        raise DecodeError(f"the header says {_size(shape)} elements of {dtype}, the file holds {held} bytes")
+        raise DecodeError(f"the header promises {_size(shape)} elements of {dtype}, but the file contains {held} bytes")
     array = np.frombuffer(body, dtype, offset=file.tell())
     if dtype.kind == "b" and array.view(np.uint8).max(initial=0) > 1:
         raise DecodeError("its booleans are neither 0 nor 1")

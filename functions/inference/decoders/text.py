@@ -19,7 +19,7 @@ _OTHER_KINDS = {
     b"\xff\xfe": _UTF_16,
     b"\xfe\xff": _UTF_16,
     b"\x1f\x8b": "it is gzip: end its key with .gz, or upload it with the Content-Encoding gzip",
-    b"PK\3\4": "it is a ZIP archive, as a workbook (.xlsx) is: save its table as CSV in UTF-8",
+    b"PK\3\4": "it is a ZIP archive, like an Excel workbook (.xlsx): save its table as CSV in UTF-8",
 }
 
 
@@ -48,7 +48,7 @@ def _single(value: bytes, config: InputConfig, specs: Specs, what: str) -> Insta
     if len(specs) != 1 or specs[0].dtype.kind != "O":
         kinds = "strings" if what == "text" else "strings, uint8 or int8"
         found = ", ".join(f"{spec.name} ({spec.dtype.name})" for spec in specs)
-        raise ModelError(f"input.format {what} fits a model with one input of {kinds}; this one has {found}")
+        raise ModelError(f"input.format {what} needs a model with one input of {kinds}; this one has {found}")
     tensors.check_size(len(value))
     array = tensors.filled(np.array([value], dtype=object), specs[0], tensors.unstacked_shape(specs[0], config))
     return tensors.stack({specs[0].name: array}, specs, config)
@@ -63,7 +63,9 @@ def parsable(body: bytes) -> str:
     """
     most = max_text_bytes()
     if len(body) > most:
-        raise TooLargeError(f"{len(body)} bytes; JSON and CSV may have {most}, a 64th of the memory (memory_mb)")
+        raise TooLargeError(
+            f"{len(body)} bytes; JSON and CSV may have at most {most}, a 64th of the memory (memory_mb)"
+        )
     return _decoded(body)
 
 
@@ -85,5 +87,5 @@ def _decoded(body: bytes) -> str:
         way_out = next((way for begin, way in _OTHER_KINDS.items() if body.startswith(begin)), "save it as UTF-8")
         raise DecodeError(f"line {line}: not UTF-8 text: {error}; {way_out}") from error
     if not text.strip():
-        raise EmptyInputError("it holds nothing but white space")
+        raise EmptyInputError("it contains only white space")
     return text

@@ -24,5 +24,7 @@ def open_webp(body: bytes, max_pixels: int) -> Picture:
         with warnings.catch_warnings(action="ignore"):
             image = WebPImageFile(io.BytesIO(body))
     except Image.DecompressionBombError as error:
-        raise TooLargeError(f"more than {max_pixels} pixels; an image may have {max_pixels} (limits.pixels)") from error
+        raise TooLargeError(
+            f"more than {max_pixels} pixels; an image may have at most {max_pixels} (limits.pixels)"
+        ) from error
     return Picture(image, orientation(image.info.get("exif"), image.info.get("xmp")))

@@ -103,8 +103,8 @@ class Child:
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
-        #: What it has to do, for how many seconds, and until when by `time.perf_counter`.
-        self._to = ""
+        #: What it is doing, for how many seconds, and until when by `time.perf_counter`.
+        self._doing = ""
         self._within_s = self._until = 0.0
 
     @property
@@ -115,7 +115,7 @@ class Child:
     def load(self, within_s: float) -> None:
         """See `Isolation`."""
         started = time.perf_counter()
-        self._has_to("load the model", within_s)
+        self._begins("loading the model", within_s)
         self._start()
         said = self._answer_to((self._config, logging.getLogger("inference").getEffectiveLevel()))
         if not isinstance(said, Loading):
@@ -128,7 +128,7 @@ class Child:
 
     def serve(self, request: Request, within_s: float) -> Reply:
         """See `Isolation`."""
-        self._has_to("serve the input", within_s)
+        self._begins("serving the input", within_s)
         reply = self._answer_to(request)
         if not isinstance(reply, Reply):
             raise self._out_of_turn(reply)
@@ -143,8 +143,8 @@ class Child:
             self._process.wait()
         self._channel = self._process = None
 
-    def _has_to(self, to: str, within_s: float) -> None:
-        self._to, self._within_s, self._until = to, within_s, time.perf_counter() + within_s
+    def _begins(self, doing: str, within_s: float) -> None:
+        self._doing, self._within_s, self._until = doing, within_s, time.perf_counter() + within_s
 
     def _start(self) -> None:
         own, its = socket.socketpair()
@@ -170,12 +170,12 @@ class Child:
                     return said
                 logging.getLogger(said.name).handle(said)
         except (EOFError, OSError):
-            raise CrashError(f"the process that had to {self._to} {self._how_it_ended()}") from None
+            raise CrashError(f"the process {self._doing} {self._how_it_ended()}") from None
         except ValueError as error:
             # The rest of what it says might be taken for the reply to another input.
             self.end()
             raise CrashError(
-                f"the process that had to {self._to} was ended, since nobody can read it: {error}"
+                f"the process {self._doing} was killed, because its messages are not readable: {error}"
             ) from None
 
     def _look(self) -> float:
@@ -187,14 +187,14 @@ class Child:
         if room < 0:
             self.end()
             raise CrashError(
-                f"out of memory: the process that had to {self._to} took {its:.0f} MB in addition to the {own:.0f} MB "
-                f"of the function's own; the function has {memory_mb()} MB (memory_mb)"
+                f"out of memory: the process {self._doing} took {its:.0f} MB in addition to the function's own "
+                f"{own:.0f} MB; the function has {memory_mb()} MB (memory_mb)"
             )
         left_s = self._until - time.perf_counter()
         if left_s <= 0:
             self.end()
             raise TooLongError(
-                f"the process that had to {self._to} did not do so within {self._within_s:.1f} s, all that was left of "
+                f"the process {self._doing} did not finish within {self._within_s:.1f} s, all that was left of "
                 "timeout_s, or half of it while others waited; a longer timeout_s gives it more"
             )
         return min(left_s, look_after_s(room))
@@ -202,7 +202,7 @@ class Child:
     def _out_of_turn(self, said: Said) -> CrashError:
         """End it: the rest of what it says might be taken for the reply to another input."""
         self.end()
-        return CrashError(f"the process that serves inputs was ended, since it said {said!r} out of turn")
+        return CrashError(f"the process {self._doing} was killed, because it sent {said!r} out of turn")
 
     def _how_it_ended(self) -> str:
         process, self._process = self._process, None
@@ -218,5 +218,5 @@ class Child:
         code = process.wait()
         if code >= 0:
             return f"exited with status {code}"
-        hint = f"; a system that is out of memory ends processes this way (memory_mb is {memory_mb()})"
-        return f"was ended by {signal.Signals(-code).name}{hint if -code == signal.SIGKILL else ''}"
+        hint = f"; a system that is out of memory kills processes this way (memory_mb is {memory_mb()})"
+        return f"was killed by {signal.Signals(-code).name}{hint if -code == signal.SIGKILL else ''}"

@@ -134,7 +134,7 @@ def load(runtime: str, artifact: Path, signature: str) -> Model:
             of a type that no input and no result has.
     """
     if not artifact.is_dir():
-        raise ModelError(f"no weights at {artifact}: weights_sync copies them there in `terraform apply`")
+        raise ModelError(f"no weights at {artifact}: weights_sync copies them there during `terraform apply`")
     file = _model_file(runtime, artifact)
     if not _is_one_of(file, TABLE[runtime]["signatures"]):
         check_default_signature(file, signature)

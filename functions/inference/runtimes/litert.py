@@ -41,7 +41,7 @@ _UNSUPPORTED = (
 
 #: Stands for an error without a text. LiteRT gives none when a tensor whose shape an op calculates does not fit into
 #: memory.
-_NO_REASON = "it gave no reason, as it does when it is out of memory"
+_NO_REASON = "it gave no reason, which happens when it runs out of memory"
 
 #: The most characters of errors that an interpreter may repeat; after more, a new one takes its place.
 _MOST_SAID = 2**16

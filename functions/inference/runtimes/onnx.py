@@ -105,7 +105,7 @@ def load(file: Path, signature: str) -> OnnxModel:
         session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # The op StringNormalizer asks for en_US.UTF-8 where its exporter names none.
-        way_out = "; for a text vectorizer skl2onnx takes options={TfidfVectorizer: {'locale': 'C'}}"
+        way_out = "; for a text vectorizer, skl2onnx accepts options={TfidfVectorizer: {'locale': 'C'}}"
         raise ModelError(
             f"ONNX Runtime cannot load {file.name}: {str(error).strip()}{way_out if 'locale' in str(error) else ''}"
         ) from error
@@ -136,7 +136,9 @@ def _spec(node: Any, file: str, *, is_open: bool) -> TensorSpec:
         )
     dtype = _DTYPES.get(kind.removeprefix("tensor(").removesuffix(")"))
     if dtype is None:
-        raise ModelError(f"{file}: {node.name!r} is {kind}, and numpy has no such type; export the model with another")
+        raise ModelError(
+            f"{file}: {node.name!r} is {kind}, and numpy has no such type; export the model with another type"
+        )
     shape = tuple(length if isinstance(length, int) else None for length in node.shape)
     return TensorSpec(node.name, None if is_open else shape, np.dtype(dtype))
 

@@ -62,7 +62,7 @@ class InProcess:
             return Reply(Refused(type(error).__name__, str(error)))
         except Killed:
             self.end()
-            raise CrashError("the process that had to serve the input exited with status 3") from None
+            raise CrashError("the process serving the input exited with status 3") from None
         except Hung:
             self.end()
             raise TooLongError(f"not within {within_s:.1f} s") from None

@@ -109,7 +109,7 @@ REASONS = {
         r"NaN, infinity or a number beyond the range", lambda _, inputs, __: not _are_finite(inputs)
     ),
     "NaN or infinity in an answer": Reason(
-        r"the model's output has NaN or infinite values", lambda *parts: not _are_finite(parts[2])
+        r"the model's output contains NaN or infinite values", lambda *parts: not _are_finite(parts[2])
     ),
     "an empty tensor in a JSON request": Reason(
         r"has the shape \[(\d+, )*0\]; expected",

@@ -133,7 +133,7 @@ def test_an_object_with_a_content_encoding_is_decoded(
     assert result("digits/a.csv")["input"]["size"] == len(body)
     assert result("digits/b.csv")["error"] == {
         "type": "UnsupportedInputError",
-        "message": "its Content-Encoding is br: upload it without one, or compressed with gzip, once",
+        "message": "its Content-Encoding is br: upload it without one, or compress it with gzip, once",
     }
     assert result("digits/c.csv")["error"]["type"] == "DecodeError"
 
@@ -179,7 +179,7 @@ def test_an_object_above_the_limit_is_refused_without_being_read(
     assert serve([announce("digits/large.json", b"[0, 0, 0]", size=2**40)]) == []
     assert result("digits/large.json")["error"] == {
         "type": "TooLargeError",
-        "message": "1099511627776 bytes; an input may have 67108864 (limits.bytes)",
+        "message": "1099511627776 bytes; an input may have at most 67108864 (limits.bytes)",
     }
     assert (INPUTS, "digits/large.json") not in fake_s3.gets
 
@@ -228,7 +228,8 @@ UNREADABLE = {
             "The operation is not valid for the object's storage class",
             StorageClass="DEEP_ARCHIVE",
         ),
-        "an archive, from which S3 does not read: upload it again .* restore it and copy .*storage class, DEEP_ARCHIVE",
+        "an archive, which S3 cannot read directly: upload it again .* restore it and copy .*storage class, "
+        "DEEP_ARCHIVE",
     ),
     "archived by Intelligent-Tiering": (
         refusal(
@@ -247,7 +248,7 @@ UNREADABLE = {
             "The object was stored using a form of Server Side Encryption. "
             "The correct parameters must be provided to retrieve the object.",
         ),
-        r"customer-provided key \(SSE-C\), which the function does not have: upload it again without one",
+        r"customer-provided key \(SSE-C\), which the function does not have: upload it again without such a key",
     ),
     "a deleted key": (
         refusal(400, "KMS.NotFoundException", "Key 'arn:aws:kms:us-east-1:000000000000:key/1' does not exist"),
@@ -941,10 +942,10 @@ def test_the_limits_of_the_registry_hold_for_a_batch(
     assert serve(messages, limits={"bytes": 50, "records": 1}) == []
     assert result("digits/large.json")["error"] == {
         "type": "TooLargeError",
-        "message": "59 bytes; an input may have 50 (limits.bytes)",
+        "message": "59 bytes; an input may have at most 50 (limits.bytes)",
     }
     assert (INPUTS, "digits/large.json") not in fake_s3.gets
-    assert result("digits/many.json")["error"]["message"] == "2 instances; an input may have 1 (limits.records)"
+    assert result("digits/many.json")["error"]["message"] == "2 instances; an input may have at most 1 (limits.records)"
     assert result("digits/good.json")["predictions"] == [[0.5]]
 
 

@@ -114,7 +114,7 @@ def test_labels_of_another_number_than_an_output_whose_length_no_signature_tells
 ) -> None:
     folder = onnx_folder("(float[N, 3] x) => (float[N, K] y) { y = Identity(x) }")
     (folder / "labels.txt").write_text("a\nb\n")
-    with pytest.raises(ModelError, match="names 2 labels, but the model gives 3 scores"):
+    with pytest.raises(ModelError, match="names 2 labels, but the model returns 3 scores"):
         checked("double.onnx", folder=folder, output={"labels": "labels.txt"})
 
 
@@ -128,18 +128,18 @@ def test_rows_that_are_not_independent(checked: Check, onnx_folder: Callable[[st
     ("artifact", "fields", "says"),
     [
         ("two.tflite", {"input_format": "image"}, "input.format image needs a signature with one input"),
-        ("odds.tflite", {"input_format": "text"}, "input.format text fits a model with one input of strings"),
+        ("odds.tflite", {"input_format": "text"}, "input.format text needs a model with one input of strings"),
         ("odds.tflite", {"input": {"columns": ["a", "b"]}}, "names 2 columns, but the input x takes 3"),
         (
             "scans.tflite",
             {"input_format": "image", "input": {"size": [9, 9]}},
             r"input.size is \[9, 9\], but the model",
         ),
-        ("scans.tflite", {"labels": ["zero", "one"]}, "names 2 labels, but the model gives 10 scores"),
+        ("scans.tflite", {"labels": ["zero", "one"]}, "names 2 labels, but the model returns 10 scores"),
         (
             "pixels.keras",
             {"input_format": "image", "input": {"scale": 0.5, "mean": [0.25]}},
-            "pixels do not fit once input.scale",
+            "pixels are out of range once input.scale",
         ),
     ],
 )
@@ -171,7 +171,9 @@ def test_hooks_are_called_with_samples_only(checked: Check, onnx_folder: Callabl
     assert checked("double.onnx", folder=folder)["samples"] == 0
     answered = sample("123.digits", b"123", [{"ratio": 0.5}])
     assert checked("double.onnx", answered, folder=folder)["samples"] == 1
-    with pytest.raises(ModelError, match=r"digits fails on the smoke sample 0.digits: hooks: preprocess gave tensors"):
+    with pytest.raises(
+        ModelError, match=r"digits fails on the smoke sample 0.digits: hooks: preprocess returned tensors"
+    ):
         checked("double.onnx", sample("0.digits", b"0"), folder=folder)
 
 
@@ -225,7 +227,7 @@ def test_a_message_quotes_long_answers_in_part_only(checked: Check) -> None:
 
 
 def test_the_limits_of_an_upload_hold_for_a_sample(checked: Check) -> None:
-    with pytest.raises(ModelError, match=r"got TooLargeError: 12 bytes; an input may have 5 \(limits\.bytes\)"):
+    with pytest.raises(ModelError, match=r"got TooLargeError: 12 bytes; an input may have at most 5 \(limits\.bytes\)"):
         checked("double.tflite", sample("a.json", ROW), limits={"bytes": 5})
 
 

@@ -110,12 +110,13 @@ def test_labels_that_do_not_fit_show_before_an_apply_in_the_functions_words(
     file = tmp_path / "registry.yaml"
     file.write_text("\n".join(lines))
     assert [f"{problem.line}: {problem.path}: {problem.message}" for problem in validation.validate(file)] == [
-        "3: models.tflite.output.labels: names 3 labels, but the model gives 10 scores",
-        "4: models.onnx.output.labels: names 3 labels, but the model gives 10 scores",
-        "5: models.saved-model.output.labels: names 3 labels, but the model gives 1 scores",
-        "6: models.logit.output.activation: softmax of a single score is always 1: sigmoid makes it a probability",
+        "3: models.tflite.output.labels: names 3 labels, but the model returns 10 scores",
+        "4: models.onnx.output.labels: names 3 labels, but the model returns 10 scores",
+        "5: models.saved-model.output.labels: names 3 labels, but the model returns 1 scores",
+        "6: models.logit.output.activation: softmax of a single score is always 1: use sigmoid to make it a "
+        "probability",
         "7: models.several.output.labels: belongs to one output, but the model has p, q: choose the one with the "
         "scores in output.name (`modelctl import` takes it as --output)",
-        "8: models.named.output.labels: names 3 labels, but the model gives 2 scores",
+        "8: models.named.output.labels: names 3 labels, but the model returns 2 scores",
         "9: models.unknown.output.name: is 'scores', but the outputs of the model are p, q: choose one of these",
     ]

@@ -94,12 +94,32 @@ def test_an_image_for_a_model_that_takes_none_is_refused(input_format: str) -> N
 @pytest.mark.parametrize(
     ("key", "body", "input_format", "begins"),
     [
-        ("a.txt", b"good", "json", "read as json, which is the model's input.format (.txt names no format): not valid"),
-        ("a.TXT.gz", gzip.compress(b"good"), "json", "read as json, which is the model's input.format (.txt names no"),
+        (
+            "a.txt",
+            b"good",
+            "json",
+            "read as json, which is the model's input.format (.txt does not name a format): not valid",
+        ),
+        (
+            "a.TXT.gz",
+            gzip.compress(b"good"),
+            "json",
+            "read as json, which is the model's input.format (.txt does not name a",
+        ),
         ("a", b"good", "json", "read as json, which is the model's input.format (it has no suffix): not valid JSON: "),
-        ("a.pdf", b"%PDF-1.7", "npy", "read as npy, which is the model's input.format (.pdf names no format): "),
-        ("a.tif", b"II*\0", "image", "read as image, which is the model's input.format (.tif names no format): "),
-        (f"a.{'b' * 99}", b"good", "json", f"read as json, which is the model's input.format (.{'b' * 19} names no"),
+        ("a.pdf", b"%PDF-1.7", "npy", "read as npy, which is the model's input.format (.pdf does not name a format): "),
+        (
+            "a.tif",
+            b"II*\0",
+            "image",
+            "read as image, which is the model's input.format (.tif does not name a format): ",
+        ),
+        (
+            f"a.{'b' * 99}",
+            b"good",
+            "json",
+            f"read as json, which is the model's input.format (.{'b' * 19} does not name a",
+        ),
         (
             "a.csv",
             b"1,2\n",
@@ -117,7 +137,7 @@ def test_an_image_for_a_model_that_takes_none_is_refused(input_format: str) -> N
             "not valid JSON: Extra data: line 2 column 1 (char 4); if it has one document",
         ),
         ("a.jsonl", b"{", "json", "line 1: not valid JSON: "),
-        ("a.npz", b"PK", "npy", "its zip has no end"),
+        ("a.npz", b"PK", "npy", "its zip archive has no end"),
         ("a.txt", b"[[1, 2]]", "json", "x has the shape [1, 2]"),
         ("a.png", b"no picture", "image", "not an image: "),
     ],
@@ -205,7 +225,7 @@ def test_a_csv_row_fills_an_instance_row_by_row() -> None:
     ("text", "error", "message"),
     [
         ("1,2\n", ShapeError, "the rows have 2 columns; expected 3"),
-        ("1,2,3\n4,5\n", ShapeError, "line 2 has 2 columns, the first row 3"),
+        ("1,2,3\n4,5\n", ShapeError, "line 2 has 2 columns, but the first row has 3"),
         ("1,2,3\n4,x,6\n", DecodeError, "line 2, column 2: 'x' is not a number"),
         ("1,x,3\n", DecodeError, "line 1, column 2: 'x' is not a number"),
         ("1,,3\n", DecodeError, "line 1, column 2: '' is not a number"),
@@ -492,18 +512,18 @@ def test_a_cell_may_be_as_long_as_an_input() -> None:
     [
         (b'a,b,"two\nlines"\n\r\n1,2,x\n3,4,"y"z\n', TWO, DecodeError, "line 5: not valid CSV: "),
         (b'a,b\n1,2\n"open,3\n4,5\n', TWO, DecodeError, "line 3: not valid CSV: unexpected end of data"),
-        (b"\n\na,c\n1,2\n", TWO, DecodeError, "line 3: the model has several inputs: the first row must name"),
+        (b"\n\na,c\n1,2\n", TWO, DecodeError, "line 3: the model has several inputs, so the first row must name"),
         (b'"a","b","b"\n1,2,3\n', TWO, DecodeError, "line 1: .* the column 'b' exactly once, but names it more"),
         (b'a,b,"two\nlines"\n1,2,x\n3,4.5,y\n', TWO, DecodeError, "found 4.5 in line 4, column 'b'"),
         (b'1,"2\r\n",3\r\n\r\n4,x,6\r\n', ROW, DecodeError, "line 4, column 2: 'x' is not a number"),
-        (b"1,2,3\r4,5,6\r7,8\r", ROW, ShapeError, "line 3 has 2 columns, the first row 3"),
+        (b"1,2,3\r4,5,6\r7,8\r", ROW, ShapeError, "line 3 has 2 columns, but the first row has 3"),
         (b"\n1;2;3\n4;5;6\n", ROW, ShapeError, "line 2: the rows have 1 columns; expected 3; .* semicolons: save it"),
         (b"a\tb\n1\t2\n", TWO, DecodeError, "line 1: the model has several inputs.*; .* tabs: save it with commas"),
         (b"1;2,3\n", ROW, ShapeError, "line 1: the rows have 2 columns; expected 3$"),
         (b"1,2,3\n4,\xff,6\n", ROW, DecodeError, "line 2: not UTF-8 text: .*; save it as UTF-8$"),
         ("1,2,3\n".encode("utf-16"), ROW, DecodeError, "line 1: not UTF-8 text: .*; it is UTF-16: save it as UTF-8$"),
         (gzip.compress(b"1,2,3\n"), ROW, DecodeError, r"line 1: not UTF-8 text: .*; it is gzip: end its key with \.gz"),
-        (b"PK\3\4\xff", ROW, DecodeError, "line 1: not UTF-8 text: .*; it is a ZIP archive, as a workbook"),
+        (b"PK\3\4\xff", ROW, DecodeError, "line 1: not UTF-8 text: .*; it is a ZIP archive, like an Excel workbook"),
     ],
 )
 def test_every_error_of_csv_names_its_line(body: bytes, specs: Any, error: type[Exception], message: str) -> None:
@@ -642,7 +662,7 @@ def test_raw_bytes_fill_an_instance_of_uint8(shape: tuple[int | None, ...], expe
             ROW,
             "text",
             ModelError,
-            r"text fits a model with one input of strings; this one has x \(float32\)",
+            r"text needs a model with one input of strings; this one has x \(float32\)",
         ),
         (ROW, "raw", ModelError, r"one input of strings, uint8 or int8; this one has x \(float32\)"),
         (TWO, "raw", ModelError, r"this one has a \(float32\), b \(int32\)"),
@@ -688,7 +708,7 @@ def test_a_pickle_is_never_loaded() -> None:
 def test_a_header_that_claims_a_terabyte_is_refused_before_anything_is_allocated() -> None:
     header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 3), }"
     body = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header + b"\n" + b"\x00" * 24
-    with pytest.raises(DecodeError, match="the header says 1000000000000 x 3 elements"):
+    with pytest.raises(DecodeError, match="the header promises 1000000000000 x 3 elements"):
         decode("a.npy", body, ROW)
 
 
@@ -840,7 +860,7 @@ def png_header(width: int, height: int) -> bytes:
         (
             png_header(60_000, 60_000),
             TooLargeError,
-            r"60000 x 60000 pixels; an image may have 50000000 \(limits\.pixels\)",
+            r"60000 x 60000 pixels; an image may have at most 50000000 \(limits\.pixels\)",
         ),
         (png_header(0, 0), DecodeError, "cannot be decoded"),
     ],
@@ -861,7 +881,7 @@ def test_what_is_no_image_is_refused(body: bytes, error: type[Exception], messag
 def small_function(monkeypatch: pytest.MonkeyPatch) -> str:
     """A function with 4 MB of memory; gives what a refusal says about it."""
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "4")
-    return "bytes; an input's may take 1048576, a quarter of the memory"
+    return "bytes, but may take at most 1048576, a quarter of the memory"
 
 
 @pytest.mark.parametrize(
@@ -941,14 +961,16 @@ def test_a_header_is_no_record() -> None:
 def test_text_that_would_fill_the_memory_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1")
     for key in ("a.json", "a.jsonl", "a.csv"):
-        with pytest.raises(TooLargeError, match=r"16385 bytes; JSON and CSV may have 16384, a 64th of the memory"):
+        with pytest.raises(
+            TooLargeError, match=r"16385 bytes; JSON and CSV may have at most 16384, a 64th of the memory"
+        ):
             decode(key, b"[" * 16_385, ROW)
 
 
 def test_an_npz_that_is_cut_off_is_said_to_be() -> None:
     whole = npz(x=np.zeros((100, 3)))
     for length in (4, len(whole) // 2, len(whole) - 23):
-        with pytest.raises(DecodeError, match="its zip has no end: the file is cut off"):
+        with pytest.raises(DecodeError, match="its zip archive has no end: the file is cut off"):
             decode("a.npz", whole[:length], ROW)
 
 
@@ -956,10 +978,10 @@ def test_a_zip_that_lists_a_million_files_is_refused_before_they_are_read() -> N
     entry = b"PK\x01\x02" + bytes(42)
     listed = entry * 100_000
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 34_464, 34_464, len(listed), 0, 0)
-    with pytest.raises(TooLargeError, match="its zip lists more files than fit"):
+    with pytest.raises(TooLargeError, match="its zip archive lists more files than fit"):
         decode("a.npz", listed + end, ROW)
     # What stands before the end tells the size in a zip beyond 4 GB, whatever the end says.
-    with pytest.raises(TooLargeError, match="its zip lists more files than fit"):
+    with pytest.raises(TooLargeError, match="its zip archive lists more files than fit"):
         decode("a.npz", listed + b"PK\x06\x07" + bytes(16) + end.replace(b"\xa0\x86", b"\x00\x00"), ROW)
 
 

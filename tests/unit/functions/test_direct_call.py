@@ -135,7 +135,7 @@ def test_an_answer_beyond_what_lambda_returns_is_an_error_of_ours(
     call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for body, fields in (({"instances": [[1]] * 2500}, {}), ({"inputs": [[1]] * 2500}, {"batch": {"rows": 1}})):
-        message = "the answer has 2500000 values; it may have 2097152: send fewer instances, or upload them"
+        message = "the answer has 2500000 values; it may have at most 2097152: send fewer instances, or upload them"
         assert call(body, "wide.tflite", **fields) == {"error": message}
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "8")
     answer = call({"instances": [[1]] * 600}, "wide.tflite")
@@ -147,7 +147,7 @@ def test_an_answer_beyond_what_lambda_returns_is_an_error_of_ours(
 
 def test_the_limit_of_records_holds_for_a_direct_call(call: Callable[..., Any]) -> None:
     answer = call({"instances": [[0, 0, 0]] * 3}, "odds.tflite", limits={"records": 2})
-    assert answer == {"error": "3 instances; an input may have 2 (limits.records)"}
+    assert answer == {"error": "3 instances; an input may have at most 2 (limits.records)"}
 
 
 def test_an_answer_that_json_has_no_number_for_is_an_error(call: Callable[..., Any]) -> None:

@@ -87,7 +87,7 @@ def test_an_input_that_ends_the_function_at_its_last_attempt_has_a_result(
     ]
     assert document["provisional"] is True
     assert document["error"]["type"] == "GivenUpError"
-    assert f"its last attempt, number {receives}, did not end" in document["error"]["message"]
+    assert f"its last attempt, number {receives}, did not finish" in document["error"]["message"]
     stored = fake_s3.current(INPUTS, KEY)
     assert stored is not None
     assert document["input"]["version_id"] == stored.version_id

@@ -226,12 +226,12 @@ FAULTS = {
         "raise KeyboardInterrupt",
         "preprocess raised KeyboardInterrupt (line 5)",
     ),
-    "a list": ("preprocess", "return [[0, 0, 0]]", "preprocess gave list; expected {'x': 'ndarray'}"),
-    "nothing": ("preprocess", "return None", "preprocess gave NoneType; expected {"),
+    "a list": ("preprocess", "return [[0, 0, 0]]", "preprocess returned list; expected {'x': 'ndarray'}"),
+    "nothing": ("preprocess", "return None", "preprocess returned NoneType; expected {"),
     "another name": (
         "preprocess",
         "return {'scan': np.zeros((1, 3))}",
-        "preprocess gave {'scan': 'ndarray'}; expected",
+        "preprocess returned {'scan': 'ndarray'}; expected",
     ),
     "another shape": ("preprocess", "return np.zeros((1, 4))", "tensors that do not fit: "),
     "another kind": ("preprocess", "return np.array([['a', 'b', 'c']])", "expected numbers (float32)"),
@@ -240,8 +240,12 @@ FAULTS = {
         "return helper()",
         "raised ZeroDivisionError: division by zero (line 13)",
     ),
-    "NaN": ("postprocess", "return {'score': float('nan')}", "postprocess gave no JSON value: "),
-    "a value of numpy's": ("postprocess", "return {'score': outputs['output_0'][0]}", "by .tolist()"),
+    "NaN": ("postprocess", "return {'score': float('nan')}", "postprocess returned a value that is not JSON: "),
+    "a value of numpy's": (
+        "postprocess",
+        "return {'score': outputs['output_0'][0]}",
+        "convert numpy values with .tolist()",
+    ),
     "an array": ("postprocess", "return outputs", "Object of type ndarray is not JSON serializable"),
     "what holds itself": ("postprocess", "held = []; held.append(held); return held", "Circular reference"),
     "half a character": ("postprocess", "return '\\ud800'", "surrogates not allowed"),
@@ -308,7 +312,7 @@ def test_a_file_that_is_no_hooks_fails_the_load_with_the_way_out(
 
 def test_postprocess_beside_labels_fails_the_load(hooked: Hooked, make_predictor: Callable[..., Predictor]) -> None:
     predictor = make_predictor(hooked("odds.tflite", POSTPROCESS), labels=["even", "odd"], top_k=1)
-    with pytest.raises(ModelError, match=r"postprocess takes the place of output\.labels, output\.top_k: leave"):
+    with pytest.raises(ModelError, match=r"postprocess replaces output\.labels, output\.top_k: remove these fields"):
         predictor.load()
 
 

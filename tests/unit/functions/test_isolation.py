@@ -325,7 +325,7 @@ def test_what_the_last_attempt_has_no_time_for_has_a_result_that_says_so(
     assert result("digits/a")["predictions"] == [0.0]
     assert result("digits/b")["provisional"] is True
     assert result("digits/b")["error"]["type"] == "GivenUpError"
-    assert "its last attempt, number 5, had no time for it" in result("digits/b")["error"]["message"]
+    assert "its last attempt, number 5, did not reach it" in result("digits/b")["error"]["message"]
 
 
 def test_the_log_names_the_inputs_of_each_try(
@@ -343,8 +343,7 @@ def test_the_log_names_the_inputs_of_each_try(
     ]
     (crash,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert crash.getMessage() == (
-        "not served; its message goes back to the queue: CrashError: the process that had to serve the input exited "
-        "with status 3"
+        "not served; its message goes back to the queue: CrashError: the process serving the input exited with status 3"
     )
     assert vars(crash)["key"] == "digits/c"
 
@@ -383,7 +382,7 @@ def test_what_no_other_process_is_ready_for_in_time_is_served_in_the_functions_o
     for name in "ab":
         assert result(f"digits/{name}")["predictions"] == [[0.5]]
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        "inputs that come again are served in the function's own process, which one of them may end: not within 4.0 s"
+        "retried inputs are served in the function's own process, which one of them may kill: not within 4.0 s"
     ]
 
 
@@ -501,13 +500,13 @@ def test_what_ends_the_child_costs_no_other_input_its_answer(
     limit = round((memory.private_mb() + 400) / 0.95)
     monkeypatch.setattr(isolation, "memory_mb", lambda: limit)
     expected = {
-        "exit": ("CrashError", "the process that had to serve the input exited with status 3"),
-        "segfault": ("CrashError", "the process that had to serve the input was ended by SIGSEGV"),
+        "exit": ("CrashError", "the process serving the input exited with status 3"),
+        "segfault": ("CrashError", "the process serving the input was killed by SIGSEGV"),
         "hang": (
             "TooLongError",
-            "the process that had to serve the input did not do so within 0.3 s, all",
+            "the process serving the input did not finish within 0.3 s, all",
         ),
-        "half": ("TooLongError", "the process that had to serve the input did not do so within 0.3 s, all"),
+        "half": ("TooLongError", "the process serving the input did not finish within 0.3 s, all"),
         "memory": ("CrashError", f"out of memory: .* the function has {limit} MB"),
         "raise": ("ModelError", r"hooks: preprocess raised KeyError: 'scores' \(line 27\)"),
     }

@@ -70,7 +70,7 @@ def test_a_first_dimension_of_another_length_is_a_whole_tensors_or_as_many_insta
 def test_a_single_value_takes_no_instances() -> None:
     single = (spec("x", (), np.float32),)
     assert tensors.from_request({"inputs": 3}, single, InputConfig("json")).count is None
-    with pytest.raises(DecodeError, match="takes no batch"):
+    with pytest.raises(DecodeError, match="has no batch dimension"):
         tensors.from_request({"instances": [3]}, single, InputConfig("json"))
 
 
@@ -214,8 +214,8 @@ def test_an_object_by_the_inputs_name_is_no_record() -> None:
         ({"age": 1, "city": 2, "name": 3, "height": 4}, r"'age', 'city', 'height', 'name' \('name' is unknown\)"),
         ({"age": 1, "city": 2}, r"'age', 'city' \('height' is missing\)"),
         ({"Age": 1, "city": 2, "height": 3}, r"'Age', 'city', 'height' \('Age' is unknown\)"),
-        ([1, 2, 3], "no object"),
-        (None, "no object"),
+        ([1, 2, 3], "a value that is not an object"),
+        (None, "a value that is not an object"),
     ],
 )
 def test_a_row_with_other_columns_is_refused_by_their_name(row: Any, message: str) -> None:
@@ -278,7 +278,7 @@ def test_a_float_that_is_absent_is_nan_where_it_may_be_missing() -> None:
         ([[1, 2, 3]], DecodeError, 'either "instances" or "inputs"'),
         ({}, DecodeError, 'either "instances" or "inputs"'),
         ({"instances": [[1, 2, 3]], "inputs": [[1, 2, 3]]}, DecodeError, 'either "instances" or "inputs"'),
-        ({"instances": {"x": 1}}, DecodeError, "has to be a list"),
+        ({"instances": {"x": 1}}, DecodeError, "must be a list"),
         ({"inputs": []}, ShapeError, r"shape \[0\]; expected \[any, 3\]"),
         ({"instances": [[1, 2, 3], [4, 5]]}, ShapeError, r"instances\[1\] has the shape \[2\]; expected \[3\]"),
         # As many values as three rows have.
@@ -356,7 +356,7 @@ def test_a_bad_row_of_one_of_several_inputs_is_named() -> None:
     rows = [{"a": [1, 2], "b": 3}] * 1000
     for row, message in (
         ({"a": [1, 2]}, 'expected an object with "a", "b"; found \'a\''),
-        ([1, 2, 3], "found no object"),
+        ([1, 2, 3], "found a value that is not an object"),
         ({"a": [1, 2], "b": "3"}, "expected integers .int32., found a string"),
     ):
         with pytest.raises(DecodeError, match=rf"instances\[1000\]: .*{message}"):
@@ -461,11 +461,11 @@ def test_a_missing_input_is_named() -> None:
 
 
 def test_the_number_of_records_is_bounded() -> None:
-    with pytest.raises(TooLargeError, match=rf"an input may have {MAX_RECORDS} \(limits\.records\)"):
+    with pytest.raises(TooLargeError, match=rf"an input may have at most {MAX_RECORDS} \(limits\.records\)"):
         tensors.from_request({"instances": [[1, 2, 3]] * (MAX_RECORDS + 1)}, ROW, InputConfig("json"))
     for body in ({"instances": [[1, 2, 3]] * 3}, {"inputs": [[1, 2, 3]] * 3}):
         assert tensors.from_request(body, ROW, InputConfig("json", limits=Limits(records=3))).count == 3
-        with pytest.raises(TooLargeError, match=r"3 instances; an input may have 2 \(limits\.records\)"):
+        with pytest.raises(TooLargeError, match=r"3 instances; an input may have at most 2 \(limits\.records\)"):
             tensors.from_request(body, ROW, InputConfig("json", limits=Limits(records=2)))
 
 
@@ -474,7 +474,7 @@ def test_a_tensor_too_large_for_the_memory_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1")
     assert tensors.from_request(body, ROW, InputConfig("json")).size == 120_000
     wide = (spec("x", (None, 3), np.float64),)
-    message = r"its tensors take 300000 bytes; an input's may take 262144, a quarter of the memory \(memory_mb\)"
+    message = r"its tensors take 300000 bytes, but may take at most 262144, a quarter of the memory \(memory_mb\)"
     with pytest.raises(TooLargeError, match=message):
         tensors.from_request(
             {"instances": [[1, 2, 3]] * 12_500}, wide, InputConfig("json", limits=Limits(records=20_000))
@@ -497,8 +497,8 @@ def test_what_is_not_json_is_refused(text: str) -> None:
         ('["NaN", "\\"NaN", 1,\n NaN, Infinity]', r"NaN is not a JSON number: line 2 column 2 \(char 21\)"),
         ("[" * 100_000, "nested too deeply"),
         ("[" + "9" * 5000 + "]", "an integer of thousands of digits"),
-        ('{"instances": [1], "instances": [2]}', "an object has 'instances' twice"),
-        ('[{"a": {"b": 1, "b": 1}}]', "an object has 'b' twice"),
+        ('{"instances": [1], "instances": [2]}', "an object contains 'instances' twice"),
+        ('[{"a": {"b": 1, "b": 1}}]', "an object contains 'b' twice"),
     ],
 )
 def test_what_only_python_takes_for_json_is_refused_with_its_reason(text: str, message: str) -> None:

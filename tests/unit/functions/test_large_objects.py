@@ -73,7 +73,7 @@ def test_a_gigabyte_is_refused_and_not_read_whatever_its_event_says(
     )
     assert refused["error"] == {
         "type": "TooLargeError",
-        "message": f"{GIGABYTE} bytes; an input may have {MAX_BYTES} (limits.bytes)",
+        "message": f"{GIGABYTE} bytes; an input may have at most {MAX_BYTES} (limits.bytes)",
     }
     assert served["predictions"] == [[0.5]]
     # What the sockets hold may have been sent before the connection was closed.
@@ -112,10 +112,12 @@ def test_the_largest_objects_that_are_taken_stay_within_the_memory(
     assert (found["fits.npy"], found["fits-again.npy"]) == (800, 800)
     assert re.match(r"its result has room for \d+ predictions: .* 16777216 bytes of JSON", found["wide.npy"])
     assert re.match(r"its result has room for \d+ predictions", found["numbers.json"])
-    assert found["objects.json"] == f"{half // 3 - 1} instances; an input may have 10000 (limits.records)"
-    assert found["long.json"].startswith(f"{half + 1} bytes; JSON and CSV may have {half}, a 64th of the memory")
+    assert found["objects.json"] == f"{half // 3 - 1} instances; an input may have at most 10000 (limits.records)"
+    assert found["long.json"].startswith(
+        f"{half + 1} bytes; JSON and CSV may have at most {half}, a 64th of the memory"
+    )
     assert (
         found["bomb.json.gz"] == f"it decompresses to more than {MEMORY * 2**20 // 8} bytes (limits.decompressed_bytes)"
     )
-    assert found["large.npy.gz"] == "3145728 instances; an input may have 10000 (limits.records)"
+    assert found["large.npy.gz"] == "3145728 instances; an input may have at most 10000 (limits.records)"
     assert run.peak_memory_mb < MEMORY

@@ -198,15 +198,15 @@ def test_labels_that_do_not_match_the_output_are_refused_when_the_model_loads(
     make_predictor: Callable[..., Predictor],
 ) -> None:
     predictor = make_predictor("scans.tflite", labels=["zero", "one", "two"])
-    with pytest.raises(ModelError, match="names 3 labels, but the model gives 10 scores"):
+    with pytest.raises(ModelError, match="names 3 labels, but the model returns 10 scores"):
         predictor.load()
 
 
 @pytest.mark.parametrize(
     ("artifact", "signature", "labels", "message"),
     [
-        ("odds.tflite", "serving_default", ["even", "odd"], "softmax of a single score is always 1: sigmoid"),
-        ("signatures.saved_model", "look_up", ["a", "b", "c"], "names 3 labels, but the model gives 1 scores"),
+        ("odds.tflite", "serving_default", ["even", "odd"], "softmax of a single score is always 1: use sigmoid"),
+        ("signatures.saved_model", "look_up", ["a", "b", "c"], "names 3 labels, but the model returns 1 scores"),
     ],
 )
 def test_an_activation_and_labels_that_cannot_belong_to_the_output_are_refused_when_the_model_loads(
@@ -225,7 +225,7 @@ def test_a_model_without_a_batch_is_labelled_too(make_predictor: Callable[..., P
         "score": 9.0,
         "top": [["owl", 9.0], ["dog", 6.0], ["cat", 3.0]],
     }
-    with pytest.raises(ModelError, match="names 2 labels, but the model gives 3 scores"):
+    with pytest.raises(ModelError, match="names 2 labels, but the model returns 3 scores"):
         make_predictor("signatures.saved_model", signature="thrice", labels=["a", "b"]).predict(whole)
 
 
@@ -270,7 +270,7 @@ def test_a_missing_or_empty_labels_file_is_named(tmp_path: Path) -> None:
 
 def test_an_output_of_unknown_length_is_compared_when_it_is_there() -> None:
     predictions.check_labels(LABELS, (TensorSpec("y", (None, None), np.dtype(np.float32)),), OutputConfig(), Rows.OPEN)
-    with pytest.raises(ModelError, match="names 3 labels, but the model gives 2 scores"):
+    with pytest.raises(ModelError, match="names 3 labels, but the model returns 2 scores"):
         predictions.labelled(scores(0.5, 0.5), LABELS, OutputConfig())
 
 
@@ -333,7 +333,7 @@ def test_a_prediction_of_more_values_than_the_memory_has_room_for_is_refused(
     assert len(values(predictor.predict(scan))[0]) == 10
     monkeypatch.setattr("inference.predictions.max_values", lambda: 9)
     with pytest.raises(
-        TooLargeError, match=r"a prediction has 10 values; it may have 9 with this memory \(memory_mb\)"
+        TooLargeError, match=r"a prediction has 10 values; it may have at most 9 with this memory \(memory_mb\)"
     ):
         predictor.predict(scan)
 

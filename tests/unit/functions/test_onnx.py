@@ -32,7 +32,7 @@ def test_bytes_that_are_no_text_are_the_inputs_fault(make_predictor: Callable[..
 def test_a_single_value_beside_a_batch_is_no_batch(make_predictor: Callable[..., Predictor]) -> None:
     predictor = make_predictor("scaled.onnx")
     assert answer(predictor, x=[[1, 2, 3], [4, 5, 6]], scale=2) == {"y": [[2, 4, 6], [8, 10, 12]]}
-    with pytest.raises(DecodeError, match="takes no batch"):
+    with pytest.raises(DecodeError, match="has no batch dimension"):
         from_request({"instances": [{"x": [1, 2, 3], "scale": 2}]}, predictor.inputs, InputConfig("json"))
 
 
@@ -75,7 +75,7 @@ def test_a_model_without_inputs_answers_an_empty_object(make_predictor: Callable
     for body in (b"{}", b'{"inputs": {}}'):
         instances = decoders.decode("digits/a.json", body, InputConfig("json"), predictor.inputs)
         assert json.loads(predictor.predict(instances).json) == [[1, 2]]
-    with pytest.raises(DecodeError, match="a bare value fits a model with one input; this one has no inputs"):
+    with pytest.raises(DecodeError, match="a bare value needs a model with one input; this one has no inputs"):
         decoders.decode("digits/a.json", b"[1]", InputConfig("json"), predictor.inputs)
 
 
@@ -106,7 +106,7 @@ def test_a_classifier_of_scikit_learn_gives_labels_and_probabilities(
         ("sequence.onnx", r"'y' is seq\(tensor\(float\)\), and only tensors can be served"),
         ("bfloat16.onnx", r"'x' is tensor\(bfloat16\), and numpy has no such type"),
         ("unknown_op.onnx", "cannot load model.onnx: .*Fold"),
-        ("locale.onnx", r"cannot load model\.onnx: .*locale.*skl2onnx takes options=\{TfidfVectorizer: \{'locale'"),
+        ("locale.onnx", r"cannot load model\.onnx: .*locale.*skl2onnx accepts options=\{TfidfVectorizer: \{'locale'"),
     ],
 )
 def test_what_cannot_be_served_is_refused_when_it_loads(artifact: str, message: str, artifacts: Artifacts) -> None:

@@ -207,14 +207,14 @@ def scans(count: int) -> bytes:
 def test_the_scans_of_a_jpeg_are_counted_up_to_its_end() -> None:
     assert read(scans(100) + TAIL).shape == (6, 8, 1)
     for body in (scans(101), scans(101) + TAIL):
-        with pytest.raises(TooLargeError, match="a JPEG of more than 100 scans"):
+        with pytest.raises(TooLargeError, match="a JPEG with more than 100 scans"):
             read(body)
 
 
 def test_scans_do_not_hide_between_other_segments() -> None:
     body = scans(101)
     for hidden in (b"\xff\xfe\x00\x02", b"\xff\xff\xff", b"\xff\x00\xff\xd0junk"):
-        with pytest.raises(TooLargeError, match="a JPEG of more than 100 scans"):
+        with pytest.raises(TooLargeError, match="a JPEG with more than 100 scans"):
             read(body.replace(b"\xff\xda", hidden + b"\xff\xda"))
 
 

@@ -205,7 +205,9 @@ def test_frames_of_a_recording_are_one_prediction(rows: int | None, serve: Serve
 def test_the_limit_of_records_is_not_one_of_samples(serve: Serve) -> None:
     second = npy(np.ones(16_000, np.float32))
     assert serve(SUM, rows=0).upload(second, "a.npy") == [16_000]
-    with pytest.raises(TooLargeError, match=r"16000 instances; an input may have 10000 .* set batch\.rows to 0"):
+    with pytest.raises(
+        TooLargeError, match=r"16000 instances; an input may have at most 10000 .* set batch\.rows to 0"
+    ):
         serve(SUM).upload(second, "a.npy")
 
 
@@ -413,14 +415,14 @@ def test_bytes_of_a_column_are_a_whole_tensor(rows: int | None, serve: Serve) ->
 def test_a_model_without_inputs_and_a_scalar_output_are_answered(serve: Serve) -> None:
     served = serve("() => (float y) <float seven = {7}> { y = Identity(seven) }")
     assert served.call({"inputs": {}}) == {"outputs": 7}
-    assert "takes no batch" in served.call({"instances": [{}]})["error"]
+    assert "has no batch dimension" in served.call({"instances": [{}]})["error"]
 
 
 def test_a_call_that_cannot_be_split_is_refused_before_it_runs(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "(float[N, 1] x) => (float[N, 1000] y) <int64[2] shape = {1, 1000}> { y = Expand(x, shape) }"
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "16")
     served, calls = watched(serve(text))
-    message = r"the outputs of 2000 instances take 8000000 bytes .* 4194304, .*memory_mb.* batch\.rows: to how many"
+    message = r"the outputs of 2000 instances take 8000000 bytes .* 4194304, .*memory_mb.* batch\.rows: to the number"
     instances = decoders.decode(
         "a.npy", npy(np.ones((2000, 1), np.float32)), served.config.input, served.predictor.inputs
     )

@@ -150,7 +150,7 @@ def test_a_download_that_never_ends_well_is_an_error(uploaded: tuple[FakeS3, Art
         raise ReadTimeoutError(endpoint_url="https://s3")
 
     fake.before_get = fail
-    with pytest.raises(PublishError, match="also at the third try"):
+    with pytest.raises(PublishError, match="even at the third attempt"):
         publish_artifact(fake, tmp_path, wanted)
     assert stagings(tmp_path) == []
 
@@ -228,7 +228,7 @@ def call(**changes: Any) -> dict[str, Any]:
     ["../secret", "a/../../secret", "/etc/passwd", "", ".", "..", "a//b", "a/./b", "./a", "a/", "a\0b"],
 )
 def test_a_path_that_leads_elsewhere_is_refused(name: str) -> None:
-    with pytest.raises(ArtifactError, match="no relative path inside the artifact's folder"):
+    with pytest.raises(ArtifactError, match="not a relative path inside the artifact's folder"):
         artifact.read(call(files={name: "0" * 64}))
 
 
@@ -237,11 +237,11 @@ def test_a_path_that_leads_elsewhere_is_refused(name: str) -> None:
     [
         (None, 'expected an object with "model", "digest" and "files"'),
         ({"model": "digits"}, 'expected an object with "model", "digest" and "files"'),
-        (call(model="../digits"), "no model name"),
-        (call(model="Digits"), "no model name"),
+        (call(model="../digits"), "is not a model name"),
+        (call(model="Digits"), "is not a model name"),
         (call(files={}), "has no files"),
-        (call(files={"a": "xyz"}), "no sha256"),
-        (call(digest="0" * 64), "is not the one of its files"),
+        (call(files={"a": "xyz"}), "is not a sha256"),
+        (call(digest="0" * 64), "is not that of its files"),
     ],
 )
 def test_a_call_that_makes_no_sense_is_refused(event: Any, message: str) -> None:

@@ -375,7 +375,7 @@ def test_labels_that_are_not_the_outputs_are_refused_and_named(
 ) -> None:
     (tmp_path / "few.txt").write_text("cat\ndog\n")
     before = files_below(registry.parent)
-    with pytest.raises(UserError, match=r"few\.txt: output\.labels names 2 labels, but the model gives 10 scores"):
+    with pytest.raises(UserError, match=r"few\.txt: output\.labels names 2 labels, but the model returns 10 scores"):
         import_model(artifacts.root / "scans.keras", labels=tmp_path / "few.txt", runtime="litert")
     assert files_below(registry.parent) == before
 
@@ -386,7 +386,7 @@ def test_labels_that_the_file_shows_to_be_wrong_are_refused_as_at_a_plan(
     (tmp_path / "few.txt").write_text("cat\ndog\n\n")
     before = files_below(registry.parent)
     with pytest.raises(
-        UserError, match=r"models\.faces\.output\.labels: names 2 labels, but the model gives 10 scores"
+        UserError, match=r"models\.faces\.output\.labels: names 2 labels, but the model returns 10 scores"
     ):
         import_model(artifacts.root / "scans.tflite", labels=tmp_path / "few.txt")
     assert files_below(registry.parent) == before
@@ -401,7 +401,7 @@ def test_what_a_signature_leaves_open_of_its_outputs_is_checked_on_an_answer(
         tf.saved_model.save(tf.Module(), str(tmp_path / name), signatures=signature)
     (tmp_path / "few.txt").write_text("cat\ndog\n")
     before = files_below(registry.parent)
-    with pytest.raises(UserError, match=r"few\.txt: output\.labels names 2 labels, but the model gives 16 scores"):
+    with pytest.raises(UserError, match=r"few\.txt: output\.labels names 2 labels, but the model returns 16 scores"):
         import_model(tmp_path / "scores", labels=tmp_path / "few.txt")
     assert files_below(registry.parent) == before
     assert import_model(tmp_path / "sum")["entry"]["batch"] == {"rows": 0}, "its prediction is the whole output"
@@ -669,7 +669,7 @@ def test_code_inside_of_a_keras_file_is_not_run(tmp_path: Path, import_model: Im
     ("content", "says"),
     [
         (None, "to begin one, write the lines `version: 1` and `models:`"),
-        (b"\xff", "is not text in UTF-8"),
+        (b"\xff", "is not UTF-8 text"),
         (b"models: [", "not valid YAML"),
         (b"version: 1\n", "has no `models:`"),
         (b"version: 2\nmodels:\n", "nothing was imported"),
