@@ -36,7 +36,7 @@ resource "terraform_data" "network" {
     # targets while functions use them, and destroys a network whose interfaces Lambda keeps for up to 20 minutes.
     postcondition {
       condition     = self.input == local.network_kind
-      error_message = "The network of a deployment cannot be changed: this one is in ${self.input == "its own" ? "a network of its own" : self.input}, with the mount targets of its weights and the interfaces of its functions. Restore the variable network (${self.input == "its own" ? "null" : "vpc_id = ${self.input}"}). To move, make another deployment under another name in the other network, upload there, and destroy this one."
+      error_message = "The network of a deployment cannot be changed: this one is in ${self.input == "its own" ? "a network of its own" : self.input}, with the mount targets of its weights and the network interfaces of its functions. Restore the variable network (${self.input == "its own" ? "null" : "vpc_id = ${self.input}"}). To move, create another deployment with another name in the other network, upload there, and destroy this one."
     }
   }
 }

@@ -1,20 +1,20 @@
 output "inputs_bucket" {
-  description = "Upload here, under a model's prefix."
+  description = "Name of the bucket to upload to, under a model's prefix."
   value       = local.bucket_names.inputs
 }
 
 output "results_bucket" {
-  description = "The result of the input <key> is <model>/<key>.json here."
+  description = "Name of the bucket with the results: the result of the input <key> is <model>/<key>.json."
   value       = local.bucket_names.results
 }
 
 output "alarm_topic_arn" {
-  description = "The SNS topic that alarms go to: subscribe whoever is on call."
+  description = "The SNS topic that alarms notify; people on call subscribe to it."
   value       = module.observability.topic_arn
 }
 
 output "uploader_policies" {
-  description = "By model, an IAM policy (JSON) for people and programs that upload its inputs and read their results. It allows nothing else."
+  description = "One IAM policy (JSON) per model, for people and programs that upload its inputs and read their results. It allows nothing else."
   value       = { for name in keys(local.models) : name => module.model[name].uploader_policy }
 }
 
@@ -29,7 +29,7 @@ output "operator_policy" {
 }
 
 output "deployment" {
-  description = "Everything that a program needs to use this deployment; `modelctl` reads it."
+  description = "Everything that a program needs to use this deployment. `modelctl` reads it."
   value = {
     name       = local.deployment.name
     account_id = local.deployment.account_id

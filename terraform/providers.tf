@@ -37,5 +37,5 @@ locals {
 
   local_account   = "000000000000"
   local_stack     = local.deployment.account_id == local.local_account
-  targets_message = "The workspace %q and the account %s do not belong together: the workspace \"local\" is for the local stack (account ${local.local_account}), every other one for AWS. For the local stack, run `eval \"$(.venv/bin/modelctl env)\"` first; for AWS, `eval \"$(.venv/bin/modelctl env --unset)\"`."
+  targets_message = "The workspace %q and the account %s do not belong together: the workspace \"local\" is for the local stack (account ${local.local_account}), all others are for AWS. For the local stack, run `eval \"$(.venv/bin/modelctl env)\"` first; for AWS, `eval \"$(.venv/bin/modelctl env --unset)\"`."
 }

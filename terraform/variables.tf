@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the deployment; every resource's name begins with it. A name can be used once per account: a deployment in another region needs another one."
+  description = "Name of the deployment; the names of all resources begin with it. A name can be used once per account: a deployment in another region needs another name."
   type        = string
   default     = "modelyard"
   nullable    = false
@@ -8,19 +8,19 @@ variable "name" {
     # No hyphen: "a" with a model "b-c" would have the names of "a-b" with a model "c", and a policy for what begins with
     # "a-" would allow what is of "a-b".
     condition     = can(regex("^[a-z][a-z0-9]{1,15}$", var.name))
-    error_message = "The name must be 2 to 16 lower-case letters and digits and begin with a letter: the names of buckets and functions are made from it, with a hyphen before the model's name."
+    error_message = "The name must consist of 2 to 16 lower-case letters and digits and begin with a letter: the names of buckets and functions are made from it, with a hyphen before the model's name."
   }
 }
 
 variable "registry_file" {
-  description = "The model registry; a relative path counts from this folder."
+  description = "Path of the model registry, absolute or relative to this folder."
   type        = string
   default     = "../model_registry.yaml"
   nullable    = false
 }
 
 variable "event_way" {
-  description = "How S3 announces uploads. `notification`: by the bucket's notification, for up to 100 routes (prefixes times suffixes). `eventbridge`: by one EventBridge rule per model, for more routes. `both`: the step between the two."
+  description = "How S3 announces uploads. `notification`: by the bucket's notification, for up to 100 routes (prefixes times suffixes). `eventbridge`: by one EventBridge rule per model, for more routes. `both`: the intermediate step when changing from one to the other."
   type        = string
   default     = "notification"
   nullable    = false
@@ -32,21 +32,21 @@ variable "event_way" {
 }
 
 variable "packages_manifest" {
-  description = "The manifest that `modelctl package` wrote beside the packages; a relative path counts from this folder."
+  description = "Path of the manifest that `modelctl package` writes next to the packages, absolute or relative to this folder."
   type        = string
   default     = "../build/packages/manifest.json"
   nullable    = false
 }
 
 variable "runtime_images" {
-  description = "Container image by runtime, as an ECR URI by digest, where it is not the one that `modelctl image` recorded: a copy of that image in another repository. Images are for AWS; the local stack ignores them."
+  description = "Container image by runtime, as an ECR URI with a digest. Needed only for a copy of the image that `modelctl image` recorded in another repository. Images are for AWS; the local stack ignores them."
   type        = map(string)
   default     = {}
   nullable    = false
 }
 
 variable "network" {
-  description = "An existing network to use instead of creating one: at least two private subnets, each in another availability zone and with a way to S3, and a security group for the functions that lets them reach S3 (HTTPS). If the network's S3 endpoint has a policy of its own, it must allow what the module network allows. That includes s3:ListBucket and s3:ListBucketVersions on the inputs bucket, although no role has them: without them, a deleted input looks like one that may not be read, and becomes a dead letter. The network cannot be changed later; more subnets may be appended."
+  description = "An existing network to use instead of creating one. It needs at least two private subnets, each in another availability zone and with a route to S3, and a security group for the functions that lets them reach S3 (HTTPS). If the network's S3 endpoint has its own policy, that must allow what the module network allows. This includes s3:ListBucket and s3:ListBucketVersions on the inputs bucket, although no role has them: without them, a deleted input looks like one that must not be read, and becomes a dead letter. The network cannot be changed later, but subnets can be appended."
   type = object({
     vpc_id            = string
     subnet_ids        = list(string)
@@ -59,28 +59,28 @@ variable "network" {
       can(regex("^vpc-", var.network.vpc_id)) && can(regex("^sg-", var.network.security_group_id)) &&
       alltrue([for subnet in coalesce(var.network.subnet_ids, []) : can(regex("^subnet-", subnet))])
     )
-    error_message = "network is given by ids, as in {vpc_id = \"vpc-…\", subnet_ids = [\"subnet-…\", \"subnet-…\"], security_group_id = \"sg-…\"}."
+    error_message = "network must consist of ids, as in {vpc_id = \"vpc-…\", subnet_ids = [\"subnet-…\", \"subnet-…\"], security_group_id = \"sg-…\"}."
   }
 
   validation {
     condition     = var.network == null ? true : length(distinct(coalesce(var.network.subnet_ids, []))) >= 2 && length(distinct(var.network.subnet_ids)) == length(var.network.subnet_ids)
-    error_message = "network.subnet_ids names at least two subnets, each once and each in another zone, so that functions go on when a zone fails."
+    error_message = "network.subnet_ids must contain at least two subnets, each once and each in another zone, so that functions keep running when a zone fails."
   }
 }
 
 variable "alarm_topic_arn" {
-  description = "An existing SNS topic to use instead of an own one. CloudWatch must be allowed to publish to it, and to use its KMS key where it has one."
+  description = "An existing SNS topic to use instead of creating one. CloudWatch must be allowed to publish to it, and to use its KMS key if it has one."
   type        = string
   default     = null
 
   validation {
     condition     = var.alarm_topic_arn == null || can(regex("^arn:[^:]+:sns:[^:]+:[0-9]{12}:[^:]+$", var.alarm_topic_arn))
-    error_message = "alarm_topic_arn is the ARN of an SNS topic, as in arn:aws:sns:eu-central-1:123456789012:on-call."
+    error_message = "alarm_topic_arn must be the ARN of an SNS topic, as in arn:aws:sns:eu-central-1:123456789012:on-call."
   }
 }
 
 variable "notify_cleared_alarms" {
-  description = "Whether the topic is also notified when an alarm clears. CloudWatch then also notifies it once of every new alarm, which goes from \"insufficient data\" to \"OK\"."
+  description = "Whether the topic is also notified when an alarm clears. CloudWatch then also notifies it once per new alarm, because new alarms go from \"insufficient data\" to \"OK\"."
   type        = bool
   default     = false
   nullable    = false
@@ -94,8 +94,8 @@ variable "announce_results" {
 }
 
 variable "expiry_days" {
-  description = "Days after which objects are deleted: `inputs` and `results` (by default never), and `replaced_inputs`, the versions of inputs that a later upload replaced (by default 30)."
-  # An object would drop a misspelt name without a word.
+  description = "Days after which objects are deleted: `inputs` and `results` (by default, never), and `replaced_inputs`, the versions of inputs that a later upload replaced (by default, 30)."
+  # An object type would silently drop a misspelt name.
   type     = map(number)
   default  = {}
   nullable = false
@@ -110,8 +110,8 @@ variable "expiry_days" {
 }
 
 variable "quotas" {
-  description = "What AWS allows the account. `memory_mb` per function cannot be read: set it if it is less than AWS's default (3008 in new accounts). `concurrency` and, with EventBridge, `rules` per event bus are read from Service Quotas unless they are set here."
-  # An object would drop a misspelt name without a word.
+  description = "The account's AWS quotas. `memory_mb`, per function, cannot be read: set it if it is less than AWS's default (3008 in new accounts). `concurrency` and, with EventBridge, `rules` per event bus are read from Service Quotas unless they are set here."
+  # An object type would silently drop a misspelt name.
   type     = map(number)
   default  = {}
   nullable = false
@@ -123,14 +123,14 @@ variable "quotas" {
 }
 
 variable "read_quotas" {
-  description = "Whether Terraform reads the account's quotas for concurrent executions and, with EventBridge, rules. If not, AWS's defaults are assumed and every plan says so, unless `quotas` sets the values. `modelctl` sets this itself if a quota cannot be read."
+  description = "Whether Terraform reads the account's quotas for concurrent executions and, with EventBridge, rules. If not, AWS's defaults are assumed and every plan says so, unless `quotas` sets the values. `modelctl` sets this automatically if a quota cannot be read."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "log_retention_days" {
-  description = "Days for which the functions' logs are kept."
+  description = "Number of days for which the functions' logs are kept."
   type        = number
   default     = 30
   nullable    = false
@@ -142,7 +142,7 @@ variable "log_retention_days" {
 }
 
 variable "force_destroy" {
-  description = "Whether `terraform destroy` is allowed, which also deletes all inputs and results. Apply this value first: otherwise `terraform destroy` fails before it destroys anything."
+  description = "Whether `terraform destroy` is allowed, which also deletes all inputs and results. Apply this value first: otherwise, `terraform destroy` fails before it destroys anything."
   type        = bool
   default     = false
   nullable    = false
@@ -156,13 +156,13 @@ variable "force_destroy" {
 }
 
 variable "publish_again" {
-  description = "Models whose function is published again even if nothing changes, to finish an interrupted update; for the command line only. An apply that needs it says so."
+  description = "Models whose functions are published again even if nothing changes, to complete an interrupted update. For the command line only; an apply that needs it says so."
   type        = set(string)
   default     = []
   nullable    = false
 
   validation {
     condition     = alltrue([for name in var.publish_again : contains(keys(local.models), name)])
-    error_message = "publish_again lists models, and the registry has none called ${join(", ", [for name in var.publish_again : name if !contains(keys(local.models), name)])}."
+    error_message = "publish_again must contain only models of the registry, which has none called ${join(", ", [for name in var.publish_again : name if !contains(keys(local.models), name)])}."
   }
 }

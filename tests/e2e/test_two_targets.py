@@ -75,7 +75,7 @@ def test_what_belongs_to_the_other_target_is_neither_planned_nor_applied_nor_des
         (error,) = errors_of(env, *command)
         assert error.startswith(
             f'The workspace "{workspace}" and the account {account} do not belong together: the workspace "local" is '
-            f"for the local stack (account {ACCOUNT}), every other one for AWS. For the local stack, run "
+            f"for the local stack (account {ACCOUNT}), all others are for AWS. For the local stack, run "
             '`eval "$(.venv/bin/modelctl env)"` first; for AWS, `eval "$(.venv/bin/modelctl env --unset)"`.'
         )
     assert state.read_text() == before

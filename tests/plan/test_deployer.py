@@ -344,7 +344,7 @@ def test_only_workflows_of_the_environment_take_on_the_role_which_has_the_polici
 def test_a_role_that_more_than_one_environment_could_take_on_is_refused(
     administrator: Root, tmp_path: Path, github: dict[str, str]
 ) -> None:
-    with pytest.raises(UserError, match="github is one repository and one of its environments"):
+    with pytest.raises(UserError, match="github must be one repository and one of its environments"):
         administrator.plan(tmp_path / "plan", "-refresh=false", f"-var=github={json.dumps(github)}")
 
 

@@ -142,9 +142,9 @@ def test_another_state_under_the_same_name_is_refused(first: Checkout, second: C
     says = (first if "TF_WORKSPACE" in env else second).having(**env).refusal("apply")
     made = mark(first)
     assert made
-    assert f"a deployment called {NAME} that belongs to another state: it was made in {REGION} on " in says
+    assert f"a deployment called {NAME} that belongs to another state: it was created in {REGION} on " in says
     assert made.removeprefix(f"{REGION} ") in says
-    assert "For another deployment, choose another name." in says
+    assert "For a separate deployment, choose another name." in says
 
 
 def test_another_state_under_another_name_is_not(second: Checkout) -> None:

@@ -167,7 +167,9 @@ def test_a_deployment_does_not_move_to_another_network(existing: Deployment, net
         dataclasses.replace(EXISTING, vpc="vpc-other", groups={GROUP: "vpc-other"}), network=network
     )
     assert f"cannot be changed: this one is in {VPC}, with the mount targets of its weights" in says
-    assert f"Restore the variable network (vpc_id = {VPC}). To move, make another deployment under another name" in says
+    assert (
+        f"Restore the variable network (vpc_id = {VPC}). To move, create another deployment with another name" in says
+    )
 
 
 def test_a_deployment_does_not_leave_its_own_network(stack: LocalStack, tmp_path: Path) -> None:
@@ -192,9 +194,9 @@ def test_a_network_that_functions_could_not_work_in_is_refused_with_all_that_is_
     assert f"are both in {A}: a file system has one mount target per zone" in says
     assert f"{GROUP} is in vpc-other, not in {VPC}" in says
     assert f"{SUBNETS[0]} is public: its route table rtb-main leads to an internet gateway" in says
-    assert f"{SUBNETS[1]} has no way to S3: its route table rtb-1 has neither" in says
+    assert f"{SUBNETS[1]} has no route to S3: its route table rtb-1 has neither" in says
     assert f"{SUBNETS[1]} is public" not in says
-    assert f"{SUBNETS[0]} has no way" not in says
+    assert f"{SUBNETS[0]} has no route" not in says
 
 
 def test_an_interface_endpoint_may_be_the_way_to_s3(existing: Deployment) -> None:

@@ -438,7 +438,7 @@ def test_terraform_accepts_packages_for_aws_on_aws_only(
     record_image(yard)
     assert problems(yard, tmp_path / "aws", local_stack=False) == []
     (problem,) = problems(yard, tmp_path / "local", local_stack=True)
-    assert problem == ("the packages were built for AWS, and this is the local stack: run `.venv/bin/modelctl package`")
+    assert problem == ("the packages were built for AWS, but this is the local stack: run `.venv/bin/modelctl package`")
 
 
 @pytest.mark.parametrize(
@@ -460,7 +460,7 @@ def test_terraform_sees_that_a_source_of_an_image_was_changed(
     yard.build([], "aws")
     (problem,) = problems(yard, tmp_path, local_stack=False)
     assert problem == (
-        f"models.wine: the image {IMAGE} is stale, functions/inference was changed since it was built: run "
+        f"models.wine: the image {IMAGE} is stale, because functions/inference has changed since it was built: run "
         "`.venv/bin/modelctl image tensorflow --architecture x86_64 --repository <your ECR repository in eu-central-1>`"
     )
 
@@ -479,7 +479,7 @@ def test_an_image_may_come_before_the_packages(for_aws: tuple[Yard, packages.Man
     (yard.packages / "manifest.json").unlink()
     record_image(yard)
     (problem,) = problems(yard, tmp_path / "before", local_stack=False)
-    assert problem == "the packages were not built yet: run `.venv/bin/modelctl package --target aws`"
+    assert problem == "the packages have not been built: run `.venv/bin/modelctl package --target aws`"
     yard.build([], "aws")
     assert problems(yard, tmp_path / "after", local_stack=False) == []
 

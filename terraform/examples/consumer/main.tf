@@ -27,13 +27,13 @@ terraform {
 }
 
 variable "consumer" {
-  description = "Name of the consumer; the rule, both queues and the policy are named after it and the results bucket's deployment."
+  description = "Name of the consumer. The names of the rule, both queues and the policy are made from it and the name of the deployment."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,31}$", var.consumer))
-    error_message = "consumer must have 1 to 32 lower-case letters, digits and hyphens, and begin with a letter."
+    error_message = "consumer must consist of 1 to 32 lower-case letters, digits and hyphens, and begin with a letter."
   }
 }
 

@@ -35,7 +35,7 @@ variable "name" {
 }
 
 variable "state" {
-  description = "The S3 bucket and key of the platform's state, as in backend_override.tf. In another workspace than the default one, the key is env:/<workspace>/<key>."
+  description = "The S3 bucket and key of the platform's state, as in backend_override.tf. In a workspace other than the default one, the key is env:/<workspace>/<key>."
   type        = object({ bucket = string, key = string })
   nullable    = false
 }
@@ -48,14 +48,14 @@ variable "image_repository" {
 }
 
 variable "github" {
-  description = "The GitHub repository (`owner/name`) and the environment in it whose workflows deploy: a role is created that they assume without a stored key. The account needs GitHub's OIDC provider. Null creates no role."
+  description = "The GitHub repository (`owner/name`) and the environment in it whose workflows deploy. They assume a role that is created for them, without a stored key. The account needs GitHub's OIDC provider. Null creates no role."
   type        = object({ repository = string, environment = string })
   default     = null
 
   validation {
     # A claim is compared as a whole, and a wildcard in it would be taken literally.
     condition     = var.github == null ? true : can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github.repository)) && can(regex("^[^:*?/]+$", var.github.environment))
-    error_message = "github is one repository and one of its environments, as in {repository = \"my-company/models\", environment = \"production\"}."
+    error_message = "github must be one repository and one of its environments, as in {repository = \"my-company/models\", environment = \"production\"}."
   }
 }
 

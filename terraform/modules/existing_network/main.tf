@@ -75,15 +75,15 @@ locals {
       if group.vpc_id != var.network.vpc_id
     ],
     [
-      for zone, subnets in local._zones : "${join(" and ", subnets)} are both in ${zone}: a file system has one mount target per zone, so give one subnet per zone"
+      for zone, subnets in local._zones : "${join(" and ", subnets)} are both in ${zone}: a file system has one mount target per zone, so choose one subnet per zone"
       if length(subnets) > 1
     ],
     [
-      for subnet, table in local._tables : "${subnet} is public: its route table ${table} leads to an internet gateway, which functions cannot use; give private subnets"
+      for subnet, table in local._tables : "${subnet} is public: its route table ${table} leads to an internet gateway, which functions cannot use; choose private subnets"
       if contains(data.aws_route_tables.leading["internet"].ids, table)
     ],
     [
-      for subnet, table in local._tables : "${subnet} has no way to S3: its route table ${table} has neither a gateway endpoint's route nor one to 0.0.0.0/0, and the network has no interface endpoint; associate S3's gateway endpoint, com.amazonaws.${var.region}.s3, with the table"
+      for subnet, table in local._tables : "${subnet} has no route to S3: its route table ${table} has neither a gateway endpoint's route nor one to 0.0.0.0/0, and the network has no interface endpoint; associate S3's gateway endpoint, com.amazonaws.${var.region}.s3, with the table"
       if !contains(data.aws_route_tables.leading["internet"].ids, table) && !contains(data.aws_route_tables.leading["endpoint"].ids, table) &&
       !contains(data.aws_route_tables.leading["anywhere"].ids, table) && length(data.aws_network_interfaces.endpoints.ids) == 0
     ],

@@ -41,13 +41,13 @@ locals {
   there = "the account ${local.home.account_id} and the region ${local.home.region}"
 
   away = <<-EOT
-    The deployment of this state is in ${local.there}, but this shell is set to ${local.here}, where nothing of it exists. Set AWS_PROFILE and AWS_REGION to where the deployment is. To make another deployment, use a separate state (terraform workspace new), and in the same account another name.
+    The deployment of this state is in ${local.there}, but this shell is set to ${local.here}, where none of it exists. Set AWS_PROFILE and AWS_REGION to where the deployment is. To create another deployment, use a separate state (terraform workspace new) and, in the same account, another name.
   EOT
 
   taken = <<-EOT
-    This account has a deployment called ${var.name} that belongs to another state: it was made in ${join(", ", [for mark in local.others : replace(mark, " ", " on ")])}.
-    To change or destroy it, use its own state: the checkout, backend and workspace that it was applied with. If that state is lost, restore a copy: an earlier version of the object in S3, or terraform.tfstate.backup beside the file. For another deployment, choose another name.
-    Only if no copy of that state is left, let this state take over the deployment: run the following, and import all its resources (`import` blocks) before you apply.
+    This account has a deployment called ${var.name} that belongs to another state: it was created in ${join(", ", [for mark in local.others : replace(mark, " ", " on ")])}.
+    To change or destroy it, use its own state: the checkout, backend and workspace that it was applied with. If that state is lost, restore a copy: an earlier version of the object in S3, or terraform.tfstate.backup next to the file. For a separate deployment, choose another name.
+    Only if no copy of that state is left, let this state take over the deployment: run the following command, and import all its resources (`import` blocks) before you apply.
       aws iam untag-role --role-name ${var.role_name} --tag-keys ${local.tag}
   EOT
 

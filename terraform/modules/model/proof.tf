@@ -15,8 +15,8 @@ resource "aws_lambda_invocation" "check" {
     precondition {
       condition     = length(local._differences) == 0
       error_message = <<-EOT
-        The last published version of ${local.function_name} is not what was asked for. What differs: ${join(", ", local._differences)}.
-        An earlier update of the function was refused or interrupted, and the provider has forgotten the rest of it. Until it is completed, the alias ${local.alias} stays where it is. To complete it, run the following; it takes a list of models.
+        The last published version of ${local.function_name} is not what was planned. Differences: ${join(", ", local._differences)}.
+        An earlier update of the function was refused or interrupted, and the provider no longer knows about the rest of it. Until the update is complete, the alias ${local.alias} does not move. To complete it, run the following command, which accepts a list of models:
           terraform apply -var 'publish_again=["${var.name}"]'
       EOT
     }

@@ -9,7 +9,7 @@ output "subnet_ids" {
 
   precondition {
     condition     = length(distinct(aws_subnet.private[*].availability_zone)) == length(aws_subnet.private)
-    error_message = "The region ${var.deployment.region} offers this account one zone only (${join(", ", local.zones)}), and a file system has one mount target per zone: choose another region, or give a network with subnets in two zones (the variable network)."
+    error_message = "The region ${var.deployment.region} offers this account only one zone (${join(", ", local.zones)}), but the weights need mount targets in two zones: choose another region, or set the variable network to a network with subnets in two zones."
   }
 }
 

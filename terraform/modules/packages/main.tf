@@ -99,16 +99,16 @@ locals {
     local._written ? null : "${var.manifest_file} does not exist: ${local._run}",
     local._readable || !local._written ? null : "${var.manifest_file} is not a manifest of version 1: ${local._run}",
     !local._readable || (local._manifest.target == "local") == var.local_stack ? null :
-    "the packages were built for ${local._manifest.target == "local" ? "the local stack, and this is AWS" : "AWS, and this is the local stack"}: ${local._run}",
-    !local._readable || local._manifest.sources != "" ? null : "the packages were not built yet: ${local._run}",
-    !local._readable || contains(["", local._sources], local._manifest.sources) ? null : "the packages are stale, functions/ was changed since they were built: ${local._run}",
+    "the packages were built for ${local._manifest.target == "local" ? "the local stack, but this is AWS" : "AWS, but this is the local stack"}: ${local._run}",
+    !local._readable || local._manifest.sources != "" ? null : "the packages have not been built: ${local._run}",
+    !local._readable || contains(["", local._sources], local._manifest.sources) ? null : "the packages are stale, because functions/ has changed since they were built: ${local._run}",
   ])
 
   # Only of a manifest that is itself in order: anything else follows from what is wrong with it.
   _package_problems = length(local._manifest_problems) > 0 ? [] : concat(
     [
       for name, model in var.models : var.local_stack ?
-      "models.${name}: the packages hold nothing for the runtime ${model.runtime}: ${local._run}" :
+      "models.${name}: the packages contain nothing for the runtime ${model.runtime}: ${local._run}" :
       "models.${name}: the runtime ${model.runtime} is too large for a layer and needs a container image for ${model.architecture}: ${local._build["${model.runtime}-${model.architecture}"]}"
       if local.models[name].code == "inference" && local.models[name].layer == null
     ],
@@ -119,24 +119,24 @@ locals {
         local._runtimes[image.runtime].package != "image" ?
         "runtime_images.${image.runtime}: ${image.runtime} runs from its layer: leave it out of runtime_images" :
         local._image_parts[key][1] == null ?
-        "runtime_images.${image.runtime}: ${image.uri} is not an image of ECR by its digest (a tag may be moved): expected <repository>@sha256:<64 hexadecimal digits>, or nothing: without it, the image that `.venv/bin/modelctl image` recorded is taken" :
+        "runtime_images.${image.runtime}: ${image.uri} is not an ECR image with a digest (a tag could be moved): expected <repository>@sha256:<64 hexadecimal digits>; without this entry, the image that `.venv/bin/modelctl image` recorded is used" :
         length(local._image_records[key]) == 0 ?
         "runtime_images.${image.runtime}: nothing in ${var.manifest_file} says which sources ${image.uri} was built from: ${local._build[key]}" :
         local._image_records[key][0].architecture != image.architecture ?
         "${image.models}: the image ${image.uri} is built for ${local._image_records[key][0].architecture}, expected ${image.architecture}: ${local._build[key]}" :
         local._image_parts[key][0] != var.region ?
-        "${image.models}: the image ${image.uri} is in ${local._image_parts[key][0]}, and Lambda takes images of its own region only, which is ${var.region}: ${local._build[key]}" :
+        "${image.models}: the image ${image.uri} is in ${local._image_parts[key][0]}, but Lambda accepts only images of its own region, ${var.region}: ${local._build[key]}" :
         local._image_records[key][0].sources != local._image_sources[image.runtime] ?
-        "${image.models}: the image ${image.uri} is stale, functions/inference was changed since it was built: ${local._build[key]}" :
+        "${image.models}: the image ${image.uri} is stale, because functions/inference has changed since it was built: ${local._build[key]}" :
         null
       )
     ])),
     [
-      for name, model in var.models : "models.${name}: the packages hold no layer of the runtime ${model.runtime} for ${model.architecture}: ${local._run}"
+      for name, model in var.models : "models.${name}: the packages contain no layer of the runtime ${model.runtime} for ${model.architecture}: ${local._run}"
       if local.models[name].layer != null && try(local._manifest.layers[model.runtime][model.architecture], null) == null
     ],
     [
-      for name in keys(local.code) : "the packages hold no code ${name}: ${local._run}"
+      for name in keys(local.code) : "the packages contain no code ${name}: ${local._run}"
       if !contains(keys(local._manifest.code), name)
     ],
     [

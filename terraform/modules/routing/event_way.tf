@@ -36,7 +36,7 @@ resource "terraform_data" "way" {
     postcondition {
       condition     = length(local.ways) == 2 || self.input.planned != plantimestamp() || self.input.planned == local.first[each.key]
       error_message = <<-EOT
-        event_way cannot change from "${each.key == "eventbridge" ? "notification" : "eventbridge"}" to "${each.key}" in one apply: S3 takes up to five minutes to follow, and uploads in that time might not be announced at all.
+        event_way cannot change from "${each.key == "eventbridge" ? "notification" : "eventbridge"}" to "${each.key}" in one apply: S3 takes up to five minutes to apply the change, and uploads during that time might not be announced at all.
         First apply event_way = "both", with a registry that fits both ways. At least ${var.minutes_to_wait} minutes later, apply event_way = "${each.key}".
       EOT
     }
@@ -46,7 +46,7 @@ resource "terraform_data" "way" {
         timecmp(timeadd(self.input.applied, "${var.minutes_to_wait}m"), plantimestamp()) <= 0
       )
       error_message = <<-EOT
-        event_way = "${each.key}" comes too early: "both" was applied at ${self.input.applied}, and S3 takes up to five minutes to follow. Keep event_way = "both" for ${var.minutes_to_wait} minutes, then apply again.
+        It is too early for event_way = "${each.key}": "both" was applied at ${self.input.applied}, and S3 takes up to five minutes to apply a change. Keep event_way = "both" for ${var.minutes_to_wait} minutes, then apply again.
       EOT
     }
   }

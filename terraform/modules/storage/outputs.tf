@@ -22,6 +22,6 @@ output "mount_targets" {
 
   precondition {
     condition     = toset(aws_efs_mount_target.weights[*].subnet_id) == toset(var.network.subnet_ids)
-    error_message = "The weights' mount targets are in ${join(", ", aws_efs_mount_target.weights[*].subnet_id)}, in this order, and do not move to ${join(", ", var.network.subnet_ids)}: append new subnets to network.subnet_ids, each in another zone, and take subnets away from its end only."
+    error_message = "The weights' mount targets are in ${join(", ", aws_efs_mount_target.weights[*].subnet_id)}, in this order, and cannot move to ${join(", ", var.network.subnet_ids)}: append new subnets to network.subnet_ids, each in another zone, and remove subnets only from its end."
   }
 }

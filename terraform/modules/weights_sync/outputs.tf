@@ -6,8 +6,8 @@ output "function_name" {
   precondition {
     condition     = length(local._differences) == 0
     error_message = <<-EOT
-      ${var.name} is not what was asked for. What differs: ${join(", ", local._differences)}.
-      An earlier update of the function was refused or interrupted, and the provider has forgotten the rest of it. To make the function anew, which keeps all inputs, results and weights, run
+      ${var.name} is not what was planned. Differences: ${join(", ", local._differences)}.
+      An earlier update of the function was refused or interrupted, and the provider no longer knows about the rest of it. To recreate the function, which keeps all inputs, results and weights, run:
         terraform apply -replace=module.weights_sync.aws_lambda_function.this
     EOT
   }

@@ -116,7 +116,7 @@ run "packages_of_other_sources_are_refused" {
   expect_failures = [output.code]
 
   assert {
-    condition     = output.problems == tolist(["the packages are stale, functions/ was changed since they were built: run `.venv/bin/modelctl package --target aws`"])
+    condition     = output.problems == tolist(["the packages are stale, because functions/ has changed since they were built: run `.venv/bin/modelctl package --target aws`"])
     error_message = "Told: ${join("; ", output.problems)}."
   }
 }
@@ -132,7 +132,7 @@ run "packages_for_the_local_stack_are_refused_on_aws" {
   expect_failures = [output.code]
 
   assert {
-    condition     = length(output.problems) == 1 && strcontains(output.problems[0], "built for the local stack, and this is AWS")
+    condition     = length(output.problems) == 1 && strcontains(output.problems[0], "built for the local stack, but this is AWS")
     error_message = "Told: ${join("; ", output.problems)}."
   }
 }
@@ -148,7 +148,7 @@ run "packages_for_aws_are_refused_on_the_local_stack" {
   expect_failures = [output.code]
 
   assert {
-    condition     = length(output.problems) == 1 && strcontains(output.problems[0], "built for AWS, and this is the local stack")
+    condition     = length(output.problems) == 1 && strcontains(output.problems[0], "built for AWS, but this is the local stack")
     error_message = "Told: ${join("; ", output.problems)}."
   }
 }
@@ -237,7 +237,7 @@ run "an_image_of_other_sources_is_refused" {
   expect_failures = [output.code]
 
   assert {
-    condition     = output.problems == tolist(["models.wine: the image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:1111111111111111111111111111111111111111111111111111111111111111 is stale, functions/inference was changed since it was built: run `.venv/bin/modelctl image tensorflow --architecture x86_64 --repository <your ECR repository in eu-central-1>`"])
+    condition     = output.problems == tolist(["models.wine: the image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:1111111111111111111111111111111111111111111111111111111111111111 is stale, because functions/inference has changed since it was built: run `.venv/bin/modelctl image tensorflow --architecture x86_64 --repository <your ECR repository in eu-central-1>`"])
     error_message = "Told: ${join("; ", output.problems)}."
   }
 }
@@ -255,7 +255,7 @@ run "an_image_of_another_region_is_refused" {
   expect_failures = [output.code]
 
   assert {
-    condition     = output.problems == tolist(["models.wine: the image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:1111111111111111111111111111111111111111111111111111111111111111 is in eu-central-1, and Lambda takes images of its own region only, which is us-east-1: run `.venv/bin/modelctl image tensorflow --architecture x86_64 --repository <your ECR repository in us-east-1>`"])
+    condition     = output.problems == tolist(["models.wine: the image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard@sha256:1111111111111111111111111111111111111111111111111111111111111111 is in eu-central-1, but Lambda accepts only images of its own region, us-east-1: run `.venv/bin/modelctl image tensorflow --architecture x86_64 --repository <your ECR repository in us-east-1>`"])
     error_message = "Told: ${join("; ", output.problems)}."
   }
 }
@@ -290,7 +290,7 @@ run "an_image_that_is_named_by_a_tag_is_refused" {
   expect_failures = [output.code]
 
   assert {
-    condition     = output.problems == tolist(["runtime_images.tensorflow: 123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1 is not an image of ECR by its digest (a tag may be moved): expected <repository>@sha256:<64 hexadecimal digits>, or nothing: without it, the image that `.venv/bin/modelctl image` recorded is taken"])
+    condition     = output.problems == tolist(["runtime_images.tensorflow: 123456789012.dkr.ecr.eu-central-1.amazonaws.com/modelyard:1 is not an ECR image with a digest (a tag could be moved): expected <repository>@sha256:<64 hexadecimal digits>; without this entry, the image that `.venv/bin/modelctl image` recorded is used"])
     error_message = "Told: ${join("; ", output.problems)}."
   }
 }
@@ -361,7 +361,7 @@ run "an_image_without_packages_is_not_enough" {
   expect_failures = [output.code]
 
   assert {
-    condition     = output.problems == tolist(["the packages were not built yet: run `.venv/bin/modelctl package --target aws`"])
+    condition     = output.problems == tolist(["the packages have not been built: run `.venv/bin/modelctl package --target aws`"])
     error_message = "Told: ${join("; ", output.problems)}."
   }
 }
@@ -399,8 +399,8 @@ run "everything_that_is_missing_is_told_at_once" {
   assert {
     condition = (
       length(output.problems) == 3 &&
-      strcontains(output.problems[0], "models.scans: the packages hold no layer of the runtime litert for arm64") &&
-      strcontains(output.problems[1], "the packages hold no code weights_sync") &&
+      strcontains(output.problems[0], "models.scans: the packages contain no layer of the runtime litert for arm64") &&
+      strcontains(output.problems[1], "the packages contain no code weights_sync") &&
       strcontains(output.problems[2], "does not exist")
     )
     error_message = "Told: ${join("; ", output.problems)}."
