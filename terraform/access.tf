@@ -1,7 +1,7 @@
-# Policies for people who work with the deployment without being allowed to change it. The uploader's policies are the models'
-# own (modules/model/outputs.tf). Every resource's name begins with the deployment's, which has no hyphen, so a policy for
+# Policies for people who use the deployment but must not change it. The module model has the policies for uploaders
+# (modules/model/outputs.tf). The names of all resources begin with the deployment's, which has no hyphen, so a policy for
 # "<name>-*" covers no other deployment, and is as short for 300 models as for one. Consumers of results may have queues
-# with such names (examples/consumer); the deployment's own are known by their tag.
+# with such names (examples/consumer); the deployment's own queues are identified by their tag.
 
 locals {
   _everything_of = {

@@ -8,7 +8,7 @@ locals {
   # Null: never.
   expiry_days = merge({ inputs = null, replaced_inputs = 30, results = null }, { for objects, days in var.expiry_days : objects => days if days != null })
 
-  # The same names, for what needs the buckets to be there.
+  # The same names, for resources that must wait until the buckets exist.
   buckets = { for use, bucket in aws_s3_bucket.data : use => bucket.bucket }
 }
 
@@ -83,7 +83,7 @@ resource "aws_s3_bucket_policy" "data" {
     )
   })
 
-  # S3 answers two changes of a bucket's access at once with a conflict.
+  # S3 answers with a conflict if a bucket's access is changed twice at the same time.
   depends_on = [aws_s3_bucket_public_access_block.data]
 }
 
@@ -148,8 +148,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "data" {
   depends_on = [aws_s3_bucket_versioning.inputs]
 }
 
-# S3 announces results itself, since the functions reach nothing but S3. terraform/examples/consumer has a rule for a program
-# that waits for them.
+# S3 announces results itself, because the functions reach nothing but S3. terraform/examples/consumer has a rule for
+# programs that wait for them.
 resource "aws_s3_bucket_notification" "results" {
   count = var.announce_results ? 1 : 0
 

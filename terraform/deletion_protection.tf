@@ -7,7 +7,7 @@ locals {
 
 resource "aws_s3_object" "deletion_protection" {
   bucket = aws_s3_bucket.data["artifacts"].id
-  # What the error names. Another key would be another object, and this one cannot be deleted.
+  # The error shows this key. Do not change it: that would replace the object, which cannot be deleted.
   key     = "${local.deletion_protection}/to destroy this deployment, first run: terraform apply -var force_destroy=true"
   content = ""
 
@@ -17,7 +17,7 @@ resource "aws_s3_object" "deletion_protection" {
     }
   }
 
-  # On everything, since what a resource depends on is destroyed after it.
+  # On everything, because the dependencies of a resource are destroyed after it.
   depends_on = [
     module.home,
     module.network,

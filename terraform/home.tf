@@ -1,4 +1,4 @@
-# Names and ARNs contain the account and the region that this returns, so all waits until they are known to be right.
+# Names and ARNs contain the account and the region that this returns, so everything waits until these are known to be right.
 module "home" {
   source = "./modules/home"
 
@@ -10,7 +10,7 @@ module "home" {
 }
 
 locals {
-  # Why nothing may be destroyed from here; empty if it may.
+  # Why destroying is not allowed from here; empty if it is allowed.
   misplaced = (
     (terraform.workspace == "local") == (data.aws_caller_identity.current.account_id == local.local_account)
     ? module.home.home.problem

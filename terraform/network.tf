@@ -2,9 +2,10 @@ module "network" {
   source = "./modules/network"
   count  = var.network == null ? 1 : 0
 
-  # All functions share one interface per subnet. Lambda deletes it as the role of the function that made it, which is
-  # weights_sync: the functions of models are made after it, and destroyed before it. (They cannot be waited for here: what
-  # refers to a module with for_each waits for all of it, and the functions wait for the network.)
+  # All functions share one interface per subnet. Lambda deletes it with the role of the function that created it. That is
+  # weights_sync, because the models' functions are created after it and destroyed before it. (This module
+  # cannot refer to those functions instead: a reference to a module with for_each waits for all of it, and the functions
+  # wait for the network.)
   deployment = local.deployment
   buckets    = local.bucket_arns
   role_arn   = module.weights_sync.role_arn
@@ -21,11 +22,11 @@ module "existing_network" {
 locals {
   network = one(concat(module.network, module.existing_network))
 
-  # What tells one network from another before it is made.
+  # What identifies a network before it is created.
   network_kind = var.network == null ? "its own" : var.network.vpc_id
 }
 
-# The network that the deployment was made in.
+# The network that the deployment was created in.
 resource "terraform_data" "network" {
   input = local.network_kind
 

@@ -9,7 +9,7 @@ module "packages" {
   models         = { for name, model in local.models : name => { runtime = model.runtime, architecture = model.architecture } }
 }
 
-# Code and layers go through S3: from a local file the provider makes functions one after the other, 5 s each.
+# Code and layers go through S3: from a local file, the provider creates functions one after the other, 5 s each.
 resource "aws_s3_object" "code" {
   for_each = module.packages.code
 
@@ -51,7 +51,7 @@ resource "aws_lambda_layer_version" "runtime" {
   compatible_architectures = [each.value.architecture]
 
   lifecycle {
-    # The functions change over to the new version before the old one goes.
+    # The functions switch to the new version before the old one is deleted.
     create_before_destroy = true
   }
 }

@@ -1,4 +1,4 @@
-# Endpoint, credentials and region come from the environment, for the local stack (`modelctl env`) as for AWS.
+# Endpoint, credentials and region come from the environment, both for the local stack (`modelctl env`) and for AWS.
 provider "aws" {
   default_tags {
     tags = { Modelyard = var.name }
@@ -11,8 +11,8 @@ data "aws_region" "current" {}
 
 data "aws_caller_identity" "current" {
   lifecycle {
-    # A state belongs to one target. Read against the other one, everything in it would look deleted. `terraform destroy`
-    # only warns of this; the validation of the variable force_destroy holds there, too.
+    # A state belongs to one target. On the other one, everything in it would look deleted. `terraform destroy` only warns
+    # about this, but the validation of the variable force_destroy also stops a destroy.
     postcondition {
       condition     = (terraform.workspace == "local") == (self.account_id == local.local_account)
       error_message = format(local.targets_message, terraform.workspace, self.account_id)
@@ -21,7 +21,7 @@ data "aws_caller_identity" "current" {
 }
 
 locals {
-  # What every module needs to compute names and ARNs by itself, without reading them from a resource.
+  # What each module needs to compute names and ARNs without reading them from a resource.
   deployment = {
     name       = var.name
     region     = module.home.home.region

@@ -1,4 +1,4 @@
-# What AWS allows this account in this region. The module registry says which models do not fit.
+# The account's quotas in this region. The module registry finds the models that exceed them.
 
 locals {
   # Service Quotas does not have memory_mb.
@@ -9,7 +9,7 @@ locals {
 }
 
 data "aws_servicequotas_service_quota" "account" {
-  # The key is part of the address that an error shows: who may not read quotas finds the way out there.
+  # The key is part of the address in an error, so it tells people who may not read quotas what to do.
   for_each = { for quota, it in local.readable_quotas : "${quota}, unless read_quotas = false" => it if var.read_quotas && !can(var.quotas[quota]) }
 
   service_code = each.value.service

@@ -5,7 +5,7 @@ module "routing" {
   inputs_bucket = local.buckets.inputs
   event_way     = var.event_way
   began_with    = module.home.home.event_way
-  # The local stack follows a change at once.
+  # The local stack applies a change at once.
   minutes_to_wait = local.local_stack ? 0 : 10
   models = {
     for name, model in local.models : name => {

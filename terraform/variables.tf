@@ -5,8 +5,8 @@ variable "name" {
   nullable    = false
 
   validation {
-    # No hyphen: "a" with a model "b-c" would have the names of "a-b" with a model "c", and a policy for what begins with
-    # "a-" would allow what is of "a-b".
+    # No hyphen: "a" with a model "b-c" would have the same names as "a-b" with a model "c", and a policy for "a-*" would
+    # cover the resources of "a-b".
     condition     = can(regex("^[a-z][a-z0-9]{1,15}$", var.name))
     error_message = "The name must consist of 2 to 16 lower-case letters and digits and begin with a letter: the names of buckets and functions are made from it, with a hyphen before the model's name."
   }
@@ -148,8 +148,8 @@ variable "force_destroy" {
   nullable    = false
 
   validation {
-    # What is destroyed must be of this target, account, region and state. A validation has to name its variable, which is
-    # never null.
+    # Only resources of this target, account, region and state may be destroyed. A validation must refer to its variable,
+    # which is never null.
     condition     = var.force_destroy != null && local.misplaced == ""
     error_message = local.misplaced
   }

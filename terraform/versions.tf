@@ -1,5 +1,5 @@
 terraform {
-  # 1.11: the S3 backend locks its state by itself (use_lockfile), see backend_override.tf.example.
+  # 1.11: the S3 backend locks its state itself (use_lockfile); see backend_override.tf.example.
   required_version = ">= 1.11"
 
   required_providers {

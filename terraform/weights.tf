@@ -1,5 +1,5 @@
 locals {
-  # Two hyphens: no model's name can make the same one.
+  # Two hyphens, so that no model's function can have the same name.
   weights_sync_name = "${var.name}--weights-sync"
 }
 
@@ -8,7 +8,7 @@ module "weights_sync" {
 
   deployment         = local.deployment
   name               = local.weights_sync_name
-  artifacts_bucket   = local.bucket_names.artifacts # its role need not wait for the bucket: the code is in it
+  artifacts_bucket   = local.bucket_names.artifacts # a name, so that the role does not wait for the bucket; the code does
   file_system        = module.storage.file_system
   network            = local.network
   mount_targets      = module.storage.mount_targets

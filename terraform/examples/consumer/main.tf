@@ -1,6 +1,6 @@
-# One consumer of results: an EventBridge rule that sends an event for each final result to a queue of the consumer's own,
-# and a policy for receiving from that queue. It needs a platform that was applied with announce_results = true, and has
-# its own state. Apply it once per consumer:
+# One consumer of results: an EventBridge rule that sends an event for each final result to the consumer's own queue, and a
+# policy for receiving from that queue. It needs a platform that was applied with announce_results = true, and has its own
+# state. Apply it once per consumer:
 #
 #   terraform init && terraform apply -var consumer=billing -var 'models=["digits"]' \
 #     -var results_bucket="$(terraform -chdir=../.. output -raw results_bucket)"
@@ -8,11 +8,11 @@
 # Four things to know:
 #
 # - An event names the result's bucket, key, size and ETag. It does not say whether the result has predictions or an error:
-#   read the result to find out. The key is the one under which the result is stored, without any encoding.
-# - A provisional result is not announced. It is the only kind of result that is written as a multipart upload, so the rule
-#   asks for the reason PutObject.
-# - Another upload under the same key gets another result, and so another event. EventBridge delivers every event at least
-#   once and in no order: skip an event whose ETag is not the one of the result that you read.
+#   read the result to find out. The key is the result's key, not encoded.
+# - A provisional result is not announced. Only provisional results are written as multipart uploads, so the rule requires
+#   the reason PutObject.
+# - Another upload under the same key gets another result, and so another event. EventBridge delivers each event at least
+#   once, in any order: skip an event whose ETag is not that of the result that you read.
 # - S3 takes about five minutes to start announcing results after the platform was applied.
 
 terraform {

@@ -1,20 +1,20 @@
-# What is needed to apply this platform, to change it and to destroy it: the policies and, for GitHub's workflows, a role
-# that has them. docs/deploying.md shows how an administrator applies this, once per deployment and with a state of its own.
-# A role of another CI must not be named `<deployment>-…`, because the deployer may change roles that are named so:
+# The policies for applying, changing and destroying this platform and, for GitHub's workflows, a role with these policies.
+# If you create a role for another CI system, do not name it `<deployment>-…`: the deployer may change roles with such names.
+# An administrator applies this example once per deployment, with its own state (docs/deploying.md):
 #
 #   terraform init && terraform apply -var 'state={bucket="my-terraform-states",key="modelyard/terraform.tfstate"}' \
 #     -var 'github={repository="my-company/models",environment="production"}'
 #
-# What has a name is allowed by its name, which begins with the deployment's. Networks, file systems and the topic's key
-# have none: they are allowed by the tag that the platform's provider puts on everything it makes. Four things to know:
+# The policies identify resources by their names, which begin with the deployment's. Networks, file systems and the topic's
+# key have no names: they are identified by the tag that the platform's provider puts on everything. Four things to know:
 #
 # - The deployer may not delete inputs and results. Empty their buckets before it destroys the platform.
-# - The deployer may not read inputs and results either, and no bucket policy that it writes changes that. But it
-#   deploys functions that read them: do not let people deploy who must not see inputs.
+# - The deployer may not read inputs and results either, whatever bucket policy it writes. But it deploys functions that
+#   read them: people who must not see inputs must not deploy.
 # - The deployer writes the policies of the platform's roles, so it can give these roles any permission. If that is too
 #   much, require a permissions boundary for iam:CreateRole.
-# - The deployer creates a key with tags, so it can tag other keys as well. If that is too much, give the platform
-#   your own topic (alarm_topic_arn) and leave out the statements MakeKey, Key and Topic.
+# - The deployer creates a key with tags, so it can tag other keys as well. If that is too much, use your own topic
+#   (alarm_topic_arn) and remove the statements MakeKey, Key and Topic.
 
 terraform {
   required_version = ">= 1.11"
@@ -102,7 +102,7 @@ locals {
         Condition = local.to_be_made
       },
       {
-        # The network, the file system and the groups that something new is made in or between; and what is changed.
+        # The network, file system and groups in which or between which something is created, and the resources that change.
         Sid = "Change"
         Action = [
           "ec2:CreateSubnet", "ec2:CreateRouteTable", "ec2:CreateVpcEndpoint", "ec2:CreateSecurityGroup",
@@ -121,7 +121,7 @@ locals {
         Condition = local.tagged
       },
       {
-        # To make something with tags takes the permission to tag it, too.
+        # Creating a resource with tags also needs the permission to tag it.
         Sid      = "TagWhatIsNew"
         Action   = "ec2:CreateTags"
         Resource = "*"
@@ -138,20 +138,20 @@ locals {
         Condition = { StringEquals = { "elasticfilesystem:CreateAction" = ["CreateFileSystem", "CreateAccessPoint"] } }
       },
       {
-        # AWS makes a default group with every network; it can only be emptied once it is known to be ours.
+        # AWS creates a default group with each network; it can only be emptied once a tag shows that it is ours.
         Sid       = "TagDefaultGroup"
         Action    = "ec2:CreateTags"
         Resource  = "${local.ec2}:security-group/*"
         Condition = merge(local.to_be_made, { Null = { "aws:ResourceTag/Modelyard" = "true" } })
       },
       {
-        # A mount target is an interface, and what Lambda leaves of its own is taken away with the subnets.
+        # A mount target is an interface, and interfaces that Lambda leaves behind are deleted with the subnets.
         Sid      = "Interfaces"
         Action   = ["ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"]
         Resource = "${local.ec2}:network-interface/*"
       },
       {
-        # EFS makes it with the first file system of an account.
+        # EFS creates it with the first file system of an account.
         Sid       = "RoleOfEfs"
         Action    = "iam:CreateServiceLinkedRole"
         Resource  = "${local.role}/aws-service-role/elasticfilesystem.amazonaws.com/*"
@@ -159,7 +159,7 @@ locals {
       },
     ]
 
-    # Everything else that has a name.
+    # All other resources with names.
     models = [
       {
         Sid      = "State"
@@ -183,7 +183,7 @@ locals {
         Resource = values(local.bucket)
       },
       {
-        # A bucket's policy could allow it to who writes that policy; a denial holds all the same.
+        # The deployer writes bucket policies, which could allow it. A denial wins.
         Sid      = "NoData"
         Effect   = "Deny"
         Action   = ["s3:GetObject", "s3:GetObjectVersion"]
@@ -258,7 +258,7 @@ locals {
     # Functions, and what they run from.
     functions = [
       {
-        # Reading quotas is not limited to certain quotas.
+        # IAM cannot limit this action to certain quotas.
         Sid      = "Quotas"
         Action   = ["servicequotas:GetAWSDefaultServiceQuota", "servicequotas:GetServiceQuota"]
         Resource = "*"
@@ -300,19 +300,19 @@ locals {
         Condition = local.of_ours
       },
       {
-        # A mapping's name is made by Lambda.
+        # Lambda chooses the id of a mapping.
         Sid      = "FindAndTagMappings"
         Action   = ["lambda:GetEventSourceMapping", "lambda:ListTags", "lambda:TagResource", "lambda:UntagResource"]
         Resource = "${local.lambda}:event-source-mapping:*"
       },
       {
-        # `modelctl image` pushes an image; this action is for a registry, and no repository.
+        # `modelctl image` pushes an image. This action is about the whole ECR registry, not a repository.
         Sid      = "LogInToRegistry"
         Action   = "ecr:GetAuthorizationToken"
         Resource = "*"
       },
       {
-        # Lambda reads an image as who makes the function, and writes into the repository's policy that it may.
+        # Lambda reads an image as the principal that creates the function, and allows itself to in the repository's policy.
         Sid = "Images"
         Action = [
           "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:GetRepositoryPolicy", "ecr:SetRepositoryPolicy",
@@ -322,7 +322,7 @@ locals {
       },
     ]
 
-    # Who is told of what.
+    # Alarms, dashboards and the topic.
     alarms = [
       {
         Sid      = "FindAlarms"
@@ -369,7 +369,7 @@ locals {
   }
 }
 
-# Four, since one has 6,144 characters at most.
+# Four policies, because one has at most 6,144 characters.
 resource "aws_iam_policy" "deployer" {
   for_each = local.statements
 
@@ -381,12 +381,12 @@ resource "aws_iam_policy" "deployer" {
   })
 }
 
-# A workflow proves who it is with a token of GitHub's, and gets credentials for an hour.
+# A workflow proves its identity with a token from GitHub, and gets credentials for one hour.
 resource "aws_iam_role" "github" {
   # checkov:skip=CKV_AWS_393:the claim names one repository and one environment, which the validation of var.github sees to
   count = var.github == null ? 0 : 1
 
-  # The deployer may change roles of the deployment, which are named "<name>-…". With an underscore, this is none of them.
+  # The deployer may change roles named "<name>-…". The underscore keeps this role from being one of them.
   name        = "deploy_${var.name}"
   description = "Deploys ${var.name} from ${var.github.repository}"
 
