@@ -1,6 +1,5 @@
-# The role of one function: what Lambda itself requires of a function in a network that logs and mounts, and what the
-# function's own work needs. Without logs:CreateLogGroup, so that a destroyed log group does not come back; without
-# s3:ListBucket for anybody.
+# The role of one function: what Lambda requires for a function with a network, logs and a mount, and what the function's own
+# work needs. Without logs:CreateLogGroup, so that a destroyed log group does not come back, and always without s3:ListBucket.
 
 resource "aws_iam_role" "this" {
   name = var.name
@@ -23,7 +22,7 @@ locals {
   statements = concat(
     [
       {
-        # Lambda refuses a function in a network whose role cannot do this for every interface.
+        # Lambda refuses a function in a network if its role cannot do this for all interfaces.
         Sid    = "Network"
         Effect = "Allow"
         Action = [
@@ -33,7 +32,7 @@ locals {
         Resource = "*"
       },
       {
-        # Only Lambda itself needs it: the key is there when the function's own code calls, whichever function it is.
+        # Only Lambda itself needs this. The key is present if the code of a function makes the request, whichever function.
         Sid       = "NoNetworkForCode"
         Effect    = "Deny"
         Action    = "ec2:*"
@@ -64,15 +63,15 @@ locals {
     ],
   )
 
-  # What the role may do before this apply, as the provider reads it from AWS along with the role: the only place that
-  # still knows what a changed registry has taken out.
+  # The role's permissions before this apply, as the provider reads them from AWS with the role: the only place that still
+  # knows what a changed registry has removed.
   policies_before = var.kept == null ? [] : aws_iam_role.this.inline_policy
   statements_before = { for statement in flatten([
     for policy in local.policies_before : jsondecode(policy.policy).Statement if policy.name == local.policy_name
   ]) : statement.Sid => statement if can(statement.Sid) }
 
-  # What this apply takes out of the statement or else, as it stands in the policy, what the last change took out: so the
-  # next plan is empty.
+  # What this apply removes from the statement or, if it removes nothing, what the last change removed (from the current
+  # policy), so that the next plan is empty.
   kept_sid = try("Previous${var.kept.sid}", "")
   removed = setsubtract(
     try(flatten([local.statements_before[var.kept.sid].Resource]), []),
@@ -91,7 +90,7 @@ locals {
     [for sid, statement in local.statements_before : statement if sid == local.kept_sid && length(local.removed) == 0],
   )
 
-  # The second one is for where the first would be longer than IAM allows.
+  # The second one is used if the first would be longer than IAM allows.
   policies = [for kept in [local.kept, []] : jsonencode({ Version = "2012-10-17", Statement = concat(local.statements, kept) })]
 }
 

@@ -1,5 +1,5 @@
-# A network that is there already. What is wrong with it is told at plan: at apply, EFS would refuse a second mount target
-# in a zone, and functions without a way to S3 would run into their timeouts.
+# An existing network. The plan reports what is wrong with it: in an apply, EFS would refuse a second mount target in a zone,
+# and functions without a route to S3 would time out.
 
 data "aws_subnet" "given" {
   for_each = toset(var.network.subnet_ids)
@@ -11,7 +11,7 @@ data "aws_security_group" "functions" {
   id = var.network.security_group_id
 }
 
-# A subnet that is not associated with a route table has the main one.
+# A subnet that is not associated with a route table uses the main one.
 data "aws_route_tables" "main" {
   vpc_id = var.network.vpc_id
 
@@ -32,7 +32,7 @@ data "aws_route_tables" "associated" {
   }
 }
 
-# Tables by where they lead. The provider's aws_route_table leaves out the routes of gateway endpoints.
+# Route tables by the targets of their routes. The provider's aws_route_table omits the routes of gateway endpoints.
 data "aws_route_tables" "leading" {
   for_each = {
     internet = { name = "route.gateway-id", value = "igw-*" }
@@ -48,7 +48,7 @@ data "aws_route_tables" "leading" {
   }
 }
 
-# S3 may have an interface endpoint, which needs no route. Whose endpoints they are the interfaces do not tell.
+# S3 may have an interface endpoint, which needs no route. The interfaces do not show which service an endpoint is for.
 data "aws_network_interfaces" "endpoints" {
   filter {
     name   = "vpc-id"

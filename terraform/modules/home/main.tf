@@ -1,4 +1,4 @@
-# Records where this state's deployment is, and finds out whether the deployment of this name belongs to this state.
+# Records where this state's deployment is, and checks that the deployment of this name belongs to this state.
 
 locals {
   tag = "ModelyardHome"
@@ -18,8 +18,8 @@ resource "terraform_data" "this" {
   }
 }
 
-# Roles have one namespace per account, whatever the region, so a tag on one of them says which state the name belongs to. A
-# data source of just that role would fail where it does not exist.
+# Roles have one namespace per account, across all regions, so a tag on one of them shows which state the name belongs to. A
+# data source for only that role would fail if the role does not exist.
 data "aws_iam_roles" "marked" {
   name_regex = "^${var.role_name}$"
 }
@@ -33,7 +33,7 @@ data "aws_iam_role" "marked" {
 locals {
   home = terraform_data.this.input
   mark = "${local.home.region} ${local.home.made}"
-  # A role without a mark was made before there were marks; its own state will mark it.
+  # A role without a mark was created before marks were introduced; its own state will mark it.
   marks  = [for role in values(data.aws_iam_role.marked) : role.tags[local.tag] if can(role.tags[local.tag])]
   others = [for mark in local.marks : mark if mark != local.mark]
 

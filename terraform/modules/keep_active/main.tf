@@ -36,7 +36,7 @@ resource "aws_iam_role_policy" "this" {
       Sid    = "Call"
       Effect = "Allow"
       Action = ["lambda:InvokeFunction"]
-      # All models, since the names of hundreds do not fit into a policy.
+      # All models, because the names of hundreds do not fit into a policy.
       Resource = [
         for function in concat(["${var.deployment.name}-*:${local.alias}"], sort(var.others)) :
         "${var.deployment.arns.lambda}function:${function}"

@@ -1,6 +1,6 @@
-# What calls somebody to the model, and the command to run next. Thresholds come from the registry; null means that
-# the model does not have that alarm. Names of queues, function and metrics are AWS's and functions/inference/metrics.py's: CloudWatch takes any name,
-# and a wrong one never alarms.
+# The alarms of a model, each with the command to run next. Thresholds come from the registry; null means that the model
+# does not have that alarm. The names of metrics and dimensions must be those of AWS and functions/inference/metrics.py:
+# CloudWatch accepts any name, but with a wrong one, an alarm never fires.
 
 locals {
   _within_five_minutes = { statistic = "Sum", period = 300 }
@@ -39,7 +39,7 @@ locals {
     })
   }
 
-  # A slash, so that no two names make the same one: models have hyphens in theirs.
+  # A slash, so that no two alarms can have the same name: the names of models contain hyphens.
   _alarm_name = "${local.function_name}/"
 
   _cleared = var.notify_cleared_alarms ? [var.alarm_topic_arn] : []
@@ -67,14 +67,14 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 
   tags = var.model.tags
 
-  # CloudWatch does not delete an alarm that another one names (modules/observability/overall.tf): that one is changed first.
+  # CloudWatch does not delete an alarm that a composite one names (modules/observability/overall.tf), so that one changes first.
   lifecycle {
     create_before_destroy = true
   }
 }
 
-# InputErrors has one value per input, 0 or 1: its average is the share of refused inputs. The share of fewer than five
-# inputs counts as none; an hour without any input has no data.
+# InputErrors has one value per input, 0 or 1, so its average is the share of refused inputs. With fewer than five inputs,
+# the share counts as 0; an hour without inputs has no data.
 resource "aws_cloudwatch_metric_alarm" "input_error_share" {
   count = var.model.alarms.input_error_share == null ? 0 : 1
 

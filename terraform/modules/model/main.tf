@@ -1,12 +1,12 @@
-# One model: the files it is made of, the function that serves it, and what the function may do. Names are computed from
-# the inputs rather than read from other resources, which is what a plan of hundreds of models spends its time on.
+# One model: its files, the function that serves it, and the function's permissions. Names are computed from the variables
+# instead of being read from other resources, on which a plan of hundreds of models would spend most of its time.
 
 locals {
   function_name = var.model.names.function
   log_group     = "/aws/lambda/${local.function_name}"
   alias         = "live"
 
-  # What the notification lets through, as S3 matches it: two models may share a prefix, and differ in their suffixes.
+  # The keys that the notification matches, by prefix and suffix: two models may share a prefix and differ in their suffixes.
   inputs = [
     for key in setproduct(var.model.route.prefixes, length(var.model.route.suffixes) > 0 ? var.model.route.suffixes : [""]) :
     "${var.deployment.arns.s3}${var.buckets.inputs}/${key[0]}*${key[1]}"
@@ -21,7 +21,7 @@ resource "aws_cloudwatch_log_group" "this" {
   tags              = var.model.tags
 }
 
-# The folder is made by the writer, before the function of the model is; were it not, it would be made read-only.
+# The writer creates the folder before the model's function is created. Otherwise, it would be created read-only.
 resource "aws_efs_access_point" "reader" {
   file_system_id = var.file_system.id
 
@@ -70,8 +70,7 @@ module "role" {
       resources = local.results
     }
   }
-  # S3 announces inputs of the previous route for another five minutes, and they wait in the queues, among the dead letters
-  # for 14 days.
+  # S3 announces inputs of the previous route for another five minutes, and they can wait as dead letters for 14 days.
   kept = { sid = "Inputs", days = 14 }
 }
 
@@ -90,8 +89,8 @@ resource "aws_s3_object" "artifact" {
   }
 }
 
-# CREATE_ONLY and not CRUD: a CRUD update that fails stores its new input, so that the next plan would leave the call out
-# and move the function on, to weights that do not exist. A failed creation is tried again, and what follows waits.
+# CREATE_ONLY and not CRUD: a CRUD update that fails stores its new input, so the next plan would skip the call and update
+# the function to weights that do not exist. A failed creation is repeated, and dependent resources wait.
 resource "aws_lambda_invocation" "weights" {
   function_name   = var.weights_sync
   lifecycle_scope = "CREATE_ONLY"
@@ -126,7 +125,7 @@ resource "aws_lambda_function" "inference" {
   s3_key       = var.package.image_uri == null ? var.package.s3_key : null
   layers       = var.package.layers
 
-  # No hash: any change of it makes the provider update the code with what it is already, and publish a version.
+  # Not a hash: any change makes the provider update the code, even to the same code, and publish a version.
   source_code_hash = var.package.publish_again ? plantimestamp() : null
 
   architectures                  = [var.model.architecture]
@@ -159,18 +158,18 @@ resource "aws_lambda_function" "inference" {
 
   tags = var.model.tags
 
-  # The log group: else Lambda would make one of its own, that nobody deletes. The weights: a version must find its own.
+  # The log group: otherwise, Lambda would create one that nobody deletes. The weights: a version must find its own.
   depends_on = [aws_cloudwatch_log_group.this, aws_lambda_invocation.weights]
 }
 
 resource "aws_lambda_alias" "live" {
   name        = local.alias
   description = "What serves inputs and direct calls"
-  # The ARN read from the function, and not its name: a replaced function takes its aliases with it.
+  # The ARN read from the function, not its name: if the function is replaced, its aliases are deleted with it.
   function_name    = aws_lambda_function.inference.arn
   function_version = aws_lambda_function.inference.version
 
-  # Not before it is proved that the version is the one that was asked for, and that it can serve.
+  # Not before it is proved that the version is the planned one, and that it can serve.
   depends_on = [aws_lambda_invocation.check]
 }
 
@@ -187,9 +186,9 @@ resource "aws_lambda_event_source_mapping" "queue" {
   }
 
   lifecycle {
-    # A function that changes from a zip to an image or back is replaced, and its alias with it. The mapping goes first and
-    # comes back last: meanwhile inputs wait in the queue, where a mapping without a function would use up their retries.
-    # An update leaves the id as it is; of a function that is replaced, it is not known.
+    # A function that changes from a zip to an image or back is replaced, with its alias. The mapping is deleted first and
+    # created last: meanwhile, inputs wait in the queue. A mapping without a function would use up their retries.
+    # An update keeps the id; the id of a replaced function is unknown in the plan.
     replace_triggered_by = [aws_lambda_function.inference.id]
   }
 

@@ -1,8 +1,8 @@
 # Proves that the version that goes live can serve: it is called once, and loads, warms and answers its samples
 # (functions/inference/check.py). If it cannot, the apply fails with the function's reason, and the alias stays where it is.
 
-# CREATE_ONLY: a call that failed is not in the state, so that the next apply makes it again, and the alias waits. Another
-# version is another call, and so are other samples.
+# CREATE_ONLY: a call that failed is not in the state, so the next apply repeats it, and the alias waits. Another version or
+# other samples lead to another call.
 resource "aws_lambda_invocation" "check" {
   function_name   = local.function_name
   qualifier       = aws_lambda_function.inference.version
@@ -11,7 +11,7 @@ resource "aws_lambda_invocation" "check" {
   input = sensitive(var.model.check)
 
   lifecycle {
-    # A version that is not the one that was asked for proves nothing.
+    # A version other than the planned one proves nothing.
     precondition {
       condition     = length(local._differences) == 0
       error_message = <<-EOT

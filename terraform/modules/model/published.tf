@@ -1,7 +1,7 @@
-# Finds out whether the version that is to go live is what the registry asks for; proof.tf refuses to call any other. An
-# update of a function is three calls (configuration, code, PublishVersion). If one is refused, or Ctrl-C comes in between,
-# the provider stores the planned values all the same: from then on it finds nothing to change, and the previous version
-# would keep serving.
+# Checks that the version that is to go live is what the registry asks for; proof.tf refuses to call any other. An update of
+# a function is three calls (configuration, code, PublishVersion). If one is refused, or Ctrl-C comes in between, the
+# provider still stores the planned values: from then on, it finds nothing to change, and the previous version would keep
+# serving.
 # https://github.com/hashicorp/terraform-provider-aws/issues/29870
 
 # A planned update makes the version unknown, so that this is read after the update.
@@ -11,7 +11,7 @@ data "aws_lambda_function" "published" {
 }
 
 locals {
-  # One local, and the only reference to what was published: each of either costs a plan of hundreds of models time.
+  # One local, with the only references to what was published: more of either would slow down plans of hundreds of models.
   _differences = [
     for what, same in {
       architecture = data.aws_lambda_function.published.architectures == tolist([var.model.architecture])

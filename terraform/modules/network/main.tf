@@ -1,10 +1,10 @@
-# A network without a way out: two private subnets whose functions reach S3 through its gateway endpoint (free, where a
-# NAT gateway costs by the hour and by the gigabyte) and nothing else.
+# A network without internet access: two private subnets whose functions reach S3 through its gateway endpoint (free, while
+# a NAT gateway costs per hour and per gigabyte) and nothing else.
 
 data "aws_availability_zones" "available" {
   # checkov:skip=CKV_AWS_394:only the first apply takes the two first names; the filter and the exclusion pin what a zone may be
   state = "available"
-  # No local zones, and not the one zone of us-east-1 that takes neither functions nor file systems.
+  # No local zones, and not the one zone of us-east-1 that supports neither functions nor file systems.
   exclude_zone_ids = ["use1-az3"]
 
   filter {
@@ -14,7 +14,7 @@ data "aws_availability_zones" "available" {
 }
 
 locals {
-  # Nothing is connected to this network, so no address range can be in anybody's way.
+  # Nothing is connected to this network, so its address range cannot conflict with others.
   cidr  = "10.0.0.0/16"
   zones = sort(data.aws_availability_zones.available.names)
 }
@@ -28,7 +28,7 @@ resource "aws_vpc" "this" {
   tags = { Name = var.deployment.name }
 }
 
-# The group that AWS makes with every network lets its members talk to each other and to the world: emptied.
+# The default group that AWS creates with each network allows traffic between its members and to the internet: emptied.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
 
@@ -45,12 +45,12 @@ resource "aws_subnet" "private" {
   tags = { Name = "${var.deployment.name}-private-${element(local.zones, count.index)}" }
 
   lifecycle {
-    # A subnet stays in the zone that it was made in: another one would replace it, with its mount target and the network
-    # interfaces of all functions. Zones are looked up at every plan, and one may appear, or disappear while it is impaired.
+    # A subnet stays in the zone that it was created in: another zone would replace it, with its mount target and the network
+    # interfaces of all functions. Each plan looks up the zones; new ones may appear, and impaired ones disappear.
     ignore_changes = [availability_zone, tags["Name"]]
   }
 
-  # Lambda takes up to 20 minutes to give its network interfaces back.
+  # Lambda takes up to 20 minutes to release its network interfaces.
   timeouts {
     delete = "45m"
   }
@@ -94,8 +94,8 @@ resource "aws_vpc_endpoint" "s3" {
         Resource  = "${var.buckets.results}/*"
       },
       {
-        # This lets no role list, because no role's own policy allows it. S3 looks for these permissions before it says
-        # that an input is missing; if the endpoint's policy denies them, the 403 may give no reason.
+        # This allows no role to list, because no role's own policy does. S3 checks these permissions before it says that
+        # an input is missing; if the endpoint's policy denies them, the 403 may give no reason.
         Sid       = "Missing"
         Effect    = "Allow"
         Principal = "*"

@@ -1,5 +1,5 @@
-# One page with all models. Every graph names each model's metric: a search would be shorter, but it goes by words, and so
-# would show other deployments whose names begin alike.
+# One page with all models. Each graph lists the models' metrics one by one: a search would be shorter, but it matches words,
+# and would include other deployments with similar names.
 
 locals {
   _of_function = { for model, names in var.models : model => ["FunctionName", names.function] }
@@ -7,7 +7,7 @@ locals {
   _of_dlq      = { for model, names in var.models : model => ["QueueName", names.dead_letter_queue] }
   _of_model    = { for model, names in var.models : model => flatten([for dimension, value in names.metric_dimensions : [dimension, value]]) }
 
-  # Two a row; of the largest deployment (300 models) each graph has less than the 500 metrics that it may show.
+  # Two per row; even with 300 models, a graph has fewer than the 500 metrics that it may show.
   _graphs = [
     { title = "Predictions", metric = ["Modelyard", "Predictions"], of = local._of_model, stat = "Sum" },
     { title = "Inputs that cannot be served", metric = ["Modelyard", "InputErrors"], of = local._of_model, stat = "Sum" },

@@ -1,6 +1,6 @@
-# One alarm that fires while any alarm of any model does. It notifies nobody, because that alarm does. A rule names at most
-# 100 alarms: beyond that, groups of models have such an alarm each. A model's name decides its group, so that another
-# model changes one of them.
+# One alarm that fires while any alarm of any model fires. It notifies nobody, because the model's alarm does. A rule names at
+# most 100 alarms: beyond that, each group of models has such an alarm. A model's name decides its group, so that a new model
+# changes only one of them.
 
 locals {
   _overall_name = "${var.deployment.name}/any"
@@ -8,7 +8,7 @@ locals {
   _alarms = { for model, alarms in var.alarms : model => alarms if length(alarms) > 0 }
   _places = { for model in keys(local._alarms) : model => parseint(substr(sha256(model), 0, 8), 16) }
 
-  # Models by group, for each number of groups; the last resort, should many names fall together, is by their order.
+  # Models by group, for each number of groups. If too many names fall into one group, the last resort is grouping by order.
   _groupings = concat(
     [for number in [1, 2, 4, 8, 16, 32, 64] : { for model, place in local._places : format("%02d", place % number) => model... }],
     [{ for index, model in keys(local._alarms) : format("%02d", index % 100) => model... }],
@@ -22,8 +22,8 @@ locals {
   }
 }
 
-# No alarm is on these: such a one would need them to be replaced by creating first. Terraform would then do so with all
-# that they depend on, which is the models' functions as well, whose names exist once.
+# These need create_before_destroy if another alarm names them. Terraform would then apply it to all their dependencies,
+# including the models' functions, whose names must be unique. So no alarm names them.
 resource "aws_cloudwatch_composite_alarm" "overall" {
   for_each = local._groups
 

@@ -1,4 +1,4 @@
-# Where the alarms go. People on call subscribe to the topic.
+# The topic that alarms notify. People on call subscribe to it.
 
 resource "aws_sns_topic" "alarms" {
   count = var.topic_arn == null ? 1 : 0
@@ -28,7 +28,7 @@ resource "aws_sns_topic" "alarms" {
   })
 }
 
-# With SNS's own key (alias/aws/sns) no alarm arrives: its policy, which nobody can change, does not know CloudWatch.
+# With SNS's own key (alias/aws/sns), no alarm arrives: its policy, which cannot be changed, does not allow CloudWatch.
 resource "aws_kms_key" "alarms" {
   count = var.topic_arn == null ? 1 : 0
 
@@ -39,7 +39,7 @@ resource "aws_kms_key" "alarms" {
     Version = "2012-10-17"
     Statement = [
       {
-        # The account's own policies decide, as for a key that was made without a policy.
+        # The account's own policies decide, as for a key without an explicit policy.
         Sid       = "Account"
         Effect    = "Allow"
         Principal = { AWS = "${var.deployment.arns.iam}root" }

@@ -1,14 +1,14 @@
-# Reads the manifest that `modelctl package` and `modelctl image` wrote and says what each model runs from. Without a provider, so that its
-# checks are tested in milliseconds. In: the manifest and what the models need. Out: the files to upload, and by model
-# its image, code and layer. All problems are told at once.
+# Reads the manifest of `modelctl package` and `modelctl image`, and decides what each model runs from. It has no provider, so
+# that its checks are tested in milliseconds. In: the manifest and what the models need. Out: the files to upload, and by
+# model its image, code and layer. All problems are reported at once.
 
 locals {
   _written  = fileexists(var.manifest_file)
   _raw      = try(jsondecode(file(var.manifest_file)), {})
   _readable = try(local._raw.manifest_version == 1, false)
 
-  # Without a usable manifest, these defaults and _missing keep everything that reads it free of errors: people see the
-  # problem and nothing that follows from it, and `terraform destroy`, which no precondition stops, gets through.
+  # Without a usable manifest, these defaults and _missing keep the other expressions free of errors: people see the problem
+  # and not its consequences, and `terraform destroy`, which no precondition stops, succeeds.
   _manifest = merge(
     { target = "", python = "3.13", sources = "", code = {}, layers = {}, images = {} },
     try({ for key, value in local._raw : key => value if local._readable }, {}),
@@ -16,13 +16,13 @@ locals {
   _missing = { file = "missing.zip", sha256 = "" }
   _dir     = dirname(var.manifest_file)
 
-  # The same lines that `modelctl package` hashes: what was built from other sources is not what would run.
+  # The same lines that `modelctl package` hashes: packages that were built from other sources are stale.
   _sources = sha256(join("", [
     for path in sort(fileset(var.functions_dir, "**/*.{py,txt,json}")) : "${filesha256("${var.functions_dir}/${path}")}  ${path}\n"
   ]))
 
-  # Layers and zip together may be 250 MB: on AWS, what is larger needs an image. On the local stack there is no such
-  # limit, and its code names an environment to run in.
+  # Layers and zip together may have 250 MB: on AWS, larger functions need an image. The local stack has no such limit; its
+  # code packages name an environment to run in.
   _runtimes = jsondecode(file("${var.functions_dir}/inference/runtimes.json"))
 
   # By "<runtime>-<architecture>", the images that models need; the local stack needs none.
@@ -43,7 +43,7 @@ locals {
   _image_parts = {
     for key, image in local._images : key => try(regex(local._image_form, image.uri), [null, null])
   }
-  # What `modelctl image` wrote down about each; an image is known by its digest, in whichever repository a copy lies.
+  # What `modelctl image` recorded about each image. The digest identifies an image, whichever repository a copy is in.
   _image_records = {
     for key, image in local._images : key => [
       for architecture, record in try(local._manifest.images[image.runtime], {}) : merge(record, { architecture = architecture })
@@ -78,7 +78,7 @@ locals {
     }
   }
 
-  # Several models share a layer; what it is for is the same for all of them.
+  # Models that share a layer have the same runtime and architecture.
   _layer_users = { for name, model in var.models : local.models[name].layer => model... if local.models[name].layer != null }
   layers = {
     for name, users in local._layer_users : name => {
@@ -104,7 +104,7 @@ locals {
     !local._readable || contains(["", local._sources], local._manifest.sources) ? null : "the packages are stale, because functions/ has changed since they were built: ${local._run}",
   ])
 
-  # Only of a manifest that is itself in order: anything else follows from what is wrong with it.
+  # Only if the manifest itself is in order: otherwise, these problems would be consequences of its own.
   _package_problems = length(local._manifest_problems) > 0 ? [] : concat(
     [
       for name, model in var.models : var.local_stack ?
@@ -112,7 +112,7 @@ locals {
       "models.${name}: the runtime ${model.runtime} is too large for a layer and needs a container image for ${model.architecture}: ${local._build["${model.runtime}-${model.architecture}"]}"
       if local.models[name].code == "inference" && local.models[name].layer == null
     ],
-    # One problem for each image, the first; the command that the message names leaves none of the others.
+    # Only the first problem of each image: the command in its message also fixes the others.
     distinct(compact([
       for key, image in local._images : (
         image.uri == null ? null :

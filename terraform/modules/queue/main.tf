@@ -5,10 +5,10 @@ locals {
   dead_letter_arn = "${var.deployment.arns.sqs}${var.dead_letter_name}"
 }
 
-# Policies stand inline: as a resource of its own, each takes the provider another 25 s.
+# Policies are inline: as a separate resource, each would take the provider another 25 s.
 resource "aws_sqs_queue" "dead_letters" {
   name                      = var.dead_letter_name
-  message_retention_seconds = 14 * 24 * 3600 # the longest there is; it counts from the first sending
+  message_retention_seconds = 14 * 24 * 3600 # the maximum; it counts from when a message was first sent
   sqs_managed_sse_enabled   = true
   redrive_allow_policy = jsonencode({
     redrivePermission = "byQueue"
@@ -54,6 +54,6 @@ resource "aws_sqs_queue" "inputs" {
   })
   tags = var.tags
 
-  # SQS refuses a dead-letter queue that is not there yet.
+  # SQS refuses a dead-letter queue that does not exist yet.
   depends_on = [aws_sqs_queue.dead_letters]
 }

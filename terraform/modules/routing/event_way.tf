@@ -1,7 +1,7 @@
-# The way of announcing uploads changes only through both. S3 takes minutes to follow a change: uploads between the end of
+# The way of announcing uploads changes only through both. S3 takes minutes to apply a change: uploads between the end of
 # one way and the start of the other would not be announced.
 
-# When this state first recorded its ways: together with the first one, also where an apply before that was broken off.
+# When this state first recorded its ways: together with the first one, even if an apply before that was interrupted.
 resource "terraform_data" "recorded" {
   input = { planned = plantimestamp() }
 
@@ -13,8 +13,8 @@ resource "terraform_data" "recorded" {
 }
 
 locals {
-  # A way that is as old as this record was not preceded by another one, unless the deployment is older than the record:
-  # then it had the notification.
+  # A way that is as old as this record had no predecessor, unless the deployment is older than the record: then it used the
+  # notification.
   first = {
     notification = terraform_data.recorded.input.planned
     eventbridge  = var.began_with == "notification" ? "" : terraform_data.recorded.input.planned
@@ -25,14 +25,14 @@ locals {
 resource "terraform_data" "way" {
   for_each = toset(local.ways)
 
-  # As in modules/home: the value of the apply that made it stays, and is known as soon as it is planned. Only `applied` is
-  # known later, once the notification is set.
+  # As in modules/home: the value of the first apply stays, and is known as soon as it is planned. Only `applied` is known
+  # later, once the notification is set.
   input = { planned = plantimestamp(), applied = timestamp() }
 
   lifecycle {
     ignore_changes = [input]
 
-    # `terraform destroy` only warns of these.
+    # `terraform destroy` only warns about these.
     postcondition {
       condition     = length(local.ways) == 2 || self.input.planned != plantimestamp() || self.input.planned == local.first[each.key]
       error_message = <<-EOT

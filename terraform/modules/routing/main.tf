@@ -1,16 +1,16 @@
-# From an upload to the queue of the model that takes it. The queues are made here and not with the models, because
-# S3 accepts a notification only for queues that exist, and Terraform can wait for all of a module or for none of it: so
-# a model whose weights cannot be published keeps no other model's inputs from their queue.
+# From an upload to the queue of its model. The queues are created here and not with the models, because S3 accepts a
+# notification only for existing queues, and Terraform can wait for all of a module or for none of it. So a model whose
+# weights cannot be published does not keep inputs from the queues of other models.
 
 locals {
-  # Built from names, not references, so that what reads them waits only for the resources that it refers to itself.
+  # Built from names, not references, so that their readers wait only for resources that they refer to themselves.
   queue_arns = { for name, model in var.models : name => "${var.deployment.arns.sqs}${model.queue}" }
 
   # S3 has no "or": each prefix with each suffix is a configuration of its own.
   configurations = flatten([
     for name, model in var.models : [
       for index, filter in setproduct(model.prefixes, length(model.suffixes) > 0 ? model.suffixes : [null]) : {
-        # Numbered within the model, so that another model's routes stay as they are when this one's change.
+        # Numbered within the model, so that a change of its routes does not affect other models' routes.
         id     = "${name}-${index}"
         model  = name
         prefix = filter[0]
@@ -39,8 +39,8 @@ module "queue" {
   tags                 = each.value.tags
 }
 
-# One rule per model. It names prefixes only: the values of a pattern are alternatives, so it cannot ask for a prefix and a
-# suffix. The function skips what does not end with one of its suffixes (functions/inference/batch/messages.py).
+# One rule per model. It contains only prefixes: the values of a pattern are alternatives, so it cannot require both a prefix
+# and a suffix. The function skips keys with other suffixes (functions/inference/batch/messages.py).
 resource "aws_cloudwatch_event_rule" "inputs" {
   for_each = local.ruled
 
@@ -64,7 +64,7 @@ resource "aws_cloudwatch_event_target" "inputs" {
   target_id = "queue"
   arn       = local.queue_arns[each.key]
 
-  # EventBridge does not repeat what the queue's policy refuses.
+  # EventBridge does not retry events that the queue's policy refuses.
   depends_on = [module.queue]
 }
 
@@ -86,7 +86,6 @@ resource "aws_s3_bucket_notification" "inputs" {
     }
   }
 
-  # S3 tries the queues, and their policies, when the notification is set; and nothing is announced to rules that are not
-  # there yet.
+  # S3 checks the queues and their policies when the notification is set, and rules that do not exist yet would miss events.
   depends_on = [module.queue, aws_cloudwatch_event_target.inputs]
 }

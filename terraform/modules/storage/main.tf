@@ -1,8 +1,8 @@
-# The file system that holds the models' weights. Who may do what with it stands in three places that must agree: the
-# access points (which folder, as which user), the roles of the functions, and the policy here, which only denies.
+# The file system with the models' weights. Access to it is defined in three places that must agree: the access points
+# (which folder, as which user), the roles of the functions, and the policy here, which only denies.
 
 locals {
-  # POSIX users, and their groups. What the writer makes, a reader may read and not change.
+  # POSIX users and their groups. A reader may read what the writer creates, but not change it.
   writer = 10000
   reader = 10001
 }
@@ -11,7 +11,7 @@ resource "aws_efs_file_system" "weights" {
   # checkov:skip=CKV_AWS_184:encrypted with the key that AWS manages: a key of one's own would need grants for every function
   creation_token = "${var.deployment.name}-weights"
   encrypted      = true
-  # Bursting throughput follows the amount stored, and starves a small file system.
+  # Bursting throughput depends on the amount stored, which is too little for a small file system.
   throughput_mode = "elastic"
 
   tags = { Name = "${var.deployment.name}-weights" }
@@ -25,7 +25,7 @@ resource "aws_efs_mount_target" "weights" {
   security_groups = [aws_security_group.mount_targets.id]
 
   lifecycle {
-    # Subnets in another order are the same subnets. What is not the same is refused by the output file_system.
+    # Subnets in another order are the same subnets. The output file_system refuses other ones.
     ignore_changes = [subnet_id]
   }
 }
@@ -56,7 +56,7 @@ resource "aws_vpc_security_group_egress_rule" "nfs" {
   to_port                      = 2049
 }
 
-# The root of a file system belongs to root: without an access point of its own weights_sync could not make folders.
+# The root of a file system belongs to root: without its own access point, weights_sync could not create folders.
 resource "aws_efs_access_point" "writer" {
   file_system_id = aws_efs_file_system.weights.id
 
@@ -78,7 +78,7 @@ resource "aws_efs_access_point" "writer" {
   tags = { Name = "${var.deployment.name}-weights-writer" }
 }
 
-# Of constant size, whatever the number of models: a policy has 20,000 characters at most.
+# Its size does not depend on the number of models: a policy has at most 20,000 characters.
 resource "aws_efs_file_system_policy" "weights" {
   file_system_id = aws_efs_file_system.weights.id
   policy = jsonencode({

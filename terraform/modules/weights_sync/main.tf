@@ -50,7 +50,7 @@ resource "aws_lambda_function" "this" {
   handler       = "weights_sync.handler.handler"
   s3_bucket     = var.package.s3_bucket
   s3_key        = var.package.s3_key
-  memory_size   = 1769 # one whole processor: the checksums are what takes the time
+  memory_size   = 1769 # one whole vCPU, because the checksums take most of the time
   timeout       = 900
 
   environment {
@@ -72,12 +72,12 @@ resource "aws_lambda_function" "this" {
     log_group  = local.log_group
   }
 
-  # Not before it can mount. The functions of models can then mount as well, because they wait for their weights.
+  # Not before it can mount. The models' functions can then mount as well, because they wait for their weights.
   depends_on = [aws_cloudwatch_log_group.this, var.mount_targets]
 }
 
-# What apply calls: this function has no versions. The module model's published.tf says what may be wrong with it. Because
-# of depends_on, it is read after an update that is planned.
+# The function that an apply calls: it has no versions. published.tf in the module model says what may be wrong with it.
+# Because of depends_on, it is read after a planned update.
 data "aws_lambda_function" "called" {
   function_name = var.name
   qualifier     = "$LATEST"
