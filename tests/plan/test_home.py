@@ -131,7 +131,7 @@ def test_a_state_is_not_used_in_another_region_or_account(
     with sts.of_account(account) as credentials:
         says = first.having(AWS_REGION=region, **credentials).refusal(command)
     assert f"The deployment of this state is in the account {ACCOUNT} and the region {REGION}, but" in says
-    assert f"this shell is set to the account {account} and the region {region}, where nothing of it exists." in says
+    assert f"this shell is set to the account {account} and the region {region}, where none of it exists." in says
     assert "Set AWS_PROFILE and AWS_REGION to where the deployment is." in says
 
 
