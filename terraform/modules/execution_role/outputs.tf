@@ -1,5 +1,5 @@
 output "arn" {
-  description = "ARN of the role, once it may do what it is for."
+  description = "ARN of the role, known once it has its permissions."
   value       = "${var.deployment.arns.iam}role/${var.name}"
   depends_on  = [aws_iam_role_policy.this]
 }

@@ -38,7 +38,7 @@ variable "statements" {
 }
 
 variable "kept" {
-  description = "The statement (its id in `statements`) whose resources the role may use for some days after a change has taken them out. By default there is none."
+  description = "The statement (its id in `statements`) whose resources the role may still use for some days after a change has removed them. By default, there is none."
   type = object({
     sid  = string
     days = number

@@ -1,5 +1,5 @@
 output "home" {
-  description = "Account, region and first `event_way` of the deployment, and why nothing may be planned or destroyed from here (empty if it may)."
+  description = "Account, region and first `event_way` of the deployment, and the reason why nothing may be planned or destroyed from here (empty if it may)."
   value = {
     account_id = local.home.account_id
     region     = local.home.region
@@ -16,6 +16,6 @@ output "home" {
 }
 
 output "tags" {
-  description = "What marks a role as this deployment's."
+  description = "The tags that mark a role as this deployment's."
   value       = { (local.tag) = local.mark }
 }

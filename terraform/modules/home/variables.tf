@@ -5,7 +5,7 @@ variable "name" {
 }
 
 variable "account_id" {
-  description = "The account whose credentials Terraform has."
+  description = "The account of Terraform's credentials."
   type        = string
   nullable    = false
 }

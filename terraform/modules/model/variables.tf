@@ -103,7 +103,7 @@ variable "package" {
 }
 
 variable "alarm_topic_arn" {
-  description = "The SNS topic that alarms go to."
+  description = "The SNS topic that alarms notify."
   type        = string
   nullable    = false
 }

@@ -14,7 +14,7 @@ output "subnet_ids" {
 }
 
 output "security_group_id" {
-  description = "The security group of the functions; with its way to S3."
+  description = "The security group of the functions, known once it allows S3."
   value       = aws_security_group.functions.id
   depends_on  = [aws_vpc_endpoint.s3, aws_route_table_association.private, aws_vpc_security_group_egress_rule.s3]
 }

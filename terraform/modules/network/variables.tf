@@ -18,7 +18,7 @@ variable "buckets" {
 }
 
 variable "role_arn" {
-  description = "The role as which Lambda deletes its network interfaces. Subnets and security group wait for it, so that it outlives them."
+  description = "The role that Lambda uses to delete its network interfaces. Subnets and security group wait for it, so that it outlives them."
   type        = string
   nullable    = false
 }

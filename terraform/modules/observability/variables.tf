@@ -10,7 +10,7 @@ variable "deployment" {
 }
 
 variable "models" {
-  description = "The models that the dashboard shows, each with the names that CloudWatch's metrics know it by."
+  description = "The models that the dashboard shows, each with its names in CloudWatch's metrics."
   type = map(object({
     function          = string
     queue             = string
@@ -27,7 +27,7 @@ variable "alarms" {
 }
 
 variable "topic_arn" {
-  description = "An existing topic to use instead of an own one."
+  description = "An existing topic to use instead of creating one."
   type        = string
   default     = null
 }

@@ -4,7 +4,7 @@ output "lambda_runtime" {
 }
 
 output "code" {
-  description = "Code packages in use by name: path, sha256, code_sha256 (what Lambda reports of a function that runs from it)."
+  description = "Code packages in use, by name: path, sha256 and code_sha256 (as Lambda reports it for a function that runs from the package)."
   value       = local.code
 
   precondition {
@@ -20,11 +20,11 @@ output "layers" {
 }
 
 output "models" {
-  description = "By model: image_uri, or code (a key of code) and, where it needs one, layer (a key of layers)."
+  description = "By model: image_uri, or code (a key of code) and, if it needs one, layer (a key of layers)."
   value       = local.models
 }
 
 output "problems" {
-  description = "Everything that keeps the packages from being used."
+  description = "All reasons why the packages cannot be used."
   value       = local.problems
 }

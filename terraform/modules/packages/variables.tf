@@ -1,5 +1,5 @@
 variable "manifest_file" {
-  description = "Path of the manifest; the packages lie beside it."
+  description = "Path of the manifest. The packages are in the same folder."
   type        = string
   nullable    = false
 }
@@ -11,7 +11,7 @@ variable "functions_dir" {
 }
 
 variable "local_stack" {
-  description = "Whether the packages are to run on the local stack."
+  description = "Whether the packages will run on the local stack."
   type        = bool
   nullable    = false
 }
@@ -23,7 +23,7 @@ variable "region" {
 }
 
 variable "runtime_images" {
-  description = "Container image by runtime, where it is not the one in the manifest."
+  description = "Container image by runtime, if it is not the one in the manifest."
   type        = map(string)
   nullable    = false
 }

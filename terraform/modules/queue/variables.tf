@@ -30,13 +30,13 @@ variable "event_rule" {
 }
 
 variable "visibility_timeout_s" {
-  description = "Seconds that an input which was received, and neither served nor given up, waits until it is tried again."
+  description = "Seconds until an input that was received, but neither served nor given up, is tried again."
   type        = number
   nullable    = false
 }
 
 variable "retries" {
-  description = "How often an input is received before it goes to the dead-letter queue."
+  description = "How many times an input is received before it goes to the dead-letter queue."
   type        = number
   nullable    = false
 }

@@ -1,5 +1,4 @@
-# The files that a model is made of: those of its artifact, and its hooks; and its samples (smoke.tf). Models that name the
-# same ones share the work.
+# The files of each model: its artifact, its hooks, and its samples (smoke.tf). Files that several models share are read once.
 
 locals {
   # What each runtime is.
@@ -13,17 +12,17 @@ locals {
     artifact => startswith(artifact, "/") ? artifact : "${dirname(var.registry_file)}/${artifact}"
   }
 
-  # `fileexists` fails for a folder, and for whatever else is not a file.
+  # `fileexists` fails for folders, and for anything else that is not a regular file.
   _artifact_kinds = { for artifact, path in local._artifact_paths : artifact => try(fileexists(path) ? "file" : "missing", "folder") }
 
-  # `fileset` takes the folder's own path for a pattern, too. So it gets a `?` for what is special in patterns; what that
-  # finds beside the folder is left out. The names it gives count from /.
+  # `fileset` reads the folder's own path as a pattern, too. So special characters are replaced by `?`; files that this finds
+  # outside the folder are left out. The names that it returns are relative to /.
   _artifact_folders = { for artifact, path in local._artifact_paths : artifact => trimprefix("${trimsuffix(abspath(path), "/")}/", "/") }
   _artifact_names = { for artifact, folder in local._artifact_folders : artifact => [
     for file in try(fileset("/", "${replace(folder, "/[*?\\[\\]{}\\\\]/", "?")}**"), []) : trimprefix(file, folder) if startswith(file, folder)
   ] if local._artifact_kinds[artifact] == "folder" }
 
-  # The source of every file by its path in the artifact. Hidden files are the desktop's or git's, not the model's.
+  # The source of each file by its path in the artifact. Hidden files belong to the desktop or git, not to the model.
   _artifact_sources = { for artifact, path in local._artifact_paths : artifact => {
     for file in(local._artifact_kinds[artifact] == "folder" ? local._artifact_names[artifact] : [basename(path)]) :
     file => local._artifact_kinds[artifact] == "folder" ? "${trimsuffix(path, "/")}/${file}" : path
@@ -66,7 +65,7 @@ locals {
   ) }
 
   # The labels of each model, with a line feed between two, as the function splits them (functions/inference/predictions.py);
-  # null for a file that is not text in UTF-8.
+  # null for a file that is not UTF-8 text.
   _labels = { for name, artifact in local._with_artifact : name => try(replace(
     replace(trimprefix(file(artifact.files[local.merged[name]["output.labels"]].source), "\ufeff"), "/\r\n?/", "\n"),
     "/(\n[ \t]*)+$/", "",
@@ -107,7 +106,7 @@ locals {
         says  = "\"${local.merged[name].artifact}\" contains no files"
       },
       {
-        # Terraform hands such a name on, but its state is JSON, and a key of S3 is text as well.
+        # Terraform accepts such a name, but its state is JSON, and a key in S3 must be text as well.
         fails = anytrue([for file in keys(artifact.files) : jsondecode(jsonencode(file)) != file])
         field = "artifact"
         says  = "contains a file whose name is not UTF-8 text; rename ${join(", ", [for file in keys(artifact.files) : jsondecode(jsonencode(file)) if jsondecode(jsonencode(file)) != file])}"
@@ -149,7 +148,7 @@ locals {
         says  = try("\"${local.merged[name]["output.labels"]}\" is not in the artifact; found ${artifact.summary}", "")
       },
       {
-        # What cannot be read is a problem of the artifact already.
+        # A file that cannot be read is already a problem of the artifact.
         fails = try(local._labels[name] == null && artifact.files[local.merged[name]["output.labels"]].sha256 != null, false)
         field = "output.labels"
         says  = try("\"${local.merged[name]["output.labels"]}\" is not UTF-8 text; save it as UTF-8", "")

@@ -1,4 +1,4 @@
-# What the schema cannot say: rules that bind two fields, two models, or what AWS allows of it all.
+# Rules that the schema cannot express: about two fields together, about two models, or about AWS's limits.
 
 locals {
   # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -22,8 +22,8 @@ locals {
     merge(variables, { MODELYARD_RESULTS = format("%063d", 0) }),
   )), "=", "")) * 3 / 4) }
 
-  # The policy of a role names each prefix with each suffix, in quotes and with a comma; region and partition may be those
-  # with the longest names. All its other statements together have less than 1,500 characters.
+  # The policy of a role lists each prefix with each suffix, in quotes and with a comma, here with the longest region and
+  # partition. All its other statements together have less than 1,500 characters.
   _policy_characters = { for name, model in local.merged : name => 1500 + sum(concat([0], try([
     for key in setproduct(model["route.prefixes"], concat(model["route.suffixes"], length(model["route.suffixes"]) == 0 ? [""] : [])) :
     length("'arn:aws-us-gov:s3:::${var.name_prefix}-inputs-000000000000-ap-southeast-1/${key[0]}*${key[1]}',")
@@ -33,15 +33,15 @@ locals {
     for tag in concat(["modelyard", "model", "name"], [for key in keys(model) : trimprefix(key, "tags.") if startswith(key, "tags.")]) : lower(tag)
   ] }
 
-  # Fields that the schema marks with `x-only-with`, since they apply only to images, or only with labels.
+  # Fields that the schema marks with `x-only-with`, because they apply only to images, or only with labels.
   _only_with = { for what, section in { image = "input", labels = "output" } : what => [
     for field, id in local.rules_of_keys[section] : field if try(local.rules[id]["x-only-with"] == what, false)
   ] }
 
-  # Channels of a pixel by mode; without one the model's signature tells them.
+  # Channels of a pixel by mode; without a mode, the model's signature decides.
   _channels = { L = [1], RGB = [3], RGBA = [4], any = [1, 3, 4] }
 
-  # A comparison with a value that is null, because it breaks a rule of its own, does not evaluate: then nothing is wrong here.
+  # A value that breaks its own rule is null here. A comparison with it fails to evaluate, so it is not reported twice.
   model_problems = flatten([for name, model in local.merged : [
     for check in concat([
       {
@@ -126,7 +126,7 @@ locals {
     ]) : { path = "models.${name}${check.field}", at = "models.${name}${check.field}", message = check.says } if check.fails
   ]])
 
-  # Some have attributes of their own, for `modelctl validate`: no list of one type could hold them all.
+  # Some have extra attributes for `modelctl validate`, so this is a tuple: a list could not contain all of them.
   _problems = concat(
     [for file, message in local.file_problems : { file = file, path = "", at = "", message = message }],
     local.folder_problems,
@@ -135,12 +135,12 @@ locals {
       local.hooks_problems, local.smoke_problems, local.route_problems,
     ) : problem if length(local.file_problems) == 0],
   )
-  # Which file each is in: that of its model, unless it says so itself.
+  # The file of each problem: that of its model, unless the problem names one.
   _located = { for kind, problems in { registry = local._problems, account = local.quota_problems } : kind => [
     for problem in problems : merge({ file = concat([var.registry_file], [
       for name, files in local._files_by_model : files[0] if startswith("${problem.path}.", "models.${name}.")
     ])[length([for name in keys(local._files_by_model) : name if startswith("${problem.path}.", "models.${name}.")])] }, problem)
   ] }
-  # By path; a problem that is found twice is reported once.
+  # Sorted by path. A problem that is found twice is reported once.
   problems = [for found in values({ for problem in local._located.registry : "${problem.file} ${problem.at} ${problem.message}" => problem... }) : found[0]]
 }

@@ -1,5 +1,5 @@
-# One JSON document per model, made here and nowhere else. Terraform passes it to the function; `modelctl import` and the
-# benchmarks pass it to the same code on this machine; functions/inference/config.py reads it.
+# One JSON document per model, built only here. Terraform passes it to the function; `modelctl import` and the benchmarks pass
+# it to the same code on this machine; functions/inference/config.py reads it.
 
 locals {
   # The version of what the fields mean (CONTRACT in config.py). A function refuses a document of another version, or with
@@ -26,7 +26,7 @@ locals {
   # Where the function sees its weights.
   mount = "/mnt/model"
 
-  # The function's environment variables, but for the name of the results bucket, which the deployment adds.
+  # The function's environment variables, except the name of the results bucket, which the deployment adds.
   variables = { for name, document in local.documents : name => merge(local._maps[name].env, {
     MODELYARD_MODEL   = document
     MODELYARD_WEIGHTS = local.mount

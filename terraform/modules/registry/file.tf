@@ -1,25 +1,25 @@
-# The files this module reads. The expressions of this module hold whatever the registry contains: what is wrong becomes a
-# problem in a list, and the output `models` refuses them all at once.
+# The files that this module reads. The module's expressions evaluate whatever the registry contains: everything wrong becomes
+# a problem in a list, and the output `models` reports all problems at once.
 
 locals {
-  # A registry is a file, and the files of the folder beside it that has its name: registry.yaml and registry.d/*.yaml.
+  # A registry is a file and the files in the folder next to it with the same name: registry.yaml and registry.d/*.yaml.
   _folder = "${replace(var.registry_file, "/\\.ya?ml$/", "")}.d"
-  # Of a folder that is not there this is empty; of one that cannot be read it fails, and the plan with it.
+  # Empty if the folder does not exist. If it cannot be read, this fails, and so does the plan.
   _in_folder = [for name in fileset(local._folder, "**") : name if can(regex("(?i)\\.ya?ml$", name)) && !can(regex("(^|/)\\.", name))]
   files      = concat([var.registry_file], [for name in sort(local._in_folder) : "${local._folder}/${name}" if can(regex("^[^/]+\\.yaml$", name))])
-  # How messages call them.
+  # Their names in messages.
   file_names = { for path in local.files : path => path == var.registry_file ? basename(path) : "${basename(local._folder)}/${basename(path)}" }
 
-  # The duplicates are looked for line by line (duplicates.tf), so every line ends alike.
+  # duplicates.tf searches line by line, so all lines end in the same way.
   # Reading a pipe would never end.
   texts = { for path in local.files : path => try([for path in [path] : "${replace(trimprefix(file(path), "\ufeff"), "\r\n", "\n")}\n" if fileexists(path)][0], null) }
 
   _parsed = { for path, text in local.texts : path => try(yamldecode(text), null) }
-  # JSON has no infinity, and no field takes one.
+  # JSON has no infinity, and no field accepts it.
   contents = { for path, document in local._parsed : path => can(jsonencode(document)) ? document : null }
 
-  # Terraform takes a tab for a space behind a colon, where other parsers of YAML do not. In a text, and only there, a
-  # space in its place makes another value. Of many lines, the first ones do.
+  # Terraform accepts a tab instead of a space after a colon; other YAML parsers do not. Only inside a text, replacing the tab
+  # by a space changes the value. If there are many such lines, only the first ones are checked.
   _lines       = { for path, text in local.texts : path => text == null ? [] : split("\n", text) }
   _with_tabs   = { for path, lines in local._lines : path => [for number, line in lines : number if can(regex("^[^#]*[:,\\[{-] *\t", line))] }
   _some_tabbed = { for path, numbers in local._with_tabs : path => slice(numbers, 0, min(5, length(numbers))) }
@@ -39,7 +39,7 @@ locals {
     : !can(jsonencode(local._parsed[path])) ? "contains an infinite number (.inf), which no field accepts"
     : null
   ) }
-  # Where one of them cannot be read, nothing is said of the others: its defaults may be theirs.
+  # If one file cannot be read, the others are not checked, because its defaults may apply to them.
   file_problems = { for path, problem in local._file_problems : path => problem if problem != null }
 
   folder_problems = [for name in local._in_folder : {

@@ -1,5 +1,6 @@
-# A model's values: the schema's defaults, the registry's defaults, those of a file in the folder for the models in that
-# file, and the model's own, in this order, leaf by leaf ("input.size", "env.LOG_LEVEL"). So maps are merged key by key, and a null of the model's own takes a default away.
+# A model's values: the schema's defaults, the registry's defaults, those of a file in the folder for the models in that file,
+# and the model's own, in this order, leaf by leaf ("input.size", "env.LOG_LEVEL"). So maps are merged key by key, and a null
+# in the model removes a default.
 
 locals {
   _schema_defaults = merge([for key, id in local.rules_of_keys["model"] : merge(
@@ -7,7 +8,7 @@ locals {
     { for subkey, subid in try(local.rules_of_keys[id], {}) : "${key}.${subkey}" => local.rules[subid].default if can(local.rules[subid].default) },
   )]...)
 
-  # A value that breaks its rule is there, and unknown: it hides the default, and no check holds anything against null.
+  # A value that breaks its rule is null: it hides the default, and no other check reports it.
   _broken_leaves = { for node in local._broken_rules : "${node.section}/${node.leaf}" => true... }
   _leaves = {
     for node in concat(local._fields, local._subfields) :
@@ -34,9 +35,9 @@ locals {
     )
   }
 
-  # Lambda asks for six times the function's timeout, and the window in which a batch is collected counts as well. While
-  # Lambda restores a function that was idle for weeks, its calls are refused (scripts/modelctl/deployed/restoring.py). The last
-  # attempt at an input must come after that, which is impossible if `retries` is 1.
+  # Lambda recommends six times the function's timeout, plus the batch window. While Lambda restores a function that was idle
+  # for weeks, it refuses its calls (scripts/modelctl/deployed/restoring.py). The last attempt at an input must come after that,
+  # which is impossible if `retries` is 1.
   _restored_within_s = 120
   _visibility_timeouts_s = { for name, model in local._merged : name => try(max(
     6 * model.timeout_s + model["batch.window_s"],

@@ -1,5 +1,5 @@
-# The normal form, from which Terraform makes a model: the same fields and types for all models, whatever the registry left
-# out. Fields that only the function needs are in the document (document.tf), which is here only as text.
+# The normal form, from which Terraform creates a model: all models have the same fields and types, whatever the registry left
+# out. Fields that only the function needs are in the document (document.tf), which is included here as text.
 
 locals {
   _maps = { for name, model in local.merged : name => { for field in ["env", "tags"] : field => {

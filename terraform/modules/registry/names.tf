@@ -1,5 +1,5 @@
-# The names of a model's AWS resources. The modules that create them, monitor them and grant access to them take the names
-# from here instead of from each other, so that none has to wait for another.
+# The names of a model's AWS resources. The modules that create, monitor and grant access to these resources get the names
+# from here instead of from each other, so that no module has to wait for another.
 
 locals {
   names = { for name in keys(local.merged) : name => {

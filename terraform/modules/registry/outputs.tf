@@ -1,22 +1,22 @@
 locals {
-  # The file of a problem, where there are several. A file of the folder that is not read is not among them.
+  # The file of a problem, if the registry has several files. Files in the folder that are not read count as well.
   _shown = { for problem in concat(local.problems, local._located.account) : problem.file => (
     length(local.files) + length(local.folder_problems) == 1 ? "" : trimprefix(problem.file, "${dirname(var.registry_file)}/")
   )... }
 }
 
 output "problems" {
-  description = "What is wrong with the registry, sorted by path: `path` and `message` are for people, `at` is the path to look for in `file`."
+  description = "The problems of the registry, sorted by path: `path` and `message` are for people, `at` is the path to look for in `file`."
   value       = local.problems
 }
 
 output "models" {
-  description = "The models by name in their normal form: what Terraform makes of them, with every field there, and the function's environment."
+  description = "The models, by name, in their normal form: all fields, and the function's environment."
   value       = local.models
 
   precondition {
     condition = length(local.problems) == 0
-    # Terraform breaks long lines, but not those that begin with a space: so every problem stays on its line.
+    # Terraform wraps long lines unless they begin with a space, so each problem stays on one line.
     error_message = join("\n", concat(
       ["${var.registry_file} cannot be applied:"],
       [for problem in local.problems : "  ${join(": ", compact([local._shown[problem.file][0], problem.path, problem.message]))}"],
@@ -38,6 +38,6 @@ output "quota_problems" {
 }
 
 output "quota_warnings" {
-  description = "Sentences on quotas of the account that are assumed, or probably too small."
+  description = "Sentences about quotas of the account that are assumed, or probably too small."
   value       = local.quota_warnings
 }

@@ -1,5 +1,5 @@
-# What AWS allows the account. A registry that asks for more fits into another account, so it is not wrong: these problems
-# are apart from the registry's own. `modelctl validate` knows no account, and notes what AWS's defaults do not allow.
+# The account's quotas. A registry that exceeds them may fit into another account, so it is not wrong: these problems are
+# separate from the registry's own. `modelctl validate` has no account, and notes what exceeds AWS's defaults.
 
 locals {
   # AWS's defaults, and how many executions must stay unreserved.
@@ -8,7 +8,7 @@ locals {
   # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
   _default_quotas = { concurrency = 1000, memory_mb = 10240, rules = 300 }
   _unreserved     = 100
-  # What Lambda lets functions of new accounts have. No API says so before it refuses more.
+  # The memory that functions can have in new accounts. No API says so before Lambda refuses more.
   # https://repost.aws/questions/QUKruWYNDYTSmP17jCnIz6IQ
   _new_memory_mb = 3008
 
@@ -16,7 +16,7 @@ locals {
   # New accounts have less than the default.
   _is_new = local.quotas.concurrency < local._default_quotas.concurrency
 
-  # Values that break a rule of their own are null, or no numbers: then nothing is wrong here.
+  # Values that break their own rule are null, or not numbers, and are not reported here again.
   _memory_mb = { for name, model in local.merged : name => model.memory_mb if can(model.memory_mb + 0) }
   _reserved  = { for name, model in local.merged : name => model["concurrency.reserved"] if can(model["concurrency.reserved"] + 0) }
   _maximum   = { for name, model in local.merged : name => model["concurrency.maximum"] if can(model["concurrency.maximum"] + 0) }
@@ -42,7 +42,7 @@ locals {
     ],
   )
 
-  # What is likely, or not good.
+  # What is only likely, or a bad idea.
   quota_warnings = concat(
     var.quotas.concurrency != null ? [] : [
       "Lambda's quotas for this account are not known, so AWS's defaults are assumed: ${local.quotas.concurrency} concurrent executions and ${local.quotas.memory_mb} MB per function. New accounts have less. Set quotas.concurrency to what `aws lambda get-account-settings` shows.",

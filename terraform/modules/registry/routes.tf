@@ -1,5 +1,5 @@
-# Which uploads go to which model. Prefixes are whole folders, so of two that overlap one is a folder above the other:
-# every prefix needs to be compared with its own folders only, not with all other prefixes.
+# Which uploads go to which model. Prefixes are whole folders, so if two overlap, one is a parent folder of the other: each
+# prefix needs to be compared only with its own parent folders, not with all other prefixes.
 
 locals {
   _prefixes = flatten([for name, model in local.merged : [
@@ -11,7 +11,7 @@ locals {
     for depth in range(1, length(split("/", prefix)) - 1) : "${join("/", slice(split("/", prefix), 0, depth))}/"
   ] }
 
-  # S3 refuses two notifications of which one prefix begins with the other and one suffix ends with the other.
+  # S3 refuses two notifications if one prefix begins with the other and one suffix ends with the other.
   _overlaps = flatten([for entry in local._prefixes : [
     for folder in local._folders[entry.prefix] : [
       for other in distinct(try(local._models_by_prefix[folder], [])) : {
@@ -56,7 +56,7 @@ locals {
   _by_notification = contains(["notification", "both"], var.event_way)
   _by_rules        = contains(["eventbridge", "both"], var.event_way)
 
-  # S3 has no "or": each prefix with each suffix is a notification of its own.
+  # S3 has no "or": each prefix with each suffix is a separate notification.
   _notifications = sum(concat([0], [for name, model in local.merged : length(model["route.prefixes"]) * max(1, length(model["route.suffixes"]))
   if model["route.prefixes"] != null && model["route.suffixes"] != null]))
   # The pattern of a model's rule (modules/routing), in an inputs bucket whose name is as long as it can be.
@@ -67,7 +67,7 @@ locals {
 
   _deployments = "spread the models over several deployments, each with its own `name`, registry and state"
 
-  # What S3 or EventBridge would not announce (var.event_way).
+  # Routes that S3 or EventBridge could not announce (var.event_way).
   way_problems = concat(
     [for count in [local._notifications] :
       {

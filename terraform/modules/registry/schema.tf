@@ -1,4 +1,4 @@
-# The schema as tables. A rule is what the schema says of one value; its id is its name in "$defs", or its path there.
+# The schema as tables. A rule is what the schema says about one value; its id is its name in "$defs", or its path there.
 
 locals {
   schema = jsondecode(file("${path.module}/model_registry.schema.json"))
@@ -18,7 +18,7 @@ locals {
   rule_of_other_keys = { for id, rule in local.rules : id => trimprefix(rule.additionalProperties["$ref"], "#/$defs/")
   if can(rule.additionalProperties["$ref"]) }
 
-  # What may stand for a value, as Terraform's JSON of it tells: a whole number is a number as well.
+  # The types that a value may have, as its JSON shows: a whole number is a number as well.
   types = { for id, rule in local.rules : id => concat(
     flatten([rule.type]), contains(flatten([rule.type]), "number") ? ["integer"] : [],
   ) }

@@ -1,7 +1,7 @@
-# The samples that prove a new version, and the call that carries them to the function (functions/inference/check.py).
+# The samples that prove a new version, and the call that sends them to the function (functions/inference/check.py).
 
 locals {
-  # What breaks a rule of its own is null.
+  # Samples that break their own rule are null.
   _samples = { for name, model in local.merged : name => try([for sample in model.smoke : sample], []) }
 
   _checks = { for name, samples in local._samples : name => jsonencode({ modelyard_check = { samples = [

@@ -1,7 +1,7 @@
 # The registry against its schema: names, types and ranges of all fields.
 #
 # A node is one value of the registry, in `file`. `rule` is the id of its rule in the schema, null for an unknown field, `parent` the
-# rule of the map it stands in. `section` is "defaults" or a model's path, `leaf` the node's path inside it. Terraform has
+# rule of the map that contains it. `section` is "defaults" or a model's path, `leaf` the node's path inside it. Terraform has
 # no recursion, so the nodes are found level by level; the registry has four, and below a list of maps one more.
 
 locals {
@@ -65,7 +65,7 @@ locals {
     }
   ] if can(local.rules[node.rule].additionalProperties)])
 
-  # The entries of a list have the list's leaf: one bad entry spoils the list.
+  # The entries of a list have the list's leaf: one bad entry makes the whole list invalid.
   _entries = flatten([for node in local._subfields : [
     for index, value in try([for value in node.value : value if !can(keys(node.value))], []) : {
       file    = node.file
@@ -110,7 +110,7 @@ locals {
     local._top, local._models, local._fields, local._subfields, local._entries, local._items, local._item_fields,
   )
 
-  # What a value is can be read off its JSON: the first character tells.
+  # The first character of a value's JSON shows its type.
   _type_by_character = { "{" = "object", "[" = "array", "\"" = "string", "t" = "boolean", "f" = "boolean", "n" = "null" }
   _jsons             = [for node in local._nodes : jsonencode(node.value)]
   _typed = [for index, node in local._nodes : {
@@ -182,7 +182,7 @@ locals {
   _broken_pattern = [for node in local._strings : merge(node, { says = "${node.json} is not valid: ${local.rules[node.rule].patternErrorMessage}" })
   if try(length(regexall(local.rules[node.rule].pattern, node.value)) == 0, false)]
 
-  # not: strings that match what they must not.
+  # not: strings that match what is forbidden.
   _broken_not = [for node in local._strings : merge(node, { says = local.rules[node.rule].not.errorMessage })
   if try(length(regexall(local.rules[node.rule].not.pattern, node.value)) > 0, false)]
 
@@ -210,7 +210,7 @@ locals {
     "must have at most ${local.rules[node.rule].maxProperties} entries, not ${length(node.value)}",
   ) }) if try(length(node.value) > local.rules[node.rule].maxProperties, false)]
 
-  # propertyNames: values whose key does not match or is too long, and those whose key matches what it must not.
+  # propertyNames: values whose key does not match or is too long, and those whose key matches what is forbidden.
   _broken_property_names = concat(
     [for node in local._free_keys : merge(node, { says = local.rules[node.parent].propertyNames.patternErrorMessage }) if anytrue([
       try(length(regexall(local.rules[node.parent].propertyNames.pattern, node.key)) == 0, false),
@@ -227,8 +227,8 @@ locals {
     if !can(node.value[key]) && !(node.rule == "" && key == "models" && node.file == var.registry_file && length(local.files) > 1)
   ]])
 
-  # additionalProperties: fields that the map's rule does not know, with those that it does know. There are none for a field
-  # of a model in the defaults: it has the right name in the wrong place.
+  # additionalProperties: fields that the map's rule does not know, with those that it does know. These are left out for a
+  # model's field in the defaults: it has the right name in the wrong place.
   _unknown = [for node in local._nodes : merge(node, {
     known = node.parent == "/defaults" && can(local.rules_of_keys["model"][node.key]) ? [] : keys(local.rules_of_keys[node.parent])
   }) if node.rule == null]

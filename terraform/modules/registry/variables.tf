@@ -1,5 +1,5 @@
 variable "registry_file" {
-  description = "Path of the model registry, a YAML file; the artifacts' paths count from its folder."
+  description = "Path of the model registry, a YAML file. The artifacts' paths are relative to its folder."
   type        = string
   nullable    = false
 }
@@ -12,7 +12,7 @@ variable "event_way" {
 }
 
 variable "quotas" {
-  description = "What AWS allows the account, where it is known: concurrent executions, MB of memory per function, and rules per event bus."
+  description = "The account's quotas, if they are known: concurrent executions, MB of memory per function, and rules per event bus."
   type = object({
     concurrency = optional(number)
     memory_mb   = optional(number)
@@ -23,7 +23,7 @@ variable "quotas" {
 }
 
 variable "name_prefix" {
-  description = "Name of the deployment, which begins the name of everything that is made from a model's name."
+  description = "Name of the deployment. All names that are made from a model's name begin with it."
   type        = string
   default     = "modelyard"
   nullable    = false

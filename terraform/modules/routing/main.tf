@@ -6,7 +6,7 @@ locals {
   # Built from names, not references, so that their readers wait only for resources that they refer to themselves.
   queue_arns = { for name, model in var.models : name => "${var.deployment.arns.sqs}${model.queue}" }
 
-  # S3 has no "or": each prefix with each suffix is a configuration of its own.
+  # S3 has no "or": each prefix with each suffix is a separate configuration.
   configurations = flatten([
     for name, model in var.models : [
       for index, filter in setproduct(model.prefixes, length(model.suffixes) > 0 ? model.suffixes : [null]) : {

@@ -1,5 +1,5 @@
 output "queue_arns" {
-  description = "ARN of each model's queue, once all queues are there."
+  description = "ARN of each model's queue, known once all queues exist."
   value       = local.queue_arns
   depends_on  = [module.queue]
 }

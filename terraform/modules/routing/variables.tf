@@ -26,13 +26,13 @@ variable "began_with" {
 }
 
 variable "minutes_to_wait" {
-  description = "Minutes for which both ways must have been in use before one of them may end: S3 takes up to five to follow a change."
+  description = "Minutes for which both ways must have been in use before one of them may end: S3 takes up to five to apply a change."
   type        = number
   nullable    = false
 }
 
 variable "models" {
-  description = "By model, the keys that it takes (one of the prefixes and, where there are any, one of the suffixes) and the names and settings of its queues."
+  description = "By model, its keys (one of the prefixes and, if there are suffixes, one of these) and the names and settings of its queues."
   type = map(object({
     prefixes             = list(string)
     suffixes             = list(string)

@@ -1,5 +1,5 @@
 output "function_name" {
-  description = "Name of the function, once it can be called."
+  description = "Name of the function, known once it can be called."
   value       = var.name
   depends_on  = [aws_lambda_function.this]
 

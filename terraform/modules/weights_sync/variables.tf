@@ -19,7 +19,7 @@ variable "artifacts_bucket" {
 }
 
 variable "file_system" {
-  description = "The file system that the weights are copied to, and the access point through which."
+  description = "The file system that the weights are copied to, and its access point for writing."
   type = object({
     arn                     = string
     writer_access_point_arn = string
