@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClientError as problem:
         says = f"AWS refused: {problem}"
     except BotoCoreError as problem:
-        says = f"AWS cannot be reached: {problem}. If this was the local stack: `modelctl up`"
+        says = f"AWS cannot be reached: {problem}. If the local stack was meant, run `modelctl up`"
     except KeyboardInterrupt:
         says, status = "interrupted", INTERRUPTED
     console.error(says)

@@ -130,7 +130,7 @@ def chosen(name: Literal["local", "aws"] | None) -> Target:
     """
     if name == "aws" and os.environ.get("TF_WORKSPACE") == WORKSPACE:
         raise UserError(
-            'this shell speaks to the local stack: run `eval "$(modelctl env --unset)"` first, and set what AWS needs'
+            'this shell points at the local stack: run `eval "$(modelctl env --unset)"` first, and set what AWS needs'
         )
     if name is None and stack().broken():
         raise UserError(

@@ -19,10 +19,10 @@ SCAN = next(iter(sorted((paths.CHECKOUT / "models" / "digits" / "samples").glob(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("predict", "dogs", SCAN), "no model is named 'dogs'; deployed are: digits, digits-tf, wine"),
+        (("predict", "dogs", SCAN), "no model is named 'dogs'; the deployed models are: digits, digits-tf, wine"),
         (("predict", "digits", "nowhere.png"), "there is no file nowhere.png"),
         (("predict", "digits", paths.REGISTRY), "takes only .png, .json"),
-        (("predict", "digits", SCAN, SCAN), f"{SCAN} is named twice: name every file once"),
+        (("predict", "digits", SCAN, SCAN), f"{SCAN} is given twice: give each file once"),
         (("invoke", "dogs", "--data", "{}"), "no model is named 'dogs'"),
         (("invoke", "wine", "--data", "{"), "--data: not valid JSON: Expecting property name"),
         (("invoke", "wine", "--data", '{"instances": [NaN]}'), "--data: not valid JSON: NaN is not a JSON number"),

@@ -234,7 +234,7 @@ def deployed(checkout: Checkout) -> Checkout:
 
     last = checkout.up()
     assert last.status == 0, last.err
-    assert "was not finished, and nobody has used the local stack: starting it over" in last.err
+    assert "was not finished, and the local stack has not been used: starting over" in last.err
     checkout.terraform.attach(checkout.env)
     return checkout
 
@@ -378,7 +378,7 @@ def test_an_update_that_was_refused_a_call_is_shown_and_completed_by_the_next_ru
     live, asked = live_and_asked(deployed, "seven")
     assert live == before[0]
     assert live != asked
-    assert "`live` does not serve what the registry asked for last: seven." in deployed.run("status").err
+    assert "`live` does not serve what the last apply asked for: seven." in deployed.run("status").err
     iam.delete_user_policy(UserName=operator["UserName"], PolicyName="refusal")
 
     # An apply, which shows what it does; like `up`, it takes the way out that the plan names.
@@ -621,7 +621,7 @@ def bucket_names(s3: Any) -> list[str]:
 def test_a_model_that_is_not_there_cannot_be_copied_again(deployed: Checkout) -> None:
     done = deployed.run("up", "--resync", "sevn")
     assert done.status == 1
-    assert "cannot copy 'sevn' again: no model has that name" in done.err.splitlines()[-1]
+    assert "no model is named 'sevn', so its weights cannot be copied again" in done.err.splitlines()[-1]
 
 
 def test_after_its_server_was_killed_up_makes_everything_anew(deployed: Checkout) -> None:

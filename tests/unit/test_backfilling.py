@@ -356,5 +356,7 @@ def test_a_message_that_sqs_does_not_accept_is_named() -> None:
     buckets.upload("digits/a.png", "v1", minutes=60)
     queue(buckets, sqs)
     sqs.refused = frozenset(sqs.bodies(DIGITS.queue_url))
-    with pytest.raises(UserError, match=r"did not accept 1 messages, one of them of digits/a\.png \(InternalError: \)"):
+    with pytest.raises(
+        UserError, match=r"did not accept 1 messages, one of them for digits/a\.png \(InternalError: \)"
+    ):
         queue(buckets, sqs)

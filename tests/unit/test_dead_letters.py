@@ -227,7 +227,7 @@ def test_sending_pauses_while_the_queue_is_full() -> None:
         sleep=sqs.sleep,
     )
     paused.wait_for(10)
-    assert said == [f"paused, since {waiting} messages wait in the queue" for waiting in (30, 22, 14)]
+    assert said == [f"paused, because {waiting} messages are waiting in the queue" for waiting in (30, 22, 14)]
     assert sqs.now == start + 6
 
 

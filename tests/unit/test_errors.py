@@ -192,13 +192,13 @@ def test_uploads_that_no_model_takes_are_listed_with_the_reason(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert said(monkeypatch, capsys, with_uploads(UPLOADS)).out.splitlines() == [
-        "uploaded since 2026-11-27 12:00:00 UTC, and taken by no model: 3",
+        "uploads since 2026-11-27 12:00:00 UTC that no model takes: 3",
         "    digit/8.png  (2026-11-27 12:01:01 UTC)",
-        "        the key begins with digit/, and digits takes digits/; a key that would match: digits/8.png",
+        "        the key begins with digit/, but digits takes digits/; a key that would match: digits/8.png",
         "    notes.txt  (2026-11-27 12:01:00 UTC)",
-        "        the key is not in a folder; models have digits/",
+        "        the key is not in a folder; the prefixes are digits/",
         "    digits/7.PNG  (2026-11-27 12:01:00 UTC)",
-        "        digits takes digits/ only with .png or .json, and the key ends with .PNG; S3 distinguishes upper and "
+        "        digits takes digits/ only with .png or .json, but the key ends with .PNG; S3 distinguishes upper and "
         "lower case; a key that would match: digits/7.png",
     ]
 
@@ -209,7 +209,7 @@ def test_uploads_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert document["uploads"][0] == {
         "key": "digit/8.png",
         "uploaded": "2026-11-27T12:01:01.000Z",
-        "why": "the key begins with digit/, and digits takes digits/",
+        "why": "the key begins with digit/, but digits takes digits/",
         "instead": "digits/8.png",
     }
 
@@ -226,8 +226,11 @@ def test_a_bucket_that_is_too_large_says_how_far_it_was_looked_at(
 ) -> None:
     monkeypatch.setattr(refusals, "MOST_OBJECTS", 2)
     result = said(monkeypatch, capsys, with_uploads(UPLOADS))
-    assert result.out.startswith("uploaded since 2026-11-27 12:00:00 UTC, and taken by no model: 2\n")
-    assert "than were looked at: 2, in the order of their keys, up to digits/7.PNG" in result.err
+    assert result.out.startswith("uploads since 2026-11-27 12:00:00 UTC that no model takes: 2\n")
+    assert (
+        "only the first 2 objects of the bucket were checked, in the order of their keys, up to digits/7.PNG"
+        in result.err
+    )
 
 
 def test_of_many_uploads_the_latest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ def test_a_key_that_no_model_takes_is_told_which_was_nearest(cloud: Cloud) -> No
     document = explaining.described(found)
     assert (document["model"], document["state"]) == (None, "no model")
     assert document["route"] == {
-        "why": "digits takes digits/ only with .png, and the key ends with .PNG; S3 distinguishes upper and lower case",
+        "why": "digits takes digits/ only with .png, but the key ends with .PNG; S3 distinguishes upper and lower case",
         "nearest": "digits",
         "instead": "digits/a.png",
     }
@@ -169,8 +169,8 @@ def test_a_folder_of_the_console(cloud: Cloud) -> None:
         (LIVE, "digest aaaaaaaa, which is live", ""),
         (
             OLD,
-            "digest bbbbbbbb, and live is now aaaaaaaa",
-            f"`modelctl backfill digits --stale --prefix '{KEY}'` has it served again",
+            "digest bbbbbbbb, but aaaaaaaa is live now",
+            f"`modelctl backfill digits --stale --prefix '{KEY}'` queues it again",
         ),
     ],
 )
@@ -252,7 +252,7 @@ def test_an_earlier_version_is_superseded_unless_the_result_is_of_it(cloud: Clou
     cloud.answer("v2", minutes=28)
     assert cloud.verdict("v1") == (
         "superseded",
-        f"superseded: a newer version was uploaded at {at(30)}, and the result is of that one",
+        f"superseded: a newer version was uploaded at {at(30)}, and the result is for that version",
         f"`modelctl explain '{KEY}'` shows what became of the newer one",
     )
     assert [one.version_id for one in cloud.explain().uploads] == ["v2", "v1"]
@@ -266,8 +266,8 @@ def test_without_result_and_dead_letter_it_may_wait_in_the_queue(cloud: Cloud) -
     state, says, _ = cloud.verdict()
     assert (state, says) == (
         "waiting",
-        "probably waiting or being served: in the queue of digits 1 message can be received, and 0 are being served or "
-        "wait 361 s for the next try",
+        "probably waiting or being served: the queue of digits has 1 message waiting, and 0 being served or waiting "
+        "361 s for the next try",
     )
 
 
@@ -334,7 +334,7 @@ def test_the_way_names_the_notification_and_the_queue(cloud: Cloud) -> None:
     cloud.notifications = []
     assert cloud.explain().way == "the EventBridge rule yard-digits sends it to the queue yard-digits"
     cloud.notifications = None
-    assert "; not checked, since s3:GetBucketNotification is not allowed" in cloud.explain().way
+    assert "; this was not checked, because s3:GetBucketNotification is denied" in cloud.explain().way
 
 
 def test_an_upload_that_the_function_has_seen_and_that_is_nowhere_is_unclear(cloud: Cloud) -> None:

@@ -207,8 +207,8 @@ def test_without_docker_it_says_so_in_one_line(
     ("arguments", "message"),
     [
         (["litert", "--repository", REPOSITORY], "invalid choice: 'litert'"),
-        (["tensorflow", "--repository", f"{REPOSITORY}:tag"], f"{REPOSITORY}:tag' is no URI of a repository in ECR"),
-        (["tensorflow", "--repository", "modelyard"], "'modelyard' is no URI of a repository in ECR"),
+        (["tensorflow", "--repository", f"{REPOSITORY}:tag"], f"{REPOSITORY}:tag' is not the URI of an ECR repository"),
+        (["tensorflow", "--repository", "modelyard"], "'modelyard' is not the URI of an ECR repository"),
         (["tensorflow"], "required: --repository"),
         (["tensorflow", "--repository", REPOSITORY, "--architecture", "aarch64"], "invalid choice: 'aarch64'"),
     ],

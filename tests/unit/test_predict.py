@@ -149,8 +149,8 @@ def test_output_that_no_disk_takes_leaves_no_file(
     (tmp_path / "results.json.partial").symlink_to("/dev/full")
     assert cli.main(["predict", "wine", "a.csv", "--json", "--output", str(tmp_path / "results.json")]) == 1
     says = (
-        f"--output: {tmp_path}/results.json cannot be written: No space left on device; the results bucket has the "
-        "results"
+        f"--output: {tmp_path}/results.json cannot be written: No space left on device; the results are in "
+        "the results bucket"
     )
     said = capsys.readouterr()
     assert (json.loads(said.out), said.err) == ({"error": says}, f"error: {says}\n")
@@ -164,8 +164,8 @@ def test_a_file_that_is_named_twice_is_told_from_two_of_one_name(tmp_path: Path)
     other.touch()
     link.symlink_to(tmp_path)
     for files, said in (
-        ([scan, scan], r"a\.png is named twice: name every file once"),
-        ([scan, link / "a.png"], r"link/a\.png is named twice: name every file once"),
+        ([scan, scan], r"a\.png is given twice: give each file once"),
+        ([scan, link / "a.png"], r"link/a\.png is given twice: give each file once"),
         ([scan, other], r"two of the files would both be uploaded as digits/a\.png: give them different names"),
     ):
         with pytest.raises(UserError, match=said):

@@ -169,7 +169,7 @@ def test_the_slowest_of_several_decides_and_each_is_explained(
     assert capsys.readouterr().err.splitlines() == [
         "A new mount target, or its name, is not known everywhere in the network yet.",
         "S3 does not know the policy of a new queue yet.",
-        "this passes by itself: applying again in 15 s",
+        "this resolves itself: applying again in 15 s",
     ]
 
 

@@ -32,8 +32,8 @@ def test_remove_takes_the_entry_out_and_says_what_an_apply_will_do(
     said = capsys.readouterr()
     assert said.out == f"{registry}: models.digits is removed\n"
     assert said.err == (
-        "its files stay beside the registry, its inputs and results in their buckets\n"
-        "the next apply deletes its queues, function, role, log and alarms; it refuses while inputs are in the queues\n"
+        "its files stay next to the registry, and its inputs and results stay in their buckets\n"
+        "the next apply deletes its queues, function, role, log and alarms; it refuses while the queues hold inputs\n"
     )
     assert list(registry.parent.iterdir()) == [registry]
 
@@ -50,8 +50,8 @@ def test_rename_changes_the_name_and_says_that_it_is_a_removal_and_an_addition(
         "an apply treats this as a removal and an addition: numbers gets its own queues, function and weights, and "
         "the queues and the function of digits are deleted\n"
         "new results appear under numbers/ in the results bucket; existing ones stay under digits/\n"
-        "uploads go under numbers/; numbers does not serve what is still in the queues of digits, and apply refuses "
-        "until that is served or discarded\n"
+        "upload under numbers/; numbers does not serve the inputs that are still in the queues of digits, "
+        "and an apply refuses until those are served or discarded\n"
     )
 
 
@@ -65,7 +65,7 @@ def test_programs_get_one_document(registry: Path, capsys: pytest.CaptureFixture
         "renamed": {"from": "routed", "to": "other"},
         "prefixes": ["r/", "s/"],
     }
-    assert says[-1].startswith("uploads go under r/ or s/; ")
+    assert says[-1].startswith("upload under r/ or s/; ")
     assert cli.main(["remove", "other", "--registry", str(registry), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["removed"], document["models"], len(document["says"])) == ("other", ["digits"], 2)

@@ -83,19 +83,19 @@ def test_what_an_input_says_does_not_control_the_terminal(
 def test_what_announces_no_input_is_no_dead_letter(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
     """S3's test event is given up like any other message by a function that cannot run."""
     deployed.sqs.queues[DEAD][2].body = json.dumps({"Event": "s3:TestEvent"})
-    of_no_input = "1 message of no input (S3's test event, or a deletion)"
+    of_no_input = "1 message without an input (S3's test event, or a deletion)"
     status, out, _ = run(capsys, "dead", "digits")
     assert (status, out[0], out[-1]) == (
         0,
         f"2 dead letters: ModelError: {KEY}: no",
-        f"besides: {of_no_input}; `modelctl redrive digits` deletes it",
+        f"also there: {of_no_input}; `modelctl redrive digits` deletes these",
     )
     document = json.loads("\n".join(run(capsys, "dead", "digits", "--json")[1]))
     assert [document[name] for name in ("dead_letters", "looked_at", "no_input")] == [2, 2, 1]
     assert sum(cause["count"] for cause in document["causes"]) == 2
     del deployed.sqs.queues[DEAD][:2]
     assert run(capsys, "dead", "digits")[1] == [
-        f"besides: {of_no_input}; `modelctl redrive digits` deletes it",
+        f"also there: {of_no_input}; `modelctl redrive digits` deletes these",
         "digits has no dead letters",
     ]
     assert run(capsys, "redrive", "digits")[1] == [
@@ -154,7 +154,7 @@ def test_a_dry_run_says_what_each_message_is_and_whether_there_is_none(
             "key                version  tries  sent",
             f"digits/b.png       v1           3  {SENT}",
             f"(not an S3 event)               3  {SENT}",
-            "would be deleted: 1 message of no input (S3's test event, or a deletion)",
+            "would be deleted: 1 message without an input (S3's test event, or a deletion)",
         ],
     )
     assert "2 of about 2 dead letters of digits would be put back" in err
@@ -167,7 +167,7 @@ def test_a_dry_run_says_what_each_message_is_and_whether_there_is_none(
 def test_redrive_says_how_many_and_which_were_not_there(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "redrive", "digits", "--key", KEY, "--key", "digits/none.png")
     assert (status, out) == (1, ["put back into the queue of digits: 1 dead letter"])
-    assert "warning: digits has no dead letter of digits/none.png: `modelctl explain KEY` says more" in err
+    assert "warning: digits has no dead letter of digits/none.png: `modelctl explain KEY` shows why" in err
     assert run(capsys, "redrive", "digits", "--json")[:2] == (
         0,
         json.dumps({"model": "digits", "dry_run": False, "redriven": 2, "removed": 0}, indent=2).splitlines(),
@@ -206,7 +206,7 @@ def test_explain_says_it_in_a_few_lines(deployed: Deployed, capsys: pytest.Captu
     )
     assert run(capsys, "explain", "digits/a.PNG")[1] == [
         "key       digits/a.PNG",
-        "model     none: digits takes digits/ only with .png, and the key ends with .PNG; S3 distinguishes upper and "
+        "model     none: digits takes digits/ only with .png, but the key ends with .PNG; S3 distinguishes upper and "
         "lower case",
         "nearest   digits",
         "state     no model takes it",
@@ -228,7 +228,7 @@ def test_backfill_shows_what_it_would_queue_and_why(deployed: Any, capsys: pytes
             "key           version  uploaded                 why",
             "digits/a.png  v1       2026-11-28 06:00:00 UTC  missing",
             "digits/b.png  v1       2026-11-28 06:00:00 UTC  older",
-            "3 inputs looked at: 1 have a current result, 1 have no result, 1 have the result of an earlier version",
+            "3 inputs checked: 1 have a current result, 1 have no result, 1 have the result of an earlier version",
         ],
     )
     assert err.endswith("would be queued: 2 inputs of digits; nothing was changed\n")
@@ -249,7 +249,7 @@ def test_stale_results_are_looked_for_only_where_something_is_live(
     deployed.digest = None
     status, _, err = run(capsys, "backfill", "digits", "--stale")
     assert status == 1
-    assert "nothing is live for digits, so results cannot be compared with it" in err
+    assert "digits has no live version to compare results with: apply, then run the command again" in err
 
 
 @pytest.mark.parametrize(

@@ -147,10 +147,10 @@ def test_predict_says_that_the_function_is_being_restored_for_as_long_as_results
     (result,) = predictions.predict(deployment(functions, BotoClient(s3)), DIGITS, [tmp_path / "7.png"])
     assert result["predictions"] == [7]
     waiting = (
-        "0 of 1 results are there; yard-digits was idle and Lambda had to restore it; inputs that it refused "
+        "0 of 1 results have arrived; yard-digits was idle and Lambda had to restore it; inputs that it refused "
         "meanwhile are tried again after 361 s"
     )
-    assert said[:4] == ["0 of 1 results are there", *[waiting] * 3]
+    assert said[:4] == ["0 of 1 results have arrived", *[waiting] * 3]
 
 
 def test_who_may_not_read_the_functions_state_is_told_none() -> None:

@@ -95,7 +95,7 @@ def test_a_provisional_result_is_one_once_its_message_is_dead() -> None:
     assert results.said_instead(dead) == "given up: ModelError: hooks: postprocess raised KeyError"
     s3.upload(RESULTS, result_key("digits", KEY), json.dumps(provisional(ago_s=300)).encode())
     says = (
-        "its last attempt has begun, and failed unless it is answered within 6[01] s. So far its result is "
+        "its last attempt has begun, and has failed unless an answer comes within 6[01] s. So far its result is "
         "given up: ModelError: hooks: postprocess raised KeyError"
     )
     with pytest.raises(UserError, match=says):

@@ -46,61 +46,64 @@ def test_a_key_is_taken_by_prefix_and_suffix(key: str, taken: Taken, why: str) -
         (
             "digits/7.PNG",
             NotTaken(
-                "digits takes digits/ only with .png or .json, and the key ends with .PNG; S3 distinguishes upper and "
+                "digits takes digits/ only with .png or .json, but the key ends with .PNG; S3 distinguishes upper and "
                 "lower case",
                 DIGITS,
                 "digits/7.png",
             ),
         ),
-        ("digits/7.bmp", NotTaken("digits takes digits/ only with .png or .json, and the key ends with .bmp", DIGITS)),
-        ("digits/seven", NotTaken("digits takes digits/ only with .png or .json, and the key has no suffix", DIGITS)),
+        ("digits/7.bmp", NotTaken("digits takes digits/ only with .png or .json, but the key ends with .bmp", DIGITS)),
+        ("digits/seven", NotTaken("digits takes digits/ only with .png or .json, but the key has no suffix", DIGITS)),
         (
             "digits/tables/t.xls",
-            NotTaken("tables takes digits/tables/ only with .csv, and the key ends with .xls", TABLES),
+            NotTaken("tables takes digits/tables/ only with .csv, but the key ends with .xls", TABLES),
         ),
         (
             "digits/2026/",
             NotTaken(
-                "digits takes digits/ only with .png or .json, and the key ends with a slash, like a folder "
+                "digits takes digits/ only with .png or .json, but the key ends with a slash, like a folder "
                 "in the console",
                 DIGITS,
             ),
         ),
         (
             "/wine/a",
-            NotTaken("a prefix must be where the key begins, and wine/ of wine comes after '/'", WINE, "wine/a"),
+            NotTaken("a prefix must be at the start of the key, but wine/ of wine comes after '/'", WINE, "wine/a"),
         ),
         (
             "new/wine/a",
-            NotTaken("a prefix must be where the key begins, and wine/ of wine comes after 'new/'", WINE, "wine/a"),
+            NotTaken("a prefix must be at the start of the key, but wine/ of wine comes after 'new/'", WINE, "wine/a"),
         ),
         (
             "Digits/7.png",
             NotTaken(
-                "the key begins with Digits/, and digits takes digits/; S3 distinguishes upper and lower case",
+                "the key begins with Digits/, but digits takes digits/; S3 distinguishes upper and lower case",
                 DIGITS,
                 "digits/7.png",
             ),
         ),
         (
             "digts/7.png",
-            NotTaken("the key begins with digts/, and digits takes digits/", DIGITS, "digits/7.png"),
+            NotTaken("the key begins with digts/, but digits takes digits/", DIGITS, "digits/7.png"),
         ),
         (
             "dgitis/7.bmp",
-            NotTaken("the key begins with dgitis/, and digits takes digits/, only with .png or .json", DIGITS),
+            NotTaken("the key begins with dgitis/, but digits takes digits/, only with .png or .json", DIGITS),
         ),
         (
             "scan/2026/a/7.png",
-            NotTaken("the key begins with scan/2026/, and digits takes scans/2026/", DIGITS, "scans/2026/a/7.png"),
+            NotTaken("the key begins with scan/2026/, but digits takes scans/2026/", DIGITS, "scans/2026/a/7.png"),
         ),
         (
             "invoices/7.png",
             NotTaken(
-                "no model has a prefix like invoices/; models have digits/, digits/tables/, scans/2026/ and 1 more"
+                "no model has a prefix like invoices/; the prefixes are digits/, digits/tables/, scans/2026/ and 1 more"
             ),
         ),
-        ("7.png", NotTaken("the key is not in a folder; models have digits/, digits/tables/, scans/2026/ and 1 more")),
+        (
+            "7.png",
+            NotTaken("the key is not in a folder; the prefixes are digits/, digits/tables/, scans/2026/ and 1 more"),
+        ),
     ],
 )
 def test_a_key_that_no_model_takes_is_told_which_one_was_nearest(key: str, expected: NotTaken) -> None:

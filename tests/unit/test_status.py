@@ -228,7 +228,7 @@ def test_a_model_that_is_not_what_the_registry_asks_for_is_in_trouble(
 ) -> None:
     said = shown(monkeypatch, capsys, yard(CloudWatch({}), "digits", live=Live("2", OLDER)))
     assert "  digits: live is 2 (77ac90aa) instead of 1 (0f3a9c21)\n" in said.out
-    assert "`live` does not serve what the registry asked for last: digits." in said.err
+    assert "`live` does not serve what the last apply asked for: digits." in said.err
 
 
 def test_refused_inputs_are_trouble_once_an_alarm_fires_for_them(
@@ -306,7 +306,7 @@ def test_inputs_that_fail_are_trouble_before_they_are_given_up(
     again = yard(aged(362), "cars", "digits", depths={"yard-digits": (0, 7)})
     lines = shown(monkeypatch, capsys, again).out.splitlines()
     assert [line.rstrip() for line in lines[1:3]] == [
-        "  digits: 7 inputs being tried again, the oldest after 6 min",
+        "  digits: 7 inputs being tried again, the oldest for 6 min",
         "    see `modelctl logs digits --errors`",
     ]
     for oldest_s, depth in ((361, (0, 7)), (362, (1, 7)), (362, (0, 0))):

@@ -131,7 +131,7 @@ def test_a_local_state_that_is_half_written_is_told_with_the_way_out(
         raise UserError(said)
 
     monkeypatch.setattr(program.Root, "outputs", outputs)
-    expected = "half written, as when a disk was full .* run `modelctl up`" if "file" in said else said
+    expected = "incomplete, as after an apply on a full disk: .* run `modelctl up`" if "file" in said else said
     with pytest.raises(UserError, match=expected):
         Deployment(Target("local", {}))
     with pytest.raises(UserError, match=re.escape(said)):
@@ -175,7 +175,7 @@ def test_a_fresh_clone_finds_a_deployment_whose_state_is_in_a_bucket(
         (None, "cannot be read: No such file or directory"),
         ("{", "is not what `terraform output -json` prints"),
         ("[]", "is not what `terraform output -json` prints"),
-        ('{"deployment": {"value": {"name": "yard"}}}', "write it anew, where the state can be read, with `terraform"),
+        ('{"deployment": {"value": {"name": "yard"}}}', "write it again, where the state can be read, with `terraform"),
     ],
 )
 def test_a_file_that_does_not_say_what_is_deployed_is_told_with_the_way_out(

@@ -83,7 +83,7 @@ class _Tally:
         """The numbers, for people."""
         parts = [f"{self.current:,} have a current result"]
         parts += [f"{self.reasons[reason]:,} {says}" for reason, says in _SAYS.items() if self.reasons[reason]]
-        return f"{console.counted(self.current + self.queued, 'input')} looked at: {', '.join(parts)}"
+        return f"{console.counted(self.current + self.queued, 'input')} checked: {', '.join(parts)}"
 
 
 def run(called: argparse.Namespace) -> int:
@@ -117,10 +117,7 @@ def run(called: argparse.Namespace) -> int:
 def _live_digest(deployed: Deployment, model: Model) -> str:
     digest = deployed.live_digest(model)
     if digest is None:
-        raise UserError(
-            f"nothing is live for {model.name}, so results cannot be compared with it: apply, then run the command "
-            "again"
-        )
+        raise UserError(f"{model.name} has no live version to compare results with: apply, then run the command again")
     return digest
 
 
@@ -128,7 +125,7 @@ def _backfill(deployed: Deployment, model: Model, wanted: Wanted, called: argpar
     does = f"looking for inputs of {model.name} without a current result"
     if not called.dry_run and (waiting := sum(queues.depth(deployed.sqs, model.queue_url))):
         console.note(
-            f"in its queue already: {console.counted(waiting, 'message')}; an input that is queued twice is served once"
+            f"already in its queue: {console.counted(waiting, 'message')}; an input that is queued twice is served once"
         )
     try:
         with console.step(does if called.dry_run else f"{does}, and queueing them") as update:
@@ -136,14 +133,14 @@ def _backfill(deployed: Deployment, model: Model, wanted: Wanted, called: argpar
 
             def seen(found: Found) -> None:
                 tally.add(found)
-                update(f"{tally.current + tally.queued:,} looked at, {tally.queued:,} of them without")
+                update(f"{tally.current + tally.queued:,} checked, {tally.queued:,} of them without")
 
             backfilling.backfill(deployed, model, wanted, None if called.dry_run else sender, seen)
     except (KeyboardInterrupt, UserError):
         if tally.queued and not called.dry_run:
             console.note(
                 f"queued so far: {console.counted(tally.queued, 'input')}. Run the command again once they are served: "
-                "it continues with those that then have no result"
+                "it continues with the inputs that still have no result"
             )
         raise
 

@@ -28,7 +28,7 @@ def add_to(commands: Commands) -> None:
 def runtime(text: str) -> str:
     """The name of a runtime that has rows."""
     if text not in measurements.MEASURED:
-        raise argparse.ArgumentTypeError(f"{text} has no rows: expected {', '.join(measurements.MEASURED)}")
+        raise argparse.ArgumentTypeError(f"nothing is measured for {text}: expected {', '.join(measurements.MEASURED)}")
     return text
 
 

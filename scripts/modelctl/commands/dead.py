@@ -62,11 +62,11 @@ def run(called: argparse.Namespace) -> int:
         console.out(f"recorded: {console.counted(len(recorded.written), 'result')}")
         _show_failed(recorded, model)
     if nothing:
-        console.out(f"besides: {dead_letters.of_no_input(nothing)}; `modelctl redrive {model.name}` deletes it")
+        console.out(f"also there: {dead_letters.of_no_input(nothing)}; `modelctl redrive {model.name}` deletes these")
     if hidden := there - len(letters):
         console.note(
-            f"about {hidden:,} more were not read: at most {dead_letters.MOST_RECEIVED:,} are, and others may be "
-            "hidden for two minutes because somebody else is reading them or putting them back"
+            f"about {hidden:,} more were not read: the command reads at most {dead_letters.MOST_RECEIVED:,}, and "
+            "messages that somebody else is reading or putting back are hidden for two minutes"
         )
     if not letters:
         console.out(f"no dead letter of {model.name} can be read" if hidden else f"{model.name} has no dead letters")
@@ -105,8 +105,8 @@ def _show_failed(recorded: "Recorded", model: Model) -> None:
     if more := len(recorded.failed) - len(shown):
         console.warning(f"nor for {console.counted(more, 'other input')}: `--json` lists them")
     console.note(
-        "run the command again for these. For a message that was put into the queue by hand, S3 is asked whether its "
-        "version is current: if that is denied, run it as somebody who may read the inputs bucket, or use "
+        "run the command again for these. For a message that was put into the queue by hand, it asks S3 whether the "
+        "version is current. If S3 denies that, run it with permission to read the inputs bucket, or use "
         f"`modelctl redrive {model.name}`"
     )
 

@@ -78,7 +78,7 @@ def _unmatched(called: argparse.Namespace, deployed: Deployment) -> int:
         return 0
     since = times.shown(called.since)
     if found.count:
-        console.out(f"uploaded since {since}, and taken by no model: {found.count:,}")
+        console.out(f"uploads since {since} that no model takes: {found.count:,}")
     else:
         console.out(f"every upload since {since} is taken by a model")
     for upload in found.latest[:_SHOWN_UPLOADS]:
@@ -89,7 +89,7 @@ def _unmatched(called: argparse.Namespace, deployed: Deployment) -> int:
         console.out(f"    and {found.count - _SHOWN_UPLOADS:,} more: `--json` lists the latest 1,000")
     if found.until:
         console.warning(
-            f"the bucket has more objects than were looked at: {found.looked_at:,}, in the order of their keys, up to "
+            f"only the first {found.looked_at:,} objects of the bucket were checked, in the order of their keys, up to "
             f"{console.in_one_line(found.until)}"
         )
     return 0

@@ -31,7 +31,7 @@ def run(called: argparse.Namespace) -> int:
     if called.json:
         print_json({"runtime": called.runtime, "architecture": called.architecture, **image})
     else:
-        console.note(f"recorded in {paths.PACKAGES / 'manifest.json'}, from which Terraform takes it:")
+        console.note(f"recorded in {paths.PACKAGES / 'manifest.json'}, where Terraform reads it:")
         console.out(image["uri"])
     return 0
 
@@ -40,5 +40,7 @@ def _repository(text: str) -> images.Repository:
     """Read the argument."""
     found = images.repository_of(text)
     if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no URI of a repository in ECR: expected such as {_EXAMPLE}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not the URI of an ECR repository: expected one such as {_EXAMPLE}"
+        )
     return found

@@ -194,7 +194,7 @@ def _check(called: argparse.Namespace) -> None:
                 f"an import needs {' and '.join(missing)}; to measure a model of the registry, use --measure NAME"
             )
     elif given := [argument for argument, value in importing.items() if value]:
-        called.parser.error(f"--measure takes the model as its entry describes it: leave out {', '.join(given)}")
+        called.parser.error(f"--measure uses the model as its entry describes it: leave out {', '.join(given)}")
 
 
 def _measure(called: argparse.Namespace) -> int:
@@ -219,8 +219,8 @@ def _says(done: Mapping[str, Any]) -> Iterator[str]:
     for proof in done["parity"] or ():
         same = "" if proof["agreement"] is None else f"; the same class for {proof['agreement']:.0%}"
         yield (
-            f"parity: {proof['output']} differs by {proof['largest_error']:.2g} at most, {proof['allowed']:.2g} is "
-            f"allowed; {proof['relative_error']:.2g} of its largest number; over {inputs}{same}"
+            f"parity: over {inputs}, {proof['output']} differs by at most {proof['largest_error']:.2g}, which is "
+            f"{proof['relative_error']:.2g} of its largest number; {proof['allowed']:.2g} is allowed{same}"
             + ("; accepted" if proof["accepted"] else "")
         )
     for measure, name in {"cold_ms": "cold start", "warm_ms": "warm call"}.items() if done["speedup"] else ():
@@ -232,7 +232,7 @@ def _says(done: Mapping[str, Any]) -> Iterator[str]:
     yield from done["says"]
     if done["left_behind"]:
         left = model_files.listed(done["left_behind"])
-        yield f"left behind: {left}; --include copies what belongs to the model, such as files that its hooks read"
+        yield f"not copied: {left}; --include copies files that belong to the model, such as those that its hooks read"
     size = packages.for_people(done["bytes"])
     yield f"artifact: {done['artifact']} ({', '.join(done['files'])}; {size}), digest {done['digest']}"
     if done["replaced"]:

@@ -31,8 +31,8 @@ def run(called: argparse.Namespace) -> int:
         raise UserError(f'--data: {problem}; expected {{"instances": […]}} or {{"inputs": {{…}}}}') from None
     if len(payload) > direct.LARGEST_CALL:
         raise UserError(
-            f"--data holds {len(payload)} bytes, and a direct call takes {direct.LARGEST_CALL} at most: use `modelctl "
-            "predict`"
+            f"--data has {len(payload)} bytes, but a direct call takes at most {direct.LARGEST_CALL}: use "
+            "`modelctl predict`"
         )
     deployed = deployment(called)
     model = deployed.model(called.model)

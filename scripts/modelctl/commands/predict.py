@@ -47,7 +47,7 @@ def seconds(text: str) -> float:
     """A time to wait: more than nothing, and finite."""
     number = float(text)
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a time to wait: expected a number above 0")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds: expected a number above 0")
     return number
 
 
@@ -91,7 +91,7 @@ def _write(file: Path, document: str) -> None:
         write_whole(file, f"{document}\n")
     except OSError as problem:
         raise UserError(
-            f"--output: {file} cannot be written: {problem.strerror}; the results bucket has the results"
+            f"--output: {file} cannot be written: {problem.strerror}; the results are in the results bucket"
         ) from problem
     console.note(f"results written to {file}")
 

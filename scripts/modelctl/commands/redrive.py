@@ -38,7 +38,7 @@ def run(called: argparse.Namespace) -> int:
     found = _dry_run(deployed, model, keys, called) if called.dry_run else _redrive(deployed, model, keys, called)
     if missing := sorted(keys - found):
         named = ", ".join(map(console.in_one_line, missing))
-        console.warning(f"{model.name} has no dead letter of {named}: `modelctl explain KEY` says more")
+        console.warning(f"{model.name} has no dead letter of {named}: `modelctl explain KEY` shows why")
     return 1 if missing else 0
 
 

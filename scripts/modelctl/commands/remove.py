@@ -43,8 +43,8 @@ def remove(called: argparse.Namespace) -> int:
     failure = f"models.{called.model} cannot be removed"
     models = registry_file.write(called.registry, change, _explain(failure), file)
     says = [
-        "its files stay beside the registry, its inputs and results in their buckets",
-        "the next apply deletes its queues, function, role, log and alarms; it refuses while inputs are in the queues",
+        "its files stay next to the registry, and its inputs and results stay in their buckets",
+        "the next apply deletes its queues, function, role, log and alarms; it refuses while the queues hold inputs",
     ]
     if called.json:
         print_json(
@@ -76,8 +76,8 @@ def rename(called: argparse.Namespace) -> int:
         f"an apply treats this as a removal and an addition: {called.new} gets its own queues, function and weights, "
         f"and the queues and the function of {called.model} are deleted",
         f"new results appear under {called.new}/ in the results bucket; existing ones stay under {called.model}/",
-        f"uploads go under {' or '.join(prefixes)}; {called.new} does not serve what is still in the queues of "
-        f"{called.model}, and apply refuses until that is served or discarded",
+        f"upload under {' or '.join(prefixes)}; {called.new} does not serve the inputs that are still in the queues of "
+        f"{called.model}, and an apply refuses until those are served or discarded",
     ]
     if called.json:
         renamed = {"from": called.model, "to": called.new}

@@ -39,12 +39,13 @@ def _up(called: argparse.Namespace) -> int:
     models = validation.check(file)
     if called.resync and called.resync not in models:
         raise UserError(
-            f"cannot copy {called.resync!r} again: no model has that name; {validation.known(called.resync, models)}"
+            f"no model is named {called.resync!r}, so its weights cannot be copied again; "
+            f"{validation.known(called.resync, models)}"
         )
     packages.build()
     stack = targets.stack()
     if local_runs.first_is_unfinished():
-        console.note("the first apply was not finished, and nobody has used the local stack: starting it over")
+        console.note("the first apply was not finished, and the local stack has not been used: starting over")
         stack.stop()
     with console.step("starting the local stack"):
         stack.start()
@@ -87,7 +88,7 @@ def down(called: argparse.Namespace) -> int:
         with console.step("stopping the local stack"):
             stack.stop()
     if failed:
-        raise UserError(f"{failed}\nthe local stack was stopped and its data removed all the same")
+        raise UserError(f"{failed}\nthe local stack was stopped and its data removed anyway")
     if called.json:
         print_json({"stopped": True})
     return 0

@@ -120,7 +120,7 @@ def _trouble(row: Row) -> Iterator[str]:
     if row["dead_letters"]:
         yield console.counted(row["dead_letters"], "dead letter")
     if row["tried_again"]:
-        oldest = f"the oldest after {_age(row['queue']['oldest_s'])}"
+        oldest = f"the oldest for {_age(row['queue']['oldest_s'])}"
         yield f"{console.counted(row['tried_again'], 'input')} being tried again, {oldest}"
     if row["errors"]:
         yield f"{row['errors']:,} of {console.counted(row['calls'], 'call')} failed"
@@ -179,7 +179,7 @@ def _show(document: Row) -> None:
     )
     if behind := [row["model"] for row in rows if row["live_digest"] != row["digest"]]:
         console.note(
-            f"`live` does not serve what the registry asked for last: {', '.join(behind)}. The apply failed or was "
+            f"`live` does not serve what the last apply asked for: {', '.join(behind)}. The apply failed or was "
             "interrupted: apply again to complete it, or to see what is missing"
         )
 

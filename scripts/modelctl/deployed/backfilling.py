@@ -116,7 +116,7 @@ def backfill(
             if failed:
                 place, why = next(iter(failed.items()))
                 raise UserError(
-                    f"SQS did not accept {len(failed)} messages, one of them of {batch[place].input.uploaded.key} "
+                    f"SQS did not accept {len(failed)} messages, one of them for {batch[place].input.uploaded.key} "
                     f"({why}): run the command again; it continues from there"
                 )
         for found in batch:

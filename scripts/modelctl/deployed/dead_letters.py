@@ -146,7 +146,7 @@ class DeadLetters:
 
 def of_no_input(messages: int) -> str:
     """What people see of messages that announce nothing."""
-    return f"{console.counted(messages, 'message')} of no input (S3's test event, or a deletion)"
+    return f"{console.counted(messages, 'message')} without an input (S3's test event, or a deletion)"
 
 
 def look(

@@ -109,7 +109,9 @@ class Deployment:
             UserError: it is not deployed.
         """
         if name not in self.models:
-            raise UserError(f"no model is named {name!r}; {validation.known(name, self.models, 'deployed are')}")
+            raise UserError(
+                f"no model is named {name!r}; {validation.known(name, self.models, 'the deployed models are')}"
+            )
         return self.models[name]
 
     def live_digest(self, model: Model) -> str | None:
@@ -173,7 +175,7 @@ def _from_state(target: Target) -> Mapping[str, Any]:
     except UserError as problem:
         if target.name == "local" and "state file" in str(problem):
             raise UserError(
-                "the local stack's state is half written, as when a disk was full during an apply: make room and "
+                "the local stack's state is incomplete, as after an apply on a full disk: make room and "
                 "run `modelctl up`, which completes it"
             ) from problem
         if "Backend initialization required" not in str(problem):
@@ -201,7 +203,7 @@ def _from_file(outputs: Path) -> Mapping[str, Any]:
         raise UserError(f"MODELYARD_OUTPUTS: {outputs} cannot be read: {problem.strerror}") from problem
     except (ValueError, KeyError, TypeError) as problem:
         raise UserError(
-            f"MODELYARD_OUTPUTS: {outputs} is not what `terraform output -json` prints of a deployment: write it anew, "
-            "where the state can be read, with `terraform -chdir=terraform output -json > FILE`"
+            f"MODELYARD_OUTPUTS: {outputs} is not what `terraform output -json` prints for a deployment: write it "
+            "again, where the state can be read, with `terraform -chdir=terraform output -json > FILE`"
         ) from problem
     return found

@@ -176,8 +176,8 @@ def _way(deployed: Deployment, route: Taken) -> tuple[str, bool | None]:
         if problem.response["Error"]["Code"] != "AccessDenied":
             raise
         return (
-            f"the inputs bucket should announce it to the queue {queue}; not checked, since s3:GetBucketNotification "
-            "is not allowed",
+            f"the inputs bucket should announce it to the queue {queue}; this was not checked, because "
+            "s3:GetBucketNotification is denied",
             None,
         )
     ways = []
@@ -213,7 +213,7 @@ def _verdict(
     if upload is not current:
         says = f"superseded: a newer version was uploaded at {times.shown(current.when)}"
         if result is not None and result.is_of(current.version_id, current.etag):
-            says += ", and the result is of that one"
+            says += ", and the result is for that version"
         return Verdict("superseded", says, f"`modelctl explain {shlex.quote(key)}` shows what became of the newer one")
     return _given_up(deployed, model, key, upload, None) or _without_result(
         deployed, model, key, upload, announced=announced
@@ -222,12 +222,12 @@ def _verdict(
 
 def _ended(model: Model, key: str, result: ResultHead, live: str | None) -> Verdict:
     by = f"by version {result.version}, digest {str(result.digest)[:8]}"
-    is_live = "which is live" if result.digest == live else f"and live is now {live[:8] if live else 'nothing'}"
+    is_live = "which is live" if result.digest == live else f"but {live[:8] if live else 'nothing'} is live now"
     when = f"{times.shown(result.written)} {by}, {is_live}"
     again = (
         ""
         if result.digest == live
-        else f"`modelctl backfill {model.name} --stale --prefix {shlex.quote(key)}` has it served again"
+        else f"`modelctl backfill {model.name} --stale --prefix {shlex.quote(key)}` queues it again"
     )
     if result.error is None:
         return Verdict("answered", f"answered {when}", again)
@@ -269,7 +269,7 @@ def _hidden(deployed: Deployment, model: Model) -> Verdict | None:
     return Verdict(
         "unclear",
         f"unclear: {console.counted(hidden, 'dead letter')} of {model.name} cannot be read, because somebody else "
-        "is reading them or putting them back; it may be among them",
+        "is reading them or putting them back; the input may be among them",
         "look again in two minutes",
     )
 
@@ -304,9 +304,9 @@ def _without_result(deployed: Deployment, model: Model, key: str, upload: Upload
     if (waiting or in_flight) and age < _RETENTION:
         return Verdict(
             "waiting",
-            f"probably waiting or being served: in the queue of {model.name} {console.counted(waiting, 'message')} can "
-            f"be received, and {in_flight:,} are being served or wait {model.visibility_timeout_s} s for the next try",
-            f"`modelctl status` shows whether the queue gets shorter, `modelctl logs {model.name}` what fails",
+            f"probably waiting or being served: the queue of {model.name} has {console.counted(waiting, 'message')} "
+            f"waiting, and {in_flight:,} being served or waiting {model.visibility_timeout_s} s for the next try",
+            f"`modelctl status` shows whether the queue gets shorter, and `modelctl logs {model.name}` what fails",
         )
     backfill = f"`modelctl backfill {model.name} --prefix {shlex.quote(key)}` queues it"
     if hidden := _hidden(deployed, model):
@@ -322,14 +322,13 @@ def _without_result(deployed: Deployment, model: Model, key: str, upload: Upload
     if word := _logged(deployed, model, key, upload):
         return Verdict(
             "unclear",
-            f"unclear: the function had received it (see its log at {word}), but it has neither a result nor a message",
+            f"unclear: the function received it (see its log at {word}), but it has neither a result nor a message",
             f"look again in a minute, since SQS's counts are approximate; if nothing has changed, {backfill}",
         )
     return Verdict(
         "never announced",
-        "never announced: it has no message, dead letter, result or line in the log. It was "
-        "uploaded before its route was active, which takes up to five minutes after an apply, or its message was "
-        "discarded",
+        "never announced: it has no message, dead letter, result or line in the log. Either it was uploaded before "
+        "its route was active, which takes up to five minutes after an apply, or its message was discarded",
         backfill,
     )
 

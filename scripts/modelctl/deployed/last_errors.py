@@ -37,8 +37,8 @@ class LastError:
 _ANSWERED = LastError("Answered", "the input has its result; a redrive only removes the message", "answered")
 _UNKNOWN = LastError(
     "Unknown",
-    "neither a result nor the log mentions it: the message may not have reached the function, because that was "
-    "throttled, could not start or was being restored",
+    "neither a result nor the log mentions it: the message may not have reached the function, which may have been "
+    "throttled, unable to start or being restored",
     "nothing",
 )
 

@@ -46,7 +46,7 @@ def predict(
         twice = next(key for key in keys if keys.count(key) > 1)
         one, other, *_ = (file for file, key in zip(files, keys, strict=True) if key == twice)
         if one.samefile(other):
-            raise UserError(f"{other} is named twice: name every file once")
+            raise UserError(f"{other} is given twice: give each file once")
         raise UserError(f"two of the files would both be uploaded as {twice}: give them different names")
     turns = results.Turns(time.monotonic() + (timeout_s or longest_wait_s(model)))
     work = f"predicting {console.counted(len(files), 'input')} with {model.name}"
@@ -67,14 +67,14 @@ def _watch(
     deployed: Deployment, model: Model, waiting: Sequence[Future[dict[str, Any]]], progress: Callable[[str], None]
 ) -> None:
     """Say what the results wait for, until all are there or one did not come."""
-    said = "{come} of {all} results are there"
+    said = "{come} of {all} results have arrived"
     while True:
         done, pending = wait_for(waiting, _LOOK_EVERY_S, FIRST_EXCEPTION)
         if not pending or any(one.exception() for one in done):
             return
         if restoring.state(deployed, model) in ("Inactive", "Pending"):
             said = (
-                f"{{come}} of {{all}} results are there; {model.function_name} was idle and Lambda had to restore "
+                f"{{come}} of {{all}} results have arrived; {model.function_name} was idle and Lambda had to restore "
                 f"it; inputs that it refused meanwhile are tried again after {model.visibility_timeout_s} s"
             )
         progress(said.format(come=len(done), all=len(waiting)))

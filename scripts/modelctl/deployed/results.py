@@ -115,8 +115,8 @@ def wait(deployed: Deployment, model: Model, uploaded: UploadedObject, turns: Tu
         if not in_time:
             if result:
                 raise UserError(
-                    f"{uploaded.key} was uploaded, but no result came in time: its last attempt has begun, and failed "
-                    f"unless it is answered within {pending_s(result, model)} s. So far its result is "
+                    f"{uploaded.key} was uploaded, but no result came in time: its last attempt has begun, and has "
+                    f"failed unless an answer comes within {pending_s(result, model)} s. So far its result is "
                     f"{said_instead(result)}"
                 )
             raise UserError(

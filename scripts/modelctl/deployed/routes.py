@@ -77,7 +77,7 @@ class Routes:
         for place in (index + 1 for index, character in enumerate(key) if character == "/"):
             if taken := self._taken(key[place:]):
                 return NotTaken(
-                    f"a prefix must be where the key begins, and {taken.prefix} of {taken.model.name} comes after "
+                    f"a prefix must be at the start of the key, but {taken.prefix} of {taken.model.name} comes after "
                     f"{key[:place]!r}",
                     taken.model,
                     key[place:],
@@ -88,11 +88,11 @@ class Routes:
             model = self._by_prefix[prefix][0]
             instead = prefix + key[len(folder) :]
             if model.takes(instead):
-                return NotTaken(f"the key begins with {folder}, and {model.name} takes {prefix}{case}", model, instead)
+                return NotTaken(f"the key begins with {folder}, but {model.name} takes {prefix}{case}", model, instead)
             only = f"only with {' or '.join(model.suffixes)}"
-            return NotTaken(f"the key begins with {folder}, and {model.name} takes {prefix}, {only}{case}", model)
+            return NotTaken(f"the key begins with {folder}, but {model.name} takes {prefix}, {only}{case}", model)
         begins = f"no model has a prefix like {key.partition('/')[0]}/" if "/" in key else "the key is not in a folder"
-        return NotTaken(f"{begins}; models have {plans.some(sorted(self._by_prefix))}")
+        return NotTaken(f"{begins}; the prefixes are {plans.some(sorted(self._by_prefix))}")
 
     def _misspelt(self, key: str) -> tuple[str, str] | None:
         """A folder of the key, and the prefix of as many folders that it may stand for."""
@@ -112,17 +112,17 @@ def _folders(key: str) -> list[str]:
 def _wrong_suffix(key: str, prefix: str, model: Model) -> NotTaken:
     takes = f"{model.name} takes {prefix} only with {' or '.join(model.suffixes)}"
     if key.endswith("/"):
-        return NotTaken(f"{takes}, and the key ends with a slash, like a folder in the console", model)
+        return NotTaken(f"{takes}, but the key ends with a slash, like a folder in the console", model)
     for suffix in model.suffixes:
         end = key[-len(suffix) :]
         if end.lower() == suffix.lower():
             return NotTaken(
-                f"{takes}, and the key ends with {end}; S3 distinguishes upper and lower case",
+                f"{takes}, but the key ends with {end}; S3 distinguishes upper and lower case",
                 model,
                 key[: -len(suffix)] + suffix,
             )
     name = key.rpartition("/")[2]
     dot = name.rfind(".")
     return NotTaken(
-        f"{takes}, and the key ends with {name[dot:]}" if dot >= 0 else f"{takes}, and the key has no suffix", model
+        f"{takes}, but the key ends with {name[dot:]}" if dot >= 0 else f"{takes}, but the key has no suffix", model
     )

@@ -78,7 +78,7 @@ class Sender:
         self._unlooked += messages
         if self._most_waiting is not None and self._unlooked >= _LOOK_AFTER:
             while (waiting := queues.depth(self._sqs, self._queue_url)[0]) >= self._most_waiting:
-                self._update(f"paused, since {waiting:,} messages wait in the queue")
+                self._update(f"paused, because {waiting:,} messages are waiting in the queue")
                 self._sleep(_LOOK_EVERY_S)
             self._unlooked = messages
         pause = self._next_at - self._clock()

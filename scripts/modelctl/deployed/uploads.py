@@ -21,7 +21,7 @@ def key_of(model: Model, file: Path) -> str:
     try:
         file.name.encode()
     except UnicodeEncodeError:
-        raise UserError(f"{str(file)!r} is not valid UTF-8, and a key of S3 must be: rename the file") from None
+        raise UserError(f"{str(file)!r} is not valid UTF-8, as every S3 key must be: rename the file") from None
     key = model.prefixes[0] + file.name
     if not model.takes(key):
         raise UserError(f"{file}: model {model.name} takes only {', '.join(model.suffixes)} (route.suffixes)")

@@ -190,7 +190,7 @@ def _planned_again(plan: Planned, problem: UserError, repeated: int) -> Iterator
         if plans.functions(again.document) != plans.functions(plan.document):
             raise UserError(
                 f"{problem}\nIt was not applied again: the registry, or a file that it names, has changed since the "
-                "first plan. Run the command again, which plans that change"
+                "first plan. Run the command again to plan that change"
             )
         yield again, repeated
 

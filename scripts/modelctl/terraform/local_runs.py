@@ -59,7 +59,7 @@ def refuse_another_backend() -> None:
     """
     if BACKEND_OVERRIDE.exists():
         raise UserError(
-            f"{BACKEND_OVERRIDE} sends the state elsewhere, and the local stack keeps its own: "
+            f"{BACKEND_OVERRIDE} sends the state elsewhere, but the local stack keeps its own: "
             "use a checkout without that file"
         )
 
@@ -108,7 +108,7 @@ def recover(target: Target) -> bool:
     """Remove what an interrupted apply has created and the state does not know; returns whether one was interrupted."""
     interrupted = UNFINISHED.exists() and APPLIED.exists()
     if interrupted:
-        console.note("the last run of Terraform was not finished: what it left half done is created again")
+        console.note("Terraform's last run was not finished: what it left incomplete is created again")
         remove_leftovers(target)
     return interrupted
 
@@ -137,7 +137,7 @@ def recorded(command: Literal["apply", "destroy"]) -> Iterator[None]:
         if re.search("already ?exist", str(problem), re.IGNORECASE):
             raise UserError(
                 f"{problem}\nan interrupted run may have left it: run `modelctl up` again. If that does not help, "
-                "`modelctl down`, which removes all inputs and results too, and `modelctl up` do"
+                "run `modelctl down`, which also removes all inputs and results, and then `modelctl up`"
             ) from problem
         raise
     if command == "apply":

@@ -49,7 +49,9 @@ _APPLYABLE = 2
 # How long a look at a running Terraform waits.
 _TICK_S = 0.1
 
-_INTERRUPTED = "interrupted: Terraform finishes what is under way and saves its state (Ctrl-C again: it does not)"
+_INTERRUPTED = (
+    "interrupted: Terraform finishes what is under way and saves its state (a second Ctrl-C stops it without that)"
+)
 
 
 class TerraformError(UserError):

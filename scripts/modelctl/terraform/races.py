@@ -94,7 +94,7 @@ def waited_for(problem: UserError, repeated: int, root: Root) -> bool:
     wait_s = round(_WAITS[repeated] * max(race.within_s for race in found))
     for race in found:
         console.note(race.means)
-    console.note(f"this passes by itself: applying again in {wait_s} s")
+    console.note(f"this resolves itself: applying again in {wait_s} s")
     sleep(wait_s)
     for address in _kept(problem, found):
         root.untaint(address)

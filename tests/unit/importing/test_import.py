@@ -720,7 +720,14 @@ def test_what_the_command_says_has_the_entry_and_what_is_left_to_do(
     model = str(artifacts.root / "scans.keras")
     assert cli.main(["import", model, "--name", "faces", "--runtime", "litert", "--registry", str(registry)]) == 0
     out, err = capsys.readouterr()
-    for says in ("parity: output_0 differs by", "cold start: ", "warm call: ", "artifact: ", "    runtime: litert\n"):
+    for says in (
+        "parity: over ",
+        ", output_0 differs by at most ",
+        "cold start: ",
+        "warm call: ",
+        "artifact: ",
+        "    runtime: litert\n",
+    ):
         assert says in out
     assert "pixels go in as 0 to 255" in err
     assert "tf.image.resize, add `resample: keras`" in err
