@@ -1,19 +1,19 @@
 """The check of a new version, which proves that it can serve before the alias `live` moves to it.
 
-Terraform calls every new version once (terraform/modules/model/proof.tf). The event has one field and no other:
+Terraform calls every new version once (terraform/modules/model/proof.tf). The event has exactly one field:
 
     {"modelyard_check": {"samples": [
         {"file": "samples/3.png", "body": "<base64>", "predictions": [{"label": "3"}], "tolerance": 0.001}]}}
 
 The samples are the registry entry's `smoke`. Each is decoded and answered like an upload with the name of its file;
-without `predictions` (null) any answer will do. The call fails with the reason, a `ModelError`, or returns what is
-served, with null for a length that is open:
+without `predictions` (null), any answer is accepted. The call fails with a `ModelError` that gives the reason, or
+returns what is served, with null for an open length:
 
     {"model": "digits", "version": "1", "digest": "<64 hex>", "samples": 1, "signature": {"name": "serving_default",
      "inputs": [{"name": "scan", "shape": [null, 8, 8, 1], "dtype": "float32"}],
      "outputs": [{"name": "scores", "shape": [null, 10], "dtype": "float32"}]}}
 
-A check is not an input: it has no result and counts in no metric.
+A check is not an input: it has no result, and no metric counts it.
 """
 
 import base64
@@ -34,29 +34,29 @@ from inference.runtimes import Specs
 
 logger = logging.getLogger(__name__)
 
-#: Samples of one check at most.
+#: The most samples of one check.
 MOST_SAMPLES = 20
 
-#: Characters of the path of a sample at most.
+#: The most characters of a sample's path.
 LONGEST_FILE = 1024
 
-#: Characters of a JSON value in a message.
+#: The most characters of a JSON value in a message.
 _LONGEST = 300
 
-#: A picture of one pixel.
+#: An image of one pixel.
 _PNG = base64.b64decode(b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """An input with the answer that is expected."""
+    """An input with its expected answer."""
 
-    #: Its path beside the registry, by which messages name it; its suffix selects the decoder.
+    #: Its path relative to the registry, which messages name; its suffix selects the decoder.
     file: str
     body: bytes
-    #: What of the result's `predictions` is expected; None: any.
+    #: The expected part of the result's `predictions`; None: any.
     predictions: list[Any] | None
-    #: By how much numbers may differ: relative to the larger one, or absolute if both are less than 1.
+    #: How far numbers may differ: relative to the larger one, or absolute if both are less than 1.
     tolerance: float
 
 
@@ -64,8 +64,8 @@ def serve(call: Any, config: Config, predictor: Predictor) -> dict[str, Any]:
     """Prove that the model can serve.
 
     Raises:
-        ModelError: it cannot be loaded, does not fit its registry entry or does not answer a sample as expected; or the
-            call is not of the form above.
+        ModelError: it cannot be loaded, does not fit its registry entry or does not answer a sample as expected, or the
+            event does not have the form above.
     """
     samples = _samples(call)
     model = predictor.load()
@@ -115,7 +115,7 @@ def _sample(sample: Any) -> Sample:
 
 
 def try_decoder(config: Config, predictor: Predictor) -> None:
-    """Decode something of the model's format: an entry that does not fit the signature is found without a sample.
+    """Decode a minimal input of the model's format: it shows without a sample whether entry and signature fit.
 
     Raises:
         ModelError: it does not fit, or the package lacks what the decoder needs.
@@ -134,9 +134,9 @@ def _problem(sample: Sample, config: Config, predictor: Predictor) -> str | None
     """What is wrong with the answer to a sample.
 
     Raises:
-        ModelError: not the sample's fault.
+        ModelError: the failure is not the sample's fault.
     """
-    # As `modelctl predict` would upload it.
+    # The key that `modelctl predict` would upload it under.
     key = config.route.prefixes[0] + sample.file.rpartition("/")[2]
     expected = "any predictions" if sample.predictions is None else _text(sample.predictions)
     try:
@@ -153,7 +153,7 @@ def _problem(sample: Sample, config: Config, predictor: Predictor) -> str | None
 
 
 def _agrees(got: Any, expected: Any, tolerance: float) -> bool:
-    """Whether a value of a result is as expected: members of objects that the expectation leaves out do not count."""
+    """Whether a value of a result is as expected; members that the expected object leaves out do not count."""
     match expected, got:
         case dict(), dict():
             return all(name in got and _agrees(got[name], value, tolerance) for name, value in expected.items())

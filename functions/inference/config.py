@@ -1,4 +1,4 @@
-"""What this function serves: the environment that Terraform set, read once."""
+"""What this function serves, read once from the environment that Terraform set."""
 
 import json
 import math
@@ -26,13 +26,13 @@ _WAY_OUT = (
 _Section = TypeVar("_Section", bound="DataclassInstance")
 
 
-# Nobody compares or prints the sections, and making the methods for that takes a millisecond of every cold start.
+# Nothing compares or prints the sections, and generating the methods for that takes a millisecond of every cold start.
 @dataclass(frozen=True, eq=False, repr=False)
 class BatchConfig:
     """The fields of the registry entry's `batch` that the function reads."""
 
-    #: The most rows of one call, which are then independent of each other; 0: the first dimension is not a batch;
-    #: None: the signature decides.
+    #: The most rows of one call, which are then independent of each other; 0: the first dimension is not a batch; None:
+    #: the signature decides.
     rows: int | None = None
 
 
@@ -41,24 +41,25 @@ class InputConfig:
     """How an input becomes an array: `input`, `limits` and `batch` of the registry entry."""
 
     format: str
-    #: Height and width in pixels; None: as the model's signature says.
+    #: Height and width in pixels; None: those of the model's signature.
     size: tuple[int, int] | None = None
     #: The filter that resizes: bilinear, nearest or bicubic as Pillow has them, or keras.
     resample: str = "bilinear"
     #: Pillow's name for the channels (L, RGB, RGBA); None: as many channels as the signature has.
     mode: str | None = None
-    #: The colour behind transparent pixels: red, green, blue; None: they have the colour that is stored for them.
+    #: The colour behind transparent pixels: red, green, blue; None: the colour that is stored for each.
     background: tuple[int, int, int] | None = None
-    #: Pixel values, 0 to 255, are multiplied by it; None: they stay.
+    #: The factor for pixel values, 0 to 255; None: they are unchanged.
     scale: float | None = None
-    #: Per channel, what is subtracted from the scaled pixels and what the rest is divided by; empty: nothing.
+    #: Per channel, what is subtracted from the scaled pixels and what the difference is divided by; empty: nothing.
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    #: Where the model has a pixel's channels: last (NHWC) or first (NCHW).
+    #: The position of the channels: last (NHWC) or first (NCHW).
     layout: str = "NHWC"
-    #: Names of the columns of CSV and of records in JSON, in the model's order; empty: they count as they stand.
+    #: Names of the columns of CSV and of records in JSON, in the model's order; empty: columns are taken in their
+    #: order.
     columns: tuple[str, ...] = ()
-    #: Whether CSV begins with column names; "auto": the first row has to show that.
+    #: Whether CSV begins with column names; "auto": the first row must show which.
     header: bool | str = "auto"
     #: Whether floats may be missing; they are then NaN.
     missing: bool = False
@@ -75,15 +76,15 @@ class InputConfig:
 class OutputConfig:
     """What the numbers mean: `output` of the registry entry."""
 
-    #: The output that predictions are made of; None: all outputs.
+    #: The output that predictions are made from; None: all outputs.
     name: str | None = None
     #: The file in the artifact with one label per line; None: predictions are the raw output.
     labels: str | None = None
     #: How many labels a prediction lists; None: all.
     top_k: int | None = None
-    #: The least score of a label that a prediction lists; None: all.
+    #: The lowest score of a label that a prediction lists; None: any.
     threshold: float | None = None
-    #: What makes scores of the output (softmax, sigmoid); None: it is the scores.
+    #: What turns the output into scores (softmax, sigmoid); None: it already is scores.
     activation: str | None = None
 
 
@@ -120,11 +121,11 @@ class Config:
 def read(environment: Mapping[str, str]) -> Config:
     """Read the configuration from the function's environment.
 
-    `MODELYARD_MODEL` is the document that Terraform's module `registry` makes of an entry: all fields with a value.
+    `MODELYARD_MODEL` is the document that Terraform's module `registry` makes from an entry: all fields with a value.
 
     Raises:
-        ModelError: the document has another contract, or a field or a runtime that this code does not know.
-            Serving without it would give wrong answers.
+        ModelError: the document has another contract, or a field or a runtime that this code does not know. Ignoring it
+            would give wrong answers.
         KeyError, TypeError: a variable or a required field is missing.
     """
     document: dict[str, Any] = json.loads(environment["MODELYARD_MODEL"])

@@ -1,17 +1,17 @@
 """A batch of queue messages: every input gets its result, and only messages that could not be served go back.
 
-An input that ends the invocation (it takes longer than the timeout, or more memory than there is) sends the whole batch
-back. So an invocation that gets a message again serves its inputs one at a time in a child process (see `isolation`),
-and such an input harms only itself. Without the memory for that, or if the child would not be ready in time, messages
-that come again are served one at a time in this process, and each result is written at once. The other inputs are then
-done before that input's message has been received so often that it goes to the dead-letter queue.
+An input that ends the invocation, by exceeding the timeout or the memory, sends the whole batch back. So an invocation
+that receives a message again serves its inputs one at a time in a child process (see `isolation`), where such an input
+harms only itself. If there is no memory for a child, or it would not be ready in time, repeated messages are served one
+at a time in this process, and each result is written immediately. The other inputs are then done before the harmful
+input's message has been received often enough to go to the dead-letter queue.
 
-Before its last attempt, an input that has no result gets a provisional one, which an answer replaces. So even an input
-that ends the function has a result.
+Before its last attempt, an input without a result gets a provisional one, which an answer replaces. So even an input
+that kills the function has a result.
 
-`messages` finds the inputs, `order` decides in which order repeated ones are served, and `deadline` decides how many
-there is time for. `pipeline` takes each input through the steps to its result; `work` holds what is known of it on the
-way.
+`messages` finds the inputs, `order` decides the order in which repeated ones are served, and `deadline` decides how
+many fit into the time. `pipeline` takes each input through the steps to its result; `work` holds what is known about it
+on the way.
 """
 
 import contextlib
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What a provisional result says while the last attempt is under way, and for ever if that ends the function.
+#: What a provisional result says while the last attempt is under way, and for good if that attempt kills the function.
 _DID_NOT_END = (
     "its last attempt, number {}, did not finish: the function crashed, or ran out of time (timeout_s) or memory "
     "(memory_mb); its log says which. Once that is fixed, `modelctl redrive` tries it again"
 )
 
-#: What it says if the invocation did not come to the input.
+#: What it says if the invocation did not reach the input.
 _NOT_TAKEN_UP = (
     "its last attempt, number {}, did not reach it: other inputs of its batch used up the time (timeout_s); "
     "its log says which. Once that is fixed, `modelctl redrive` tries it again"
@@ -51,7 +51,7 @@ _NOT_TAKEN_UP = (
 #: What the log says if the child process is not ready in time, or has no memory to load the model.
 _NOT_ISOLATED = "retried inputs are served in the function's own process, which one of them may kill: %s"
 
-#: Inputs of one batch that a line of the log names.
+#: At most how many inputs of a batch one log line names.
 _MOST_NAMED = 100
 
 
@@ -65,7 +65,7 @@ def serve(
     remaining_ms: Callable[[], int],
     surroundings: Surroundings | None = None,
 ) -> dict[str, Any]:
-    """Serve the records of a queue event; returns the partial batch response that Lambda takes.
+    """Serve the records of a queue event and return the partial batch response that Lambda expects.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
@@ -75,8 +75,8 @@ def serve(
         predictor: the model.
         request_id: of the invocation, for the results.
         cold_start: whether it is the environment's first invocation.
-        remaining_ms: gives the milliseconds until Lambda ends the invocation.
-        surroundings: its clocks, chance, threads and processes; None: the real ones.
+        remaining_ms: returns the milliseconds until Lambda ends the invocation.
+        surroundings: the clocks, randomness, threads and processes; None: the real ones.
 
     Raises:
         ModelError: the model cannot be loaded, so no message of the batch is done.
@@ -89,7 +89,7 @@ def serve(
     pipeline = Pipeline(config, predictor, deadline, surroundings, request_id=request_id, cold_start=cold_start)
     pipeline.look_up([work for work in works if work.receives > 1])
     open_works = [work for work in works if work.ending is None]
-    # Those whose results could not be looked up are among them: this is their last attempt, too.
+    # This includes inputs whose results could not be looked up: it is their last attempt, too.
     last = [work for work in works if work.receives >= config.retries and not work.done]
     isolation = None
     if open_works and (last or any(messages.receives(record) > 1 for record in records)):
@@ -106,8 +106,8 @@ def serve(
         if not isolation or not _serve_isolated(open_works, pipeline, isolation, predictor):
             _serve_here(works, pipeline, deadline)
     except ServiceError as error:
-        # The model cannot be loaded. What is done nevertheless, or needs no model, such as S3's test event, is
-        # acknowledged: it may have been received for the last time.
+        # The model cannot be loaded. Messages that are done anyway or need no model, such as S3's test event, are
+        # acknowledged: this may be the last time that they are received.
         for work in open_works:
             if not work.done:
                 work.end(SentBack(refused(error)))
@@ -139,7 +139,7 @@ def serve(
 
 
 def _serve_here(works: Sequence[Work], pipeline: Pipeline, deadline: Deadline) -> None:
-    """Serve inputs in this process: fresh ones together, and one at a time those that come again."""
+    """Serve inputs in this process: fresh ones together, repeated ones one at a time."""
     fresh = [work for work in works if work.receives == 1 and work.ending is None]
     again = [work for work in works if work.receives > 1]
     again, untried = order.arrange(again)
@@ -154,9 +154,9 @@ def _serve_here(works: Sequence[Work], pipeline: Pipeline, deadline: Deadline) -
 
 
 def _serve_isolated(works: Sequence[Work], pipeline: Pipeline, isolation: "Isolation", predictor: Predictor) -> bool:
-    """Serve inputs in a process that one of them may end without harm to the others.
+    """Serve inputs in a separate process, which one of them may kill without harm to the others.
 
-    Returns whether it was ready to serve; if it was not and this process has the model, the others are left open.
+    Returns whether it was ready to serve. If it was not and this process has loaded the model, the others stay open.
     """
     groups = list(messages.groups(order.isolated(works)))
     try:
@@ -173,7 +173,7 @@ def _serve_isolated(works: Sequence[Work], pipeline: Pipeline, isolation: "Isola
 
 
 def _log_tries(works: Sequence[Work], retries: int) -> None:
-    """Name the inputs whose attempts begin; those of a killed invocation are found by it."""
+    """Log which inputs' attempts begin, so that those of a killed invocation can be found."""
     for receives in sorted({work.receives for work in works}, reverse=True):
         keys = [work.uploaded.key for work in works if work.receives == receives]
         more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
@@ -181,9 +181,9 @@ def _log_tries(works: Sequence[Work], retries: int) -> None:
 
 
 def _not_done(works: Sequence[Work]) -> set[str]:
-    """The ids of messages with an input that has no result.
+    """The ids of messages that have an input without a result.
 
-    Not of those that were sent back: threads that still fetch may end an input after that.
+    Whether an input was sent back does not count: a thread that is still fetching may end it after that.
     """
     return {work.message_id for work in works if not work.done}
 

@@ -1,4 +1,4 @@
-"""The messages of a queue event: which inputs they announce, and which of those are in memory together."""
+"""The messages of a queue event: which inputs they announce, and which inputs are in memory together."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 def take_up(records: Sequence[dict[str, Any]], config: Config) -> tuple[list[Work], set[str]]:
     """The inputs that the messages announce, and the ids of messages that are not S3 events.
 
-    A notification's key is not compared with the route: while a route changes, S3 may still go by the one before, or
-    this function may, and an input that is skipped here is never announced again. If the role may not read it, its
+    A notification's key is not compared with the route. While a route changes, S3 or this function may still use the
+    previous one, and an input that is skipped here is never announced again. If the role may not read the input, its
     message goes back.
     """
     works = []
@@ -41,12 +41,12 @@ def take_up(records: Sequence[dict[str, Any]], config: Config) -> tuple[list[Wor
 
 
 def receives(record: Mapping[str, Any]) -> int:
-    """How often a message was received, this time included."""
+    """How often a message was received, including this time."""
     return int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
 
 
 def groups(works: Iterable[Work]) -> Iterator[list[Work]]:
-    """The inputs in parts that are small enough to be in memory together."""
+    """The inputs in groups that fit into memory together."""
     group: list[Work] = []
     size = 0
     for work in works:
@@ -64,7 +64,8 @@ def groups(works: Iterable[Work]) -> Iterator[list[Work]]:
 def sent_ms(records: Iterable[dict[str, Any]]) -> dict[str, int]:
     """When each message was put into the queue, in milliseconds since 1970, by its id.
 
-    S3 does so within seconds of an upload. By the time of its upload, a backfilled input would seem to be months late.
+    S3 queues a message within seconds of the upload. A backfilled input, if timed from its upload, would seem months
+    late.
     """
     sent = ((record["messageId"], record.get("attributes", {}).get("SentTimestamp")) for record in records)
     return {message_id: int(at) for message_id, at in sent if at is not None}

@@ -1,11 +1,11 @@
-"""The order in which messages that come again are served, one at a time: some may kill every invocation."""
+"""The order in which repeated messages are served, one at a time: some may kill every invocation."""
 
 from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 from inference.batch.work import Settled, Work
 
-#: What an input is called here: its message's id or, since a message may announce several, that and a number.
+#: An input's identifier: its message's id or, since a message may announce several, the id and a number.
 Name = TypeVar("Name", str, tuple[str, int])
 
 
@@ -14,36 +14,36 @@ def serving_order(
 ) -> tuple[list[Name], list[Name]]:
     """The inputs to serve, in this order, and those to send back untried.
 
-    The direction alternates with every receive. So what is now the first open input in the direction of a killed
-    invocation is the one that it had reached. Each receive after the second adds one such suspect, from either end in
-    turn, and suspects are served last. If a message comes again although all its inputs have results, the previous
-    invocation was killed. Then suspects are sent back untried, so that this invocation returns and the messages of the
-    other inputs are deleted.
+    The direction alternates with every receive. So the first open input in the direction of a killed invocation is the
+    one that it had reached. Each receive after the second adds one such suspect, alternately from either end, and
+    suspects are served last. If a message comes again although all its inputs have results, the previous invocation was
+    killed. Then suspects are sent back untried, so that this invocation returns and the messages of the other inputs
+    are deleted.
 
     Args:
         open_inputs: those without a result.
-        receives: how often their messages were received, this time included.
-        settled: the messages that came with them although all their inputs have results.
+        receives: how often their messages were received, including this time.
+        settled: the messages that were received with them although all their inputs have results.
 
     Example: four messages of one input each come together, and b and c kill every invocation that serves them. The
-    first time all are fresh and served as one batch: it is killed, and no result is written.
+    first time, all are fresh and served as one batch: the invocation is killed, and no result is written.
 
-    The second time a is answered, then b kills the invocation.
+    The second time, a is answered, then b kills the invocation.
 
     >>> serving_order("abcd", receives=2, settled="")
     (['a', 'b', 'c', 'd'], [])
 
-    The third time d is answered, then c kills it. The suspect is b, to which the second one had come.
+    The third time, d is answered, then c kills it. The suspect is b, which the second invocation had reached.
 
     >>> serving_order("bcd", receives=3, settled="a")
     (['d', 'c'], ['b'])
 
-    The fourth time both are suspects. Nothing else is open, so it returns, and a and d are deleted from the queue.
+    The fourth time, both are suspects. Nothing else is open, so it returns, and a and d are deleted from the queue.
 
     >>> serving_order("bc", receives=4, settled="ad")
     ([], ['b', 'c'])
 
-    From the fifth time on b and c come alone, and b kills it: they take no other to the dead-letter queue.
+    From the fifth time on, b and c come alone, and b kills it: they take no other to the dead-letter queue.
 
     >>> serving_order("bc", receives=5, settled="")
     (['b', 'c'], [])
@@ -58,10 +58,10 @@ def serving_order(
 
 
 def isolated(works: Sequence[Work]) -> list[Work]:
-    """The order in which inputs are served that can harm only themselves, and cost the others time.
+    """The order for inputs that can harm only themselves, but still cost the others time.
 
-    Those with the fewest attempts left come first. Each time the direction is another, so that inputs that hang do not
-    always leave the same ones without time.
+    Those with the fewest attempts left come first. The direction alternates, so that inputs that hang do not always
+    leave the same ones without time.
     """
     receives = max((work.receives for work in works), default=0)
     return sorted(works if receives % 2 else reversed(works), key=lambda work: -work.receives)

@@ -47,11 +47,11 @@ class Pipeline:
         self._results = ResultStore(self._objects, config, surroundings)
 
     def look_up(self, works: Sequence[Work]) -> None:
-        """Settle those inputs whose results exist already."""
+        """Settle the inputs whose results already exist."""
         list(self._attempts(self._look_up, works))
 
     def give_up(self, reasons: Iterable[tuple[Work, Refused]]) -> None:
-        """Write provisional results for inputs whose last attempt this is, with the reason; an answer replaces them."""
+        """Write provisional results with the reason, before an input's last attempt; an answer replaces them."""
         list(self._surroundings.executor.map(lambda reason: self._give_up(*reason), reasons))
 
     def _give_up(self, work: Work, error: Refused) -> None:
@@ -69,7 +69,7 @@ class Pipeline:
         if not self._deadline.has_time_for("all", 1):
             send_back(group)
             return
-        # Several fetches are under way while the model is loaded, which at TensorFlow's first call takes seconds.
+        # Fetches run while the model is loaded, which takes seconds at TensorFlow's first call.
         fetched = self._attempts(self._fetch, group)
         self._predictor.load()
         started = self._surroundings.perf_counter()
@@ -78,12 +78,12 @@ class Pipeline:
         self._deadline.took("all", self._surroundings.milliseconds_since(started) / len(group))
 
     def _attempts(self, step: Callable[[Work], None], works: Sequence[Work]) -> Iterator[Work]:
-        """Attempt a step that waits for S3, of several inputs at the same time; a single one is worth no thread."""
+        """Attempt a step that waits for S3, for several inputs at the same time; a single one is not worth a thread."""
         one = functools.partial(attempt, step)
         return map(one, works) if len(works) == 1 else self._surroundings.executor.map(one, works)
 
     def serve_isolated(self, group: Sequence[Work], isolation: "Isolation", *, others_wait: bool) -> None:
-        """Take a group of inputs through all steps, one at a time and with a process of its own for what is risky.
+        """Take a group of inputs through all steps, one at a time, with the risky steps in a separate process.
 
         Args:
             group: the inputs.
@@ -103,7 +103,7 @@ class Pipeline:
                     self._try_isolated(work, isolation, others_wait=others_wait or left > 0)
                 self._finish([work], 1)
         except (CrashError, TooLongError):
-            # They may be served in this process instead, and no thread may still fetch them then.
+            # They may now be served in this process, and by then no thread may still be fetching them.
             list(fetched)
             raise
 
@@ -120,10 +120,10 @@ class Pipeline:
             self._deadline.took("all", self._surroundings.milliseconds_since(started))
 
     def has_time_to_load(self) -> bool:
-        """Whether another process is likely to be ready in time, judged by how long loading took before.
+        """Whether another process is likely to be ready in time, judged by earlier loading times.
 
-        It gets all of the time, since all inputs need the model; but half of it if this process has the model as well,
-        since the inputs can then be served here if the other one is not ready.
+        It may use all of the time, since every input needs the model. If this process has the model as well, it may use
+        only half: the inputs can then still be served here.
         """
         return self._deadline.has_time_for("loading", 2 if self._predictor.loaded else 1)
 
@@ -144,7 +144,7 @@ class Pipeline:
         try:
             reply = isolation.serve(request, within_s)
         except (CrashError, TooLongError) as error:
-            # Its own stack says nothing about what ended the other process.
+            # This process's stack says nothing about what ended the other one.
             logger.error(NOT_SERVED, type(error).__name__, error, extra=self._names(work))
             work.end(SentBack(refused(error)))
             return
@@ -167,7 +167,7 @@ class Pipeline:
             work.fetch_ms = self._surroundings.milliseconds_since(started)
 
     def _decoded(self, fetched: Iterable[Work]) -> Iterator[list[Work]]:
-        """The inputs, decoded, in parts whose tensors are small enough to be in memory together.
+        """The decoded inputs, in groups whose tensors fit into memory together.
 
         Inputs for which there is no time are sent back undecoded, so that time is left to answer the decoded ones.
         """
@@ -202,7 +202,7 @@ class Pipeline:
         work.decode_ms = self._surroundings.milliseconds_since(started)
 
     def _answer(self, part: Sequence[Work]) -> None:
-        """Predict, write and log; predictions are written early once they fill the memory that they may take."""
+        """Predict, write and log; predictions are written early once they fill the memory that they may use."""
         left = [work for work in part if work.ending is None]
         ended = [work for work in part if work.ending is not None]
         while left:
@@ -215,9 +215,9 @@ class Pipeline:
         self._finish(ended, len(part))
 
     def _predict(self, works: Sequence[Work]) -> Sequence[Work]:
-        """End the first inputs, in one call of the model if its runtime gains from that; returns those that ended.
+        """End the first inputs, in one call of the model if its runtime gains from that, and return those that ended.
 
-        Each records its share of the time.
+        Each one's timing is its share of the call.
         """
         call = works if self._predictor.gains_from_batches else works[:1]
         while len(call) > 1 and not self._deadline.has_time_for("prediction", len(call)):
@@ -234,7 +234,7 @@ class Pipeline:
         return done
 
     def _predict_together(self, works: Sequence[Work]) -> Sequence[Work]:
-        """Answer all of them, or none; returns those that were answered."""
+        """Answer all of them or none, and return those that were answered."""
         answers = self._predictor.predict_together([work.instances for work in works])
         if answers is None:
             return []
@@ -243,7 +243,7 @@ class Pipeline:
         return works
 
     def _predict_each(self, works: Sequence[Work]) -> Sequence[Work]:
-        """End the first inputs, each by itself, as many as may be in memory together; returns those that ended."""
+        """End as many of the first inputs as may be in memory together, each by itself, and return those that ended."""
         done: list[Work] = []
         for work in works:
             if _answered_bytes(done) > max_result_bytes():

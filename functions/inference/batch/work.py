@@ -16,14 +16,14 @@ logger = logging.getLogger(__name__)
 
 
 class Settled:
-    """The input's result, or a newer input's, exists already."""
+    """The input's result, or a newer input's, already exists."""
 
 
 @dataclass(frozen=True)
 class SentBack:
     """The input was not served, and its message goes back to the queue."""
 
-    #: Why; None: it was not taken up.
+    #: The reason; None: it was not taken up.
     error: Refused | None = None
 
 
@@ -41,7 +41,7 @@ class Work:
 
     def __init__(self, message_id: str, receives: int, uploaded: UploadedObject) -> None:
         self.message_id = message_id
-        #: How often its message was received; above 1 an earlier attempt failed, perhaps with the whole invocation.
+        #: How often its message was received. Above 1, an earlier attempt failed, perhaps with the whole invocation.
         self.receives = receives
         self.uploaded = uploaded
         #: None while it is open.
@@ -54,19 +54,19 @@ class Work:
         #: The object's `Content-Encoding`.
         self.encoding = ""
         self.instances = _NO_INSTANCES
-        #: Milliseconds of each step; None: not reached.
+        #: Milliseconds that each step took; None: not reached.
         self.fetch_ms: float | None = None
         self.decode_ms: float | None = None
         self.predict_ms: float | None = None
 
     def end(self, ending: Ending) -> None:
-        """Record how it ended, and release its data: a batch may have thousands of messages."""
+        """Record how it ended and free its data: a batch may have thousands of messages."""
         self.ending = ending
         self.body, self.instances = b"", _NO_INSTANCES
 
     @property
     def names(self) -> dict[str, Any]:
-        """What log lines call it by."""
+        """What log lines name it by."""
         return {"message_id": self.message_id, "key": self.uploaded.key, "version_id": self.uploaded.version_id}
 
 
@@ -77,14 +77,14 @@ def attempt(step: Callable[[Work], None], work: Work) -> Work:
     except InputError as error:
         work.end(Refused(type(error).__name__, str(error)))
     except Exception as error:
-        # Named in the message, too: in the line of JSON, the stack comes before the error.
+        # Also named in the message: in the JSON line, the stack precedes the error.
         logger.exception(NOT_SERVED, type(error).__name__, error, extra=work.names)
         work.end(SentBack(refused(error)))
     return work
 
 
 def refused(error: Exception) -> Refused:
-    """An error as a result says it."""
+    """An error in the form that a result has it."""
     return Refused(type(error).__name__, for_a_result(str(error)))
 
 

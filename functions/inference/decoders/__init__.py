@@ -1,4 +1,4 @@
-"""Turns an object's bytes into arrays: by the suffix of its key if that names a format, else by `input.format`.
+"""Decodes an object's bytes into arrays, by the suffix of its key if that names a format, otherwise by `input.format`.
 
 Each format has a module here, which is imported for the first object of that format.
 """
@@ -23,7 +23,7 @@ from inference.tensors import Instances
 
 Decoder = Callable[[bytes, InputConfig, Specs], Instances]
 
-#: The decoder of a suffix and of a format of the registry, by its module here and its name.
+#: The decoder for each suffix and each format of the registry: its module here and its name.
 _DECODERS = {
     ".json": "json.decode",
     ".jsonl": "json.decode_lines",
@@ -38,10 +38,10 @@ _DECODERS = {
     "raw": "text.decode_raw",
 }
 
-#: These say only that the model must accept images, or bytes; the content says which kind of image it is.
+#: These say only that the model must accept images, or bytes; the content shows which kind of image it is.
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
-#: Characters of a suffix in a message: what follows the last dot of a key may be a sentence.
+#: The most characters of a suffix in a message: what follows the last dot of a key may be a sentence.
 _LONGEST_SUFFIX = 20
 
 
@@ -73,13 +73,13 @@ def decode(
     except (InputError, ServiceError, MemoryError, ImportError):
         raise
     except Exception as error:
-        # The library is there and memory suffices, so the bytes are at fault: trying again would not help.
+        # The library is present and there is enough memory, so the bytes are at fault and a retry would not help.
         reason = _reason(key, config.format, error)
         raise DecodeError(f"{reason}cannot be decoded: {type(error).__name__}: {error}") from error
 
 
 def content(key: str, body: bytes, limits: Limits, encoding: str = "") -> bytes:
-    """What an object holds: its bytes, decompressed where its `Content-Encoding` or the end of its key says so.
+    """An object's content: its bytes, decompressed if its `Content-Encoding` or the end of its key says so.
 
     Raises:
         InputError: it is empty, holds too much, or cannot be decompressed.
@@ -113,7 +113,7 @@ def _suffix(key: str) -> str:
 
 
 def _reason(key: str, input_format: str, error: Exception) -> str:
-    """Why an object was read as it was, to be said before an error: empty if its suffix and the registry entry agree.
+    """How the format was chosen, for the start of an error; empty if the suffix and the registry entry agree.
 
     A shape depends on the format only if the suffix selected another one than the registry entry names.
     """

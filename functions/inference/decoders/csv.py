@@ -1,7 +1,7 @@
 """CSV: rows of cells, with or without a header.
 
-`input.header` says whether the first row is column names. If it is `auto`, the cells have to show that; a first row
-that may be either is refused, since a header would get a prediction, or a row would get none.
+`input.header` says whether the first row is column names. If it is `auto`, the cells must show which. A first row that
+may be either is refused: otherwise a header would get a prediction, or a row would get none.
 """
 
 import csv
@@ -21,31 +21,31 @@ from inference.rows import are_stacked
 from inference.runtimes import Array, Specs, TensorSpec
 from inference.tensors import Instances
 
-#: Booleans of CSV, in small letters.
+#: Booleans in CSV, in lower case.
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
-#: Cells that stand for a missing value, beside those without a letter or digit: pandas reads them as one by default.
+#: Cells that mean a missing value, besides those without a letter or digit: pandas reads these so by default.
 #: https://pandas.pydata.org/docs/reference/api/pandas.read_csv.html
 _MISSING = frozenset(
     {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL"}
     | {"NaN", "None", "n/a", "nan", "null"}
 )
 
-#: What other programs put between cells.
+#: Separators that other programs put between cells.
 _SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 #: Floats below it hold every integer.
 _EXACT = 2.0**53
 
-# By default a cell may have 131,072 characters. What a file may hold is limited already.
+# By default a cell may have 131,072 characters. The size of a file is limited elsewhere.
 csv.field_size_limit(sys.maxsize)
 
 
 class _Table(NamedTuple):
-    """Rows of cells, all equally long, and how messages name their places."""
+    """Rows of cells, all of one length, and how messages name their places."""
 
     rows: list[list[str]]
-    #: The line of the file that each row begins in.
+    #: The line of the file on which each row begins.
     lines: list[int]
     #: What each column is called.
     titles: list[str]
@@ -54,7 +54,7 @@ class _Table(NamedTuple):
         return f"line {self.lines[row]}, {self.titles[column]}"
 
     def taken(self, columns: list[int], titles: list[str]) -> "_Table":
-        """Some of the columns, under other titles."""
+        """Some of the columns, with other titles."""
         return _Table([[row[column] for column in columns] for row in self.rows], self.lines, titles)
 
 
@@ -82,7 +82,7 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 
 
 def column_names(content: str, config: InputConfig, spec: TensorSpec) -> list[str]:
-    """The cells of the first row if they are column names, as far as the file alone shows that; else none."""
+    """The cells of the first row if they are column names, as far as the file alone shows; otherwise none."""
     found = _numbered_rows(content)
     try:
         line, row = next(found, (1, []))
@@ -94,7 +94,7 @@ def column_names(content: str, config: InputConfig, spec: TensorSpec) -> list[st
 
 
 def _way_out(content: str, specs: Specs) -> str:
-    """What helps where cells are separated as spreadsheets do where a decimal is written with a comma."""
+    """Advice for a file whose cells are separated as spreadsheets do it in languages with a decimal comma."""
     first = content.lstrip().partition("\n")[0]
     separators = [name for separator, name in _SEPARATORS.items() if separator in first]
     # A text may hold anything.
@@ -107,7 +107,7 @@ def _read(content: str, config: InputConfig, specs: Specs) -> _Table:
     """The rows, with the columns of the model in its order.
 
     Raises:
-        DecodeError, EmptyInputError, ShapeError, TooLargeError: what is wrong, and in which line.
+        DecodeError, EmptyInputError, ShapeError, TooLargeError: what is wrong, and on which line.
     """
     found = _numbered_rows(content)
     begin, first = next(found)
@@ -115,7 +115,7 @@ def _read(content: str, config: InputConfig, specs: Specs) -> _Table:
     cells = [cell.strip() for cell in first]
     names = config.columns if len(specs) == 1 else tuple(spec.name for spec in specs)
     if not names:
-        # Before it is a header or not: the rows of a file with semicolons, for example, are one cell each.
+        # Checked before the header: each row of a file with semicolons, for example, is a single cell.
         _shape(begin, specs[0], len(first))
     is_header = _is_header(begin, cells, names, config, specs, alone=following is None)
     table = _Table([], [], [f"column {number}" for number in range(1, len(first) + 1)])
@@ -141,10 +141,10 @@ def _read(content: str, config: InputConfig, specs: Specs) -> _Table:
 
 
 def _numbered_rows(content: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not empty, each with the number of the line that it begins in.
+    """The rows that are not empty, each with the number of the line on which it begins.
 
     Raises:
-        DecodeError: one is not CSV.
+        DecodeError: a row is not CSV.
     """
     reader = csv.reader(io.StringIO(content, newline=""), strict=True)
     line = 1
@@ -163,7 +163,7 @@ def _is_header(
     """Whether the first row holds column names; `alone` means that the file has only this row.
 
     Raises:
-        DecodeError: it lacks the names of the inputs; or it may be either, and the registry does not say which.
+        DecodeError: it lacks the names of the inputs, or it may be either and the registry does not say which.
     """
     if len(specs) > 1:
         if set(names) <= set(cells):
@@ -184,17 +184,17 @@ def _is_header(
 
 
 def _looks_like_header(cells: list[str], names: tuple[str, ...], spec: TensorSpec, *, alone: bool) -> bool | None:
-    """Whether cells are column names and not values; None: they may be either.
+    """Whether cells are column names instead of values; None: they may be either.
 
-    All names of the model's columns are a header, unless they are numbers as well. Any other text is a name only where
-    the model does not take texts. Numbers that are alone are values: a header has rows after it.
+    All names of the model's columns are a header, unless they are numbers as well. Any other text is a name only if the
+    model does not accept text. Numbers in the only row are values: a header has rows after it.
     """
     texts = spec.dtype.kind == "O"
     values = [_is_value(cell) for cell in cells]
     named = bool(names) and set(names) <= set(cells)
     if named and (texts or not all(values)):
         return True
-    # As pandas and spreadsheets name the columns of a table without names.
+    # The names that pandas and spreadsheets give to columns without a name.
     numbered = cells == [str(number) for number in range(len(cells))]
     if (named or numbered) and not alone:
         return None
@@ -202,7 +202,7 @@ def _looks_like_header(cells: list[str], names: tuple[str, ...], spec: TensorSpe
         known = {name.casefold() for name in names or (spec.name,)}
         return False if known.isdisjoint(map(str.casefold, cells)) else None
     if any(cell in names and not value for cell, value in zip(cells, values, strict=True)):
-        # Its error then says which name is missing.
+        # The error for that header then says which name is missing.
         return True
     if any(values):
         return False
@@ -213,12 +213,12 @@ def _looks_like_header(cells: list[str], names: tuple[str, ...], spec: TensorSpe
 
 
 def _is_value(cell: str) -> bool:
-    """Whether it is a number or a boolean, even one that the model does not take."""
+    """Whether it is a number or a boolean, even one that the model does not accept."""
     return _is_number(cell) or cell.lower() in _BOOLEANS
 
 
 def _is_missing(cell: str) -> bool:
-    """Whether it stands for a missing value: "", "?", "-" or "NA", for example."""
+    """Whether it means a missing value: "", "?", "-" or "NA", for example."""
     return cell in _MISSING or not any(character.isalnum() or character == "∞" for character in cell)
 
 
@@ -250,8 +250,8 @@ def _shape(line: int, spec: TensorSpec, width: int) -> tuple[int, ...]:
 def _cells(table: _Table, spec: TensorSpec, *, missing: bool) -> Array:
     """The cells as a two-dimensional array of the input's type.
 
-    Integers are read as such, since a float has no more than 53 bits for them; `1.0` is one as well. NaN and infinity
-    are refused, as they are in JSON; `missing`: NaN is not, and stands for missing values.
+    Integers are read as integers, since a float has only 53 bits for them; `1.0` counts as one. NaN and infinity are
+    refused, as in JSON. With `missing`, NaN is accepted and means a missing value.
 
     Raises:
         DecodeError: a cell is not a value of the input's type; the message names its line and column.
@@ -267,7 +267,7 @@ def _cells(table: _Table, spec: TensorSpec, *, missing: bool) -> Array:
     if missing:
         rows = [["nan" if _is_missing(cell.strip()) else cell for cell in row] for row in rows]
         table = table._replace(rows=rows)
-    # Python reads 2024_01 as a number.
+    # Python would read 2024_01 as a number.
     if any("_" in cell for row in rows for cell in row):
         raise _refused_cell(table, missing=missing)
     try:
@@ -294,7 +294,7 @@ def _integers(table: _Table, spec: TensorSpec) -> Array:
                 f"{spec.name}: beyond the range of {spec.dtype.name}, {limits.min} to {limits.max}: "
                 f"{table.rows[row][column].strip()[:40]} in {table.place(row, column)}"
             ) from error
-    # The cast to the signature's type names the first number that is not whole.
+    # The cast to the signature's type reports the first number that is not whole.
     return np.array(numbers, dtype=np.float64)
 
 
@@ -320,7 +320,7 @@ def _boolean(cell: str, table: _Table, row: int, column: int) -> bool:
 
 
 def _refused_cell(table: _Table, *, missing: bool) -> DecodeError:
-    """The error that names the first cell that is not a finite number or, where it may be, missing."""
+    """The error for the first cell that is neither a finite number nor an allowed missing value."""
     for at, row in enumerate(table.rows):
         for column, cell in enumerate(row):
             if not _is_number(cell) or math.isinf(float(cell)) or (math.isnan(float(cell)) and not missing):

@@ -7,24 +7,25 @@ import zlib
 from inference.errors import DecodeError, TooLargeError, UnsupportedInputError
 from inference.limits import Limits
 
-#: Bytes that are decompressed at once.
+#: Bytes that are decompressed at a time.
 _PART_BYTES = 2**20
 
 _GZIP = ("gzip", "x-gzip")
 
-#: Codings of HTTP that nothing here decodes. Anything else is not one and changes nothing: `aws-chunked` is how an SDK
-#: sent the object, and `utf-8` and `base64` are often set by mistake.
+#: HTTP content codings that are not decoded here. Any other value is not a coding and changes nothing: `aws-chunked` is
+#: how an SDK sent the object, and `utf-8` and `base64` are often set by mistake.
 #: https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding
 _UNREADABLE = ("br", "compress", "dcb", "dcz", "deflate", "exi", "pack200-gzip", "x-compress", "zstd")
 
 
 def content(body: bytes, encoding: str, limits: Limits, *, is_gz: bool) -> bytes:
-    """What an object holds that has a `Content-Encoding`, or whose key ends in `.gz` (`is_gz`).
+    """The content of an object that has a `Content-Encoding`, or whose key ends in `.gz` (`is_gz`).
 
-    An object with both is decompressed a second time only if it is still gzip then: most are compressed once.
+    An object with both is decompressed a second time only if it is still gzip after the first: most are compressed
+    once.
 
     Raises:
-        UnsupportedInputError: its encoding is another one than gzip, or several.
+        UnsupportedInputError: it has an encoding other than gzip, or several.
         TooLargeError: it holds more than `limits.decompressed_bytes`.
         DecodeError: it is not a gzip file.
     """
@@ -54,7 +55,7 @@ def decompress(body: bytes, limits: Limits) -> bytes:
     parts, total = [], 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
-            # In parts, since a read allocates at once as much as it is asked for.
+            # In parts, since a read allocates its whole size in advance.
             while part := file.read(_PART_BYTES):
                 total += len(part)
                 if total > most:

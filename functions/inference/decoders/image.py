@@ -11,13 +11,13 @@ from inference.rows import Rows, are_stacked, fixed_rows, rows_of
 from inference.runtimes import Array, Specs, TensorSpec
 from inference.tensors import Instances
 
-#: Pictures that the function does not read, by how they begin, and by the brand in their header.
+#: Images that the function does not read, by their first bytes, and by the brand in their header.
 _OTHER_KINDS = {b"GIF8": "a GIF", b"II*\0": "a TIFF", b"MM\0*": "a TIFF"}
 _BRANDS = {b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIF", b"avif": "an AVIF"}
 
 
 def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
-    """One picture as (height, width, channels), or as (height, width) where the signature has no channels.
+    """One picture as (height, width, channels), or as (height, width) if the signature has no channels.
 
     With the layout NCHW it is (channels, height, width).
     """
@@ -29,12 +29,12 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     is_scaled = bool(config.scale is not None or config.mean or config.std)
     is_float = is_scaled or config.resample == "keras"
     alpha = picture.has_alpha and (mode == "RGBA" or config.background is not None)
-    # The picture as it is, as scaled pixels and as the tensor: the largest of them has to fit.
+    # The original picture, the scaled pixels and the tensor: the largest of them must fit.
     pixel = max(_pixel_bytes(image.mode), _pixel_bytes("RGBA" if alpha else mode)) + _decoding_bytes(picture, alpha)
     tensors.check_size(image.width * image.height * pixel)
     tensors.check_size(height * width * len(mode) * max(4 if is_float else 1, spec.dtype.itemsize))
     pixels = _pixels(picture, mode, size, config)
-    # Free its decoder as well: the tensor may take as much memory again.
+    # Free its decoder as well: the tensor may need as much memory again.
     del image, picture
     if pixels.dtype.kind == "f" and not is_scaled and spec.stored.kind in "iu":
         pixels = np.rint(pixels).astype(np.uint8)
@@ -48,7 +48,7 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 
 
 def _mode_and_size(config: InputConfig, specs: Specs) -> tuple[str, tuple[int, int] | None]:
-    """The mode and the (height, width), None where it stays, of the pictures that a model takes.
+    """The mode and the (height, width) of the pictures that a model accepts; None: as in the file.
 
     Raises:
         ModelError: the registry entry and the signature contradict each other.
@@ -97,24 +97,24 @@ def _dimensions(spec: TensorSpec, config: InputConfig) -> tuple[int | None, int 
 
 
 def _pixel_bytes(mode: str) -> int:
-    """Bytes of a pixel as Pillow has it in memory."""
+    """Bytes per pixel of Pillow's representation in memory."""
     return 1 if mode in ("1", "L", "P") else 4
 
 
 def _decoding_bytes(picture: Picture, alpha: bool) -> int:
-    """Bytes of a pixel that are in memory beside it until all are read, or until they have an alpha channel."""
+    """Additional bytes per pixel until all are read, or until they have an alpha channel."""
     image = picture.image
     if picture.transparent and alpha:
         return 2 * _pixel_bytes(image.mode)
     if image.format == "WEBP":
         return 4
-    # libjpeg has two bytes per channel until the last scan.
+    # libjpeg keeps two bytes per channel until the last scan.
     return 2 * len(image.getbands()) if image.format == "JPEG" and image.info.get("progressive") else 0
 
 
 def _pixels(picture: Picture, mode: str, size: tuple[int, int] | None, config: InputConfig) -> Array:
-    """A picture's pixels, 0 to 255, upright, in the mode and (height, width) asked for."""
-    # Each copy takes as much memory as the picture, so the one before it is freed.
+    """A picture's pixels, 0 to 255, upright, in the requested mode and (height, width)."""
+    # Each copy takes as much memory as the picture, so the previous one is freed.
     image = picture.upright(alpha=mode == "RGBA" or config.background is not None)
     if config.background is not None and image.mode == "RGBA":
         from PIL import Image
@@ -139,9 +139,10 @@ def _pixels(picture: Picture, mode: str, size: tuple[int, int] | None, config: I
 
 
 def _normalized(pixels: Array, spec: TensorSpec, config: InputConfig) -> Array:
-    """(pixel * scale - mean) / std, as far as the registry entry has them.
+    """(pixel * scale - mean) / std, with those that the registry entry has.
 
-    Without any of them, an int8 input gets 128 less, since it has no 255: so converters make int8 of uint8.
+    Without any of them, 128 is subtracted for an int8 input, which cannot hold 255: converters map uint8 to int8 this
+    way.
     https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
     """
     if config.scale is None and not config.mean and not config.std:
@@ -156,7 +157,7 @@ def _normalized(pixels: Array, spec: TensorSpec, config: InputConfig) -> Array:
 
 
 def _open(body: bytes, limits: Limits) -> Picture:
-    """A picture with its pixels still unread, unless it has too many; only the code for its format is imported."""
+    """A picture with its pixels still unread, unless there are too many; only the code for its format is imported."""
     picture: Picture
     if body.startswith(b"\x89PNG\r\n\x1a\n"):
         from inference.decoders.png import open_png
@@ -184,7 +185,7 @@ def _open(body: bytes, limits: Limits) -> Picture:
 
 
 def _other_kind(body: bytes) -> str | None:
-    """What a picture is that the function does not read, if it shows; phones and scanners make such files."""
+    """The format of a picture that the function does not read, if recognized; phones and scanners make such files."""
     if body[4:8] == b"ftyp":
         return _BRANDS.get(body[8:12])
     return next((kind for begin, kind in _OTHER_KINDS.items() if body.startswith(begin)), None)

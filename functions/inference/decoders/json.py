@@ -25,7 +25,7 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 def decode_lines(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """One document per line, each with one instance; empty lines are skipped."""
     rows: list[Any] = []
-    # Not splitlines(): a JSON string may hold other characters that it takes for line ends.
+    # Not splitlines(): a JSON string may contain other characters that it treats as line ends.
     for number, line in enumerate(io.StringIO(text.parsable(body), newline="\n"), start=1):
         if not line.strip():
             continue

@@ -11,12 +11,12 @@ from inference.errors import DecodeError, TooLargeError
 from inference.runtimes import Array, Specs
 from inference.tensors import Instances
 
-#: The most bytes of a zip's directory, which has 46 and a name per file; parsed, it takes many times as much memory.
+#: The most bytes of a zip's directory, which has 46 and a name per file; parsed, it needs many times that memory.
 _MAX_ZIP_DIRECTORY = 2**20
 
 
 def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
-    """An array or several, as the content says: an .npz file is a zip."""
+    """One array or several, by the content: an .npz file is a zip."""
     return (decode_npz if body.startswith(b"PK") else decode_npy)(body, config, specs)
 
 
@@ -47,21 +47,21 @@ def decode_npz(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """The bytes of a zip's member; unpacking stops after the size that the zip states for it."""
-    # numpy writes only these; other methods unpack a whole chunk at a time, which may be of any size.
+    """The bytes of a zip's member; unpacking stops after the size that the zip declares."""
+    # numpy writes only these; other methods unpack whole chunks, which may be of any size.
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DecodeError(
             f"{member.filename[:40]!r} is compressed in a way that numpy does not use; expected stored or deflated"
         )
     with archive.open(member) as file:
-        # Without a length the reader would unpack all at once, and cut it afterwards.
+        # Without a length, the reader would unpack everything and truncate it afterwards.
         return file.read(member.file_size + 1)
 
 
 def _check_zip_directory(body: bytes) -> None:
-    """Refuse a zip with a list of contents so long that it was made to fill the memory.
+    """Refuse a zip whose list of contents is long enough to fill the memory.
 
-    Its size is in the zip's last record, or in an earlier one that only zips beyond 4 GB need.
+    Its size is in the zip's last record, or in an earlier record that only zips beyond 4 GB need.
     https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (4.3.15 and 4.3.16)
     """
     end = body.rfind(b"PK\x05\x06")
@@ -73,7 +73,7 @@ def _check_zip_directory(body: bytes) -> None:
 
 
 def _read_npy(body: bytes) -> Array:
-    """The array of an .npy file, never a pickle.
+    """The array in an .npy file, never a pickle.
 
     numpy's own reader allocates what the header claims before it reads: a file of 80 bytes can claim a terabyte.
     """
@@ -83,7 +83,7 @@ def _read_npy(body: bytes) -> Array:
     try:
         shape, fortran_order, dtype = read_header(file)
     except MemoryError as error:
-        # It has 10,000 characters at most: what has run out is the depth of Python's parser.
+        # A header has at most 10,000 characters, so it is the depth of Python's parser that ran out, not memory.
         raise DecodeError("its header is nested too deeply") from error
     if dtype.kind not in "fiub":
         raise DecodeError(f"arrays of {dtype} are not accepted; expected numbers or booleans")

@@ -1,7 +1,7 @@
-"""A picture as its file has it, before it is made to fit a model; Pillow reads the pixels, and nothing else.
+"""A picture as stored in its file, before it is made to fit a model; Pillow reads only the pixels.
 
-Pillow would parse all metadata of a file, and refuse a picture with sound pixels for a long text or broken EXIF data.
-So it sees what makes the pixels; how the picture is turned is read here.
+Pillow would parse all metadata of a file, and refuse a picture with intact pixels because of a long text or broken EXIF
+data. So it gets only what makes up the pixels; the orientation is read here.
 """
 
 import re
@@ -9,12 +9,12 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-#: What EXIF data in a JPEG begin with; some programs write it twice, or in other formats, too.
+#: The start of EXIF data in a JPEG; some programs write it twice, or in other formats.
 EXIF = b"Exif\0\0"
 
 _ORIENTATION = 0x0112
 
-#: By the type of an EXIF field, the format of its value; it should be a short, but other integers are found, too.
+#: The format of an EXIF value by the type of its field. It should be a short, but other integers occur.
 _INTEGERS = {3: "H", 4: "I", 8: "h", 9: "i"}
 
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
@@ -24,11 +24,11 @@ _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 class Picture:
     """A picture whose pixels are still unread."""
 
-    #: Pillow's, with 8 bits per channel; a transparent colour or palette is in its `info`.
+    #: Pillow's image, with 8 bits per channel; a transparent colour or palette is in its `info`.
     image: Any
-    #: How it is turned, 1 to 8 as in EXIF data.
+    #: The orientation, 1 to 8 as in EXIF data.
     orientation: int = 1
-    #: Of 16 bits per channel with a transparent colour, an image of the low bytes, and that colour.
+    #: For 16 bits per channel with a transparent colour: an image of the low bytes, and that colour.
     low_bytes: Any = None
     transparent: tuple[int, ...] = ()
 
@@ -38,11 +38,11 @@ class Picture:
         return bool(self.image.mode in ("LA", "RGBA") or "transparency" in self.image.info or self.transparent)
 
     def upright(self, *, alpha: bool) -> Any:
-        """Read the pixels, and turn them as the picture was seen.
+        """Read the pixels, and turn the picture upright.
 
         Args:
-            alpha: whether transparency becomes a channel, if there is any; otherwise transparent pixels have the colour
-                that is stored for them.
+            alpha: whether transparency, if there is any, becomes a channel; otherwise transparent pixels have their
+                stored colour.
         """
         image = self.image
         image.load()
@@ -51,7 +51,7 @@ class Picture:
         elif alpha and self.has_alpha:
             image = converted(image, "RGBA")
         else:
-            # Or Pillow would convert the transparent colour as well.
+            # Otherwise Pillow would convert the transparent colour as well.
             image.info.pop("transparency", None)
         if self.orientation == 1:
             return image
@@ -84,7 +84,7 @@ class Picture:
 
 
 def converted(image: Any, mode: str) -> Any:
-    """An image in another mode, in place of one that is not needed any more."""
+    """An image in another mode; the original is freed."""
     return image if image.mode == mode else _instead(image, image.convert(mode))
 
 
@@ -95,7 +95,7 @@ def _instead(old: Any, new: Any) -> Any:
 
 
 def orientation(exif: bytes | None, xmp: bytes | None) -> int:
-    """How a picture is turned, 1 to 8; 1 if its metadata do not say so or are broken."""
+    """The orientation of a picture, 1 to 8; 1 if its metadata do not give it or are broken."""
     turned = _from_exif(exif or b"")
     if turned not in range(1, 9):
         found = _XMP_ORIENTATION.search(xmp or b"")
@@ -104,7 +104,7 @@ def orientation(exif: bytes | None, xmp: bytes | None) -> int:
 
 
 def _from_exif(exif: bytes) -> int:
-    """The orientation in the first directory of EXIF data, which is that of a TIFF file; 0 if there is none."""
+    """The orientation in the first directory of EXIF data, which has the form of a TIFF file; 0 if there is none."""
     data = exif.removeprefix(EXIF).removeprefix(EXIF)
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     try:

@@ -1,4 +1,4 @@
-"""PNG files: every checksum is compared, and Pillow gets the chunks that make the pixels.
+"""PNG files: every checksum is verified, and Pillow gets only the chunks that make up the pixels.
 
 https://www.w3.org/TR/png-3/
 """
@@ -15,14 +15,14 @@ from inference.errors import DecodeError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-#: How many samples a transparent colour has, by the picture's type of colour: grey, and red, green and blue.
+#: The number of samples of a transparent colour, by colour type: grey; red, green and blue.
 _SAMPLES = {0: 1, 2: 3}
 _PALETTE = 3
 
-#: Of 16 bits per channel, Pillow's name for the high bytes, and the one that gives the low bytes.
+#: For 16 bits per channel: Pillow's name for the high bytes, and the one that gives the low bytes.
 _LOW_BYTES = {"L;16B": "L;16", "RGB;16B": "RGB;16L"}
 
-#: The keywords of texts in which ImageMagick and Adobe's programs keep metadata.
+#: The keywords of texts in which ImageMagick and Adobe's programs store metadata.
 _RAW_EXIF, _XMP = b"Raw profile type exif", b"XML:com.adobe.xmp"
 
 #: The most bytes of one of them that are read.
@@ -30,13 +30,13 @@ _MAX_TEXT = 2**20
 
 
 class _Png(PngImageFile):
-    """A PNG of 8 bits per channel, of which Pillow reads no chunk behind the pixels."""
+    """A PNG of 8 bits per channel; Pillow reads no chunk after the pixels."""
 
     def load_end(self) -> None:
-        """Leave the rest of the file alone."""
+        """Skip the rest of the file."""
 
     def read_from(self, body: bytes, start: int, *, low: bool) -> None:
-        """Set where the pixels are; of 16 bits per channel, `low` says whether the low bytes are wanted."""
+        """Set where the pixels are; for 16 bits per channel, `low` selects the low bytes."""
         (tile,) = self.tile
         rawmode = str(tile.args)
         if self.mode == "I;16":
@@ -49,11 +49,11 @@ class _Png(PngImageFile):
 
 
 def open_png(body: bytes) -> Picture:
-    """A picture with its pixels still unread; of a moving one, the picture that other programs show.
+    """A picture with its pixels still unread; of an animated one, the picture that other programs show.
 
     Raises:
         DecodeError: it is damaged or cut off.
-        SyntaxError, ValueError: it is no PNG that Pillow reads.
+        SyntaxError, ValueError: it is not a PNG that Pillow reads.
     """
     kept: dict[bytes, bytes] = {}
     texts: dict[bytes, bytes] = {}
@@ -87,7 +87,7 @@ def open_png(body: bytes) -> Picture:
         if depth == 16:
             picture.low_bytes, picture.transparent = image(low=True), colour
         else:
-            # The bits that a sample has, in a byte.
+            # The number of bits per sample.
             most = 2**depth - 1
             colour = tuple((sample & most) * (255 // most) for sample in colour)
             picture.image.info["transparency"] = colour if samples > 1 else colour[0]
@@ -95,7 +95,7 @@ def open_png(body: bytes) -> Picture:
 
 
 def _chunks(body: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """The chunks of a PNG up to its end: the name of each, where its data start and where they end.
+    """The chunks of a PNG up to its end: the name of each, and where its data start and end.
 
     Raises:
         DecodeError: a chunk is cut off or has a wrong checksum.
@@ -124,12 +124,12 @@ def _transparent(data: bytes, samples: int) -> tuple[int, ...]:
 
 
 def _text(name: bytes, data: bytes) -> bytes:
-    """The text behind the keyword of a chunk; empty if it is broken."""
+    """The text after the keyword of a chunk; empty if it is broken."""
     packed = name == b"zTXt" or (name == b"iTXt" and data[:1] == b"\1")
     if name == b"zTXt":
         data = data[1:]
     elif name == b"iTXt":
-        # Behind two flags, the language and the translated keyword.
+        # After two flags, the language and the translated keyword.
         data = data[2:].partition(b"\0")[2].partition(b"\0")[2]
     try:
         return zlib.decompressobj().decompress(data, _MAX_TEXT) if packed else data[:_MAX_TEXT]
@@ -138,7 +138,7 @@ def _text(name: bytes, data: bytes) -> bytes:
 
 
 def _raw_exif(text: bytes) -> bytes:
-    """EXIF data from a text that has them in hex, behind their name and length, each on a line."""
+    """EXIF data from a text that has them in hex, after lines with their name and length."""
     try:
         return bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("latin-1"))
     except ValueError:

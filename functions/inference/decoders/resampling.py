@@ -1,4 +1,4 @@
-"""Keras's way to resize a picture, which Pillow does not have."""
+"""Keras's algorithm for resizing a picture, which Pillow lacks."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ import numpy as np
 
 from inference.runtimes import Array
 
-#: Pixels of the picture that are in memory as numbers at the same time.
+#: Pixels of the picture that are in memory as numbers at a time.
 _BAND = 2**20
 
 
 def bilinear(image: Any, height: int, width: int) -> Array:
-    """A picture in another size, as (height, width, channels) or (height, width) of float32, not rounded.
+    """A picture resized, as (height, width, channels) or (height, width) of float32, not rounded.
 
     Each pixel is interpolated between the four around its centre, however much smaller the picture becomes: bilinear,
     without antialiasing, with half-pixel centres. This is `tf.image.resize(pixels, (height, width))`, operation by
-    operation in float32, so that its results are reproduced.
+    operation in float32, so that the results are the same.
     https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/core/kernels/image/resize_bilinear_op.cc
     """
     above, below, down = _neighbours(image.height, height)
@@ -23,7 +23,7 @@ def bilinear(image: Any, height: int, width: int) -> Array:
     channels = () if image.mode == "L" else (len(image.getbands()),)
     across, down = across.reshape(-1, *[1] * len(channels)), down.reshape(-1, 1, *[1] * len(channels))
     values = np.empty((height, width, *channels), np.float32)
-    # Pillow hands out pixels as a copy, so only as many rows of it at a time.
+    # Pillow returns pixels as a copy, so only this many rows at a time.
     rows = max(1, _BAND * height // (image.width * image.height))
     for start in range(0, height, rows):
         band = slice(start, start + rows)
@@ -37,7 +37,7 @@ def bilinear(image: Any, height: int, width: int) -> Array:
 
 
 def _neighbours(length: int, wanted: int) -> tuple[Array, Array, Array]:
-    """For each pixel of a line, the two of the original that it is between, and how far it is from the first one."""
+    """For each pixel of a line, the two original pixels that it is between, and its distance from the first."""
     scale = np.float32(length) / np.float32(wanted)
     centres = (np.arange(wanted, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
     floor = np.floor(centres)

@@ -1,4 +1,4 @@
-"""Text, and bytes that the model reads itself; also what JSON and CSV have in common: they are text, in rows."""
+"""Text, and bytes that the model reads itself; also what JSON and CSV share as text in rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from inference.tensors import Instances
 
 _UTF_16 = "it is UTF-16: save it as UTF-8"
 
-#: What helps where a file is not UTF-8, by how it begins.
+#: Advice for a file that is not UTF-8, by its first bytes.
 _OTHER_KINDS = {
     b"\xff\xfe": _UTF_16,
     b"\xfe\xff": _UTF_16,
@@ -31,9 +31,9 @@ def decode(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 def decode_raw(body: bytes, config: InputConfig, specs: Specs) -> Instances:
     """The object's bytes for a model that reads them itself, with one input.
 
-    An input of strings gets them as one string, whatever they are (an encoded picture, a serialized `tf.Example`). An
-    input of uint8 or int8 gets each as an element, which fill an instance in their order (samples, pixels); if it is
-    quantized, they are the integers as they are in the file.
+    An input of strings gets them as one string, whatever they are (an encoded picture, a serialized `tf.Example`). For
+    an input of uint8 or int8, each byte is an element, and they fill an instance in order (samples, pixels); if it is
+    quantized, they are the stored integers.
     """
     if len(specs) == 1 and specs[0].holds_bytes:
         tensors.check_size(len(body))
@@ -44,7 +44,7 @@ def decode_raw(body: bytes, config: InputConfig, specs: Specs) -> Instances:
 
 
 def _single(value: bytes, config: InputConfig, specs: Specs, what: str) -> Instances:
-    """One string as one instance."""
+    """A single string as one instance."""
     if len(specs) != 1 or specs[0].dtype.kind != "O":
         kinds = "strings" if what == "text" else "strings, uint8 or int8"
         found = ", ".join(f"{spec.name} ({spec.dtype.name})" for spec in specs)
@@ -58,7 +58,7 @@ def parsable(body: bytes) -> str:
     """The text of JSON or CSV.
 
     Raises:
-        TooLargeError: what a parser makes of it may not fit the memory.
+        TooLargeError: its parsed form may not fit into memory.
         DecodeError, EmptyInputError: it is not UTF-8, or blank.
     """
     most = max_text_bytes()
@@ -70,7 +70,7 @@ def parsable(body: bytes) -> str:
 
 
 def check_next_row(rows: Sequence[Any], config: InputConfig, line: int) -> None:
-    """Refuse the next row, which is in this line, if there are already as many as an input may have.
+    """Refuse the next row, which is on this line, if there are already as many as an input may have.
 
     Raises:
         TooLargeError: there are.

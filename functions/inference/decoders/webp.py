@@ -11,14 +11,14 @@ from inference.errors import TooLargeError
 
 
 def open_webp(body: bytes, max_pixels: int) -> Picture:
-    """A picture with its pixels still unread; of a moving one, the first frame.
+    """A picture with its pixels still unread; of an animated one, the first frame.
 
     Raises:
         TooLargeError: it has more than twice as many pixels as are allowed.
-        SyntaxError, OSError: it is no WebP file that Pillow reads.
+        SyntaxError, OSError: it is not a WebP file that Pillow reads.
     """
-    # Pillow allocates the pixels at once. Before that, it warns about more pixels than this and refuses more than twice
-    # as many.
+    # Pillow allocates all pixels up front. Before that, it warns about more pixels than this and refuses more than
+    # twice as many.
     Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2
     try:
         with warnings.catch_warnings(action="ignore"):
