@@ -13,7 +13,7 @@ from inference.tensors import Instances
 
 logger = logging.getLogger(__name__)
 
-#: Values in an answer of 6 MB, none of which is shorter than `0, `.
+#: The most values that fit into an answer of 6 MB: none is shorter than `0, `.
 #: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _MOST_VALUES = 6 * 2**20 // 3
 
@@ -21,8 +21,8 @@ _MOST_VALUES = 6 * 2**20 // 3
 def serve(event: Any, config: Config, predictor: Predictor, *, cold_start: bool) -> dict[str, Any]:
     """Answer `{"instances": [...]}` with `{"predictions": [...]}` and `{"inputs": ...}` with `{"outputs": ...}`.
 
-    Predictions are raw, whatever labels the model has. What is wrong with the request comes back as
-    `{"error": "..."}`; NaN and infinity are wrong in both directions, since JSON has no number for them.
+    Predictions are raw, whatever labels the model has. A faulty request is answered with `{"error": "..."}`. NaN and
+    infinity are errors in both directions, since JSON has no number for them.
 
     Raises:
         ServiceError: not the caller's fault; Lambda reports it as the function's error.
@@ -69,7 +69,7 @@ def _predict(instances: Instances, predictor: Predictor, *, by_row: bool) -> tup
 
 
 def _check_size(values: int) -> None:
-    """Refuse an answer that Lambda would not return, before it is made of Python's objects."""
+    """Refuse an answer that is too large for Lambda, before it is built from Python objects."""
     most = min(max_values(), _MOST_VALUES)
     if values > most:
         raise TooLargeError(

@@ -1,48 +1,48 @@
 """Whose fault a failure is: that alone decides what happens to the input.
 
-An `InputError` ends as a result object whose `error.type` is the name of the class and whose `error.message` is its
-text; the message is done. A `ServiceError` is not the input's fault: the queue delivers the message again. After the
-model's `retries`, it is in the dead-letter queue, and its input has a result that says so.
+An `InputError` becomes a result object, with the name of the class as `error.type` and its text as `error.message`; the
+message is done. A `ServiceError` is not the input's fault: the queue delivers the message again. After the model's
+`retries`, the message goes to the dead-letter queue, and the input's result says so.
 """
 
-#: What the log says of an input that was not served, with the error's type and text.
+#: What the log says about an input that was not served, with the error's type and text.
 NOT_SERVED = "not served; its message goes back to the queue: %s: %s"
 
-#: Characters of a message about an input: libraries quote what they read, which may be the whole input.
+#: The most characters of a message about an input: libraries quote what they read, which may be the whole input.
 _LONGEST = 600
 
 
 class InputError(Exception):
-    """The input cannot be served, now or later; the text is written for the person who uploaded it."""
+    """The input can never be served; the text is written for the person who uploaded it."""
 
     def __init__(self, text: str) -> None:
         super().__init__(for_a_result(text))
 
 
 def for_a_result(text: str) -> str:
-    """What a result can say of an error: a text without lone surrogates, which JSON can hold, and not too long."""
+    """An error's text as a result has it: not too long, and without lone surrogates, which UTF-8 cannot hold."""
     text = text.encode(errors="backslashreplace").decode()
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 class EmptyInputError(InputError):
-    """The object is empty, or holds nothing but white space or the header of a table."""
+    """The object is empty, or contains only white space or the header of a table."""
 
 
 class TooLargeError(InputError):
-    """The object, its decompressed content, its pixels, records or tensors are beyond the limits of `limits`."""
+    """The object, its decompressed content, its pixels, records or tensors exceed a limit of `limits`."""
 
 
 class UnsupportedInputError(InputError):
-    """Its suffix asks for a format that this model does not take."""
+    """Its suffix or encoding selects a format that this model does not accept."""
 
 
 class DecodeError(InputError):
-    """Its bytes are not what its suffix or the model's input format says."""
+    """Its bytes are not in the format that its suffix or the model's input format names."""
 
 
 class ShapeError(InputError):
-    """It decodes, but to another shape than the model's signature has."""
+    """It can be decoded, but has another shape than the model's signature."""
 
 
 class NotFoundError(InputError):
@@ -50,20 +50,20 @@ class NotFoundError(InputError):
 
 
 class UnreadableError(InputError):
-    """Nobody can read the object as it is: it is archived, or encrypted with a key that the function cannot get."""
+    """The object cannot be read as it is: it is archived, or encrypted with a key that the function cannot get."""
 
 
 class PredictionError(InputError):
-    """It fits the signature, and the model still has no valid answer to its values.
+    """It fits the signature, but the model has no valid answer to its values.
 
-    Shapes, types and names are checked before the model is called, so what an op then refuses (an index out of range,
-    an assertion in the graph) is caused by the values, and trying again gives the same. Running out of memory does not
-    count, nor does anything else that other values would meet too.
+    Shapes, types and names are checked before the model is called. So if an op then refuses (an index out of range, an
+    assertion in the graph), the values are the cause, and a retry fails again. Running out of memory does not count,
+    nor does any failure that other values would cause as well.
     """
 
 
 class ServiceError(Exception):
-    """Not the input's fault; trying again can help, or the deployment has to be fixed."""
+    """Not the input's fault: a retry may help, or the deployment needs a fix."""
 
 
 class ModelError(ServiceError):
@@ -71,7 +71,7 @@ class ModelError(ServiceError):
 
 
 class StorageError(ServiceError):
-    """S3 refused or did not answer, also after the client's own retries."""
+    """S3 refused or did not answer, even after the client's own retries."""
 
 
 class GivenUpError(ServiceError):

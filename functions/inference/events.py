@@ -1,7 +1,7 @@
 """What was uploaded: the objects that a queue message announces.
 
-A message carries an S3 notification, an S3 event of EventBridge, or the `s3:TestEvent` that S3 sends when a
-notification is set up. Their forms:
+A message contains an S3 notification, an S3 event of EventBridge, or the `s3:TestEvent` that S3 sends when a
+notification is set up. Their formats:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 """
@@ -22,22 +22,22 @@ _WHOLE_SECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 @dataclass(frozen=True)
 class UploadedObject:
-    """One version of one object, as its event names it; what the event leaves out is None."""
+    """One version of one object, as its event describes it; what the event leaves out is None."""
 
     bucket: str
     key: str
     version_id: str | None = None
     etag: str | None = None
-    #: Hexadecimal digits of no fixed length that order the events of one key.
+    #: Hexadecimal digits, of varying length, that order the events of one key.
     sequencer: str | None = None
     #: Bytes.
     size: int | None = None
-    #: S3's `LastModified`, in whole seconds: `2026-11-28T07:00:00Z`. Before S3 has said it, the time of
-    #: the event; in a message that was put into the queue by hand, that is the `LastModified` of the listed version.
+    #: S3's `LastModified`, in whole seconds: `2026-11-28T07:00:00Z`. Until S3 has returned it, the time of the event;
+    #: in a message that was queued by hand, that is the `LastModified` of the listed version.
     last_modified: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what S3 cannot have said: events and results are read from outside.
+        """Refuse what S3 cannot have sent: events and results come from outside.
 
         Raises:
             TypeError, ValueError: naming the field.
@@ -48,18 +48,18 @@ class UploadedObject:
                 continue
             if not isinstance(value, str) or not value:
                 raise TypeError(f"the {name} must be text")
-            # A lone surrogate, which JSON can hold, is no character of a key.
+            # A lone surrogate, which JSON can hold, cannot be part of a key.
             value.encode()
         if self.sequencer is not None and not _SEQUENCER.fullmatch(self.sequencer):
             raise ValueError("the sequencer must be hexadecimal")
         if self.last_modified is not None and not _WHOLE_SECONDS.fullmatch(self.last_modified):
             raise ValueError("the last_modified must be a time in UTC, in whole seconds")
-        # Not a bool, which Python counts among the integers.
+        # Not isinstance(): for Python, a bool is an integer.
         if self.size is not None and (type(self.size) is not int or self.size < 0):
             raise ValueError("the size must be a number of bytes")
 
     def is_folder_marker(self) -> bool:
-        """Whether it is the empty object that the S3 console makes to show a folder."""
+        """Whether it is the empty object that the S3 console creates for a folder."""
         return self.key.endswith("/") and not self.size
 
 
@@ -68,8 +68,8 @@ class Announcement(NamedTuple):
 
     #: Empty for a test event or a deletion.
     uploads: list[UploadedObject]
-    #: Whether S3 has compared the keys with a suffix. EventBridge rules filter by prefix alone, since a bus has only 30
-    #: wildcards: there each model sees the objects of every model that shares its prefix.
+    #: Whether S3 has compared the keys with a suffix. EventBridge rules filter only by prefix, since a bus has only 30
+    #: wildcards: there, each model gets the objects of every model that shares its prefix.
     filtered_by_suffix: bool = True
 
 
@@ -77,7 +77,7 @@ def announcement(body: str) -> Announcement:
     """Read the body of one queue message.
 
     Raises:
-        MessageError: the body is no S3 event.
+        MessageError: the body is not an S3 event.
     """
     try:
         event = json.loads(body)
@@ -98,12 +98,12 @@ def announcement(body: str) -> Announcement:
 
 
 def version_id(named: str | None) -> str | None:
-    """The version that S3 names; "null" is every object that was written while its bucket kept no versions."""
+    """The version that S3 names; "null" is that of every object written while its bucket kept no versions."""
     return None if named in ("", "null") else named
 
 
 def whole_seconds(time: datetime.datetime) -> str:
-    """A time as `UploadedObject.last_modified` has it."""
+    """A time in the format of `UploadedObject.last_modified`."""
     return time.astimezone(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

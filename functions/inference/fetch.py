@@ -1,4 +1,4 @@
-"""The bytes of an uploaded object: of the version that its event names, and never more than the limit."""
+"""Reads an uploaded object: the version that its event names, and never more bytes than the limit."""
 
 import dataclasses
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from inference.errors import NotFoundError, StorageError, TooLargeError, Unreada
 from inference.events import UploadedObject, version_id, whole_seconds
 from inference.s3 import Objects, Read, RefusedError, UnansweredError
 
-#: Why nobody can read an object, and what helps: a new version, which gets an event and a result of its own.
+#: Why an object cannot be read, and what helps: a new version, which gets its own event and result.
 _UNREADABLE = {
     s3.Refusal.ARCHIVED: (
         "its storage class or access tier is an archive, which S3 cannot read directly: upload it again with the "
@@ -28,9 +28,9 @@ _UNEXPLAINED = (
 
 
 class Fetched(NamedTuple):
-    """An object as S3 has it."""
+    """An object as S3 returned it."""
 
-    #: What its event said about it; the rest is filled in from the answer.
+    #: What its event says, completed from S3's answer.
     uploaded: UploadedObject
     body: bytes
     #: Its `Content-Encoding`; empty if it has none.
@@ -43,12 +43,12 @@ def fetch(objects: Objects, uploaded: UploadedObject, max_bytes: int) -> Fetched
     Raises:
         TooLargeError: it has more than `max_bytes`; it is then not read.
         NotFoundError: that version is gone.
-        UnreadableError: S3 has it, but nobody can read it as it is.
+        UnreadableError: S3 has it, but it cannot be read as it is.
         StorageError: S3 refused or did not answer.
     """
     if uploaded.size is not None:
         check_size(uploaded.size, max_bytes)
-    # In a bucket without versions the ETag has to do.
+    # In a bucket without versions, only the ETag identifies the content.
     unversioned = uploaded.version_id is None and uploaded.etag is not None
     etag = f'"{uploaded.etag}"' if unversioned else None
     try:
@@ -69,13 +69,13 @@ def fetch(objects: Objects, uploaded: UploadedObject, max_bytes: int) -> Fetched
 
 
 def is_current(objects: Objects, uploaded: UploadedObject) -> bool | None:
-    """Whether it is still what its key names; None: the key names nothing, or nothing that can be read.
+    """Whether it is still the current object of its key; None: there is none, or it cannot be read.
 
     Raises:
         StorageError: S3 refused or did not answer.
     """
     try:
-        # Its first byte is more than is wanted of it.
+        # None of its bytes are needed, only the version and the ETag.
         found = objects.read(Read(uploaded.bucket, uploaded.key, 0))
     except RefusedError as error:
         if error.refusal in (s3.Refusal.MISSING, *s3.UNREADABLE):
@@ -83,26 +83,27 @@ def is_current(objects: Objects, uploaded: UploadedObject) -> bool | None:
         raise _storage_error(error, uploaded) from error
     except UnansweredError as error:
         raise _storage_error(error, uploaded) from error
-    # What its event leaves out is the current version's.
+    # Values that its event leaves out are taken from the current version.
     version, etag = version_id(found.version_id), found.etag.strip('"')
     return uploaded.version_id in (None, version) and uploaded.etag in (None, etag)
 
 
 def check_size(size: int, max_bytes: int) -> None:
-    """Refuse an object of this many bytes.
+    """Refuse an object that is too large.
 
     Raises:
-        TooLargeError: they are more than `max_bytes`.
+        TooLargeError: it has more than `max_bytes`.
     """
     if size > max_bytes:
         raise TooLargeError(f"{size} bytes; an input may have at most {max_bytes} (limits.bytes)")
 
 
 def _meaning(error: RefusedError, uploaded: UploadedObject) -> Exception:
-    """What S3's refusal says about the input.
+    """What S3's refusal means for the input.
 
-    Access denied without a reason counts as a missing permission: it may be a missing version, but taking it for one
-    would end the inputs of a function whose permissions are wrong, where the queue keeps them until they are fixed.
+    Access denied without a reason counts as a missing permission. It may be a missing version; but if it counted as
+    one, a function with wrong permissions would give up its inputs, instead of leaving them in the queue until the
+    permissions are fixed.
     """
     if error.refusal in (s3.Refusal.MISSING, s3.Refusal.CHANGED):
         return NotFoundError(f"this version was deleted or replaced before it was read (S3: {error.code})")

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 # ruff: noqa: E402
-# Looking for garbage among all that the imports below make takes a twentieth of a cold start, and finds next to none.
+# Garbage collection during the imports below takes a twentieth of a cold start, and finds almost nothing.
 gc.disable()
 
 from inference import CHECK, direct, runtimes
@@ -16,7 +16,7 @@ from inference.errors import ModelError
 from inference.predictor import Predictor
 
 if "AWS_LAMBDA_LOG_LEVEL" not in os.environ:
-    # awslambdaric leaves the root logger at WARNING then; a set level it applies there, and it holds here too.
+    # Without a level, awslambdaric leaves the root logger at WARNING; a level that is set applies there, and here too.
     logging.getLogger("inference").setLevel(logging.INFO)
 
 # What a schedule sends once a week, so that Lambda keeps the function active (terraform/modules/keep_active).
@@ -27,17 +27,17 @@ _predictor = Predictor(_config)
 _invocations = 0
 
 # Lambda stops an on-demand init after 10 s and starts it over. Importing TensorFlow alone takes about 5 s, so such a
-# model is loaded at init only where init may take minutes, and at the first call otherwise.
+# model is loaded at init only if init may take minutes, and otherwise at the first call.
 if (
     not runtimes.TABLE[_config.runtime]["slow_import"]
     or os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency"
 ):
     with contextlib.suppress(ModelError):
-        # The call that needs the model raises it again, after it has done what it can without: an input whose last
-        # attempt this is gets a result that says why, and S3's test event, which needs no model, is done.
+        # The call that needs the model raises the error again, after doing what is possible without the model: an input
+        # whose last attempt this is gets a result that says why, and S3's test event is done.
         _predictor.load()
 
-# What init made stays, so that no later search looks at it again.
+# What init created stays, so later garbage collections need not look at it.
 gc.freeze()
 gc.enable()
 
@@ -51,8 +51,8 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         context: Lambda's context object.
 
     Returns:
-        A partial batch response for an SQS event, what is served for a check, nothing for KEEP_ACTIVE, else the
-        response of TensorFlow Serving's REST API.
+        A partial batch response for an SQS event, what is served for a check, nothing for KEEP_ACTIVE; for a request,
+        the response of TensorFlow Serving's REST API.
     """
     global _invocations
     if event == KEEP_ACTIVE:

@@ -1,8 +1,7 @@
-"""A model's own code: the file that its registry entry names as `hooks`, which lies in its artifact as `.hooks.py`.
+"""A model's own code: the file that its registry entry names as `hooks`, stored in its artifact as `.hooks.py`.
 
-`preprocess(body, key)` takes the place of the decoder, `postprocess(outputs)` that of labels; they are called one at a
-time. What they raise is the model's fault, and so is a value that nobody can use; an `InputError` that they raise is
-the input's.
+`preprocess(body, key)` replaces the decoder, and `postprocess(outputs)` replaces labels; they are called one at a time.
+What they raise is the model's fault, as is an unusable return value; only an `InputError` is the input's fault.
 """
 
 import sys
@@ -23,17 +22,17 @@ from inference.result_json import as_json
 from inference.runtimes import Array, Specs, TensorSpec
 from inference.tensors import Instances
 
-#: Below this package, so that a logger that the file makes by its name has the level of ours.
+#: Inside this package, so that a logger with the module's name inherits our level.
 _MODULE = "inference.hooks.file"
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """The functions of the file, with what they give checked; None is one that it does not define."""
+    """The functions of the file, whose return values are checked; None if the file does not define it."""
 
-    #: The bytes and the key of an object to instances.
+    #: From an object's bytes and key to instances.
     preprocess: Callable[[bytes, str], Instances] | None
-    #: One instance's raw outputs by name to its prediction.
+    #: From one instance's raw outputs, by name, to its prediction.
     postprocess: Callable[[Mapping[str, Array]], Any] | None
 
 
@@ -41,7 +40,7 @@ def load(file: Path, config: Config, inputs: Specs) -> Hooks:
     """Run the file and take its functions.
 
     Raises:
-        ModelError: it fails, defines neither, or the registry entry says of outputs what `postprocess` decides.
+        ModelError: it fails, defines neither, or the registry entry also sets what `postprocess` decides.
     """
     module = _run(file)
     preprocess, postprocess = (getattr(module, name, None) for name in ("preprocess", "postprocess"))
@@ -57,10 +56,10 @@ def load(file: Path, config: Config, inputs: Specs) -> Hooks:
 
 
 def _run(file: Path) -> types.ModuleType:
-    """The file as a module, of which no `.pyc` is kept: one more file would spoil the artifact."""
+    """The file as a module, without a `.pyc`: an additional file would change the artifact."""
     module = types.ModuleType(_MODULE)
     module.__file__ = str(file)
-    # Where dataclasses look for the names in their annotations.
+    # Dataclasses look up the names of their annotations there.
     sys.modules[_MODULE] = module
     try:
         code = compile(file.read_bytes(), file, "exec", dont_inherit=True)
@@ -71,13 +70,13 @@ def _run(file: Path) -> types.ModuleType:
 
 
 def _call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the file's code; what it raises is the model's fault, a `sys.exit` too, unless it is an `InputError`."""
+    """Call the file's code; what it raises, even a `sys.exit`, is the model's fault unless it is an `InputError`."""
     try:
         return function(*arguments)
     except InputError:
         raise
     except BaseException as error:
-        # The log shows the traceback of this ModelError, and not that of its cause.
+        # The log shows the traceback of this ModelError, but not the traceback of its cause.
         frames = traceback.walk_tb(error.__traceback__)
         lines = [line for frame, line in frames if frame.f_globals.get("__name__") == _MODULE]
         where = f" (line {lines[-1]})" if lines else ""
@@ -88,11 +87,11 @@ def _call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
 def _instances(
     preprocess: Callable[[bytes, str], Any], inputs: Specs, config: InputConfig, body: bytes, key: str
 ) -> Instances:
-    """What `preprocess` makes of an object.
+    """What `preprocess` returns for an object.
 
     Raises:
-        InputError: it says so; or what it gave has more rows than an input may have.
-        ModelError: it failed, or gave something else than the signature's tensors.
+        InputError: the hook raised it, or it returned more rows than an input may have.
+        ModelError: it failed, or did not return the signature's tensors.
     """
     given = preprocess(body, key)
     arrays = {inputs[0].name: given} if len(inputs) == 1 and isinstance(given, np.ndarray) else given
@@ -111,7 +110,7 @@ def _kind(value: Any) -> str:
 
 
 def _strings(array: Array, spec: TensorSpec) -> Array:
-    """Strings in the form of the signature, an array of bytes, from any that numpy has; other arrays as they are."""
+    """Strings in the signature's form, an array of bytes, from any of numpy's string types; other arrays unchanged."""
     if spec.dtype.kind != "O" or array.dtype.kind not in "OSU":
         return array
     strings = [element.encode() if isinstance(element, str) else element for element in array.flat]
@@ -121,11 +120,11 @@ def _strings(array: Array, spec: TensorSpec) -> Array:
 
 
 def _prediction(postprocess: Callable[[Mapping[str, Array]], Any], outputs: Mapping[str, Array]) -> Any:
-    """What `postprocess` makes of one instance's outputs.
+    """What `postprocess` returns for one instance's outputs.
 
     Raises:
-        InputError: it says so.
-        ModelError: it failed, or gave no JSON value.
+        InputError: the hook raised it.
+        ModelError: it failed, or did not return a JSON value.
     """
     prediction = postprocess(outputs)
     try:

@@ -1,7 +1,7 @@
-"""Keras files, `.keras` and HDF5: each is loaded by the Keras that wrote it, and no code in it is run.
+"""Keras files, `.keras` and HDF5: each is loaded by the version of Keras that wrote it, and no code in it is run.
 
-Keras 3 refuses many files of Keras 2, and computes others differently: its `hard_sigmoid` is another function. tf-keras
-is Keras 2.
+Keras 3 refuses many files of Keras 2, and computes others differently: its `hard_sigmoid` is another function. The
+package tf-keras is Keras 2.
 """
 
 import inspect
@@ -17,14 +17,15 @@ import tensorflow as tf
 from inference.errors import ModelError
 from inference.runtimes import DEFAULT_SIGNATURE
 
-#: The modules that a config may name: those of Keras itself. Any other would be imported.
+#: The modules that a config may name: only those of Keras itself, since any module that is named is imported.
 _OF_KERAS = re.compile(r"(tf_)?keras(\..*)?|builtins")
 
-#: The layers that hold Python code.
+#: The layers that contain Python code.
 _HOLD_CODE = ("Lambda", "__lambda__")
 
-#: The functions of TensorFlow that layers of Keras 2 may call, by the name in their config: those that compute. Others
-#: open files or connections, load libraries or change TensorFlow itself, and Keras calls them while it loads the model.
+#: The functions of TensorFlow that layers of Keras 2 may call, by the name in their config: those that only compute.
+#: Others open files or connections, load libraries or change TensorFlow itself, and Keras calls them while it loads the
+#: model.
 _CALLED = ("function", "cls_symbol")
 _COMPUTES = re.compile(
     r"(compat\.v1\.)?("
@@ -36,20 +37,20 @@ _COMPUTES = re.compile(
     r"|keras\.(activations|backend|losses|metrics)\.\w+)"
 )
 
-#: Arguments that layers of Keras 2 have and those of Keras 3 lack, with the value that changes nothing.
+#: Arguments that layers of Keras 2 have and those of Keras 3 lack, with the value that has no effect.
 _ONLY_KERAS_2 = {"groups": 1, "time_major": False}
 
-#: What a config says of training, which is not loaded.
+#: The parts of a config about training, which are not loaded.
 _OF_TRAINING = "compile_config"
 
 
 class KerasModel:
     """The one signature of a Keras file.
 
-    Inputs and outputs are named as `model.export` names them, so a file and its SavedModel answer alike.
+    Inputs and outputs have the names that `model.export` gives them, so a file and its SavedModel answer alike.
 
     Args:
-        model: one of Keras 3, or of tf-keras.
+        model: a model of Keras 3 or of tf-keras.
     """
 
     def __init__(self, model: Any) -> None:
@@ -60,7 +61,7 @@ class KerasModel:
         self.signature = dict(zip(self._names, specs, strict=True))
 
     def __call__(self, **tensors: Any) -> Mapping[str, Any]:
-        """Call the model as it predicts."""
+        """Call the model in inference mode."""
         arguments = tf.nest.pack_sequence_as(self._structure, [tensors[name] for name in self._names])
         outputs = self._model(arguments, training=False)
         if isinstance(outputs, dict) and not any(map(tf.nest.is_nested, outputs.values())):
@@ -131,9 +132,9 @@ def _contents(path: Path) -> tuple[str, Any]:
 
 
 def _layers_of_keras_2(config: Any) -> dict[str, type]:
-    """Layers of Keras 3 that pass over arguments of Keras 2, by name, as far as a config has such arguments.
+    """Layers of Keras 3 that ignore arguments of Keras 2, by name, for the layers whose config has such arguments.
 
-    An HDF5 file may say that it is of Keras 3 and still have them, where a tool has taken the config over.
+    An HDF5 file may name Keras 3 as its version and still have them, if a tool copied the config.
     """
     found: dict[str, type] = {}
     for node in _objects(config):
@@ -165,7 +166,7 @@ def _read_keras_2(path: Path, version: str, config: Any) -> Any:
 
     _refuse_code(path, config)
     try:
-        # Of HDF5 files, tf-keras ignores `safe_mode`.
+        # For HDF5 files, tf-keras ignores `safe_mode`.
         with SafeModeScope(safe_mode=True):
             return tf_keras.models.load_model(str(path), compile=False)
     except Exception as error:
@@ -176,10 +177,10 @@ def _read_keras_2(path: Path, version: str, config: Any) -> Any:
 
 
 def _refuse_code(path: Path, config: Any) -> None:
-    """Refuse a config for which Keras 2 would run more than layers that compute.
+    """Refuse a config that would make Keras 2 run anything but layers that compute.
 
     Raises:
-        ModelError: it has Python code or names some, or it calls a function of TensorFlow that does not compute.
+        ModelError: it contains or names Python code, or calls a function of TensorFlow that does more than compute.
     """
     for node in _objects(config):
         name = node["class_name"]
@@ -187,7 +188,7 @@ def _refuse_code(path: Path, config: Any) -> None:
             raise _code_in(path)
         module = node.get("module")
         named = str(node["config"] if name == "function" else name)
-        # A dot leads from a module of Keras into what it imports.
+        # A dot could lead from a module of Keras to a module that it imports.
         if module and (not _OF_KERAS.fullmatch(module) or "." in named):
             raise ModelError(
                 f"{path.name} needs the code of {module}.{named}, which is not in the file: publish its SavedModel "

@@ -1,4 +1,4 @@
-"""How much memory a process takes, as Linux says it; elsewhere, and of a process that has ended, none."""
+"""How much memory a process uses, according to Linux; on other systems, and for a process that has ended, 0."""
 
 import contextlib
 from pathlib import Path
@@ -7,10 +7,10 @@ _PAGES_PER_MB = 256
 
 
 def private_mb(pid: int | str = "self") -> float:
-    """The memory in MB that a process has and the system could not take back.
+    """The memory of a process, in MB, that the system cannot reclaim.
 
-    Pages of files (libraries, weights mapped into memory) are left out: under pressure the system drops those and reads
-    them again.
+    Pages of files (libraries, weights mapped into memory) are left out: under memory pressure, the system drops them
+    and reads them again later.
     """
     with contextlib.suppress(OSError):
         resident, shared = Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1:3]
@@ -19,7 +19,7 @@ def private_mb(pid: int | str = "self") -> float:
 
 
 def peak_mb(pid: int | str = "self") -> int:
-    """The most memory in MB that a process has had, pages of files included."""
+    """The peak memory of a process, in MB, including pages of files."""
     with contextlib.suppress(OSError):
         lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
         return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), 0)

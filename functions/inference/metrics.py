@@ -1,9 +1,9 @@
 """One line of CloudWatch's embedded metric format per invocation, and one more per 100 inputs beyond the first 100.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-A custom metric costs $0.30 a month and every combination of dimensions is one: hence six, and no version. ResultTime is
-among them because AWS does not report it: SQS reports the age of the oldest message, and not when a message was
-answered.
+A custom metric costs $0.30 per month, and every combination of dimensions is one: hence only six, and no version.
+ResultTime is one of them because AWS does not report it: SQS reports the age of the oldest message, but not when a
+message was answered.
 """
 
 import functools
@@ -25,7 +25,7 @@ _UNITS = {
     "ResultTime": "Milliseconds",
 }
 
-#: Values of one metric in one line at most, by the format's specification.
+#: The most values of one metric per line, according to the format's specification.
 _MOST_VALUES = 100
 
 
@@ -41,21 +41,21 @@ def emit(
     now: float,
     result_ms: Sequence[float] = (),
 ) -> None:
-    """Write the metrics of one invocation to standard output, from where CloudWatch takes them.
+    """Write the metrics of one invocation to standard output, from which CloudWatch extracts them.
 
-    InputErrors has one value per input, 1 if it was refused and 0 if not. So its sum counts the refused inputs, its
-    average is their share, and its sample count is the number of inputs (the alarm input_error_share reads these).
+    InputErrors has one value per input: 1 if it was refused, otherwise 0. So its sum is the number of refused inputs,
+    its average their share, and its sample count the number of inputs (the alarm input_error_share reads these).
 
     Args:
         config: names the model.
         predictions: instances that were answered.
         inputs: inputs that ended with a result, or direct calls that got an answer.
-        input_errors: those of them that ended as an error result, or got an error.
+        input_errors: how many of them ended with an error result, or got an error.
         failures: queue messages that go back to their queue.
         predict_ms: time in the model.
         cold_start: whether it was the environment's first invocation.
         now: seconds since 1970.
-        result_ms: for each input that came by the queue and has a result, the time since it was put there.
+        result_ms: for each input that came through the queue and has a result, the time since it was queued.
     """
     refused = [1] * input_errors + [0] * (inputs - input_errors)
     values: dict[str, float | Sequence[float]] = {
@@ -66,7 +66,7 @@ def emit(
     }
     several: dict[str, Sequence[float]] = {"InputErrors": refused, "ResultTime": result_ms}
     for start in range(0, max(1, len(refused), len(result_ms)), _MOST_VALUES):
-        # No empty list: a value of its own would count as an input.
+        # An empty list is left out. A value in its place would count as an input.
         values |= {name: part for name, each in several.items() if (part := each[start : start + _MOST_VALUES])}
         _write(config, now, values)
         values = {}
@@ -79,7 +79,7 @@ def _write(config: Config, now: float, values: Mapping[str, float | Sequence[flo
 
 @functools.cache
 def _description(model: str, names: tuple[str, ...]) -> str:
-    """What lines of these metrics have between their time and their values: JSON, of which `_aws` ends in it."""
+    """The part of these lines between the time and the values: JSON, which begins inside `_aws` and closes it."""
     metrics = {
         "CloudWatchMetrics": [
             {

@@ -1,18 +1,18 @@
 """A separate process for inputs that may end the process that serves them.
 
 An input that crashes the process, hangs or runs out of memory ends the invocation for the other messages of its batch
-as well, even for those that are answered already. So an invocation that receives a message again serves its inputs in a
-child process (`__main__`), which decodes and predicts one at a time, while the function's own process reads from S3 and
-writes to it. If the child ends, only the input that it had is lost, and the next one gets a new child.
+as well, even for those that are already answered. So an invocation that receives a message again serves its inputs in a
+child process (`__main__`), which decodes and predicts one at a time, while the function's own process reads from and
+writes to S3. If the child ends, only its current input is lost, and the next input gets a new child.
 
-The child is started as a new program, never forked: the threads of the runtime's and of S3's libraries do not survive
-that. It communicates through a pair of sockets, since Lambda has no /dev/shm for the queues and locks of
+The child is started as a new program, never forked: the threads of the runtime and of the S3 client do not survive a
+fork. It communicates through a pair of sockets, since Lambda has no /dev/shm for the queues and locks of
 `multiprocessing`.
 
-The child may take the memory that is left, and the function's own process looks at that: the oftener, the less is left.
-The system's own limits do not fit. Below RLIMIT_AS or RLIMIT_DATA, libraries that get no memory say that the bytes are
-at fault, and an input would be refused that the function can serve. Where Linux itself runs out of memory, it ends the
-child first (`_go_first`).
+The child may use all memory that is left. The function's own process monitors it, the more often the less is left. The
+limits of the system are not suitable: under RLIMIT_AS or RLIMIT_DATA, libraries that get no memory blame the bytes, and
+an input that the function can serve would be refused. If Linux itself runs out of memory, it kills the child first
+(`_go_first`).
 """
 
 import contextlib
@@ -36,14 +36,14 @@ from inference.runtimes import memory_mb
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at the memory of both processes, at most and at least.
+#: The most and the fewest seconds between two checks of both processes' memory.
 _LOOK_EVERY_S = 0.05
 _LOOK_OFTEN_S = 0.001
 
-#: How fast memory is taken at most. One thread that fills new pages takes about half of that.
+#: The highest rate at which memory can fill up. One thread that fills new pages reaches about half of it.
 _MB_PER_S = 4000
 
-#: The share of the function's memory from which the child is ended, before Lambda ends the environment.
+#: The share of the function's memory at which the child is ended, before Lambda ends the environment.
 _MOST_MEMORY = 0.95
 
 
@@ -54,7 +54,7 @@ class Request(NamedTuple):
     body: bytes
     #: The object's `Content-Encoding`.
     encoding: str
-    #: What log lines call it by.
+    #: What log lines name it by.
     names: dict[str, Any]
 
 
@@ -63,7 +63,7 @@ class Isolation(Protocol):
 
     @property
     def loaded(self) -> bool:
-        """Whether there is a process that has loaded the model."""
+        """Whether a process has loaded the model."""
 
     def load(self, within_s: float) -> None:
         """Start a process that loads the model.
@@ -83,27 +83,27 @@ class Isolation(Protocol):
         """
 
     def end(self) -> None:
-        """End what is left of it."""
+        """End the process, if there is one."""
 
 
 def has_room() -> bool:
-    """Whether the function's memory has room for a child beside this process, judged by the most that this one took."""
+    """Whether the function's memory has room for a child beside this process, judged by this one's peak."""
     return memory.private_mb() + memory.peak_mb() <= memory_mb() * _MOST_MEMORY
 
 
 def look_after_s(room_mb: float) -> float:
-    """Seconds after which to look at the memory again, if so much of it is left: before that can be taken."""
+    """Seconds until the next check of the memory, which comes before this much free memory can fill up."""
     return min(max(room_mb / _MB_PER_S, _LOOK_OFTEN_S), _LOOK_EVERY_S)
 
 
 class Child:
-    """The child process; started for the first input, and again for the one after it ended."""
+    """The child process; started for the first input, and again for the next one after it ended."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
-        #: What it is doing, for how many seconds, and until when by `time.perf_counter`.
+        #: Its current task, the seconds that it may take, and its deadline by `time.perf_counter`.
         self._doing = ""
         self._within_s = self._until = 0.0
 
@@ -158,11 +158,11 @@ class Child:
         self._channel = Channel(own, self._look)
 
     def _answer_to(self, what: object) -> Loading | Reply:
-        """What it says to that, while it has time and memory left; passes on what it logs."""
+        """The child's reply, unless it runs out of time or memory first; log records are passed on."""
         if self._channel is None:
             raise TypeError("the child was not started")
         try:
-            with contextlib.suppress(OSError):  # what ended it is found when it does not answer
+            with contextlib.suppress(OSError):  # the reason is found when it does not answer
                 self._channel.send(pickle.dumps(what))
             while True:
                 said = messages.decoded(self._channel.receive())
@@ -172,14 +172,14 @@ class Child:
         except (EOFError, OSError):
             raise CrashError(f"the process {self._doing} {self._how_it_ended()}") from None
         except ValueError as error:
-            # The rest of what it says might be taken for the reply to another input.
+            # The rest of its output could be mistaken for the reply to another input.
             self.end()
             raise CrashError(
                 f"the process {self._doing} was killed, because its messages are not readable: {error}"
             ) from None
 
     def _look(self) -> float:
-        """Seconds until the next look at it; ends it if it has no time or memory left."""
+        """Seconds until the next check; ends the child if it has no time or memory left."""
         if self._process is None:
             raise TypeError("the child was not started")
         own, its = memory.private_mb(), memory.private_mb(self._process.pid)
@@ -200,7 +200,7 @@ class Child:
         return min(left_s, look_after_s(room))
 
     def _out_of_turn(self, said: Said) -> CrashError:
-        """End it: the rest of what it says might be taken for the reply to another input."""
+        """End it: the rest of its output could be mistaken for the reply to another input."""
         self.end()
         return CrashError(f"the process {self._doing} was killed, because it sent {said!r} out of turn")
 
@@ -211,7 +211,7 @@ class Child:
         self._channel = None
         if process is None:
             return "is gone"
-        # It has closed its end; a file of the model's own code may have done so without ending.
+        # It has closed its end, which a model's own code can do without ending the process.
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(1)
         process.kill()

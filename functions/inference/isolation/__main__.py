@@ -27,7 +27,7 @@ from inference.result_documents import Refused
 # This module is named __main__.
 logger = logging.getLogger(isolation.__name__)
 
-#: Linux's name of the setting by which a process gets a signal when its parent ends.
+#: Linux's name for the setting that sends a process a signal when its parent ends.
 _PR_SET_PDEATHSIG = 1
 
 
@@ -54,12 +54,12 @@ def main() -> None:
 
 
 def _heard(channel: Channel) -> Any:
-    """What the function's own process says next, which is as trustworthy as this one."""
+    """The next message of the function's own process, which is as trustworthy as this one."""
     return pickle.loads(channel.receive())  # noqa: S301
 
 
 def _go_first() -> None:
-    """End with the parent, and before it where memory runs out."""
+    """End with the parent, and before it if memory runs out."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         with contextlib.suppress(OSError):
@@ -67,7 +67,7 @@ def _go_first() -> None:
 
 
 def _speaker(channel: Channel) -> Callable[[Said], None]:
-    """Says one thing at a time: threads of the model's own code may log while a reply is sent."""
+    """Sends one message at a time: threads of the model's own code may log while a reply is sent."""
     one_at_a_time = threading.Lock()
 
     def say(said: Said) -> None:
@@ -79,10 +79,10 @@ def _speaker(channel: Channel) -> Callable[[Said], None]:
 
 
 class _ToParent(logging.handlers.QueueHandler):
-    """Sends records to the parent, whose handlers know the form of Lambda's log and the id of the request."""
+    """Sends log records to the parent, whose handlers know the format of Lambda's log and the id of the request."""
 
     def __init__(self, say: Callable[[Said], None]) -> None:
-        super().__init__(None)  # type: ignore[arg-type]  # it enqueues by itself
+        super().__init__(None)  # type: ignore[arg-type]  # `enqueue` is overridden
         self._say = say
 
     def enqueue(self, record: logging.LogRecord) -> None:

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: A message's length in bytes, which comes before it.
+#: A message's length in bytes, which is sent before it.
 _LENGTH = struct.Struct("!Q")
 
-#: Bytes of a message that are read at once.
+#: Bytes of a message that are read at a time.
 _PART = 2**20
 
 
@@ -21,7 +21,7 @@ class Channel:
 
     Args:
         end: the socket.
-        wait_s: gives the seconds to wait for the other end before it is asked again; None: without end. An error that
+        wait_s: returns the seconds to wait for the other end before it is called again; None: no limit. An error that
             it raises ends the wait.
     """
 
@@ -45,7 +45,7 @@ class Channel:
 
         Raises:
             EOFError: the other end is closed.
-            OSError: it was closed in between.
+            OSError: the connection broke.
         """
         (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
         return bytes(self._read(length))

@@ -1,7 +1,7 @@
-"""What the child says to the function's own process, in bytes.
+"""The messages that the child sends to the function's own process, as bytes.
 
-The child runs the model's own code. So none of it is a pickle: that could name classes which only the child has, and
-could run any code in the function's own process.
+None of them is a pickle, since the child runs the model's own code: a pickle could name classes that only the child
+has, or run any code in the function's own process.
 """
 
 import json
@@ -20,13 +20,13 @@ class Loading(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What became of an input."""
+    """The outcome of an input."""
 
-    #: What its result holds; None: it was not served.
+    #: What its result contains; None: it was not served.
     answer: Predictions | Refused | None
-    #: Why it was not served, which is not its own fault.
+    #: Why it was not served, which is not the input's fault.
     error: Refused | None = None
-    #: Milliseconds of each step; None: not reached.
+    #: Milliseconds that each step took; None: not reached.
     decode_ms: float | None = None
     predict_ms: float | None = None
 
@@ -35,7 +35,7 @@ Said = Loading | Reply | logging.LogRecord
 
 
 def encoded(said: Said) -> bytes:
-    """A line of JSON, and behind it the predictions of a reply as they are."""
+    """A line of JSON, followed by the predictions of a reply as they are."""
     head: dict[str, Any]
     body = b""
     match said:
@@ -51,10 +51,10 @@ def encoded(said: Said) -> bytes:
 
 
 def decoded(message: bytes) -> Said:
-    """The other way round.
+    """The inverse of `encoded`.
 
     Raises:
-        ValueError: it is not a message of this form.
+        ValueError: the bytes are not a message of this form.
     """
     line, _, body = message.partition(b"\n")
     try:
