@@ -1,7 +1,7 @@
-"""What is wrong with the files of a model, told without the library that loads them.
+"""Finds what is wrong with the files of a model, without the library that loads them.
 
-`modelctl validate` and `modelctl import` refuse such a model before anything is uploaded; the function says the same of
-one that it cannot load.
+`modelctl validate` and `modelctl import` refuse such a model before anything is uploaded; the function reports the same
+about one that it cannot load.
 """
 
 import itertools
@@ -13,7 +13,7 @@ from pathlib import Path
 from inference import protobuf
 from inference.protobuf import Message
 
-#: Pointers to files that are stored elsewhere: how one begins, which tool wrote it, and what fetches the file.
+#: Pointers to files that are stored elsewhere: their first bytes, the tool that writes them, and what fetches the file.
 _POINTERS = (
     # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
     (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS", "git lfs pull"),
@@ -21,7 +21,7 @@ _POINTERS = (
     (b"/annex/objects/", "git-annex", "git annex get"),
 )
 
-#: What libraries add to the ops of TensorFlow.
+#: The ops that other libraries add to TensorFlow.
 _LIBRARIES = {
     "tensorflow_text": re.compile(
         r"TFText>.+|CaseFoldUTF8|ConstrainedSequence|Fast(BertNormalize|WordpieceTokenizeWithOffsets)|FindSourceOffsets"
@@ -35,10 +35,10 @@ _LIBRARIES = {
     "TensorRT": re.compile(r".*TRTEngine.*"),
 }
 
-#: The domains of which ONNX Runtime has ops.
+#: The domains whose ops ONNX Runtime has.
 _ONNX_DOMAINS = re.compile(r"(ai\.onnx(\.ml|\.training|\.preview\.training)?)?|com\.(microsoft|ms)(\..+)?")
 
-#: Names in a message at most.
+#: The most names in a message.
 _MOST_NAMES = 5
 
 
@@ -61,7 +61,7 @@ def problems(files: Mapping[str, Path], model: str | None) -> Iterator[str]:
         try:
             yield from _of_model(files, model)
         except (OSError, ValueError, RecursionError):
-            return  # It is of another format, or cut off: its library says so.
+            return  # It has another format, or is cut off: its library says so.
 
 
 def lacking(ops: Sequence[str], runtime: str, origin: str = "") -> str:
@@ -69,8 +69,8 @@ def lacking(ops: Sequence[str], runtime: str, origin: str = "") -> str:
 
     Args:
         ops: their names.
-        runtime: of the model.
-        origin: the library that they come from, if that is known.
+        runtime: the model's runtime.
+        origin: the library that adds them, if it is known.
     """
     what, of = ("the op", "is") if len(ops) == 1 else ("the ops", "are")
     whose = f" of {origin}" if origin else ""
@@ -81,18 +81,18 @@ def lacking(ops: Sequence[str], runtime: str, origin: str = "") -> str:
 
 
 def origin_of(op: str) -> str:
-    """The library that adds an op to TensorFlow; "" if that is not known."""
+    """The library that adds an op to TensorFlow; "" if it is not known."""
     return next((library for library, ops in _LIBRARIES.items() if ops.fullmatch(op)), "")
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names in a message, not all of many."""
+    """Names for a message, shortened if there are many."""
     more = len(names) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def external_data(model: Path) -> list[str]:
-    """The files beside an ONNX file that it keeps weights in, by their paths from its folder.
+    """The other files in which an ONNX file keeps weights, by their paths relative to its folder.
 
     Raises:
         OSError: it cannot be read.
@@ -136,7 +136,7 @@ def _of_saved_model(message: Message) -> Iterator[str]:
 def _of_onnx(message: Message) -> Iterator[str]:
     """https://github.com/onnx/onnx/blob/main/onnx/onnx.proto."""
     graphs = _onnx_graphs(message)
-    # A model may bring functions of its own, by domain and name.
+    # A model may contain its own functions, by domain and name.
     own = {(function.text(10), function.text(1)) for function in message.messages(25)}
     by_domain: dict[str, list[str]] = {}
     for domain, op in sorted({(node.text(7), node.text(4)) for graph in graphs for node in graph.messages(1)} - own):
@@ -151,14 +151,14 @@ def _onnx_graphs(message: Message) -> list[Message]:
 
 
 def _graphs(graph: Message) -> Iterator[Message]:
-    """A graph and those in the attributes of its nodes: loops and branches."""
+    """A graph and the graphs in the attributes of its nodes: loops and branches."""
     yield graph
     for inner in itertools.chain(graph.messages(1, 5, 6), graph.messages(1, 5, 11)):
         yield from _graphs(inner)
 
 
 def _locations(graphs: Sequence[Message]) -> Iterator[str]:
-    """The files that hold what tensors do not hold themselves."""
+    """The files that hold the data of tensors that do not hold it themselves."""
     # initializer; sparse_initializer: values and indices; node, attribute: t and tensors
     paths = ((5,), (15, 1), (15, 2), (1, 5, 5), (1, 5, 10))
     for tensor in itertools.chain.from_iterable(graph.messages(*path) for graph in graphs for path in paths):

@@ -1,4 +1,4 @@
-"""What the numbers of a model mean: raw values, or a label with its score."""
+"""The meaning of a model's numbers: raw values, or a label with its score."""
 
 import base64
 import functools
@@ -16,7 +16,7 @@ from inference.result_json import as_json
 from inference.rows import Rows
 from inference.runtimes import Array, TensorSpec
 
-#: Up to this many numbers are written one by one; more are faster to compute together.
+#: Up to this many numbers are converted one by one; more are faster to convert together.
 _FEW = 16
 
 #: 10**22 is the largest power of ten that is exact in float64: an integer divided by such a power is the float64
@@ -27,13 +27,13 @@ _MOST_PLACES = 22
 class Predictions:
     """The predictions of one input, as the JSON of its result.
 
-    As Python's objects they would take several times the memory: so each is written as soon as it is there.
+    As Python objects they would need several times the memory, so each is written as soon as it is computed.
     """
 
     def __init__(self) -> None:
         #: How many there are.
         self.count = 0
-        #: The list of them.
+        #: The JSON list of them.
         self.json = bytearray(b"[]")
 
     def add(self, prediction: Any) -> None:
@@ -52,23 +52,23 @@ class Predictions:
         self.count += 1
 
     def drop(self) -> None:
-        """Let go of the JSON, once it is written; how many there are stays known."""
+        """Free the JSON once it is stored; the number of predictions is kept."""
         self.json = bytearray()
 
     @property
     def size(self) -> int:
-        """Bytes that they take."""
+        """Bytes of the JSON."""
         return len(self.json)
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
     """The labels of an artifact, one per line, in the order of the model's output.
 
-    A line ends with LF, CR LF or CR. A byte-order mark and blank lines at the end do not count. Terraform's module
-    `registry` splits them alike (artifacts.tf).
+    A line ends with LF, CR LF or CR. A byte-order mark and blank lines at the end are ignored. Terraform's module
+    `registry` splits lines in the same way (artifacts.tf).
 
     Raises:
-        ModelError: the file is missing, no text, or empty.
+        ModelError: the file is missing, empty, or not text.
     """
     try:
         labels = path.read_text(encoding="utf-8-sig").split("\n")
@@ -84,7 +84,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def chosen(outputs: tuple[TensorSpec, ...], config: OutputConfig) -> tuple[TensorSpec, ...]:
-    """The outputs that a prediction is made of.
+    """The outputs that a prediction is made from.
 
     Raises:
         ModelError: the registry entry names one that the model does not have.
@@ -98,10 +98,10 @@ def chosen(outputs: tuple[TensorSpec, ...], config: OutputConfig) -> tuple[Tenso
 
 
 def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...], config: OutputConfig, rows: Rows) -> None:
-    """Refuse labels that cannot belong to the output of a prediction, as far as the signature tells.
+    """Refuse labels that cannot belong to the output of a prediction, as far as the signature shows.
 
     Raises:
-        ModelError: there are several outputs and none is named, or the one has no scores or another number of them.
+        ModelError: there are several outputs and none is named, or the output has no scores, or not one per label.
     """
     outputs = chosen(outputs, config)
     if len(outputs) != 1:
@@ -112,7 +112,7 @@ def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...], confi
         )
     if outputs[0].dtype.kind not in "fiu":
         raise ModelError(f"output.labels needs an output of numbers; {outputs[0].name} is {outputs[0].dtype.name}")
-    # An output that is not in rows belongs to one prediction; its scores are counted when they are there.
+    # An output that is not in rows belongs to one prediction; its scores are counted when there is one.
     in_rows = rows not in (Rows.NONE, Rows.FIXED) and (outputs[0].shape or (None,))[0] in (None, 1)
     if in_rows and outputs[0].instance_size is not None:
         _check_count(labels, outputs[0].instance_size, config)
@@ -121,9 +121,9 @@ def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...], confi
 def labelled(output: Array, labels: tuple[str, ...], config: OutputConfig) -> dict[str, Any]:
     """The prediction for one instance's output: the best label, its score, and the best ones with theirs.
 
-    Only labels that reach the threshold count; where none does, there is no label and no score. A single score for two
-    labels is a sigmoid's: the probability of the second one. A single label names a single value (a regression's, or a
-    probability), which is given as it is.
+    Only labels that reach the threshold count; if none does, the prediction has no label and no score. A single score
+    for two labels comes from a sigmoid: it is the probability of the second one. A single label names a single value
+    (of a regression, or a probability), which is returned as it is.
 
     Raises:
         ModelError: there are not as many scores as labels.
@@ -141,14 +141,14 @@ def labelled(output: Array, labels: tuple[str, ...], config: OutputConfig) -> di
     best = np.argsort(-scores, kind="stable")[: config.top_k]
     top = [[labels[index], _short(scores[index])] for index in best]
     if config.threshold is not None:
-        # What is compared is what is shown: a 32-bit float of 0.7 is a little less than that.
+        # Compare the score that is shown: a 32-bit float of 0.7 is slightly less than 0.7.
         top = [[label, score] for label, score in top if score >= config.threshold]
     best_label, best_score = top[0] if top else (None, None)
     return {"label": best_label, "score": best_score, "top": top}
 
 
 def _activated(scores: Array, activation: str | None) -> Array:
-    """Probabilities of logits; no exponent is positive, so that none overflows."""
+    """Probabilities from logits; no exponent is positive, so none overflows."""
     if activation is None:
         return scores if scores.dtype.kind == "f" else scores.astype(np.float64)
     logits = scores.astype(np.float64)
@@ -164,7 +164,7 @@ def _activated(scores: Array, activation: str | None) -> Array:
 def raw(outputs: dict[str, Array], *, bare: bool = False) -> Any:
     """The outputs as TensorFlow Serving's REST API writes them: the values of one output, or an object by output name.
 
-    `bare`: outputs of one element are written without brackets.
+    With `bare`, outputs of one element are written without brackets.
 
     Raises:
         PredictionError: a value is NaN or infinite, for which JSON has no number.
@@ -176,9 +176,10 @@ def raw(outputs: dict[str, Array], *, bare: bool = False) -> Any:
 
 
 def in_shortest_digits(outputs: dict[str, Array]) -> dict[str, Array]:
-    """The outputs of many rows with the numbers that `raw` writes of each, where they are faster calculated together.
+    """The outputs of many rows with the numbers that `raw` would write, if converting them together is faster.
 
-    What is not finite stays, for `raw` to refuse, and so do more numbers than may be in memory several times.
+    An output stays unchanged if it has a value that is not finite, which `raw` refuses, or if several copies of it
+    would not fit into memory.
     """
     shortened = {}
     for name, array in outputs.items():
@@ -190,10 +191,10 @@ def in_shortest_digits(outputs: dict[str, Array]) -> dict[str, Array]:
 
 
 def check_size(values: int) -> None:
-    """Refuse a prediction of this many values, before it is made of Python's objects, if the memory has no room for it.
+    """Refuse a prediction that is too large for the memory, before it is built from Python objects.
 
     Raises:
-        TooLargeError: it has none.
+        TooLargeError: it has more values than there is memory for.
     """
     most = max_values()
     if values > most:
@@ -212,7 +213,7 @@ def _values(name: str, array: Array) -> Any:
 def _numbers(array: Array) -> Any:
     """Numbers or booleans for JSON, floats with the fewest digits that identify them in their type.
 
-    The float32 nearest to 0.1 becomes 0.1, not 0.10000000149011612: a reader that parses float32 gets the same number.
+    The float32 nearest to 0.1 becomes 0.1, not 0.10000000149011612; parsed as float32, it is the same number.
     """
     if array.dtype.kind != "f" or array.dtype.itemsize >= 8:
         return array.tolist()
@@ -224,12 +225,12 @@ def _numbers(array: Array) -> Any:
 
 
 def _shortest(array: Array) -> Array:
-    """For finite numbers of a smaller type, the float64 numbers that Python writes as their shortest decimals.
+    """For finite numbers of a smaller type, the float64 numbers that Python prints as their shortest decimals.
 
-    A decimal reads back as a number if it is less than half a step away, where a step is the distance to the type's
-    next number. The last place of the shortest decimal is either the power of ten just above a step, which may be near
-    enough, or the one just below it, which always is. The exceptions are powers of two, which have a nearer neighbour,
-    and numbers that need more places than `_MOST_PLACES`: numpy writes those, one by one.
+    A decimal is parsed as a number if it is less than half a step away from it, where a step is the distance to the
+    type's next number. The last place of the shortest decimal is either the power of ten just above a step, which may
+    be near enough, or the one just below it, which always is. The exceptions are powers of two, which have a nearer
+    neighbour, and numbers that need more places than `_MOST_PLACES`: numpy converts those, one by one.
     """
     exact = array.astype(np.float64)
     powers, lowest = _powers(array.dtype)
@@ -246,7 +247,7 @@ def _shortest(array: Array) -> Array:
 
 @functools.cache
 def _powers(dtype: np.dtype[Any]) -> tuple[Array, int]:
-    """By exponent of two, the power of ten whose inverse is just above a step, or NaN; and the lowest exponent."""
+    """The power of ten whose inverse is just above a step, or NaN, by exponent of two; and the lowest exponent."""
     info = np.finfo(dtype)
     lowest = info.minexp - info.nmant
     steps = [2.0 ** max(exponent - 1 - info.nmant, lowest) for exponent in range(lowest, info.maxexp + 1)]
@@ -255,7 +256,7 @@ def _powers(dtype: np.dtype[Any]) -> tuple[Array, int]:
 
 
 def _strings(value: Any, *, as_bytes: bool) -> Any:
-    """Text, or base64 where the output's name ends in `_bytes` (TensorFlow Serving's rule) or the bytes are no text."""
+    """Text, or base64 if the output's name ends in `_bytes` (TensorFlow Serving's rule) or the bytes are not text."""
     if isinstance(value, list):
         return [_strings(element, as_bytes=as_bytes) for element in value]
     if isinstance(value, str):

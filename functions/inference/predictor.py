@@ -1,4 +1,4 @@
-"""The model as this function serves it: loaded once, called with instances, answering with predictions."""
+"""The model as this function serves it: it is loaded once, called with instances, and returns predictions."""
 
 import contextlib
 import functools
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Predictor:
-    """Predictions of one model, which `load` loads and warms.
+    """Computes the predictions of one model, which `load` loads and warms up.
 
     Raises (all but the constructor):
         ModelError: the model cannot be loaded or does not fit its registry entry.
@@ -37,7 +37,7 @@ class Predictor:
         self._model: Model | None = None
         self._labels: tuple[str, ...] | None = None
         self._hooks: Hooks | None = None
-        #: The most milliseconds that loading is known to take, in this process or in another; 0: nothing is known.
+        #: The most milliseconds that loading has taken, in this process or in another; 0: not known.
         self.loading_ms = 0.0
 
     @property
@@ -46,13 +46,13 @@ class Predictor:
         return self._model is not None
 
     def load(self) -> Model:
-        """Load the model, its labels and hooks, if they are not, and call it once, since first calls are slow."""
+        """Load the model, its labels and hooks if they are not loaded, and call it, since first calls are slow."""
         if self._model is None:
             started = time.perf_counter()
             config = self._config
             model = runtimes.load(config.runtime, config.artifact, config.signature)
             check_rows(model.inputs, config.input.batch.rows)
-            predictions.chosen(model.outputs, config.output)  # refuses a name that no output has
+            predictions.chosen(model.outputs, config.output)  # raises if no output has the name
             if config.output.labels:
                 self._labels = predictions.read_labels(config.artifact / config.output.labels)
                 predictions.check_labels(
@@ -74,7 +74,7 @@ class Predictor:
 
     @functools.cached_property
     def _batched_outputs(self) -> frozenset[str]:
-        """The outputs whose first dimension is a batch of one: fixed at 1, or open if an input's is open, too."""
+        """The outputs whose first dimension is a batch of one: fixed at 1, or open if an input's is open as well."""
         model = self.load()
         is_open = any(spec.shape and spec.shape[0] is None for spec in model.inputs)
         lengths = (1, None) if is_open else (1,)
@@ -82,9 +82,9 @@ class Predictor:
 
     @functools.cached_property
     def _fixed_lengths(self) -> dict[str, int]:
-        """Of open inputs, the outputs that have the same length for any number of rows: the input's shape, say.
+        """For open inputs, the outputs whose length is the same for any number of rows: the input's shape, say.
 
-        A length of 1 does not tell: exporters keep it in outputs of an example whose batch they made open.
+        A length of 1 is no indication: exporters that open the batch of an example's inputs keep it in the outputs.
         """
         outputs = self.load().outputs if self._kind is Rows.OPEN else ()
         lengths = {spec.name: spec.shape[0] or 0 for spec in outputs if spec.shape}
@@ -102,23 +102,23 @@ class Predictor:
 
     @property
     def preprocess(self) -> Callable[[bytes, str], Instances] | None:
-        """The model's own way from an object's bytes and key to instances, if it has one."""
+        """The model's own function from an object's bytes and key to instances, if it has one."""
         self.load()
         return None if self._hooks is None else self._hooks.preprocess
 
     @property
     def gains_from_batches(self) -> bool:
-        """Whether several inputs in one call cost less than one by one."""
+        """Whether several inputs cost less in one call than one by one."""
         model = self.load()
         if self._kind is not Rows.INDEPENDENT:
             return False
         return self._rows_per_call(sum(map(_row_bytes, model.inputs))) > 1
 
     def try_zeros(self) -> None:
-        """Predict zeros, to find before the first input what no signature shows: a wrong number of labels, for example.
+        """Predict from zeros: this finds early what no signature shows, such as a wrong number of labels.
 
-        If rows are independent, two of them share the call. A model may refuse zeros and still serve real inputs.
-        So may its own `postprocess`, which is therefore not called.
+        If rows are independent, two of them share the call. A model may refuse zeros and still serve real inputs. So
+        may its own `postprocess`, which is therefore not called.
 
         Raises:
             ModelError: the model does not fit its registry entry.
@@ -134,11 +134,11 @@ class Predictor:
             self.predict(Instances(zeros, count))
 
     def predict(self, instances: Instances) -> Predictions:
-        """The predictions for one input's instances: by the model's own hook, labelled, or raw.
+        """The predictions for one input's instances: made by the model's own hook, labelled, or raw.
 
         Raises:
-            PredictionError: the model has no valid answer to these values.
-            TooLargeError: the call, or the predictions, take more memory than they may.
+            PredictionError: the model has no valid answer to these values. TooLargeError: the call, or the predictions,
+            take more memory than they may.
             ModelError: rows are not what the registry entry says (`batch.rows`).
         """
         answer = Predictions()
@@ -147,19 +147,19 @@ class Predictor:
         return answer
 
     def predict_together(self, inputs: Sequence[Instances]) -> list[Predictions] | None:
-        """The predictions for each of several inputs, from calls of the model that they share.
+        """The predictions for each of several inputs, which share calls of the model.
 
-        None if the runtime does not gain from that, the inputs cannot share calls, or one of them makes a call fail;
-        predicting each alone then shows which one, and why.
+        None if the runtime does not gain from that, if the inputs cannot share calls, or if one of them makes a call
+        fail. Predicting each alone then shows which one, and why.
         """
         if self.gains_from_batches and len(inputs) > 1 and _can_share(inputs):
-            # It can stumble over one input's values, or over the size of all together.
+            # The values of one input can make it fail, or the size of all together.
             with contextlib.suppress(Exception):
                 return list(self._answers(inputs))
         return None
 
     def rows(self, instances: Instances) -> list[dict[str, Array]]:
-        """The raw outputs by name, for each prediction of a direct call of rows.
+        """The raw outputs, by name, for each prediction of a direct call with rows.
 
         Raises:
             PredictionError: the model refused the values, or not every output has a row for each instance: TensorFlow
@@ -170,10 +170,10 @@ class Predictor:
         return _kept(self._rows(instances, in_rows=True), instances)
 
     def outputs(self, instances: Instances) -> dict[str, Array]:
-        """The raw output tensors by name; more independent rows than one call takes are run in parts.
+        """The raw output tensors, by name; more independent rows than one call takes are split between calls.
 
         Raises:
-            PredictionError: the model refused the values, or gave parts that differ in the shape of a row.
+            PredictionError: the model refused the values, or returned parts whose rows differ in shape.
             TooLargeError: the call, or the outputs, take more memory than they may.
             ModelError: rows are not what the registry entry says (`batch.rows`).
         """
@@ -188,7 +188,7 @@ class Predictor:
             ) from error
 
     def _calls(self, instances: Instances) -> Iterator[tuple[dict[str, Array], int | None]]:
-        """The raw outputs of the model's calls for an input, and the number of rows of each; None: not rows."""
+        """The raw outputs of each call of the model for an input, and the call's number of rows; None: not rows."""
         model = self.load()
         tensors, count = instances.tensors, instances.count
         for spec, quantization in self._quantized:
@@ -207,7 +207,7 @@ class Predictor:
             yield self._call(part, rows), rows
 
     def _call(self, part: dict[str, Array], rows: int) -> dict[str, Array]:
-        """The outputs for some rows; a batch of fixed length is filled with copies of the last."""
+        """The outputs for some rows; a batch of fixed length is filled up with copies of the last row."""
         if self._kind is Rows.SINGLE:
             return self.load()(part)
         fixed = fixed_rows(self.inputs)
@@ -224,7 +224,7 @@ class Predictor:
         return {name: array[:rows] for name, array in outputs.items()} if missing else outputs
 
     def _rows_per_call(self, size: int) -> int:
-        """How many independent rows of so many bytes share a call: up to `batch.rows`, as far as the runtime gains."""
+        """How many independent rows of this size share a call: up to `batch.rows`, if the runtime gains from it."""
         model, most = self.load(), self._config.input.batch.rows or 1
         if (fixed := fixed_rows(model.inputs)) is not None:
             return min(most, fixed)
@@ -243,10 +243,10 @@ class Predictor:
             )
 
     def _rows(self, instances: Instances, *, in_rows: bool = False) -> Iterator[dict[str, Array]]:
-        """The raw outputs by name, for each prediction; the outputs of one call at a time are in memory.
+        """The raw outputs, by name, for each prediction; only one call's outputs are in memory at a time.
 
-        `in_rows`: of a direct call, whose predictions are raw and have all outputs; outputs without a row for each
-        instance are refused, instead of being one prediction.
+        `in_rows` means a direct call, whose predictions are raw and have all outputs: outputs without a row for each
+        instance are refused, instead of becoming one prediction.
         """
         name = None if in_rows else self._config.output.name
         raw = in_rows or (self._labels is None and (self._hooks is None or self._hooks.postprocess is None))
@@ -271,7 +271,7 @@ class Predictor:
                     yield {name: array[row, ...] for name, array in outputs.items()}
 
     def _has_rows(self, name: str, array: Array, count: int) -> bool:
-        """Whether an output has a row for each of so many instances, and not by chance as many elements."""
+        """Whether an output has a row for each of this many instances, and not as many elements by coincidence."""
         return array.shape[:1] == (count,) and self._fixed_lengths.get(name) != count
 
     def _without_batch(self, name: str, array: Array) -> Array:
@@ -279,7 +279,7 @@ class Predictor:
         return array[0, ...] if name in self._batched_outputs and array.shape[:1] == (1,) else array
 
     def _answers(self, inputs: Sequence[Instances]) -> Iterator[Predictions]:
-        """The predictions of inputs that share calls of the model."""
+        """The predictions for inputs that share calls of the model."""
         names = inputs[0].tensors
         tensors = {name: np.concatenate([instances.tensors[name] for instances in inputs]) for name in names}
         rows = self._rows(Instances(tensors, sum(instances.count or 0 for instances in inputs)))
@@ -303,7 +303,7 @@ class Predictor:
 
 
 def _log_clipping(name: str, tensor: Array, quantization: Quantization) -> None:
-    """Say so if most numbers of an input are beyond those that it can hold: they were scaled for another model."""
+    """Log if most numbers are beyond the range of their input: they were scaled for another model."""
     (low, high), half = quantization.range, quantization.scale / 2
     beyond = int(np.count_nonzero((tensor < low - half) | (tensor > high + half)))
     if 2 * beyond > tensor.size:
@@ -315,7 +315,7 @@ def _log_clipping(name: str, tensor: Array, quantization: Quantization) -> None:
 
 
 def _row_bytes(spec: TensorSpec) -> int:
-    """Bytes of one row, as far as the signature tells."""
+    """Bytes of one row, as far as the signature shows."""
     return (spec.instance_size or 0) * spec.dtype.itemsize
 
 
@@ -326,7 +326,7 @@ def _can_share(inputs: Sequence[Instances]) -> bool:
 
 
 def _kept(parts: Iterable[dict[str, Array]], instances: Instances) -> list[dict[str, Array]]:
-    """Outputs that are in memory together.
+    """Outputs of several calls that are kept in memory together.
 
     Raises:
         TooLargeError: they take more than they may.
@@ -335,7 +335,7 @@ def _kept(parts: Iterable[dict[str, Array]], instances: Instances) -> list[dict[
     size, most = 0, 0
     for part in parts:
         size += sum(array.nbytes for array in part.values())
-        # Read once, and not for a single call.
+        # The limit is read once, and only if there are several calls.
         if kept and size > (most := most or max_tensor_bytes()):
             raise TooLargeError(
                 f"the outputs of {instances.count} instances take more than {most} bytes, a quarter of the memory "
@@ -346,7 +346,7 @@ def _kept(parts: Iterable[dict[str, Array]], instances: Instances) -> list[dict[
 
 
 def _check_table(config: InputConfig, inputs: Specs) -> None:
-    """Refuse what an entry says of columns and cells where it cannot fit the inputs, as far as the signature tells."""
+    """Refuse an entry whose columns and cells cannot fit the inputs, as far as the signature shows."""
     names = ", ".join(spec.name for spec in inputs) or "none"
     if config.missing and not any(spec.has_nan for spec in inputs):
         kinds = ", ".join(f"{spec.name} ({spec.stored.name})" for spec in inputs) or "none"
@@ -369,9 +369,9 @@ def _check_table(config: InputConfig, inputs: Specs) -> None:
 
 
 def _warm(model: Model) -> None:
-    """Call the model with zeros, if the signature says of what shape.
+    """Call the model with zeros, if the signature gives their shape.
 
-    A model may refuse zeros and still serve real inputs, so a refusal is no failure.
+    A model may refuse zeros and still serve real inputs, so a refusal is not a failure.
     """
     zeros = _zeros(model.inputs)
     if zeros is not None:

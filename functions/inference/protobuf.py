@@ -1,4 +1,4 @@
-"""Reads single fields of protobuf messages: what a model file says of its tensors, however large the rest of it is.
+"""Reads single fields of protobuf messages: what a model file says about its tensors, however large the file is.
 
 https://protobuf.dev/programming-guides/encoding/
 """
@@ -12,7 +12,7 @@ _FIXED = {1: 8, 5: 4}
 
 
 class Message:
-    """A message, or a text: a part of a file's bytes. What cannot be read raises a ValueError."""
+    """A message or a text: a part of a file's bytes. Malformed bytes raise a ValueError."""
 
     def __init__(self, data: mmap.mmap | bytes, start: int, end: int) -> None:
         self._data = data
@@ -20,13 +20,14 @@ class Message:
         self._end = end
 
     def fields(self) -> Iterator[tuple[int, "int | Message"]]:
-        """Every field by its number: an integer, or what has a length; others are passed over."""
+        """Every field with its number: integers and values with a length; others are skipped."""
         place = self._start
         while place < self._end:
             key, place = self._varint(place)
             number, kind = key >> 3, key & 7
             if not number:
-                # Zeros would be fields of this number, and a file of a gigabyte of them would take minutes to read.
+                # Zero bytes would be fields with this number, and a file with a gigabyte of them would take minutes to
+                # read.
                 raise ValueError("field number 0")
             if kind == 0:
                 value, place = self._varint(place)
@@ -43,14 +44,14 @@ class Message:
             raise ValueError("a field is longer than its message")
 
     def messages(self, *path: int) -> Iterator["Message"]:
-        """The messages under a path of field numbers, each of which may be there several times."""
+        """The messages under a path of field numbers, each of which may occur several times."""
         first, *rest = path
         for number, value in self.fields():
             if number == first and isinstance(value, Message):
                 yield from value.messages(*rest) if rest else (value,)
 
     def number(self, field: int) -> int:
-        """The integer of a field, of 64 bits with a sign: the last one, as protobuf says, or 0."""
+        """The signed 64-bit integer in a field: the last one, as protobuf requires, or 0."""
         number = 0
         for key, value in self.fields():
             if key == field and isinstance(value, int):
@@ -62,11 +63,11 @@ class Message:
         return "".join(str(message) for message in self.messages(field))
 
     def __str__(self) -> str:
-        """It as a text."""
+        """The bytes as text."""
         return self._data[self._start : self._end].decode()
 
     def _varint(self, place: int) -> tuple[int, int]:
-        """The integer at a place, of which each byte holds seven bits, and the place behind it."""
+        """The integer at a position, with seven bits per byte, and the position after it."""
         number = 0
         for index, byte in enumerate(self._data[place : min(place + 10, self._end)]):
             number |= (byte & 127) << 7 * index
@@ -76,7 +77,7 @@ class Message:
 
 
 def read(file: Path) -> Message:
-    """The message that a file is, of which only what is asked for is read."""
+    """A file as a message; only the requested parts are read."""
     with file.open("rb") as stream:
         data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     return Message(data, 0, len(data))

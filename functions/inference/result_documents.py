@@ -1,7 +1,7 @@
 """The result document: what the results bucket stores for an input, whether a function or `modelctl` writes it.
 
-A function writes results, and `modelctl` those of inputs that died without reaching it, so this module imports nothing
-but Python's standard library.
+A function writes results, and `modelctl` writes those of dead letters that never reached the function. So this module
+imports only Python's standard library.
 """
 
 import datetime
@@ -23,7 +23,7 @@ NEVER_TAKEN_UP: Mapping[str, Any] = {
     "cold_start": False,
 }
 
-#: What is read of a result: it names its input first. A key's bytes, all of them escaped, take 6 KB, an error 4 KB.
+#: How much of a result is read: it names its input first. A key whose bytes are all escaped takes 6 KB, an error 4 KB.
 HEAD_BYTES = 16 * 2**10
 
 
@@ -36,7 +36,7 @@ class Refused(NamedTuple):
 
 
 class Served(Protocol):
-    """The model that a result is by: a function's `Config`, or a `Model` of `modelctl`."""
+    """The model that a result comes from: a function's `Config`, or a `Model` of `modelctl`."""
 
     @property
     def name(self) -> str:
@@ -44,11 +44,11 @@ class Served(Protocol):
 
     @property
     def version(self) -> str:
-        """Its version, for people."""
+        """Its version, for human readers."""
 
     @property
     def digest(self) -> str:
-        """Of its artifact."""
+        """The digest of its artifact."""
 
 
 def result_document(
@@ -61,14 +61,14 @@ def result_document(
     *,
     provisional: bool = False,
 ) -> bytes:
-    """The result object: predictions, or the error instead.
+    """The result object, with predictions or an error.
 
     Args:
         served: the model.
         uploaded: the input.
         answer: the predictions as JSON, or the error.
-        timing_ms: what each step took; see NEVER_TAKEN_UP.
-        request_id: of the invocation; None: there was none.
+        timing_ms: the milliseconds of each step; see NEVER_TAKEN_UP.
+        request_id: the invocation's; None: there was none.
         now: seconds since 1970.
         provisional: whether the input's last attempt is still under way, or failed. Such a result is replaced if the
             input is answered after all.
@@ -92,8 +92,8 @@ def result_document(
 
 
 def read_head(head: bytes) -> tuple[dict[str, Any], UploadedObject] | None:
-    """What a result's first HEAD_BYTES say before the predictions, and its input; None if it is not a result."""
-    # What follows them may be megabytes, and cut off. In a string these quotes would be escaped.
+    """What a result's first HEAD_BYTES contain before the predictions, and its input; None if it is not a result."""
+    # What follows may be megabytes, and cut off. In a string, these quotes would be escaped.
     identity, found, _ = head.partition(b', "predictions": ')
     try:
         document = json.loads(identity + b"}" if found else head)

@@ -1,9 +1,9 @@
-"""JSON as results have it: strict, and in UTF-8. Direct calls need it too, and nothing else of what results are."""
+"""The JSON of results: strict, and in UTF-8. It is a module of its own because direct calls need only this."""
 
 import json
 from typing import Any
 
-#: `json.dumps` would make one for every text.
+#: `json.dumps` would create one per call.
 _ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 
 

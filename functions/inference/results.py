@@ -1,4 +1,4 @@
-"""One result object per input key, of the newest input, however often and in whatever order its events come."""
+"""One result object per input key, for the newest input, however often and in whatever order its events arrive."""
 
 import functools
 from collections.abc import Callable
@@ -13,19 +13,19 @@ from inference.result_documents import HEAD_BYTES, read_head
 from inference.s3 import Objects, Read, RefusedError, UnansweredError
 from inference.surroundings import Surroundings
 
-#: Writes that are tried against other writers of the same key before the message goes back to the queue.
+#: How often a write is tried against other writers of the same key before the message goes back to the queue.
 _ATTEMPTS = 5
 
 
 class CurrentResult(NamedTuple):
-    """The result that is stored under a key now."""
+    """The result that is currently stored under a key."""
 
     etag: str
-    #: The input that it is of; None if it is not a result document, which is then written over.
+    #: The input that it belongs to; None if it is not a result document and may be overwritten.
     uploaded: UploadedObject | None
-    #: The model's that made it.
+    #: The digest of the model that made it.
     digest: str | None
-    #: Whether its input's last attempt had not ended, or failed, so that it gives way to an answer.
+    #: Whether its input's last attempt is still under way, or failed, so that an answer replaces it.
     provisional: bool = False
 
 
@@ -44,7 +44,7 @@ def _padded(*sequencers: str) -> list[str]:
 
 
 class Results(Protocol):
-    """Whose results they are: a function's `Config`, or what `modelctl` knows of a model."""
+    """The model whose results they are: a function's `Config`, or what `modelctl` knows about a model."""
 
     @property
     def name(self) -> str:
@@ -52,7 +52,7 @@ class Results(Protocol):
 
     @property
     def digest(self) -> str:
-        """Of its artifact."""
+        """The digest of its artifact."""
 
     @property
     def results(self) -> str:
@@ -71,16 +71,16 @@ class ResultStore:
         """The result of an input's key; None if there is none.
 
         Raises:
-            StorageError: S3 did not answer, or nobody can read it as it is.
+            StorageError: S3 did not answer, or the result cannot be read as it is.
         """
         try:
             where = Read(self._config.results, result_key(self._config.name, key), HEAD_BYTES, cut=True)
             found = self._objects.read(where)
         except RefusedError as error:
-            # Where S3 does not say why, the write's condition decides whether there is none.
+            # If S3 gives no reason, the condition of the write decides whether there is a result.
             if error.refusal in (s3.Refusal.MISSING, s3.Refusal.UNEXPLAINED):
                 return None
-            # A result that nobody can read may belong to a newer input, so it is not overwritten either.
+            # A result that cannot be read may belong to a newer input, so it is not overwritten either.
             unreadable = error.refusal in s3.UNREADABLE
             way_out = "; restore or delete the result, then redrive the message" if unreadable else ""
             raise StorageError(f"the result of {key} could not be read: {error}{way_out}") from error
@@ -89,10 +89,10 @@ class ResultStore:
         return CurrentResult(found.etag, *_origin(found.body))
 
     def settles(self, current: CurrentResult | None, uploaded: UploadedObject) -> bool:
-        """Whether nothing is left to do: the result is this input's by this model, or a newer input's.
+        """Whether nothing is left to do: the result is this model's for this input, or a newer input's.
 
         Raises:
-            StorageError: S3 was asked which input is newer, and refused or did not answer.
+            StorageError: S3 refused or did not answer the question which input is newer.
         """
         if current is None or current.uploaded is None:
             return False
@@ -111,14 +111,15 @@ class ResultStore:
     def _is_newer(self, there: UploadedObject, here: UploadedObject) -> bool:
         """Whether the input of a result is newer than another version of it.
 
-        Sequencers order the events of one key: the shorter one is padded with zeros on its right, then they compare as
-        strings (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html).
+        Sequencers order the events of one key: the shorter one is padded with zeros on the right, then they are
+        compared as strings (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html).
 
-        A message that was put into the queue by hand has none, and the result of one has none either. Then the current
-        version replaces the result, and no other: a message of its own announces that one. The times say less than
-        S3's answer: they are in whole seconds, and an object that was uploaded in parts has the time when its upload
-        began (https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html). They decide where the current
-        version was deleted, or where nobody can read it.
+        A message that was queued by hand has no sequencer, and neither has its result. Then only the current version of
+        the input replaces the result; any other version has been superseded, and the current one has its own message.
+        Times are less reliable than S3's answer: they are in whole seconds, and an object that was uploaded in parts
+        has the time at which its upload began
+        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html). They decide only if the current
+        version was deleted or cannot be read.
         """
         if there.sequencer is not None and here.sequencer is not None:
             sequencers = _padded(there.sequencer, here.sequencer)
@@ -126,7 +127,7 @@ class ResultStore:
         current = is_current(self._objects, here)
         if current is not None:
             return not current
-        # A result stays where nothing says that it is older.
+        # A result stays unless something shows that it is older.
         if there.last_modified is None or here.last_modified is None:
             return True
         return there.last_modified >= here.last_modified
@@ -147,7 +148,7 @@ class ResultStore:
     ) -> CurrentResult | None:
         """Replace `current` by an input's provisional result, unless the existing result stays.
 
-        Returns what is then there; None if it was not written.
+        Returns the result that is then stored; None if it was not written.
 
         Raises:
             StorageError: S3 refused, did not answer, or other writers were faster every time.
@@ -172,19 +173,19 @@ class ResultStore:
         write: Callable[[str | None], None],
         gives_way_to: Callable[[CurrentResult | None, UploadedObject], bool],
     ) -> bool:
-        """Replace `current`, or what other writers put there, unless it gives way to that."""
+        """Replace `current`, or what other writers stored in the meantime, unless that must stay."""
         for attempt in range(_ATTEMPTS):
             try:
                 write(current.etag if current else None)
             except RefusedError as error:
-                # Changed by another writer, or the result to replace is gone.
+                # Another writer changed the result, or it was deleted.
                 if error.refusal not in (s3.Refusal.CHANGED, s3.Refusal.MISSING):
                     raise StorageError(f"the result of {uploaded.key} could not be written: {error}") from error
             except UnansweredError as error:
                 raise StorageError(f"the result of {uploaded.key} could not be written: {error}") from error
             else:
                 return True
-            # A random time, which keeps writers apart.
+            # A random wait keeps writers apart.
             self._surroundings.sleep(self._surroundings.uniform(0, 0.02 * 2**attempt))
             current = self.current(uploaded.key)
             if gives_way_to(current, uploaded):
@@ -193,7 +194,7 @@ class ResultStore:
 
 
 def _origin(head: bytes) -> tuple[UploadedObject | None, str | None, bool]:
-    """The input and the digest that a result's beginning names, and whether it is provisional.
+    """The input and the digest that the beginning of a result names, and whether it is provisional.
 
     (None, None, False) if it is not a result.
     """

@@ -1,4 +1,4 @@
-"""What the first dimension of a model's inputs is, which decides how the model is called and what a prediction is.
+"""The meaning of the first dimension of a model's inputs: it decides how the model is called and what a prediction is.
 
 docs/inputs.md explains it to users ("What a prediction depends on"). A signature does not distinguish a batch of
 independent rows from a sequence, or from anything else of any length. So rows of several inputs are combined, and the
@@ -12,24 +12,24 @@ from inference.runtimes import Specs
 
 
 class Rows(enum.Enum):
-    """What the first dimension is."""
+    """What the first dimension means."""
 
-    #: Not rows: `batch.rows` is 0, an input is a single value, or the inputs have different fixed lengths. An input is
-    #: one call and one prediction, the whole output.
+    #: Not rows: `batch.rows` is 0, an input is a single value, or the inputs have different fixed lengths. Each input
+    #: is one call and gets one prediction, the whole output.
     NONE = enum.auto()
-    #: Fixed at 1: every row is a call of its own.
+    #: Fixed at 1: every row is a separate call.
     SINGLE = enum.auto()
-    #: Of any length: an input is one call, and each row has a prediction if every output has as many rows.
+    #: Of any length: each input is one call, and each row has a prediction if every output has as many rows.
     OPEN = enum.auto()
-    #: Fixed at another length: like OPEN for inputs that come in rows. Any other input is a whole tensor with one
-    #: prediction, since such a dimension may as well be a vector's.
+    #: Fixed at another length: like OPEN for inputs that consist of rows. Any other input is a whole tensor with one
+    #: prediction, since such a dimension may be a vector's.
     FIXED = enum.auto()
     #: `batch.rows` is at least 1: rows of one or several inputs share calls, and each has a prediction.
     INDEPENDENT = enum.auto()
 
 
 def rows_of(specs: Specs, rows: int | None) -> Rows:
-    """What the first dimension of these inputs is, with this `batch.rows`."""
+    """What the first dimension of these inputs means, with this `batch.rows`."""
     if rows == 0 or not are_stacked(specs):
         return Rows.NONE
     lengths = {spec.shape[0] for spec in specs if spec.shape is not None}
@@ -44,12 +44,12 @@ def rows_of(specs: Specs, rows: int | None) -> Rows:
 
 
 def are_stacked(specs: Specs) -> bool:
-    """Whether instances can be put together along a first dimension: every input has one, as far as is known."""
+    """Whether instances can be stacked along a first dimension: every input has one, as far as is known."""
     return bool(specs) and () not in [spec.shape for spec in specs]
 
 
 def fixed_rows(specs: Specs) -> int | None:
-    """How many rows a call takes, neither more nor fewer; None: any number."""
+    """The exact number of rows of a call; None: any number."""
     return next((spec.shape[0] for spec in specs if spec.shape and spec.shape[0] is not None), None)
 
 
