@@ -1,7 +1,7 @@
 """What a batch depends on besides its messages, the model and S3: time, randomness, threads and processes.
 
-They are passed in as one value, so that a simulation can run the same code on one thread and in virtual time, with the
-same outcome every time.
+They are passed in as one value, so that a simulation can run the same code on one thread and in virtual time, with a
+reproducible outcome.
 """
 
 import functools
@@ -23,17 +23,17 @@ def _in_this_process(_config: Config) -> "Isolation | None":
 
 
 class Surroundings(NamedTuple):
-    """Python's functions of these names, or substitutes for them."""
+    """Python's functions with these names, or substitutes for them."""
 
     #: Seconds since 1970.
     time: Callable[[], float]
-    #: Seconds of a clock that never goes back.
+    #: Seconds of a monotonic clock.
     perf_counter: Callable[[], float]
     sleep: Callable[[float], None]
     uniform: Callable[[float, float], float]
     #: The threads that wait for S3.
     executor: Executor
-    #: Makes the process that serves risky inputs; None: the memory has no room for one.
+    #: Creates the process that serves risky inputs; None: the memory has no room for one.
     isolate: "Callable[[Config], Isolation | None]" = _in_this_process
 
     def milliseconds_since(self, started: float) -> float:
@@ -43,7 +43,7 @@ class Surroundings(NamedTuple):
 
 @functools.cache
 def real() -> Surroundings:
-    """The real ones; their threads live as long as this execution environment."""
+    """The real surroundings; their threads live as long as this execution environment."""
     executor = ThreadPoolExecutor(s3.PARALLEL, thread_name_prefix="s3")
     return Surroundings(time.time, time.perf_counter, time.sleep, random.uniform, executor, _isolate)
 

@@ -1,9 +1,10 @@
-"""JSON values to arrays, in the forms of TensorFlow Serving's REST API.
+"""Converts JSON values to arrays, in the forms of TensorFlow Serving's REST API.
 
-`{"instances": [...]}` is a list of rows; `{"inputs": ...}` gives whole tensors, which are passed as they are. A model
-with one input takes bare values, one with several takes objects by input name; if the registry names the columns of a
-single input, a row may be an object by column name. Strings are text or `{"b64": "..."}`, which may also be the bytes
-of one instance of a uint8 or int8 input. If one row does not fit, the whole input is refused, since it has one result.
+`{"instances": [...]}` is a list of rows; `{"inputs": ...}` contains whole tensors, which are passed as they are. A
+model with one input takes bare values, and a model with several inputs takes objects by input name; if the registry
+names the columns of a single input, a row may be an object by column name. Strings are text or `{"b64": "..."}`, which
+may also be the bytes of one instance of a uint8 or int8 input. If one row does not fit, the whole input is refused,
+since it has only one result.
 https://www.tensorflow.org/tfx/serving/api_rest#predict_api
 """
 
@@ -30,13 +31,13 @@ from inference.runtimes import Array, Specs, TensorSpec
 #: How messages name the kinds of array elements.
 _KINDS = {"f": "numbers", "i": "integers", "u": "integers", "b": "booleans", "O": "strings"}
 
-#: Which kinds of elements become which without loss.
+#: The kinds of elements that can be converted to each kind without loss.
 _ACCEPTED = {"f": "fiu", "i": "iu", "u": "iu", "b": "b", "O": "O"}
 
-#: The same for the values of JSON; a float may be a whole number.
+#: The same for JSON values; a float may be a whole number.
 _ACCEPTED_TYPES: dict[str, set[type]] = {"f": {int, float}, "i": {int, float}, "u": {int, float}, "b": {bool}}
 
-#: How messages name the values of JSON.
+#: How messages name JSON values.
 _TYPES = {
     str: "a string",
     bool: "true or false",
@@ -46,34 +47,34 @@ _TYPES = {
     float: "a number",
 }
 
-#: Dimensions of an array whose elements numpy goes through one by one; it can have 64.
+#: The most dimensions of an array whose elements numpy can iterate over; an array can have 64.
 _MAX_DEPTH = 32
 
-#: The two letters in which the URL-safe alphabet of base64 differs: https://www.rfc-editor.org/rfc/rfc4648#section-5
+#: The two letters that differ in base64's URL-safe alphabet: https://www.rfc-editor.org/rfc/rfc4648#section-5
 _STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
 
-#: A JSON string or, as group 1, a constant that only Python accepts as a number. It is compiled where it is first
-#: searched for, in an error's way, since a cold start has no time for it.
+#: A JSON string or, as group 1, a constant that only Python accepts as a number. It is compiled at the first search,
+#: after an error, since a cold start has no time for it.
 _CONSTANTS = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(NaN|-?Infinity)'
 
 
-#: Up to this many numbers, adding up their squares is faster than checking each.
+#: Up to this many numbers, summing their squares is faster than checking each.
 _FEW = 4096
 
 
 @dataclass(frozen=True)
 class Instances:
-    """What one input asks: an array per input of the signature."""
+    """The instances of one input: an array per input of the signature."""
 
     tensors: dict[str, Array]
-    #: How many rows each array has, each of which can have a prediction; None: they are whole tensors.
+    #: The number of rows of each array, each of which can have a prediction; None: they are whole tensors.
     count: int | None
-    #: Whether an instance of one element was given bare; its prediction is then bare as well.
+    #: Whether an instance of one element was bare, without brackets; its prediction is then bare as well.
     bare: bool = False
 
     @property
     def size(self) -> int:
-        """Bytes of the tensors; of strings, also those of their text."""
+        """Bytes of the tensors, including the text of strings."""
         texts = (array for array in self.tensors.values() if array.dtype.kind == "O")
         return sum(array.nbytes for array in self.tensors.values()) + sum(len(text) for a in texts for text in a.flat)
 
@@ -94,9 +95,9 @@ def from_request(body: Any, specs: Specs, config: InputConfig) -> Instances:
 def from_document(document: Any, specs: Specs, config: InputConfig) -> Instances:
     """The tensors of an uploaded JSON document.
 
-    Beside the forms of `from_request` it may be bare: a value for a model with one input, an object by input name for
-    others; one instance if it has an instance's rank, several if it has one more or is a list of such objects. An
-    object with a single value for each column, or for each input, is one row.
+    Besides the forms of `from_request`, it may be bare: a value for a model with one input, an object by input name for
+    others. It is one instance if it has an instance's rank, and several if its rank is one more or it is a list of such
+    objects. An object with a single value for each column, or for each input, is one row.
     """
     if isinstance(document, dict) and set(document) != {"b64"}:
         if "instances" in document or "inputs" in document:
@@ -179,7 +180,7 @@ def _is_single(spec: TensorSpec) -> bool:
 
 
 def _is_bare(instance: Any, spec: TensorSpec) -> bool:
-    """Whether an instance of one element, `[1]` or `[[1]]`, was given as what is in it."""
+    """Whether an instance of one element, `[1]` or `[[1]]`, was given as the bare element."""
     if isinstance(instance, list) or not spec.instance or not _is_single(spec):
         return False
     return spec.dtype.kind == "O" or not isinstance(instance, dict)
@@ -200,9 +201,9 @@ def _from_columns(inputs: Any, specs: Specs, config: InputConfig) -> Instances:
 
 
 def stack(arrays: dict[str, Array], specs: Specs, config: InputConfig, *, in_rows: bool = False) -> Instances:
-    """Instances from one array per input, each of one instance's rank or, for several instances, one more.
+    """Instances from one array per input. Each has one instance's rank or, for several instances, one more.
 
-    `in_rows`: they come from a format of rows.
+    `in_rows`: they come from a format that consists of rows.
     """
     if are_stacked(specs) and all(
         spec.instance is not None and arrays[spec.name].ndim == len(spec.instance) for spec in specs
@@ -214,7 +215,7 @@ def stack(arrays: dict[str, Array], specs: Specs, config: InputConfig, *, in_row
 
 
 def check_size(size: int) -> None:
-    """Refuse tensors of this many bytes, before they are made, if they are too large for the function's memory.
+    """Refuse tensors that are too large for the function's memory, before they are created.
 
     Raises:
         TooLargeError: they are.
@@ -227,7 +228,7 @@ def check_size(size: int) -> None:
 
 
 def check_records(count: int, config: InputConfig, way_out: str = "") -> None:
-    """Refuse an input with this many instances, before they are made, if they are too many.
+    """Refuse an input with too many instances, before they are created.
 
     Raises:
         TooLargeError: they are.
@@ -238,12 +239,12 @@ def check_records(count: int, config: InputConfig, way_out: str = "") -> None:
 
 
 def unstacked_shape(spec: TensorSpec, config: InputConfig) -> tuple[int | None, ...] | None:
-    """The shape of a single value: an instance's or, where the first dimension is not a batch, the whole tensor's."""
+    """The shape of a single value: an instance's or, if the first dimension is not a batch, the whole tensor's."""
     return spec.shape if rows_of((spec,), config.batch.rows) in (Rows.NONE, Rows.FIXED) else spec.instance
 
 
 def filled(elements: Array, spec: TensorSpec, shape: tuple[int | None, ...] | None) -> Array:
-    """Elements in a row, reshaped; a dimension that is open gets the length that holds all of them.
+    """A flat sequence of elements, reshaped; an open dimension gets the length that fits all of them.
 
     Raises:
         ShapeError: they do not fill it.
@@ -258,7 +259,7 @@ def filled(elements: Array, spec: TensorSpec, shape: tuple[int | None, ...] | No
 
 
 def columns_shape(spec: TensorSpec, width: int) -> tuple[int, ...]:
-    """The shape of an instance that a row of so many columns fills in the order of its elements.
+    """The shape of an instance that a row of this many columns fills in order.
 
     Raises:
         ShapeError: it does not.
@@ -277,7 +278,7 @@ def _at(place: tuple[int, ...]) -> str:
 
 
 def is_surely_within(array: Array, dtype: np.dtype[Any]) -> bool:
-    """Whether the sum of their squares shows that floats are finite and in the range of a type; False if it does not.
+    """Whether the sum of floats' squares proves that they are finite and in the range of a type; False: not proven.
 
     For the few numbers of most inputs, this takes a quarter of the time of checking each.
     """
@@ -291,18 +292,18 @@ def are_finite(array: Array, *, missing: bool) -> bool:
 
 @functools.cache
 def _squares(dtype: np.dtype[Any]) -> float:
-    """The square of the largest number of a type, as far as float64 has it."""
+    """The square of the largest number of a type, as far as float64 can represent it."""
     return float(np.finfo(dtype).max) ** 2 if dtype.itemsize < 8 else sys.float_info.max
 
 
 def cast(array: Array, spec: TensorSpec, where: str, name: Callable[[tuple[int, ...]], str] = _at) -> Array:
-    """The array in the signature's type, where that loses nothing but precision.
+    """The array in the signature's type, if that loses nothing but precision.
 
-    An array in the type that a quantized tensor has in the file holds its integers; any other holds the numbers that
-    these stand for. `name` is how messages name an element's place.
+    For a quantized tensor, an array in the type of the file contains the stored integers; any other array contains the
+    numbers that these represent. `name` is how messages name an element's position.
 
     Raises:
-        DecodeError: the elements are of another kind, or beyond the type's range.
+        DecodeError: the elements are of another kind, or out of the type's range.
     """
     if spec.quantization and array.dtype == spec.quantization.dtype:
         return spec.quantization.real(array)
@@ -317,7 +318,7 @@ def cast(array: Array, spec: TensorSpec, where: str, name: Callable[[tuple[int, 
         raise DecodeError(f"{where}: expected {_kind(spec)}")
     if target in "iu" and array.size:
         limits = np.iinfo(spec.dtype)
-        # As Python's integers: 2.0**63 compares equal to the largest int64.
+        # Compared as Python integers: 2.0**63 equals the largest int64 as a float.
         extremes = (int(array.min()), int(array.max()))
         if extremes[0] < limits.min or extremes[1] > limits.max:
             extreme = array.min() if extremes[0] < limits.min else array.max()
@@ -336,13 +337,13 @@ def cast(array: Array, spec: TensorSpec, where: str, name: Callable[[tuple[int, 
 
 
 def _first(array: Array, wrong: Array, name: Callable[[tuple[int, ...]], str]) -> str:
-    """The first of an array's wrong elements, and where it is."""
+    """The first of an array's wrong elements, and its position."""
     place = tuple(int(index) for index in np.unravel_index(int(wrong.argmax()), wrong.shape))
     return f"{array[place]} {name(place)}" if place else str(array[place])
 
 
 def parse(text: str, *, missing: bool = False) -> Any:
-    """The value of a JSON document; `missing`: NaN is a number, as Python writes missing values.
+    """The value of a JSON document; with `missing`, NaN is accepted, as Python writes missing values.
 
     Raises:
         DecodeError: it is not JSON (NaN and Infinity are not) or nested too deeply.
@@ -359,7 +360,7 @@ def parse(text: str, *, missing: bool = False) -> Any:
     except json.JSONDecodeError as error:
         raise DecodeError(f"not valid JSON: {error}") from error
     except ValueError as error:
-        # Python's guard against numbers that take hours to read.
+        # Python's guard against numbers that take hours to parse.
         raise DecodeError("not valid JSON for a model: an integer of thousands of digits") from error
 
 
@@ -390,7 +391,7 @@ _DECODER_WITH_NAN = json.JSONDecoder(parse_constant=_nan_or_refused, object_pair
 def _check_names(
     rows: Sequence[Any], names: Set[str], optional: Set[str], where: str, expected: str, way_out: str = ""
 ) -> None:
-    """Refuse rows that are not objects with these names, of which the optional ones may be absent."""
+    """Refuse rows that are not objects with these names; optional names may be absent."""
     for index, row in enumerate(rows):
         if not isinstance(row, dict) or row.keys() != names:
             if isinstance(row, dict) and row and names - optional <= row.keys() <= names:
@@ -418,7 +419,7 @@ def _columns_hint(specs: Specs, config: InputConfig) -> str:
 
 
 def _record_array(rows: Sequence[Any], spec: TensorSpec, where: str, config: InputConfig) -> Array:
-    """One array of rows that are objects by column name; the error names the first row and column that are wrong."""
+    """One array from rows that are objects by column name; the error names the first wrong row and column."""
     names, missing = config.columns, config.missing
     known = frozenset(names)
     optional = known if missing and spec.has_nan else frozenset[str]()
@@ -438,7 +439,7 @@ def _record_array(rows: Sequence[Any], spec: TensorSpec, where: str, config: Inp
 
 
 def _row_array(rows: list[Any], spec: TensorSpec, where: str, *, bare: bool, missing: bool) -> Array:
-    """One array of all rows; if they do not make one, the error names the first row that differs."""
+    """One array from all rows; if they do not form one, the error names the first row that differs."""
     array = _array(rows, spec, where, spec.instance, instances=not bare, missing=missing)
     if bare:
         array = array.reshape(-1, *(spec.instance or ()))
@@ -456,10 +457,10 @@ def _array(
     missing: bool,
     instances: bool = False,
 ) -> Array:
-    """One array of a value; if it does not make one, the error names the first of its elements that is wrong.
+    """One array from a value; if it does not form one, the error names its first wrong element.
 
-    `alone` is the shape of `{"b64": ...}` that is the whole value; in a list it has an instance's. With `instances`
-    each element has to have an instance's shape; with `missing` floats may be null or NaN.
+    `alone` is the shape of a `{"b64": ...}` that is the whole value; in a list, it has an instance's shape. With
+    `instances`, each element must have an instance's shape; with `missing`, floats may be null or NaN.
     """
     try:
         return _converted(value, spec, where, alone if isinstance(value, dict) else spec.instance, missing)
@@ -470,12 +471,12 @@ def _array(
 
 
 def _refuse_first_wrong(rows: list[Any], spec: TensorSpec, where: str, *, instances: bool, missing: bool) -> None:
-    """Of rows that do not make one array, raise the error of the first that is wrong by itself, if any is."""
+    """For rows that do not form one array, raise the error of the first row that is wrong by itself, if any."""
 
     def shape_of(index: int) -> tuple[int, ...]:
         name = f"{where}[{index}]"
         shape: tuple[int, ...] = _converted(rows[index], spec, name, spec.instance, missing).shape
-        # Elements of an input that is not a list of instances may still be rows; their rank shows that.
+        # Elements of an input that is not a list of instances may still be rows, which their rank shows.
         if (instances or len(shape) == len(spec.instance or ())) and not _matches(shape, spec.instance):
             raise ShapeError(f"{name} has the shape {_text(shape)}; expected {_text(spec.instance)}")
         return shape
@@ -487,7 +488,7 @@ def _refuse_first_wrong(rows: list[Any], spec: TensorSpec, where: str, *, instan
             return False
 
     first = shape_of(0)
-    # All before `right` are right, and one before `end` is wrong. Halving takes no longer than converting all of them.
+    # All rows before `right` are right, and one before `end` is wrong. Bisecting takes no longer than converting all.
     right, end = 0, len(rows)
     while end - right > 1:
         middle = (right + end) // 2
@@ -503,7 +504,7 @@ def _refuse_first_wrong(rows: list[Any], spec: TensorSpec, where: str, *, instan
 def _converted(
     value: Any, spec: TensorSpec, where: str, encoded: tuple[int | None, ...] | None, missing: bool
 ) -> Array:
-    """One array of a value, in which the bytes of `{"b64": ...}` have the shape `encoded`."""
+    """One array from a value; the bytes of each `{"b64": ...}` in it have the shape `encoded`."""
     lengths, elements, kinds = _flattened(value, where)
     missing = missing and spec.has_nan
     if missing and type(None) in kinds:
@@ -514,23 +515,23 @@ def _converted(
     elif spec.holds_bytes and kinds == {dict}:
         elements = [_filled_bytes(element, spec, where, encoded) for element in elements]
     elif not kinds <= _ACCEPTED_TYPES.get(spec.dtype.kind, set()):
-        # Before numpy sees them: it would make an array of texts that are all as long as the longest of them.
+        # Done before numpy: in its array, every text would be as long as the longest one.
         (wrong, *_) = kinds - _ACCEPTED_TYPES.get(spec.dtype.kind, set())
         raise DecodeError(f"{where}: expected {_kind(spec)}, found {_TYPES[wrong]}")
     elif spec.dtype.kind in "iu" and float in kinds:
         elements = list(map(_whole, elements))
         kinds = set(map(type, elements))
-    # By itself numpy makes floats, which have 53 bits, of integers of which one has 64.
+    # By default numpy converts integers to floats, which have 53 bits, if one of them has 64 bits.
     dtype = np.uint64 if spec.dtype == np.uint64 and kinds == {int} else object if spec.dtype.kind == "O" else None
     try:
         array = np.array(elements, dtype)
         if array.dtype.kind == "O" and spec.dtype.kind == "f":
-            # An integer of more than 64 bits, which a float may stand for.
+            # An integer of more than 64 bits, which a float can represent.
             array = array.astype(np.float64)
     except OverflowError as error:
         raise DecodeError(f"{where}: expected {_kind(spec)}, found one outside its range") from error
     except ValueError as error:
-        # Elements in base64 are arrays themselves, of one shape or not.
+        # Elements in base64 are arrays themselves, perhaps of different shapes.
         raise ShapeError(f"{where}: the lists in it differ in length or depth") from error
     if lengths is None:
         raise ShapeError(f"{where}: the lists in it differ in length or depth")
@@ -545,9 +546,9 @@ def _converted(
 
 
 def _flattened(value: Any, where: str) -> tuple[tuple[int, ...] | None, list[Any], set[type]]:
-    """The lengths of nested lists, the values in them and the types of these; level by level, at the speed of C.
+    """The lengths of nested lists, their values, and the types of the values; level by level, at the speed of C.
 
-    The lists are all as deep; the lengths are None if those of one level differ.
+    All lists are equally deep; the lengths are None if they differ within a level.
     """
     lengths: list[int] = []
     level, ragged = [value], False
@@ -563,7 +564,7 @@ def _flattened(value: Any, where: str) -> tuple[tuple[int, ...] | None, list[Any
 
 
 def _whole(number: float) -> float:
-    """An integer in place of a float that is one: among floats, other integers would be rounded to 53 bits."""
+    """An integer in place of a float with the same value: among floats, other integers would be rounded to 53 bits."""
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
@@ -588,9 +589,9 @@ def _filled_bytes(value: Any, spec: TensorSpec, where: str, shape: tuple[int | N
 
 
 def _from_base64(text: str) -> bytes:
-    """The bytes of base64 with or without padding and white space, in the standard or the URL-safe alphabet.
+    """The bytes of base64, with or without padding and white space, in the standard or the URL-safe alphabet.
 
-    TensorFlow Serving takes the same (absl::Base64Unescape), but for the URL-safe alphabet.
+    TensorFlow Serving accepts the same (absl::Base64Unescape), except for the URL-safe alphabet.
 
     Raises:
         ValueError: it is not base64.
@@ -612,7 +613,7 @@ def _checked(
     as_is: bool = False,
     bare: bool = False,
 ) -> Instances:
-    """Instances whose tensors all have the signature's shapes, and how many rows they have.
+    """Instances, after a check that all tensors have the signature's shapes, with their number of rows.
 
     Args:
         tensors: an array per input.
@@ -620,7 +621,7 @@ def _checked(
         config: says whether the first dimension is a batch.
         in_rows: the input is a list of rows.
         as_is: the input is whole tensors, which are passed as they are.
-        bare: instances of one element were given bare.
+        bare: instances of one element were bare, without brackets.
     """
     kind = rows_of(specs, config.batch.rows)
     any_rows = kind is Rows.INDEPENDENT or (kind is Rows.SINGLE and not as_is)
@@ -656,7 +657,7 @@ def _fits(shape: tuple[int, ...], spec: TensorSpec, *, any_rows: bool = False) -
 
 
 def _matches(shape: tuple[int, ...], expected: tuple[int | None, ...] | None) -> bool:
-    """Whether a shape is the expected one, of which None is any length or, in place of all, any shape."""
+    """Whether a shape is the expected one, in which None is any length; None as a whole is any shape."""
     return expected in (None, shape) or (
         len(shape) == len(expected)
         and all(length is None or length == found for length, found in zip(expected, shape, strict=True))
@@ -684,6 +685,6 @@ def _text(shape: tuple[int | None, ...] | None) -> str:
 
 
 def _short(names: list[str]) -> str:
-    """The first names of an input, which may have any number of any length."""
+    """The first of an input's names, shortened: there may be any number of them, of any length."""
     text = ", ".join(repr(name[:40]) for name in names[:5]) or "none"
     return text if len(names) <= 5 else f"{text} and {len(names) - 5} more"

@@ -1,4 +1,5 @@
-"""The Lambda function that publishes a model's files: from the artifacts bucket to the file system, checked, at once.
+"""The Lambda function that copies a model's files from the artifacts bucket to the file system, verified and
+atomically.
 
-`handler` takes the call of `terraform apply`, `artifact` says what is to be published, `publish` does it.
+`handler` receives the call of `terraform apply`, `artifact` describes what to publish, and `publish` does it.
 """

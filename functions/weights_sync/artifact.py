@@ -1,4 +1,4 @@
-"""What is to be published: the files of one model, each with its sha256, and the digest of them all."""
+"""What to publish: the files of one model, each with its sha256, and the digest of all of them."""
 
 import hashlib
 import re
@@ -29,7 +29,8 @@ def read(event: Any) -> Artifact:
     """The artifact that a call describes: `{"model": ..., "digest": ..., "files": {path: sha256}}`.
 
     Raises:
-        ArtifactError: a field is missing or malformed, a path leads out of the folder, or the digest is not the files'.
+        ArtifactError: a field is missing or malformed, a path leads out of the folder, or the digest is not that of the
+            files.
     """
     if not isinstance(event, dict) or not {"model", "digest", "files"} <= set(event):
         raise ArtifactError('expected an object with "model", "digest" and "files"')
@@ -54,7 +55,7 @@ def digest_of(files: Mapping[str, str]) -> str:
 
 
 def _check_path(model: str, path: str) -> None:
-    """Refuse a path that is not plainly inside the folder."""
+    """Refuse a path that is not clearly inside the folder."""
     parts = PurePosixPath(path).parts
     plain = path == "/".join(parts) and "\0" not in path and not path.startswith("/")
     if not parts or not plain or ".." in parts:

@@ -12,7 +12,7 @@ from weights_sync import artifact, publish
 
 logger = logging.getLogger("weights_sync")
 if "AWS_LAMBDA_LOG_LEVEL" not in os.environ:
-    # awslambdaric leaves the root logger at WARNING then; a set level it applies there, and it holds here too.
+    # Without a level, awslambdaric leaves the root logger at WARNING; a level that is set applies there, and here too.
     logger.setLevel(logging.INFO)
 
 # What a schedule sends once a week, so that Lambda keeps the function active (terraform/modules/keep_active).
@@ -22,7 +22,7 @@ _client = boto3.client("s3", config=Config(connect_timeout=5, read_timeout=30, r
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Publish the files of one model; whatever goes wrong is raised, so that the apply fails and is tried again.
+    """Publish the files of one model; any failure is raised, so that the apply fails and is repeated.
 
     Args:
         event: `{"model": name, "digest": hex, "files": {relative path: sha256 hex}}`, or KEEP_ACTIVE.

@@ -1,7 +1,7 @@
-"""Put an artifact's files into the file system, whole or not at all.
+"""Puts an artifact's files into the file system, all or nothing.
 
-Files are copied into `<root>/<model>/.staging-<random>/`, checked, synced to disk, and the folder is renamed to
-`<root>/<model>/<digest>/`. A function therefore never sees half a model, and what it sees stays as it is.
+Files are copied into `<root>/<model>/.staging-<random>/`, checked and synced to disk, and the folder is renamed to
+`<root>/<model>/<digest>/`. So a function never sees half a model, and what it sees does not change.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ from weights_sync.artifact import Artifact
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-#: Files that are copied at the same time; each holds one chunk in memory.
+#: How many files are copied at the same time; each has one chunk in memory.
 _PARALLEL = 8
 _CHUNK_BYTES = 4 * 2**20
 
-#: Copies of one file that are begun; the client retries requests by itself, but not a body that breaks off.
+#: How often the copy of a file is begun; the client retries requests by itself, but not a body that breaks off.
 _ATTEMPTS = 3
 
 _STAGING_PREFIX = ".staging-"
@@ -36,7 +36,7 @@ CALL_S = 900
 #: Seconds of a call that are reserved for removing an incomplete copy and reporting it: twice the read timeout of S3.
 KEPT_S = 60
 
-#: Seconds after which a staging folder belongs to a run that is dead.
+#: Seconds after which the run that a staging folder belongs to must have ended.
 _STAGING_MAX_AGE = 4 * CALL_S
 
 
@@ -50,10 +50,10 @@ class _OutOfTimeError(Exception):
 
 @dataclass(frozen=True)
 class Published:
-    """What stands under the digest now."""
+    """What is stored under the digest now."""
 
     bytes: int
-    #: Whether it was copied, or stood there already.
+    #: Whether it was copied; False: it was there already.
     copied: bool
 
 
@@ -62,18 +62,18 @@ def publish(
 ) -> Published:
     """Make sure that `<root>/<model>/<digest>/` holds exactly the artifact's files.
 
-    A folder that is there is read in full and compared by sha256, since this runs only when Terraform or an operator
-    has a reason to ask; one that differs is replaced.
+    An existing folder is read in full and compared by sha256, since this runs only when Terraform or an operator has a
+    reason to ask; a folder that differs is replaced.
 
     Args:
         client: S3.
-        bucket: that holds the artifacts.
+        bucket: the artifacts bucket.
         root: the folder of all models.
         artifact: what to publish.
-        remaining_ms: gives the milliseconds until Lambda ends the call.
+        remaining_ms: returns the milliseconds until Lambda ends the call.
 
     Raises:
-        PublishError: an object is missing or differs, a disk or S3 error remained, or the time was too short.
+        PublishError: an object is missing or differs, a disk or S3 error persisted, or the time was too short.
     """
     folder = root / artifact.model
     target = folder / artifact.digest
@@ -152,7 +152,7 @@ def _key(artifact: Artifact, name: str) -> str:
 
 
 def _not_in_time(client: "S3Client", bucket: str, staging: Path, artifact: Artifact) -> str:
-    """How much of the artifact could be copied in one call, and what to do."""
+    """The error that says how much of the artifact fits into one call, and what to do."""
 
     def size(name: str) -> int:
         return int(client.head_object(Bucket=bucket, Key=_key(artifact, name))["ContentLength"])
@@ -212,8 +212,8 @@ def _download(client: "S3Client", bucket: str, key: str, path: Path, remaining_m
 
 
 def _put_in_place(staging: Path, target: Path, artifact: Artifact) -> None:
-    """Rename the copied folder to its digest, in the place of one that differs, unless another run was faster."""
-    # A folder cannot be renamed over one with files in it: the old one steps aside first.
+    """Rename the copied folder to its digest, replacing one that differs, unless another run was faster."""
+    # A folder cannot be renamed over one with files in it, so the old one is moved aside first.
     replaced = staging.with_name(f"{staging.name}-replaced")
     try:
         if target.is_dir() and not _holds(target, artifact):
@@ -228,7 +228,7 @@ def _put_in_place(staging: Path, target: Path, artifact: Artifact) -> None:
 
 
 def _sync_folders(folders: Iterable[Path]) -> None:
-    """Sync the entries of folders to disk: a file's own sync does not cover its name."""
+    """Sync the entries of folders to disk: syncing a file does not cover its name."""
     for folder in folders:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,7 +1,7 @@
-"""The small interface behind which every runtime runs a model, and the choice of one.
+"""The small interface that every runtime implements, and the choice of one.
 
-Only the chosen runtime is imported: loading another's library would cost most of a cold start. What the runtimes are is
-said in `runtimes.json`, which Terraform and modelctl read as well; `modelctl/runtimes.py` explains its fields.
+Only the chosen runtime is imported: loading another's library would take most of a cold start. `runtimes.json` defines
+the runtimes; Terraform and modelctl read it as well, and `modelctl/runtimes.py` explains its fields.
 """
 
 import functools
@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-# numpy reads it when it is imported, which this module is the first to do. Nothing here calculates with its linear
-# algebra, and making threads for that takes a quarter of a cold start's processor time. The registry's `env` may set it
-# otherwise.
+# numpy reads it on import, and this module is the first to import numpy. Nothing here uses its linear algebra, and
+# creating threads for it takes a quarter of a cold start's processor time. The registry's `env` may set another value.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
@@ -26,23 +25,23 @@ from inference.errors import ModelError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-#: By runtime, what it is.
+#: The definition of each runtime, by name.
 TABLE: Mapping[str, Mapping[str, Any]] = json.loads((Path(__file__).parents[1] / "runtimes.json").read_bytes())
 
 #: MB of memory that come with one vCPU: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 MEMORY_PER_VCPU = 1769
 
-#: The signature of a model whose file names none: TensorFlow's own default.
+#: The name for the signature of a file that names none: TensorFlow's own default.
 DEFAULT_SIGNATURE = "serving_default"
 
-#: How LiteRT and ONNX Runtime, which have no error of its own for it, say that memory ran out. Like other
-#: patterns of errors, it is compiled where it is first searched for, since a cold start has no time for it.
+#: How LiteRT and ONNX Runtime, which have no separate error for it, say that memory ran out. Like other patterns of
+#: errors, it is compiled at the first search, since a cold start has no time for it.
 _OUT_OF_MEMORY = r"(?i)fail(ed|ure)? to alloc|allocation fail|could not allocate|bad_alloc|out of memory"
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """How the integers of a quantized tensor stand for real numbers: real = (stored - zero_point) * scale."""
+    """How the integers of a quantized tensor represent real numbers: real = (stored - zero_point) * scale."""
 
     #: The integers' type.
     dtype: np.dtype[Any]
@@ -50,18 +49,18 @@ class Quantization:
     zero_point: int
 
     def real(self, stored: Array) -> Array:
-        """The numbers that integers stand for, as float32."""
+        """The numbers that integers represent, as float32."""
         return np.asarray((stored.astype(np.float32) - self.zero_point) * self.scale, np.float32)
 
     def stored(self, real: Array) -> Array:
-        """The integers that stand for numbers: for one that is beyond all of them, the smallest or largest."""
+        """The integers that represent numbers; a number out of range becomes the smallest or largest integer."""
         limits = np.iinfo(self.dtype)
         integers = np.clip(np.rint(real / self.scale) + self.zero_point, limits.min, limits.max)
         return np.asarray(integers, self.dtype)
 
     @functools.cached_property
     def range(self) -> tuple[float, float]:
-        """The least and the largest number that an integer stands for."""
+        """The smallest and the largest number that an integer represents."""
         limits = np.iinfo(self.dtype)
         return (limits.min - self.zero_point) * self.scale, (limits.max - self.zero_point) * self.scale
 
@@ -71,9 +70,9 @@ class TensorSpec:
     """Name, shape and type of one input or output of a signature."""
 
     name: str
-    #: With the batch dimension; None in place of a dimension: any length; None in place of all: any shape.
+    #: Includes the batch dimension; None as a dimension: any length; None as the shape: any shape.
     shape: tuple[int | None, ...] | None
-    #: Strings are `object`: an array of bytes. Of a quantized tensor float32, the type of what its integers stand for.
+    #: Strings are `object`: an array of bytes. A quantized tensor is float32, the type of what its integers represent.
     dtype: np.dtype[Any]
     quantization: Quantization | None = None
 
@@ -95,12 +94,12 @@ class TensorSpec:
 
     @property
     def holds_bytes(self) -> bool:
-        """Whether a byte is an element of the tensor as it is in the file."""
+        """Whether each element of the tensor in the file is a byte."""
         return self.stored.kind in "iu" and self.stored.itemsize == 1
 
     @property
     def has_nan(self) -> bool:
-        """Whether an element may be NaN, which no integer of a quantized tensor stands for."""
+        """Whether an element may be NaN, which no integer of a quantized tensor represents."""
         return self.stored.kind == "f"
 
 
@@ -117,7 +116,7 @@ class Model(Protocol):
     bytes_per_call: int
 
     def __call__(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the signature on one array per input, by name; gives one array per output.
+        """Run the signature on one array per input, by name, and return one array per output.
 
         Raises:
             PredictionError: the model refused these values.
@@ -130,8 +129,8 @@ def load(runtime: str, artifact: Path, signature: str) -> Model:
     """Load the model of an artifact's folder.
 
     Raises:
-        ModelError: the folder, the model file or the signature is missing, the library refuses the file, or a tensor is
-            of a type that no input and no result has.
+        ModelError: the folder, the model file or the signature is missing, the library refuses the file, or a tensor
+            has a type that no input or result can have.
     """
     if not artifact.is_dir():
         raise ModelError(f"no weights at {artifact}: weights_sync copies them there during `terraform apply`")
@@ -141,7 +140,7 @@ def load(runtime: str, artifact: Path, signature: str) -> Model:
     try:
         model = cast(Model, importlib.import_module(f"inference.runtimes.{runtime}").load(file, signature))
     except ModelError as error:
-        # Only now: a cold start has no time for it.
+        # Imported only now: a cold start has no time for it.
         from inference import model_files
 
         files = {path.relative_to(artifact).as_posix(): path for path in artifact.rglob("*") if path.is_file()}
@@ -157,7 +156,7 @@ def load(runtime: str, artifact: Path, signature: str) -> Model:
 
 
 def _model_file(runtime: str, artifact: Path) -> Path:
-    """The one file of an artifact that the runtime takes.
+    """The one file of an artifact that the runtime accepts.
 
     Raises:
         ModelError: there is none, or there are several.
@@ -172,12 +171,12 @@ def _model_file(runtime: str, artifact: Path) -> Path:
 
 
 def _is_one_of(file: Path, kinds: Collection[str]) -> bool:
-    """Whether a file is of one of these kinds: its suffix, or its name, is among them."""
+    """Whether a file is one of these kinds, by its suffix or its name."""
     return file.suffix in kinds or file.name in kinds
 
 
 def check_default_signature(file: Path, signature: str) -> None:
-    """Refuse to look for a signature in a file that names none: it has one way to be called.
+    """Refuse to look for a signature in a file that names none: there is only one way to call it.
 
     Raises:
         ModelError: the registry entry names another signature.
@@ -197,6 +196,6 @@ def memory_mb() -> int:
 
 
 def threads() -> int:
-    """How many threads compute: the vCPUs that the memory size buys, and no more than there are."""
+    """The number of threads that compute: one per vCPU of this memory size, but no more than there are processors."""
     processors = os.cpu_count() or 1
     return max(1, min(processors, round(memory_mb() / MEMORY_PER_VCPU)))

@@ -1,12 +1,12 @@
-"""LiteRT: `.tflite` models, from the process's start to the first prediction in a fraction of TensorFlow's time.
+"""LiteRT: `.tflite` models, which make the first prediction of a process in a fraction of TensorFlow's time.
 
-Rows are run one at a time: on the few threads of a function a larger call costs LiteRT as much per row, and a shape
-that never changes is never planned anew.
+Rows are run one at a time: on the few threads of a function, a larger call costs LiteRT as much per row, and for a
+constant shape nothing is planned again.
 
-Every call starts from the state that the file describes. What fused ops keep (the state of an RNN, LSTM or SVDF) is
-reset before the call; what `tf.Variable`s keep cannot be, so a file that assigns to one gets a new interpreter for each
-call. Tables (HASHTABLE) are filled once and never change. Random ops draw new numbers in every call, which do not
-depend on any input.
+Every call starts from the state in the file. The state of fused ops (RNN, LSTM, SVDF) is reset before the call. The
+state of a `tf.Variable` cannot be reset, so a file that assigns to one gets a new interpreter for each call. Tables
+(HASHTABLE) are filled once and never change. Random ops draw new numbers in every call, which do not depend on any
+input.
 """
 
 import mmap
@@ -29,30 +29,30 @@ Details = Mapping[str, Any]
 #: The op that changes a `tf.Variable`: https://github.com/google-ai-edge/LiteRT, schema.fbs, BuiltinOperator.
 _ASSIGN_VARIABLE = 144
 
-#: How LiteRT names an op for which it has no kernel: one of the model's own, or one of TensorFlow's (Flex).
+#: How LiteRT names an op without a kernel: a custom op of the model, or an op of TensorFlow (Flex).
 _LACKING = r"(?s)unresolved custom op: (?:Flex)?(\w+)|Select TensorFlow op.*?\(Flex(\w+)\) failed to prepare"
 
-#: How a kernel says that it cannot compute with tensors of the model's types or form, whatever values they have, or
-#: with a `tf.Variable` that nothing in the file gives a value (READ_VARIABLE).
+#: How a kernel says that it cannot compute with tensors of the model's types or shapes, whatever their values, or with
+#: a `tf.Variable` that has no value in the file (READ_VARIABLE).
 _UNSUPPORTED = (
     r"(?i)unsupported|not implemented|n[o']t (currently |yet )?support(ed| (data )?type)|supported currently"
     r"|only (currently )?supports? (?!value)|\btype [!=]= |variable != nullptr was not true"
 )
 
-#: Stands for an error without a text. LiteRT gives none when a tensor whose shape an op calculates does not fit into
-#: memory.
+#: Replaces the text of an error that has none, which LiteRT raises if a tensor whose shape an op calculates does not
+#: fit into memory.
 _NO_REASON = "it gave no reason, which happens when it runs out of memory"
 
-#: The most characters of errors that an interpreter may repeat; after more, a new one takes its place.
+#: The most characters of earlier errors that an interpreter may repeat; beyond that, it is replaced.
 _MOST_SAID = 2**16
 
 
 class LiteRtModel:
-    """One signature of a `.tflite` file; a quantized tensor is given and taken as the real numbers it stands for.
+    """One signature of a `.tflite` file; quantized tensors are passed as the real numbers that they represent.
 
     Args:
         graph: the signature in an interpreter.
-        start: brings it into the state in which every call starts.
+        start: resets it to the state from which every call starts.
     """
 
     bytes_per_call = 0
@@ -61,7 +61,7 @@ class LiteRtModel:
         self._graph = graph
         self._start = start
         self.inputs = tuple(_spec(name, details) for name, details in graph.inputs.items())
-        # An output without dimensions is a single value or has any shape; LiteRT does not say which.
+        # An output without dimensions is a single value or has an unknown shape; LiteRT does not say which.
         specs = (_spec(name, details) for name, details in graph.outputs.items())
         self.outputs = tuple(replace(spec, shape=spec.shape or None) for spec in specs)
 
@@ -87,7 +87,7 @@ class LiteRtModel:
 
 
 def load(file: Path, signature: str) -> LiteRtModel:
-    """Load a `.tflite` file, by its signature or, where the file has none, by its tensors.
+    """Load a `.tflite` file by its signature or, if it has none, by its tensors.
 
     Raises:
         ModelError: there is no such signature, or LiteRT cannot run it.
@@ -105,7 +105,7 @@ def load(file: Path, signature: str) -> LiteRtModel:
 
 
 class _Graph:
-    """A signature of a `.tflite` file, or the graph of one that names none, in an interpreter of its own.
+    """A signature of a `.tflite` file, or the graph of a file that names none, in its own interpreter.
 
     Raises (the constructor and `open`):
         ModelError: the file does not have the signature, or LiteRT cannot load it.
@@ -123,7 +123,7 @@ class _Graph:
         self.open()
 
     def open(self) -> None:
-        """Make a new interpreter of the file."""
+        """Create a new interpreter for the file."""
         file, signature = self._file, self._signature
         try:
             self._interpreter: Any = Interpreter(model_path=str(file), num_threads=runtimes.threads())
@@ -143,10 +143,10 @@ class _Graph:
         self.call = self._runner or self._call_without_signature
 
     def prepare(self) -> str:
-        """Prepare the ops for the shapes in the file, with 1 for an open length; returns what prevents it, or ""."""
+        """Prepare the ops for the shapes in the file, with 1 for an open length; returns the error, or ""."""
         try:
             if self._runner:
-                # The interpreter's own method prepares the first signature only.
+                # The interpreter's own method prepares only the first signature.
                 wrapper = self._interpreter._interpreter
                 wrapper.AllocateTensors(wrapper.GetSubgraphIndexFromSignature(self._signature))
             else:
@@ -158,7 +158,7 @@ class _Graph:
         return ""
 
     def reset(self) -> bool:
-        """Set the variables of fused ops to zero; False if one has no memory yet: it is zero once it gets some."""
+        """Set the variables of fused ops to zero; False if one has no memory yet, and will be zero once it has."""
         try:
             self._interpreter.reset_all_variables()
         except RuntimeError as error:
@@ -167,7 +167,7 @@ class _Graph:
         return True
 
     def news(self, error: Exception) -> str:
-        """An error's text without the part that LiteRT repeats: the errors of earlier calls, about other inputs."""
+        """An error's text without the part that LiteRT repeats: errors of earlier calls, about other inputs."""
         if not isinstance(error, RuntimeError):
             return str(error)
         said, self._said = self._said, str(error)
@@ -188,7 +188,7 @@ class _Graph:
 
 
 def _models_fault(text: str) -> str:
-    """The message for an error that other values would cause as well; "" if these values may be, or there is none."""
+    """The message for an error that other values would cause as well; "" if there is none or these may be at fault."""
     if not text:
         return ""
     if found := re.search(_LACKING, text):
@@ -204,8 +204,8 @@ def _models_fault(text: str) -> str:
 def _op_codes(file: Path) -> set[int]:
     """The builtin ops that a `.tflite` file has.
 
-    They are read from the file because LiteRT lists only those of the first signature, without its loops and
-    branches. In a FlatBuffer a table begins with the distance back to its list of fields, which gives the place of each
+    They are read from the file because LiteRT lists only those of the first signature, without its loops and branches.
+    In a FlatBuffer, a table begins with the distance back to its list of fields, which gives the offset of each field
     within the table. The root's field 1 is the vector of the ops; an op's field 3 is its code, which in older files is
     field 0. https://flatbuffers.dev/internals/
     """
@@ -217,7 +217,7 @@ def _op_codes(file: Path) -> set[int]:
         return place + number("<I", place)
 
     def field(table: int, index: int) -> int:
-        """The place of a table's field; 0 if it is left out."""
+        """The position of a table's field; 0 if it is left out."""
         fields = table - number("<i", table)
         offset = number("<H", fields + 4 + 2 * index) if 4 + 2 * index < number("<H", fields) else 0
         return table + offset if offset else 0
@@ -249,7 +249,7 @@ def _spec(name: str, details: Details) -> TensorSpec:
 
 
 def _quantized(tensor: Array, spec: TensorSpec) -> Array:
-    """A tensor as LiteRT takes it."""
+    """A tensor as LiteRT accepts it."""
     if spec.quantization is None:
         return tensor
     if np.isnan(tensor).any():

@@ -1,7 +1,7 @@
-"""ONNX Runtime: `.onnx` models, as PyTorch and scikit-learn are exported to.
+"""ONNX Runtime: `.onnx` models, the export format for PyTorch and scikit-learn.
 
-Small rows are run together, since there a call costs many times what a row does; rows as large as an image are run one
-at a time, since on the few threads of a function a larger call costs as much per row, and takes more memory.
+Small rows are run together, since a call costs many times as much as a row. Rows as large as an image are run one at a
+time, since on the few threads of a function a larger call costs as much per row and needs more memory.
 """
 
 import contextlib
@@ -16,14 +16,14 @@ from inference import runtimes
 from inference.errors import ModelError, PredictionError
 from inference.runtimes import Array, TensorSpec
 
-# It reports to its makers from 1.29 on: it writes what it reports to a file, and a thread sends it.
+# From version 1.29 on it has telemetry: it writes events to a file, and a thread sends them.
 # https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Let nothing through to standard error."""
+    """Discard everything that is written to standard error."""
     kept = os.dup(2)
     try:
         with Path(os.devnull).open("wb") as nowhere:
@@ -34,20 +34,20 @@ def _silence() -> Iterator[None]:
         os.close(kept)
 
 
-# While it is imported, it logs in colours what it does not find of GPUs and processors. Why it cannot be imported, it
-# raises.
+# During the import it logs, in colours, which GPUs and processors it does not find. If the import fails, it raises the
+# reason.
 with _silence():
     import onnxruntime as ort
     from onnxruntime.capi import onnxruntime_pybind11_state as raised
 
-# Fatal errors only, also of sessions: what it logs as an error, in colours and on several lines, it raises as well.
+# Fatal errors only, for sessions too: what it logs as an error, in colours and on several lines, it also raises.
 ort.set_default_logger_severity(4)
 
-#: The most bytes of inputs and outputs of a shared call. The tensors between them, whose memory grows with the rows as
-#: well, then stay small.
+#: The most bytes of inputs and outputs of a shared call. The tensors between them, which grow with the rows as well,
+#: then stay small.
 BYTES_PER_CALL = 16 * 1024
 
-#: The types of tensors that numpy has too, by ONNX Runtime's names for them.
+#: The types of tensors that numpy has as well, by ONNX Runtime's names.
 _DTYPES = {
     "string": "object",
     "bool": "bool",
@@ -57,8 +57,8 @@ _DTYPES = {
     **{name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
 }
 
-#: What is raised for values that fit the signature and that an op refuses; running out of memory is among it. Whatever
-#: else is raised (no kernel for an op, an internal error) would be raised for other values too.
+#: What is raised for values that fit the signature but that an op refuses; running out of memory raises these as well.
+#: Any other error (no kernel for an op, an internal error) would be raised for other values too.
 _REFUSED = (raised.InvalidArgument, raised.Fail, raised.RuntimeException, ValueError)
 
 _DECODE = np.frompyfunc(bytes.decode, 1, 1)
@@ -93,25 +93,25 @@ def load(file: Path, signature: str) -> OnnxModel:
     """Load an `.onnx` file, which has one signature; weights that it keeps in other files are beside it.
 
     Raises:
-        ModelError: ONNX Runtime cannot load it, or it takes or gives something else than tensors.
+        ModelError: ONNX Runtime cannot load it, or an input or output is not a tensor.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = runtimes.threads()
-    # Threads that wait in a loop for work take the processor from what else the function does, and are billed.
+    # Threads that spin while they wait for work take processor time from the rest of the function, and it is billed.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # It keeps a plan for every shape of inputs that it ever saw.
+    # It would keep a plan for every input shape that it has ever seen.
     options.enable_mem_pattern = False
     try:
         session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        # The op StringNormalizer asks for en_US.UTF-8 where its exporter names none.
+        # The op StringNormalizer needs en_US.UTF-8 if its exporter names no locale.
         way_out = "; for a text vectorizer, skl2onnx accepts options={TfidfVectorizer: {'locale': 'C'}}"
         raise ModelError(
             f"ONNX Runtime cannot load {file.name}: {str(error).strip()}{way_out if 'locale' in str(error) else ''}"
         ) from error
     nodes = session.get_inputs()
-    # Without dimensions it is a single value or has any shape, and ONNX Runtime does not tell which. Exporters leave
-    # out the shapes of outputs that they do not know, and hardly ever those of inputs.
+    # Without dimensions it is a single value or has an unknown shape, and ONNX Runtime does not say which. Exporters
+    # omit the shapes of outputs that they do not know, but hardly ever those of inputs.
     open_inputs = frozenset() if all(node.shape for node in nodes) else _without_shape(file)
     inputs = tuple(_spec(node, file.name, is_open=node.name in open_inputs) for node in nodes)
     outputs = tuple(_spec(node, file.name, is_open=not node.shape) for node in session.get_outputs())
@@ -127,7 +127,7 @@ def _without_shape(file: Path) -> frozenset[str]:
 
 
 def _spec(node: Any, file: str, *, is_open: bool) -> TensorSpec:
-    """The spec of an input or output; a dimension has a length, a name or nothing."""
+    """The spec of an input or output; a dimension is a length, a name or nothing."""
     kind = str(node.type)
     if not kind.startswith("tensor("):
         raise ModelError(
@@ -144,10 +144,10 @@ def _spec(node: Any, file: str, *, is_open: bool) -> TensorSpec:
 
 
 def _given(tensor: Array) -> Array:
-    """A tensor as ONNX Runtime takes it: its strings are text."""
+    """A tensor as ONNX Runtime accepts it: strings are text."""
     return np.asarray(_DECODE(tensor), object) if tensor.dtype.kind == "O" else tensor
 
 
 def _taken(tensor: Array) -> Array:
-    """A tensor as the signature says: its strings are bytes."""
+    """A tensor as the signature has it: strings are bytes."""
     return np.asarray(_ENCODE(tensor), object) if tensor.dtype.kind == "O" else tensor

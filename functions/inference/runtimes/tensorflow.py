@@ -1,10 +1,10 @@
-"""TensorFlow: SavedModels, `.keras` and HDF5 files, every op exactly as trained.
+"""TensorFlow: SavedModels, `.keras` and HDF5 files, with every op exactly as trained.
 
 A larger call costs TensorFlow less per row, so rows are run together.
 
-Every call starts from the state that the file describes: variables that a signature assigns to (a stateful RNN, a
-counter, a `tf.random.Generator`) are restored before the call. What cannot be restored is refused when the model loads.
-Other random ops draw new numbers in every call, which do not depend on any input.
+Every call starts from the state in the file: variables that a signature assigns to (a stateful RNN, a counter, a
+`tf.random.Generator`) are restored before the call. A model with state that cannot be restored is refused when it is
+loaded. Other random ops draw new numbers in every call, which do not depend on any input.
 """
 
 import os
@@ -19,8 +19,8 @@ from inference import model_files, runtimes
 from inference.errors import ModelError, PredictionError
 from inference.runtimes import Array, TensorSpec
 
-# TensorFlow reads both while it loads; the registry's `env` may set them otherwise. Without the first it logs a dozen
-# lines about its build in every new environment.
+# TensorFlow reads both on import; the registry's `env` may set other values. Without the first, it logs a dozen lines
+# about its build in every new environment.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(runtimes.threads()))
 
@@ -28,19 +28,19 @@ import tensorflow as tf
 
 from inference import keras_files
 
-#: The most bytes of inputs and outputs of a shared call: a larger one gains nothing more, and a convolution's
-#: activations, some twenty times as large, still fit into the memory.
+#: The most bytes of inputs and outputs of a shared call: a larger call gains nothing, and a convolution's activations,
+#: about twenty times as large, still fit into the memory.
 BYTES_PER_CALL = 8 * 2**20
 
-#: What is raised for values that fit the signature and that an op refuses (a parser, with DataLossError). Whatever else
-#: an op raises (out of memory, an internal error) would be raised for other values too.
+#: What is raised for values that fit the signature but that an op refuses (DataLossError comes from parsers). Any other
+#: error of an op (out of memory, an internal error) would be raised for other values too.
 _REFUSED = (
     *(tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError, tf.errors.DataLossError),
     *(ValueError, TypeError),
 )
 
 #: How an InvalidArgumentError says that TensorFlow cannot run an op here, whatever the values: it has no kernel, is for
-#: another device, or is Python code (`tf.py_function`), which no file holds.
+#: another device, or is Python code (`tf.py_function`), which no file contains.
 _LACKING = re.compile(r"No OpKernel was registered|Cannot assign a device|Could not find callback")
 
 #: How TensorFlow names an op of another library.
@@ -52,7 +52,7 @@ _ASSIGNS = re.compile(
     r"|Stateful(RandomBinomial|StandardNormal|TruncatedNormal|Uniform)"
 )
 
-#: Ops that change what cannot be restored: a table, or a variable of TensorFlow 1, which the function does not name.
+#: Ops that change what cannot be restored: a table, or a variable of TensorFlow 1, which the function does not list.
 _REMEMBERS = re.compile(
     r"LookupTable(Import|Insert|Remove)(V2)?|Assign(Add|Sub)?|(Sparse)?Apply[A-Z]\w*|CountUpTo|StridedSliceAssign"
     r"|Scatter(Nd)?(Add|Div|Max|Min|Mul|Sub|Update)"
@@ -67,9 +67,9 @@ class TensorFlowModel:
 
     Args:
         function: takes and returns tensors by name.
-        inputs: what it takes.
-        outputs: what it returns.
-        start: restores the state in which every call starts.
+        inputs: the specs of its inputs.
+        outputs: the specs of its outputs.
+        start: restores the state from which every call starts.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class TensorFlowModel:
     ) -> None:
         self._function = function
         self._start = start
-        # Rows of several inputs in one call would share what the model remembers.
+        # Rows of several inputs in one call would share the model's state.
         self.bytes_per_call = 0 if start else BYTES_PER_CALL
         self.inputs = inputs
         self.outputs = outputs
@@ -118,14 +118,14 @@ def _load_saved_model(artifact: Path, signature: str) -> TensorFlowModel:
         raise ModelError(f"TensorFlow cannot load the SavedModel in {artifact}: {error}") from error
     function = loaded.signatures.get(signature)
     if function is None:
-        # A graph of TensorFlow 1 has what initializes it among them.
+        # In a graph of TensorFlow 1, the initializer is one of them.
         names = ", ".join(sorted(name for name in loaded.signatures if name != _INITIALIZES))
         way_out = "none: save it with model.export (Keras) or tf.saved_model.save(model, folder, signatures=function)"
         raise ModelError(f"the SavedModel has no signature {signature!r}; it has: {names or way_out}")
     _, inputs = function.structured_input_signature
 
     def call(**tensors: Any) -> Mapping[str, Any]:
-        # The function holds its variables only weakly: naming the loaded object here keeps them.
+        # The function has only weak references to its variables: this reference to the loaded object keeps them.
         _ = loaded
         outputs: Mapping[str, Any] = function(**tensors)
         return outputs
@@ -134,7 +134,7 @@ def _load_saved_model(artifact: Path, signature: str) -> TensorFlowModel:
 
 
 def _read_saved_model(artifact: str) -> Any:
-    """What a SavedModel holds; if that is several graphs, the one that TensorFlow Serving would serve."""
+    """The content of a SavedModel; of several graphs, the one that TensorFlow Serving would serve."""
     try:
         return tf.saved_model.load(artifact)
     except ValueError as error:
@@ -154,14 +154,14 @@ def _load_keras(path: Path) -> TensorFlowModel:
 
 
 def _start(function: Any) -> Callable[[], Any] | None:
-    """What restores the variables that a function may assign to, or None if it assigns to none.
+    """A function that restores the variables that this one may assign to; None if it assigns to none.
 
     Raises:
         ModelError: it changes something that cannot be restored.
     """
     ops = {op.type for op in function.graph.get_operations()}
     if any(tensor.dtype == tf.resource for tensor in function.captured_inputs):
-        # Only a model with state pays for this copy of the graph, which holds the functions that it calls.
+        # Only a model with state pays for this copy of the graph, which includes the functions that it calls.
         ops |= {node.op for called in function.graph.as_graph_def().library.function for node in called.node_def}
     for op in sorted(ops):
         if _REMEMBERS.fullmatch(op):
@@ -171,7 +171,7 @@ def _start(function: Any) -> Callable[[], Any] | None:
             )
     if not any(map(_ASSIGNS.match, ops)):
         return None
-    # These share the memory of the variables: an op that changes a variable copies it first.
+    # These share memory with the variables: an op that changes a variable copies it first.
     states = [(variable, variable.read_value()) for variable in function.variables]
 
     def restore() -> None:
@@ -183,7 +183,7 @@ def _start(function: Any) -> Callable[[], Any] | None:
 
 def _specs(signature: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
     for name, spec in signature.items():
-        # Signatures of TensorFlow 1 have symbolic tensors in place of specs.
+        # Signatures of TensorFlow 1 have symbolic tensors instead of specs.
         dense = isinstance(spec, (tf.TensorSpec, tf.Tensor))
         if not dense or spec.dtype in (tf.resource, tf.variant):
             kind = spec.dtype.name if dense else type(spec).__name__

@@ -6,50 +6,50 @@ import functools
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-#: Fetches and writes that run at the same time.
+#: The number of fetches and writes that run at the same time.
 PARALLEL = 16
 
-#: Seconds until a connection must be there, and without a byte of an answer. S3 answers in milliseconds.
+#: The most seconds to connect, and to wait for a byte of the answer. S3 answers in milliseconds.
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 2, 10
 
-#: Tries of a request, the first included.
+#: Tries per request, including the first.
 ATTEMPTS = 4
 
 
 class Read(NamedTuple):
-    """A read of an object. One of more than `most` bytes is not read, and its body is empty, unless it may be cut."""
+    """A read of an object. One of more than `most` bytes is not read and has an empty body, unless `cut` is set."""
 
     bucket: str
     key: str
-    #: Bytes.
+    #: The most bytes to read.
     most: int
-    #: The version that is wanted; None: the current one.
+    #: The version to read; None: the current one.
     version_id: str | None = None
-    #: In quotes: any other content is refused.
+    #: The expected ETag, in quotes: any other content is refused.
     etag: str | None = None
-    #: Of a larger object, read the first `most` bytes.
+    #: Read the first `most` bytes of a larger object.
     cut: bool = False
 
 
 class Found(NamedTuple):
     """An object that was read."""
 
-    #: Its bytes, all of them unless the reader asked for less.
+    #: Its bytes: all of them, unless the read asked for fewer.
     body: bytes
-    #: How many bytes the object has.
+    #: The number of bytes that the object has.
     size: int
-    #: In quotes, as S3 gives it and takes it.
+    #: In quotes, as S3 returns and accepts it.
     etag: str
     #: None in a bucket that never had versions.
     version_id: str | None
-    #: In whole seconds. Of an object that was uploaded in parts, when its upload began.
+    #: In whole seconds. For an object that was uploaded in parts, this is when its upload began.
     last_modified: datetime.datetime
     #: Its `Content-Encoding`; empty if it has none.
     encoding: str = ""
 
 
 class Objects(Protocol):
-    """The objects that the function may read and write. Many threads use one at the same time."""
+    """Reads and writes objects. Many threads use the same instance at the same time."""
 
     def read(self, wanted: Read) -> Found:
         """Read an object.
@@ -69,16 +69,16 @@ class Objects(Protocol):
             replaces: the ETag, in quotes, of the object that it may replace; None: there must be none.
 
         Raises:
-            RefusedError: S3 refused, also because another object is there. After an answer that was lost, the object
-                that is there may be this one.
+            RefusedError: S3 refused, perhaps because another object exists. If an earlier answer was lost, the existing
+                object may be this one.
             UnansweredError: it did not answer.
         """
 
     def write_unannounced(self, bucket: str, key: str, body: bytes, replaces: str | None) -> str:
-        """Write a JSON document whose event says another `reason` than those of `write`; returns its ETag, in quotes.
+        """Write a JSON document whose event has another `reason` than those of `write`, and return its ETag, in quotes.
 
         It is a multipart upload of one part, whose reason is CompleteMultipartUpload and not PutObject.
-        https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html. Its condition is compared last
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html. The condition is checked at the end
         (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html). If it does not hold, the
         part stays until the bucket's lifecycle rule removes abandoned uploads.
 
@@ -87,13 +87,13 @@ class Objects(Protocol):
 
 
 class Refusal(enum.Enum):
-    """What S3 says where it refuses."""
+    """The meaning of an error from S3."""
 
     #: The object or version does not exist.
     MISSING = enum.auto()
-    #: There is, but not as the request's condition wants it, or another write is under way.
+    #: It exists, but the request's condition does not hold, or another write is under way.
     CHANGED = enum.auto()
-    #: Access denied, for no action that it names: a missing permission, or a missing object.
+    #: Access denied, without the name of an action: a missing permission or a missing object.
     UNEXPLAINED = enum.auto()
     #: Its storage class or access tier is an archive: it must be restored before it can be read.
     ARCHIVED = enum.auto()
@@ -105,12 +105,12 @@ class Refusal(enum.Enum):
     FAILED = enum.auto()
 
 
-#: Refusals of an object that exists and that no permission makes readable.
+#: Refusals of an object that exists but that no permission makes readable.
 UNREADABLE = (Refusal.ARCHIVED, Refusal.CUSTOMER_KEY, Refusal.KEY_DELETED)
 
 
 class UnansweredError(Exception):
-    """S3 did not answer, after all tries."""
+    """S3 did not answer any of the tries."""
 
 
 class RefusedError(Exception):
@@ -118,7 +118,7 @@ class RefusedError(Exception):
 
     Args:
         status: the status of the answer.
-        code: S3's name of the error.
+        code: S3's name for the error.
         message: what S3 says about it.
         details: what else S3's answer says, such as `StorageClass`.
     """
@@ -132,19 +132,19 @@ class RefusedError(Exception):
 
     @property
     def refusal(self) -> Refusal:
-        """What the answer means.
+        """The meaning of the answer.
 
         A caller without s3:ListBucket, such as this function, gets a 403 for a missing object. Its message then names
-        the action that the caller lacks: "... is not authorized to perform: s3:ListBucket on resource: ...", for a
-        version s3:ListBucketVersions. A 403 that names another action (s3:GetObject, kms:Decrypt) is a missing
-        permission. One that a VPC endpoint's policy causes may name none, so the platform's own endpoint lets both
-        actions through, and only the role's policies refuse them. 405 is a delete marker.
+        the action that the caller lacks: "... is not authorized to perform: s3:ListBucket on resource: ...", or
+        s3:ListBucketVersions for a version. A 403 that names another action (s3:GetObject, kms:Decrypt) is a missing
+        permission. A 403 that a VPC endpoint's policy causes may name no action, so the platform's own endpoint allows
+        both actions, and only the role's policies refuse them. 405 means a delete marker.
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshoot-403-errors.html
 
-        What KMS refuses comes as a 400 with KMS's own code. A key that is disabled or about to be deleted
-        (DisabledException, KMSInvalidStateException) can be put back into use, and throttling passes; a deleted one
-        (NotFoundException) never comes back.
+        A refusal by KMS is a 400 with KMS's own code. A key that is disabled or about to be deleted (DisabledException,
+        KMSInvalidStateException) can be enabled again, and throttling passes; a deleted key (NotFoundException) never
+        comes back.
         https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
         """
         match self.status:
@@ -168,7 +168,7 @@ class RefusedError(Exception):
 
 @functools.cache
 def client() -> Objects:
-    """The objects in S3, by the credentials and the endpoint of the environment; made at the first S3 event."""
+    """The client for S3, with the environment's credentials and endpoint; it is created at the first S3 event."""
     from inference.s3.with_obstore import ObstoreObjects
 
     return ObstoreObjects()

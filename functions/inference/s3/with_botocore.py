@@ -1,6 +1,6 @@
-"""S3 by botocore, AWS's own client, whose import alone takes longer than most uploads.
+"""S3 through botocore, AWS's own client, whose import alone takes longer than most uploads.
 
-It comes without boto3, which adds 40 ms of imports for resources that nobody uses here.
+It is used without boto3, which adds 40 ms of imports for resources that are not used here.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ from inference.s3 import Found, Read, RefusedError, UnansweredError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-#: Reads of one object's body that are begun; the client retries the request by itself, but not a body that breaks off.
+#: How often the read of a body is begun; the client retries a request by itself, but not a body that breaks off.
 _BODIES = 3
 
 
 class BotocoreObjects:
-    """Objects in S3. Three quick retries with jitter are left to botocore.
+    """Objects in S3. botocore itself makes three quick retries with jitter.
 
     Args:
-        client: botocore's; None: one by the environment, as a function has it.
+        client: botocore's client; None: one that is configured by the environment, as in a function.
     """
 
     def __init__(self, client: "S3Client | None" = None) -> None:
@@ -53,7 +53,7 @@ class BotocoreObjects:
         options = {name: value for name, value in options.items() if value is not None}
         with _told(), contextlib.ExitStack() as open_until_read:
             answer = self._client.get_object(Bucket=wanted.bucket, Key=wanted.key, **options)
-            # Closed at once where it is too large: what is not read must not be sent either.
+            # A body that is too large is closed immediately, so that S3 does not send what is not read.
             stream = open_until_read.enter_context(contextlib.closing(answer["Body"]))
             size = answer["ContentLength"]
             body = stream.read(None if size <= wanted.most else wanted.most if wanted.cut else 0)
@@ -75,7 +75,7 @@ class BotocoreObjects:
                 "UploadId"
             ]
             sent = self._client.upload_part(**address, PartNumber=1, Body=body)
-            # The upload is begun with a checksum's algorithm, so its end has to name the checksum as well.
+            # The upload is begun with a checksum algorithm, so its completion must include the checksum.
             part: Any = {name: value for name, value in sent.items() if name.startswith(("ETag", "Checksum"))}
             parts: Any = {"Parts": [{"PartNumber": 1, **part}]}
             return self._client.complete_multipart_upload(**address, MultipartUpload=parts, **condition)["ETag"]
@@ -83,7 +83,7 @@ class BotocoreObjects:
 
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
-    """Raise botocore's errors as those of `Objects`."""
+    """Translate botocore's errors to those of `Objects`."""
     try:
         yield
     except ClientError as error:

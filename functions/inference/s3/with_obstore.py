@@ -1,6 +1,6 @@
-"""S3 by obstore, whose import, first request and processor time per request are a fraction of botocore's.
+"""S3 through obstore, whose import, first request and processor time per request take a fraction of botocore's time.
 
-What it cannot do goes by botocore, which is imported only then.
+What it cannot do is left to botocore, which is imported only then.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-# obstore reads it at the first request. One thread of its own serves all connections: several, as many as the machine
-# has processors, would wake each other for requests that are small. The registry's `env` may set it otherwise.
+# obstore reads it at the first request. A single thread serves all connections: one thread per processor, the default,
+# would only wake each other for small requests. The registry's `env` may set another value.
 os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
 
 import obstore
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Bytes of a body that is sent: obstore's time limit for reading runs while it writes, too.
+#: The most bytes of a body that obstore sends: its time limit for reading also runs while it writes.
 _MOST_SENT = 8 * 2**20
 
-#: Partitions whose endpoints end otherwise, by the beginnings of their regions; obstore knows one ending only.
+#: Prefixes of regions whose partition has another ending of its endpoints; obstore knows only one ending.
 #: https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html
 _OTHER_PARTITIONS = ("cn-", "us-iso", "eu-iso", "eusc-")
 
-#: What obstore's text of an error says of S3's answer. Before it are the key and the URL, which has no white space.
+#: S3's answer in the text of obstore's errors. It follows the key and the URL, which has no white space.
 _ANSWER = re.compile(
     r"Error performing [A-Z]+ \S+ in [^\n]*? - Server returned non-2xx status code: "
     r"(?P<status>\d{3})[^:]*: (?P<document>.*)\n\nDebug source:",
@@ -49,7 +49,7 @@ _FIELD = re.compile(r"<([\w-]+)>([^<]*)</\1>")
 
 
 def is_plain(key: str) -> bool:
-    """Whether obstore sends a key as it is: it drops slashes at both ends, and refuses what a path cannot have."""
+    """Whether obstore sends a key unchanged: it drops slashes at both ends, and refuses what a path cannot contain."""
     return not any(
         segment in ("", ".", "..") or any(character < " " or character == "\x7f" for character in segment)
         for segment in key.split("/")
@@ -57,7 +57,7 @@ def is_plain(key: str) -> bool:
 
 
 class ObstoreObjects:
-    """Objects in S3, by the credentials, region, endpoint and certificates of the environment."""
+    """Objects in S3, with the credentials, region, endpoint and certificates of the environment."""
 
     def __init__(self) -> None:
         self._is_elsewhere = os.environ["AWS_REGION"].startswith(_OTHER_PARTITIONS)
@@ -65,7 +65,7 @@ class ObstoreObjects:
         self._makes_botocore = threading.Lock()
 
     def _botocore(self) -> Objects:
-        # One thread makes it, which takes long enough for others to begin to make their own.
+        # Only one thread creates it: this takes long enough for others to begin as well.
         with self._makes_botocore:
             return self._made_botocore()
 
@@ -84,7 +84,7 @@ class ObstoreObjects:
             answer = obstore.get(self._store(wanted.bucket), wanted.key, options=options)
             meta, encoding = answer.meta, answer.attributes.get("Content-Encoding", "")
             size = meta["size"]
-            # What is not taken from a stream is not sent either: dropping the answer closes the connection.
+            # What is not read from the stream is not sent either: dropping the answer closes the connection.
             if size <= wanted.most:
                 body = bytes(answer.bytes())
             else:
@@ -109,8 +109,8 @@ class ObstoreObjects:
                 use_multipart=False,
             )
 
-        # obstore repeats what S3 refused for the time being, but not a write whose connection broke off, as one does
-        # that waited in the pool while Lambda had frozen the function. Repeating it is safe: the condition holds once.
+        # obstore retries temporary refusals by S3, but not a write whose connection broke. That happens to pooled
+        # connections while Lambda has frozen the function. A retry is safe: the condition holds only once.
         for _ in range(s3.ATTEMPTS - 1):
             with contextlib.suppress(UnansweredError):
                 _told(request, key)
@@ -133,7 +133,7 @@ def _store(bucket: str) -> S3Store:
     options: ClientConfig = {
         "connect_timeout": datetime.timedelta(seconds=s3.CONNECT_TIMEOUT_S),
         "read_timeout": datetime.timedelta(seconds=s3.READ_TIMEOUT_S),
-        # The default is half a minute for a whole request, which a large object on a small function may take.
+        # The default limit is half a minute per request, which a large object on a small function may exceed.
         "timeout": datetime.timedelta(minutes=15),
         "root_certificate": _certificates(),
         "allow_http": bool(endpoint),
@@ -150,7 +150,7 @@ def _store(bucket: str) -> S3Store:
         "region": os.environ["AWS_REGION"],
         "access_key_id": os.environ["AWS_ACCESS_KEY_ID"],
         "secret_access_key": os.environ["AWS_SECRET_ACCESS_KEY"],
-        # As hosts, names with dots would not fit S3's certificate.
+        # As part of the host, a name with dots would not match S3's certificate.
         "virtual_hosted_style_request": not endpoint and "." not in bucket,
     }
     if endpoint:
@@ -161,10 +161,10 @@ def _store(bucket: str) -> S3Store:
 
 
 def _certificates() -> bytes:
-    """Roots to trust besides the system's: AWS_CA_BUNDLE, or botocore's, since a system may have none."""
+    """Root certificates to trust besides the system's: AWS_CA_BUNDLE, or botocore's, since a system may have none."""
     bundle = os.environ.get("AWS_CA_BUNDLE")
     if not bundle:
-        # Where it is found without being imported.
+        # Finds the file without importing the package.
         found = importlib.util.find_spec("botocore")
         folders = found.submodule_search_locations if found else None
         bundle = str(Path(*folders or (), "cacert.pem"))
@@ -172,12 +172,12 @@ def _certificates() -> bytes:
 
 
 def _told(request: Callable[[], T], key: str) -> T:
-    """Make a request; raise obstore's errors as those of `Objects`: they have S3's answer in their texts only."""
+    """Make a request, and translate obstore's errors, which have S3's answer in their text, to those of `Objects`."""
     try:
         return request()
     except (obstore.exceptions.BaseError, OSError) as error:
         text = str(error)
-        # Without the key, which comes first and may hold anything.
+        # Without the key, which comes first and may contain anything.
         answer = _ANSWER.search(text.replace(key, "", 1))
         if answer is None:
             raise UnansweredError(" ".join(text.split())) from error
