@@ -4,13 +4,16 @@ import json
 import os
 import time
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from ministack.services import lambda_svc
 
 from local_stack.support import LOGS, POLLING, Cloud, allow, eventually, policy
-from modelctl.local.layout import ACCOUNT, Layout, write_whole
+from modelctl.local.layout import ACCOUNT, MAX_ENVIRONMENTS, Layout, write_whole
+from modelctl.local.patches import mappings
 from modelctl.local.stack import LocalStack
 
 # A mapping makes no more calls at once than this, whatever it may, unless a test asks for more.
@@ -194,3 +197,12 @@ def handler(event, context):
     eventually(lambda: cloud.messages(url) == 0)
     steps = ("receive 1", "signal: killed", "receive 2", "done")
     assert [step for line in cloud.log("memory") for step in steps if step in line] == list(steps)
+
+
+@pytest.mark.parametrize(("dispatched", "expected"), [(MAX_ENVIRONMENTS - 1, 2), (MAX_ENVIRONMENTS, 0)])
+def test_no_mapping_receives_while_as_many_environments_run_as_may(
+    dispatched: int, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lambda_svc, "_esm_inflight", {str(number): 1 for number in range(dispatched)})
+
+    assert mappings._bounded(lambda: 2, Layout(tmp_path))() == expected

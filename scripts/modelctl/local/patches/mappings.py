@@ -8,7 +8,7 @@ from ministack.core.responses import error_response_json
 from ministack.services import lambda_svc
 
 from modelctl.local import permissions
-from modelctl.local.layout import Layout
+from modelctl.local.layout import MAX_ENVIRONMENTS, Layout
 from modelctl.local.patches.patching import replace
 
 _SQS_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
@@ -64,9 +64,16 @@ def _bounded(original: Callable[..., int], layout: Layout) -> Callable[..., int]
 
     AWS adds environments up to 1,250; here more processes than processors would only make each other wait. A test whose
     functions do not need processors may name another number of them in `Layout.processors`.
+
+    While as many environments run as may, no mapping receives: a message would be throttled, and so hidden for its
+    visibility timeout. AWS has room for 1,000.
     """
 
     def limit(*arguments: Any) -> int:
+        running, _ = lambda_svc.executions_in_flight()
+        # A batch that was received a moment ago does not run yet.
+        if max(running, sum(list(lambda_svc._esm_inflight.values()))) >= MAX_ENVIRONMENTS:
+            return 0
         try:
             processors = int(layout.processors.read_text(encoding="utf-8"))
         except FileNotFoundError:
