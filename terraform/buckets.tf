@@ -13,8 +13,8 @@ locals {
 }
 
 resource "aws_s3_bucket" "data" {
-  # checkov:skip=CKV_AWS_18:access logs need a bucket of the account's own; add aws_s3_bucket_logging where one exists
-  # checkov:skip=CKV2_AWS_62:the inputs bucket notifies the queues (modules/routing); the results bucket notifies EventBridge where announce_results says so
+  # checkov:skip=CKV_AWS_18:access logs need another bucket of the account; add aws_s3_bucket_logging if there is one
+  # checkov:skip=CKV2_AWS_62:the inputs bucket notifies the queues (modules/routing); the results bucket notifies EventBridge if announce_results is true
   # checkov:skip=CKV_AWS_144:results can be computed again from the inputs, and artifacts uploaded again from the registry's folder
   # checkov:skip=CKV_AWS_21:inputs are versioned; keys in artifacts name their content, and a result is replaced as a whole
   # checkov:skip=CKV_AWS_145:SSE-S3: with a KMS key, S3 could not send events nor functions read without grants on it

@@ -46,7 +46,7 @@ resource "aws_iam_role_policy" "this" {
 }
 
 resource "aws_scheduler_schedule" "this" {
-  # checkov:skip=CKV_AWS_297:it holds nothing but the name of a function
+  # checkov:skip=CKV_AWS_297:it contains only the name of a function
   for_each = local.called
 
   name                = each.key

@@ -2,7 +2,7 @@
 # a NAT gateway costs per hour and per gigabyte) and nothing else.
 
 data "aws_availability_zones" "available" {
-  # checkov:skip=CKV_AWS_394:only the first apply takes the two first names; the filter and the exclusion pin what a zone may be
+  # checkov:skip=CKV_AWS_394:only the first apply uses the first two names; the filter and the exclusion limit what a zone can be
   state = "available"
   # No local zones, and not the one zone of us-east-1 that supports neither functions nor file systems.
   exclude_zone_ids = ["use1-az3"]
@@ -20,7 +20,7 @@ locals {
 }
 
 resource "aws_vpc" "this" {
-  # checkov:skip=CKV2_AWS_11:nothing leads in or out but the S3 endpoint, whose traffic the functions' own logs tell
+  # checkov:skip=CKV2_AWS_11:the S3 endpoint is the only way in or out, and the functions' own logs show its traffic
   cidr_block           = local.cidr
   enable_dns_support   = true
   enable_dns_hostnames = true

@@ -8,7 +8,7 @@ locals {
 }
 
 resource "aws_efs_file_system" "weights" {
-  # checkov:skip=CKV_AWS_184:encrypted with the key that AWS manages: a key of one's own would need grants for every function
+  # checkov:skip=CKV_AWS_184:encrypted with the key that AWS manages: a customer-managed key would need grants for every function
   creation_token = "${var.deployment.name}-weights"
   encrypted      = true
   # Bursting throughput depends on the amount stored, which is too little for a small file system.

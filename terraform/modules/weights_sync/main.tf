@@ -12,7 +12,7 @@ locals {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  # checkov:skip=CKV_AWS_158:CloudWatch encrypts logs with its own key; they hold keys of objects and no content
+  # checkov:skip=CKV_AWS_158:CloudWatch encrypts logs with its own key; they contain keys of objects, but no content
   name              = local.log_group
   retention_in_days = var.log_retention_days
 }
