@@ -290,7 +290,7 @@ class Predictor:
                 answer.add(self._meaning(row, bare=instances.bare))
             size += answer.size
             if size > max_result_bytes():
-                raise TooLargeError("their results are too large to be in memory together")
+                raise TooLargeError("their results do not fit into memory together")
             yield answer
 
     def _meaning(self, row: dict[str, Array], *, bare: bool) -> Any:
@@ -308,8 +308,8 @@ def _log_clipping(name: str, tensor: Array, quantization: Quantization) -> None:
     beyond = int(np.count_nonzero((tensor < low - half) | (tensor > high + half)))
     if 2 * beyond > tensor.size:
         logger.warning(
-            "the input %s is quantized and can hold numbers from %.6g to %.6g, but %d of %d are outside that range, so "
-            "they are clipped to it: check input.scale, mean and std, or the numbers that were sent",
+            "the input %s is quantized and can represent numbers from %.6g to %.6g, but %d of %d are outside that "
+            "range, so they are clipped to it: check input.scale, mean and std, or the numbers that were sent",
             *(name, low, high, beyond, tensor.size),
         )
 

@@ -68,7 +68,7 @@ ENDS = {
     "hang": (
         GIVEN_UP,
         r"TooLongError: the process serving the input did not finish within \d+\.\d s, "
-        "all that was left of timeout_s, or half of it while others waited; a longer timeout_s gives it more",
+        "all that was left of timeout_s, or half of it while others waited; raise timeout_s to give it more",
     ),
     # The function ends its child process at nearly all of its memory, and the system does so at all of it.
     "memory": (

@@ -101,7 +101,9 @@ def serve(
             isolation = surroundings.isolate(config)
         else:
             loading_s = predictor.loading_ms / 1000
-            logger.warning(_NOT_ISOLATED, f"loading the model in another one takes {loading_s:.1f} s; raise timeout_s")
+            logger.warning(
+                _NOT_ISOLATED, f"loading the model in a child process takes {loading_s:.1f} s; raise timeout_s"
+            )
     try:
         if not isolation or not _serve_isolated(open_works, pipeline, isolation, predictor):
             _serve_here(works, pipeline, deadline)

@@ -195,7 +195,7 @@ class Child:
             self.end()
             raise TooLongError(
                 f"the process {self._doing} did not finish within {self._within_s:.1f} s, all that was left of "
-                "timeout_s, or half of it while others waited; a longer timeout_s gives it more"
+                "timeout_s, or half of it while others waited; raise timeout_s to give it more"
             )
         return min(left_s, look_after_s(room))
 

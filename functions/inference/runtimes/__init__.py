@@ -166,7 +166,7 @@ def _model_file(runtime: str, artifact: Path) -> Path:
         raise ModelError(f"no model in {artifact}: the runtime {runtime} takes {TABLE[runtime]['takes']}")
     if len(files) > 1:
         names = ", ".join(path.name for path in files)
-        raise ModelError(f"the artifact holds several models ({names}): keep only one of them in its folder")
+        raise ModelError(f"the artifact contains several models ({names}): keep only one of them in its folder")
     return files[0]
 
 

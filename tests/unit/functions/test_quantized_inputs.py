@@ -166,7 +166,7 @@ def test_where_most_numbers_are_beyond_what_an_input_holds_the_log_says_so_once_
     served.call(instances=[[63, 64, -66, 0], [0, 64, 255, 255]])
     served.upload("digits/a.json", b"[255, 255, 255, 255]")
     assert caplog.messages == [
-        f"the input x is quantized and can hold numbers from -65.5 to 62, but {count} are outside that range, so "
+        f"the input x is quantized and can represent numbers from -65.5 to 62, but {count} are outside that range, so "
         "they are clipped to it: check input.scale, mean and std, or the numbers that were sent"
         for count in ("6 of 8", "4 of 4")
     ]
