@@ -39,7 +39,7 @@ variable "packages_manifest" {
 }
 
 variable "runtime_images" {
-  description = "Container image by runtime, as an ECR URI with a digest. Needed only for a copy of the image that `modelctl image` recorded in another repository. Images are for AWS; the local stack ignores them."
+  description = "Container image by runtime, as an ECR URI with a digest. Needed only to use a copy, in another repository, of the image that `modelctl image` recorded. Images are for AWS; the local stack ignores them."
   type        = map(string)
   default     = {}
   nullable    = false
