@@ -68,7 +68,7 @@ def main() -> int:
         return 1
     except OSError as problem:
         print(
-            f"error: {problem}: the set-up writes .venv and .local into {CHECKOUT}; make sure that there is room and "
+            f"error: {problem}: setup writes .venv and .local into {CHECKOUT}; make sure that there is room and "
             "that you may write there, or use a copy of the checkout",
             file=sys.stderr,
         )
@@ -109,7 +109,7 @@ def install_packages() -> None:
     if marker.exists() and marker.read_text(encoding="utf-8") == wanted:
         return
     python = VENV / "bin" / "python"
-    say(f"making .venv with Python {platform.python_version()}")
+    say(f"creating .venv with Python {platform.python_version()}")
     try:
         venv.create(VENV, clear=True, with_pip=True)
     except subprocess.CalledProcessError as problem:
@@ -119,7 +119,7 @@ def install_packages() -> None:
             f"on Debian and Ubuntu, install python3.{sys.version_info[1]}-venv; elsewhere, install ensurepip, "
             "or name another Python with `make PYTHON=/path/to/python …`"
         ) from problem
-    say(f"installing {LOCK.name} (TensorFlow is among it: some 300 MB the first time)")
+    say(f"installing {LOCK.name} (with TensorFlow: about 300 MB the first time)")
     from modelctl.packaging import package_sources
 
     settings = package_sources.pip_settings(python)
@@ -208,7 +208,7 @@ def find_providers() -> None:
     if named:
         if not (Path(named) / PROVIDER).is_dir():
             raise SetupError(
-                f"{MIRROR_VARIABLE}={named} holds no {PROVIDER}: name the folder that contains {PROVIDER_REGISTRY}"
+                f"{MIRROR_VARIABLE}={named} contains no {PROVIDER}: name the folder that contains {PROVIDER_REGISTRY}"
             )
         mirror: Path | None = Path(named)
     elif rc.exists() and all(Path(path).is_dir() for path in mirrors_of(rc)):

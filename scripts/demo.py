@@ -87,9 +87,9 @@ ms in function: from fetching the input to its prediction; the wait in the queue
 cold start: whether this call of the function was the first of its process
 """
 GO_ON = """
-The local stack is still up. How to go on, with .venv/bin on your PATH:
-  modelctl predict digits models/digits/samples/*.png    predictions of your own uploads
-  modelctl status                                        what is deployed, what waits
+The local stack is still up. Next steps, with .venv/bin on your PATH:
+  modelctl predict digits models/digits/samples/*.png    predict for your own uploads
+  modelctl status                                        what is deployed, what is waiting
   modelctl logs digits                                   what a function wrote
   eval "$(modelctl env)"                                 point aws and terraform at it
   modelctl down                                          stop it and remove its data"""

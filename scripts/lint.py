@@ -35,7 +35,7 @@ def main() -> int:
         )
         failed = [name for name, command in checks if not passes(name, command, env)]
     if failed:
-        console.error(f"found something: {', '.join(failed)}")
+        console.error(f"problems found by: {', '.join(failed)}")
     return 1 if failed else 0
 
 

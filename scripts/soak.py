@@ -54,7 +54,7 @@ def main() -> int:
     """Take the minutes and the parts from the command line, none for all; exit status 1 if something was found."""
     seconds, chosen = 60 * float(sys.argv[1]), sys.argv[2:] or list(PARTS)
     if unknown := set(chosen) - PARTS.keys():
-        console.error(f"there is no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
+        console.error(f"there are no parts named {', '.join(sorted(unknown))}; the parts are: {', '.join(PARTS)}")
         return 2
     rows = [row for part in chosen for row in PARTS[part](seconds)]
     console.table(("looked at", "inputs", "seconds", "found"), rows, right=("inputs", "seconds"))
@@ -79,9 +79,9 @@ def interrupted(seconds: float) -> list[Row]:
     """Points at which `modelctl up` is broken off, as many as there is time for."""
     os.environ["MODELYARD_SOAK_S"] = str(seconds)
     return [
-        tests("updates, refused or broken off elsewhere", "-m", "soak", "tests/plan", "tests/e2e"),
+        tests("updates, refused or interrupted elsewhere", "-m", "soak", "tests/plan", "tests/e2e"),
         tests("packages for AWS, built twice", "-m", "soak", "tests/unit/test_packages.py"),
-        tests("up, broken off", "tests/endurance/test_broken_off.py"),
+        tests("up, interrupted", "tests/endurance/test_broken_off.py"),
     ]
 
 

@@ -460,8 +460,8 @@ finally:
     if taken:
         assert done.returncode == 1
         assert done.stderr.splitlines()[-1].strip() == (
-            "no port of 127.0.0.1 is free (Address already in use): "
-            "end what listens on them, then run the command again"
+            "no port on 127.0.0.1 is free (Address already in use): "
+            "stop what listens on them, then run the command again"
         )
         assert "Traceback" not in done.stderr
         assert not own_stack.running()

@@ -129,7 +129,7 @@ def test_a_variable_that_names_no_mirror_is_refused(
     tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(bootstrap.MIRROR_VARIABLE, str(tmp_path))
-    with pytest.raises(bootstrap.SetupError, match=r"holds no registry\.terraform\.io/hashicorp/aws"):
+    with pytest.raises(bootstrap.SetupError, match=r"contains no registry\.terraform\.io/hashicorp/aws"):
         bootstrap.find_providers()
 
 
@@ -259,7 +259,7 @@ def test_a_checkout_that_cannot_be_written_is_named_in_one_line(
     monkeypatch.setattr(bootstrap, "VENV", checkout / "file" / ".venv")
     assert bootstrap.main() == 1
     assert capsys.readouterr().err.splitlines()[1:] == [
-        f"error: [Errno 20] Not a directory: '{checkout}/file/.venv': the set-up writes .venv and .local into "
+        f"error: [Errno 20] Not a directory: '{checkout}/file/.venv': setup writes .venv and .local into "
         f"{checkout}; make sure that there is room and that you may write there, or use a copy of the checkout"
     ]
 

@@ -33,7 +33,7 @@ def test_a_failure_is_a_document_too_where_json_was_asked_for(
 ) -> None:
     command = ["remove", "owls", "--registry", str(tmp_path / "none.yaml")]
     says = (
-        f"there is no registry {tmp_path}/none.yaml: give the path of one or, to begin one, write the lines "
+        f"there is no registry {tmp_path}/none.yaml: give the path of one or, to start one, write the lines "
         "`version: 1` and `models:` into that file"
     )
     assert cli.main([*command, "--json"]) == 1

@@ -154,8 +154,8 @@ def test_an_image_of_sources_that_changed_while_it_was_built_is_not_recorded(
     monkeypatch.setenv("CHANGING", str(functions / "inference" / "handler.py"))
     assert image() == 1
     assert capfd.readouterr().err.splitlines()[-1] == (
-        f"error: {functions / 'inference'} was changed while the image of tensorflow was built, so nothing says what "
-        "is in it: run the command again"
+        f"error: {functions / 'inference'} was changed while the image of tensorflow was built, so nothing records "
+        "what is in it: run the command again"
     )
     assert not manifest.exists()
 
@@ -199,7 +199,7 @@ def test_without_docker_it_says_so_in_one_line(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert image() == 1
     assert capfd.readouterr().err == (
-        "error: docker is not installed, and images are built with it: install it and run the command again\n"
+        "error: docker, which builds images, is not installed: install it and run the command again\n"
     )
 
 

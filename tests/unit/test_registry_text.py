@@ -122,7 +122,7 @@ def test_values_are_written_so_that_they_are_read_as_they_were() -> None:
         ("models: {a: {runtime: litert}}\n", "is written on one line"),
         ("models:\n  - a\n", "write it as a block"),
         ("models: [\n", "not valid YAML"),
-        ("models:\n  b: |+\n   x", "write this below `models:` yourself\n  faces:\n"),
+        ("models:\n  b: |+\n   x", "add this below `models:` yourself\n  faces:\n"),
     ],
 )
 def test_a_text_that_cannot_be_added_to_is_refused(text: str, says: str) -> None:
@@ -279,7 +279,8 @@ def test_several_fields_are_set_at_once() -> None:
 )
 def test_an_entry_that_cannot_be_changed_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(
-        UserError, match=r"too unusual to be changed: set this in models\.a yourself\n  batch\.rows: 64$"
+        UserError,
+        match=r"cannot change the registry as it is written: set this in models\.a yourself\n  batch\.rows: 64$",
     ):
         change(text, "a", ROWS)
 
@@ -370,9 +371,18 @@ def test_a_model_is_removed_with_its_lines_and_nothing_else(before: str, after: 
         ("models:\n", "the registry has no models"),
         ("- a\n", "the registry has no models"),
         ("models: [\n", "not valid YAML"),
-        ("m: &m {a: {}}\nmodels: *m\n", r"too unusual to be changed: change models\.a yourself"),
-        ("x: &x {a: {}}\nmodels:\n  <<: *x\n  b: {}\n", r"too unusual to be changed: change models\.a yourself"),
-        ("models: &m\n  a: {}\n  b: {}\nother: *m\n", r"too unusual to be changed: remove models\.a yourself"),
+        (
+            "m: &m {a: {}}\nmodels: *m\n",
+            r"modelctl cannot change the registry as it is written: change models\.a yourself",
+        ),
+        (
+            "x: &x {a: {}}\nmodels:\n  <<: *x\n  b: {}\n",
+            r"modelctl cannot change the registry as it is written: change models\.a yourself",
+        ),
+        (
+            "models: &m\n  a: {}\n  b: {}\nother: *m\n",
+            r"modelctl cannot change the registry as it is written: remove models\.a yourself",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_removed_is_refused(text: str, says: str) -> None:
@@ -402,7 +412,10 @@ def test_a_name_that_yaml_would_read_as_something_else_is_written_in_quotes() ->
     [
         ("models:\n  a: {}\n  new: {}\n", "there is a model 'new' already"),
         ("models:\n  wine: {}\n", "the registry has no model 'a'; it has: wine"),
-        ("models:\n  &k a: {}\nother: *k\n", r"too unusual to be changed: rename models\.a yourself"),
+        (
+            "models:\n  &k a: {}\nother: *k\n",
+            r"modelctl cannot change the registry as it is written: rename models\.a yourself",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_renamed_is_refused(text: str, says: str) -> None:

@@ -91,11 +91,11 @@ def said(text: str) -> str:
         ),
         (
             "    description: 'it's digits'",
-            "7:22 text goes on after the closing quote; write '' for an apostrophe inside quotes",
+            "7:22 there is text after the closing quote; write '' for an apostrophe inside quotes",
         ),
         (
             '    description: "a" b',
-            r"7:22 text goes on after the closing quote; write \" for a quote inside quotes",
+            r"7:22 there is text after the closing quote; write \" for a quote inside quotes",
         ),
         (
             '    hooks: "C:\\models"',
@@ -118,7 +118,7 @@ def said(text: str) -> str:
             "    input: {format: image size: [8, 8]}",
             "7:31 quote text that contains ': ', or write a comma before the name",
         ),
-        ("    input: [8, 8] 8", "7:19 text goes on after the closing ]; put all of it in quotes"),
+        ("    input: [8, 8] 8", "7:19 there is text after the closing ]; put all of it in quotes"),
         # Documents and aliases.
         ("---\nversion: 1", "7:1 a second document begins here; the registry is one document"),
         ("...\nversion: 1", "7:1 the document ends here; remove this line, since the registry is one document"),

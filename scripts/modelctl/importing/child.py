@@ -41,7 +41,7 @@ _MOST_CHARACTERS = 600
 _WAYS_OUT = {
     r"(?:Could not locate (?:class|function)|Unknown layer:) '(?:Custom>)?(\w+)'": "it needs the code of {0}, which is "
     "not in the file: import its SavedModel instead (model.export, where that code is)",
-    r"No model config found": "it holds weights alone: save the whole model (`model.save(file)`) and import that",
+    r"No model config found": "it contains only weights: save the whole model (`model.save(file)`) and import that",
 }
 
 Request = dict[str, Any]
@@ -297,7 +297,7 @@ def _answer_made_up(
             pairs.append((found.tensors, outputs))
     if not pairs:
         why = str(refusal) if refusal else "its answers were NaN or infinite"
-        raise UserError(f"the model has no answer to made-up inputs, give real ones with --samples: {why}")
+        raise UserError(f"the model has no answer to made-up inputs; give real ones with --samples: {why}")
     return pairs
 
 
@@ -328,7 +328,7 @@ def _predict(predictor: Predictor, tensors: inputs.Tensors, origin: str) -> None
     except TooLargeError:
         pass  # in the memory of the entry, which may get more
     except InputError as problem:
-        raise UserError(f"the model's answer to {origin} makes no prediction: {problem}") from problem
+        raise UserError(f"the model's answer to {origin} cannot be turned into a prediction: {problem}") from problem
 
 
 _DOES: dict[str, Callable[[Request], dict[str, Any]]] = {

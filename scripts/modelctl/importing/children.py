@@ -41,7 +41,7 @@ def ask(what: str, do: str, *, way_out: str = "", **request: Any) -> dict[str, A
     said = done.stderr.strip().splitlines()
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
-        memory = "; a system that is out of memory ends processes this way" if name == "SIGKILL" else ""
+        memory = "; a system that is out of memory kills processes this way" if name == "SIGKILL" else ""
         then = way_out or f"its last output: {' / '.join(said[-3:])}"
         raise UserError(f"{what}: the process was ended by {name}{memory}; {then}")
     raise UserError(f"{what} failed: {said[-1] if said else 'the process said nothing'}")

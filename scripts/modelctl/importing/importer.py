@@ -145,18 +145,19 @@ def _next(
     steps = []
     if found["float_pixels"]:
         learned = (
-            ", and import it again with --replace: int8 has learned from pixels of 0 to 255"
+            ", and import it again with --replace: int8 was calibrated with pixels of 0 to 255"
             if wanted.quantize == "int8"
             else ""
         )
         steps.append(
-            f"models.{wanted.name}.input: pixels go in as 0 to 255, since no signature says what the model was trained "
-            f"on; add `scale` if it was on other numbers, such as 0.00392157 for 0 to 1, as --scale does{learned}"
+            f"models.{wanted.name}.input: pixels go in as 0 to 255, because no signature says what the model was "
+            "trained on; for another range, add `scale` (or import with --scale), such as 0.00392157 for 0 to 1"
+            f"{learned}"
         )
     if found["outputs"]:
         steps.append(
             f"models.{wanted.name}.output: the model has {' and '.join(found['outputs'])}, so a prediction is an "
-            "object with all of them; add `name` to get only one of them, as --output does; labels require it"
+            "object with all of them; to get only one, add `name` (or import with --output); labels require it"
         )
     for sample, count in found["too_many"].items() if document["batch"].get("rows") != 0 else ():
         steps.append(
@@ -166,19 +167,17 @@ def _next(
     if found["stored_pixels"]:
         steps.append(
             f"models.{wanted.name}.input: scale and mean are the file's own quantization, so the model gets pixels as "
-            "they are, 0 to 255, which most quantized models take; change them if its documentation says otherwise"
+            "they are, 0 to 255, as most quantized models expect; change them if its documentation says otherwise"
         )
     if not existing and (found["input"] or {}).get("format") == "image":
         steps.append(
-            f"models.{wanted.name}.input: pictures are resized as Pillow and torchvision do it; if the model was "
+            f"models.{wanted.name}.input: images are resized as Pillow and torchvision do it; if the model was "
             "trained with Keras's image_dataset_from_directory, a Resizing layer or tf.image.resize, add `resample: "
             "keras`; with load_img, `resample: nearest`; with a bicubic filter, `resample: bicubic`"
         )
     steps += [f"models.{wanted.name}.{limit}" for limit in found["low"]]
     if wanted.quantize == "int8" and not wanted.samples:
-        steps.append(
-            "int8 has learned the ranges of numbers from made-up inputs: import it again with --replace --samples"
-        )
+        steps.append("int8 was calibrated with made-up inputs: import it again with --replace --samples")
     if existing and LABELS in final["files"] and "labels" not in document["output"]:
         steps.append(f"models.{wanted.name}.output names no labels: add `output: {{labels: {LABELS}}}` to use them")
     if existing:
@@ -201,19 +200,18 @@ def _existing(wanted: Wanted, artifact: Path) -> dict[str, Any] | None:
         named = wanted.registry.parent / models[wanted.name]["artifact"]
         if named.resolve() != artifact.resolve():
             raise UserError(
-                f"the registry has a model {wanted.name} already, and its artifact is {named}, where nothing is "
-                f"imported: move that to {artifact} and name it in the entry, or import under another name"
+                f"the registry already has a model {wanted.name}, but its artifact is {named}, where imports do "
+                f"not write: move that to {artifact} and name it in the entry, or import under another name"
             )
         if not wanted.replace:
             raise UserError(
-                f"the registry has a model {wanted.name} already: run this again with --replace to put the new one in "
-                f"the place of {artifact}, or import under another name"
+                f"the registry already has a model {wanted.name}: run this again with --replace to replace "
+                f"{artifact}, or import under another name"
             )
         return existing
     if artifact.exists():
         raise UserError(
-            f"{artifact} is there, but no entry of {wanted.registry} names it: move it elsewhere and import it from "
-            "there"
+            f"{artifact} exists, but no entry of {wanted.registry} names it: move it elsewhere and import it from there"
         )
     return None
 
@@ -377,7 +375,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))
     except OSError as problem:
-        raise UserError(f"{folder} is where artifacts go, and it cannot be written: {problem.strerror}") from problem
+        raise UserError(f"the folder for artifacts, {folder}, cannot be written: {problem.strerror}") from problem
     try:
         yield scratch
     finally:

@@ -229,8 +229,8 @@ def _columns(spec: TensorSpec, samples: Sequence[Path], config: InputConfig) -> 
     for sample, others in named.items():
         if others != columns:
             raise UserError(
-                f"the samples {first} and {sample} have different headers, so they do not say which columns the model "
-                "takes in which order: give samples whose columns are in the model's order"
+                f"the samples {first} and {sample} have different headers, so the order of the model's columns is "
+                "unknown: give samples whose columns are in the model's order"
             )
     return columns if spec.instance_size in (None, len(columns)) else []
 

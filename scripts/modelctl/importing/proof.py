@@ -78,8 +78,8 @@ def check_answers(answers: Answers, origins: Sequence[str], *, has_inputs: bool 
                 )
     if has_inputs and not any_differ(answers):
         raise UserError(
-            f"the model gives the same answer to all {len(answers)} inputs, which proves nothing about it: give inputs "
-            "that it answers differently with --samples. If it has not been trained yet, there are none"
+            f"the model gives the same answer to all {len(answers)} inputs, which proves nothing about it: with "
+            "--samples, give inputs that it answers differently. A model that has not been trained yet has none"
         )
 
 
@@ -116,7 +116,9 @@ def compare(
         pairs = [(before[name], after[name]) for before, after in zip(originals, converted, strict=True)]
         for before, after in pairs:
             if before.shape != after.shape:
-                raise UserError(f"{name} has the shape {list(after.shape)} once converted, before {list(before.shape)}")
+                raise UserError(
+                    f"{name} has the shape {list(after.shape)} once converted, but {list(before.shape)} before"
+                )
         proof = _compare_output(name, pairs, quantize)
         if proof.accepted and not (accept and np.isfinite(proof.largest_error)):
             ways = _ways_out(quantize, real=real)
@@ -129,10 +131,10 @@ def _ways_out(quantize: str, *, real: bool) -> str:
     if not real:
         other = f"quantize less than {quantize}" if quantize != "none" else "import it with `--runtime tensorflow`"
         return f"give real inputs with --samples, or {other}"
-    learns = "give more samples, from which it learns, " if quantize == "int8" else ""
+    learns = "give more samples to calibrate it with, " if quantize == "int8" else ""
     return (
         f"{learns}{'or ' if learns else ''}use {LESS[quantize]} instead; if the difference does not matter, --accept "
-        "imports the model all the same, and its entry says so"
+        "imports the model anyway, and its entry says so"
     )
 
 
@@ -147,10 +149,10 @@ def _compare_output(name: str, pairs: Sequence[tuple[Array, Array]], quantize: s
     agreement = _agreement(pairs)
     wrong = None
     if not error <= allowed:
-        wrong = f"{name} differs by up to {error:.3g}, and {allowed:.3g} is allowed"
+        wrong = f"{name} differs by up to {error:.3g}, but only {allowed:.3g} is allowed"
     # The best of scores that are nearly the same may change without any quantization.
     elif agreement is not None and agreement < tolerance.agreement and not (scores and quantize == "none"):
-        wrong = f"{name} is the same for {agreement:.0%} of the inputs, and {tolerance.agreement:.0%} is expected"
+        wrong = f"{name} is the same for {agreement:.0%} of the inputs, but {tolerance.agreement:.0%} is expected"
     return Proof(len(pairs), name, error, error / largest if largest else 0.0, allowed, agreement, wrong)
 
 

@@ -184,7 +184,7 @@ class _Calls:
         """How far the answers were off."""
         number = len(self._ties)
         rows = f"{number} row{'' if number == 1 else 's'}"
-        ties = f"; an integer or text of {rows} changes, as ties may" if self._ties else ""
+        ties = f"; an integer or text of {rows} changes, as ties can" if self._ties else ""
         return f"largest relative difference {self._largest:.2g}{ties}"
 
     def _answer(self, which: Array) -> dict[str, Array]:

@@ -179,7 +179,8 @@ def check_files(source: Source) -> None:
         beside = [] if path.is_dir() or source.kind != ".onnx" else _data_of(path)
         if beside and all((path.parent / name).is_file() for name in beside):
             raise UserError(
-                f"{path}: its weights are stored in another file, {model_files.listed(beside)}: give the folder of both"
+                f"{path}: its weights are stored in another file, {model_files.listed(beside)}: give the folder "
+                "that contains both"
             )
         raise UserError(f"{path}: {problem}")
 
@@ -225,12 +226,12 @@ def _kind_of_folder(folder: Path) -> str:
     if len(models) == 1:
         return models[0].suffix
     if models:
-        raise UserError(f"{folder} holds several models ({_names(models)}): give the file of the one that is meant")
+        raise UserError(f"{folder} contains several models ({_names(models)}): give the file of the one that you mean")
     if nested := next((file for file in files if (file / SAVED_MODEL).is_file()), None):
         raise UserError(f"{folder} is not a SavedModel, but {nested} is one: give that folder")
     for file in files:
         _refuse_pickle(file)
-    raise UserError(f"{folder} holds no model: expected {EXPECTED}; found {_names(files) or 'nothing'}")
+    raise UserError(f"{folder} contains no model: expected {EXPECTED}; found {_names(files) or 'nothing'}")
 
 
 def _is_model(file: Path) -> bool:

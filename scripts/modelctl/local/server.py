@@ -97,8 +97,8 @@ def _serve(layout: Layout, environment: Path, *, isolated: bool, networks: bool)
         listener = socket.create_server(("127.0.0.1", 0))
     except OSError as problem:
         sys.exit(
-            f"no port of 127.0.0.1 is free ({os.strerror(problem.errno or 0)}): "
-            "end what listens on them, then run the command again"
+            f"no port on 127.0.0.1 is free ({os.strerror(problem.errno or 0)}): "
+            "stop what listens on them, then run the command again"
         )
     port = listener.getsockname()[1]
     _configure(layout, port)

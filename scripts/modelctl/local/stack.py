@@ -66,7 +66,7 @@ class LocalStack:
             except OSError as error:
                 raise UserError(
                     f"the local stack cannot be started in {self.home}: {error}; "
-                    "see to it that there is room and that you may write there, then run the command again"
+                    "make sure that there is room and that you may write there, then run the command again"
                 ) from error
 
     def running(self) -> bool:
@@ -109,7 +109,7 @@ class LocalStack:
             self._end_server()
             shutil.rmtree(self.home, ignore_errors=True)
             if self.home.exists():
-                raise UserError(f"{self.home}: could not be deleted; delete it by hand")
+                raise UserError(f"{self.home} could not be deleted; delete it by hand")
 
     def _address(self) -> dict[str, Any]:
         if not self.running():
@@ -189,8 +189,8 @@ class LocalStack:
                     time.sleep(0.02)
                 if not pressed() and not self._address()["isolated"]:
                     console.note(
-                        "This system gives functions no namespaces: here they see the files of this machine, "
-                        "and model weights are not write-protected."
+                        "This system does not give functions their own namespaces: they can see the files of this "
+                        "machine, and model weights are not write-protected."
                     )
                 if pressed():
                     raise KeyboardInterrupt
@@ -220,7 +220,7 @@ class LocalStack:
                 _reap(pid)
                 return
         raise UserError(
-            f"the local stack's server (process {pid}) does not end; end it by hand and run the command again"
+            f"the local stack's server (process {pid}) does not stop; stop it by hand and run the command again"
         )
 
     def _pid(self) -> int | None:

@@ -34,7 +34,7 @@ def ensure(name: str, requirements: Path) -> Path:
         if marker.is_file() and marker.read_text(encoding="utf-8") == wanted:
             return folder
         shutil.rmtree(folder, ignore_errors=True)
-        failure = f"Python environment {name!r} could not be made; fix what uv reports and run the command again"
+        failure = f"Python environment {name!r} could not be created; fix what uv reports and run the command again"
         uv(failure, "venv", "--quiet", "--python", sys.executable, folder)
         uv(
             failure,

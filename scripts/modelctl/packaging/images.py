@@ -52,8 +52,8 @@ def push(runtime: str, architecture: str, repository: Repository) -> packages.Im
         uri = _build(runtime, architecture, repository)
     if packages.image_sources(runtime) != sources:
         raise UserError(
-            f"{paths.FUNCTIONS / 'inference'} was changed while the image of {runtime} was built, so nothing says what "
-            "is in it: run the command again"
+            f"{paths.FUNCTIONS / 'inference'} was changed while the image of {runtime} was built, so nothing records "
+            "what is in it: run the command again"
         )
     image = packages.Image(uri=uri, sources=sources)
     packages.record_image(runtime, architecture, image)
@@ -63,7 +63,7 @@ def push(runtime: str, architecture: str, repository: Repository) -> packages.Im
 def _check_docker() -> None:
     """Make sure that there is an engine to build with."""
     if not shutil.which("docker"):
-        raise UserError("docker is not installed, and images are built with it: install it and run the command again")
+        raise UserError("docker, which builds images, is not installed: install it and run the command again")
     failure = "docker's engine does not respond; start it and run the command again"
     programs.run(failure, "docker", "version", "--format", "{{.Server.Version}}")
 

@@ -287,8 +287,8 @@ def _aws() -> _BuildTarget:
     program = "import platform, sys; print(sys.executable, platform.python_version(), sep='\\n')"
     with console.step(f"looking for Python {_AWS_PYTHON}"):
         found = environments.uv(
-            f"packages for AWS are compiled by Python {_AWS_PYTHON}, so that every machine makes the same ones, "
-            f"and uv could neither find nor fetch it; install Python {_AWS_PYTHON} and run the command again",
+            f"packages for AWS are compiled by Python {_AWS_PYTHON}, so that every machine builds the same ones, "
+            f"but uv could neither find nor fetch it; install Python {_AWS_PYTHON} and run the command again",
             *("run", "--quiet", "--no-project", "--python", f"cpython{_AWS_PYTHON}"),
             *("python", "-I", "-c", program),
             # A shim of pyenv runs a version that is installed only where it is chosen as well.
@@ -340,8 +340,8 @@ def _check_sizes(manifest: Manifest) -> None:
         unzipped = code + sizes(package)[1]
         if name.startswith("layer ") and unzipped > _UNZIPPED_LIMIT:
             raise UserError(
-                f"{name}: {for_people(unzipped)} unzipped, together with the code, and Lambda takes "
-                f"{for_people(_UNZIPPED_LIMIT)} at most: leave out more, or make the runtime an image"
+                f"{name}: {for_people(unzipped)} unzipped, together with the code, but Lambda takes at most "
+                f"{for_people(_UNZIPPED_LIMIT)}: leave out more, or make the runtime an image"
             )
 
 
@@ -363,7 +363,7 @@ def _modules(sources: Mapping[str, bytes], function: str) -> dict[str, bytes]:
         path: content for path, content in sources.items() if path.startswith(f"{function}/") and path.endswith(_CODE)
     }
     if not modules:
-        raise UserError(f"{paths.FUNCTIONS / function} holds no Python files: expected the code of {function}")
+        raise UserError(f"{paths.FUNCTIONS / function} contains no Python files: expected the code of {function}")
     return modules
 
 
@@ -434,7 +434,7 @@ def _check_imports(name: str, packages: Path, modules: Sequence[str]) -> None:
     """Make sure that a layer has all that its modules need."""
     statement = f"import sys; sys.path.append({str(packages)!r}); import {', '.join(modules)}"
     programs.run(
-        f"layer {name}: it cannot be imported by itself; add to its requirements, or leave less out in {__file__}",
+        f"layer {name} cannot be imported on its own; add to its requirements, or leave less out in {__file__}",
         *(sys.executable, "-I", "-S", "-B", "-c", statement),
     )
 

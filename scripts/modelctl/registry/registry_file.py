@@ -33,7 +33,7 @@ def _read(file: Path) -> str:
         return file.read_bytes().decode()
     except FileNotFoundError as problem:
         raise UserError(
-            f"there is no registry {file}: give the path of one or, to begin one, write the lines `version: 1` and "
+            f"there is no registry {file}: give the path of one or, to start one, write the lines `version: 1` and "
             "`models:` into that file"
         ) from problem
     except OSError as problem:

@@ -32,7 +32,7 @@ def insert(text: str, name: str, fields: Mapping[str, Any], comment: str | None 
             return changed
     except yaml.YAMLError:
         raise UserError("the registry is not valid YAML: `modelctl validate` shows the line") from None
-    raise UserError(f"the registry's text is too unusual to be added to: write this below `models:` yourself\n{entry}")
+    raise UserError(f"modelctl cannot add to the registry as it is written: add this below `models:` yourself\n{entry}")
 
 
 def change(text: str, name: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
@@ -55,7 +55,9 @@ def change(text: str, name: str, sections: Mapping[str, Mapping[str, Any]]) -> s
     except (yaml.YAMLError, KeyError, UserError):
         pass  # the error below says what to write
     lines = "\n".join(f"  {section}.{field}: {_value(value)}" for section, field, value in fields)
-    raise UserError(f"the registry's text is too unusual to be changed: set this in models.{name} yourself\n{lines}")
+    raise UserError(
+        f"modelctl cannot change the registry as it is written: set this in models.{name} yourself\n{lines}"
+    )
 
 
 def comment(text: str, name: str, mark: str, says: str | None) -> str:
@@ -87,7 +89,7 @@ def comment(text: str, name: str, mark: str, says: str | None) -> str:
     if _holds(changed, document):
         return changed
     raise UserError(
-        f"the registry's text is too unusual to be changed: write this into models.{name} yourself: # {says}"
+        f"modelctl cannot change the registry as it is written: write this into models.{name} yourself: # {says}"
     )
 
 
@@ -109,7 +111,7 @@ def remove(text: str, name: str) -> str:
     changed = _without(text, models, key)
     if _holds(changed, {**document, "models": remaining}):
         return changed
-    raise UserError(f"the registry's text is too unusual to be changed: remove models.{name} yourself")
+    raise UserError(f"modelctl cannot change the registry as it is written: remove models.{name} yourself")
 
 
 def rename(text: str, name: str, new: str) -> str:
@@ -127,7 +129,7 @@ def rename(text: str, name: str, new: str) -> str:
     renamed = {new if model == name else model: entry for model, entry in document["models"].items()}
     if _holds(changed, {**document, "models": renamed}):
         return changed
-    raise UserError(f"the registry's text is too unusual to be changed: rename models.{name} yourself")
+    raise UserError(f"modelctl cannot change the registry as it is written: rename models.{name} yourself")
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ def _entry(models: list[Event], name: str) -> tuple[Event, list[Event]]:
     for key, value in entries:
         if isinstance(key, yaml.ScalarEvent) and key.value == name:
             return key, value
-    raise UserError(f"the registry's text is too unusual to be changed: change models.{name} yourself")
+    raise UserError(f"modelctl cannot change the registry as it is written: change models.{name} yourself")
 
 
 def _lines_that_need(text: str, key: Event, value: list[Event]) -> Iterator[str]:

@@ -190,7 +190,7 @@ def _after_quotes(fault: _Fault) -> _Found:
     if not fault.in_block or fault.found in ("", "}", "]") or not before.strip():
         return None
     if before[-1] in "]}":
-        return (fault.line, fault.column), f"text goes on after the closing {before[-1]}; put all of it in quotes"
+        return (fault.line, fault.column), f"there is text after the closing {before[-1]}; put all of it in quotes"
     quoted = fault.last_quoted() if before[-1] in "'\"" else None
     if quoted is None:
         return None
@@ -200,7 +200,7 @@ def _after_quotes(fault: _Fault) -> _Found:
             f"the quote {quoted.style} that begins here is closed only in line {fault.line + 1}; is one missing above?"
         )
     way_out = "write '' for an apostrophe" if quoted.style == "'" else r"write \" for a quote"
-    return (fault.line, fault.column), f"text goes on after the closing quote; {way_out} inside quotes"
+    return (fault.line, fault.column), f"there is text after the closing quote; {way_out} inside quotes"
 
 
 def _space_after_colon(fault: _Fault) -> _Found:

@@ -216,7 +216,7 @@ def test_what_outputs_there_are_is_said(artifacts: Artifacts, tmp_path: Path, im
         import_model(model, labels=sample(tmp_path, "names.txt", "even\nodd\n"))
     assert import_model(model)["next"][0] == (
         "models.faces.output: the model has label (int64 [any]) and probabilities (float32 [any, 2]), so a prediction "
-        "is an object with all of them; add `name` to get only one of them, as --output does; labels require it"
+        "is an object with all of them; to get only one, add `name` (or import with --output); labels require it"
     )
 
 
@@ -340,7 +340,7 @@ def test_a_difference_that_was_accepted_is_in_the_entry_until_it_is_gone(
     out = capsys.readouterr().out
     (comment,) = (line for line in registry.read_text().splitlines(keepends=True) if "accepted" in line)
     assert comment.startswith("    # accepted at import (--accept): output_0 differs by up to ")
-    assert comment.endswith(", and 0 is allowed\n")
+    assert comment.endswith(", but only 0 is allowed\n")
     assert comment in out
     assert "; accepted\n" in out
     assert "cold start" not in out

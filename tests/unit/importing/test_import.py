@@ -418,7 +418,7 @@ def test_a_new_version_takes_the_place_of_the_old_one_and_the_entry_stays(
     retrained.save(tmp_path / "retrained.keras")
 
     before = files_below(registry.parent)
-    with pytest.raises(UserError, match=r"has a model faces already: run this again with --replace"):
+    with pytest.raises(UserError, match=r"already has a model faces: run this again with --replace"):
         import_model(tmp_path / "retrained.keras")
     assert files_below(registry.parent) == before
 
@@ -480,7 +480,7 @@ def test_an_artifact_that_is_not_an_imported_one_is_left_alone(
     by_hand = registry.parent / "models" / "faces" / "artifact"
     shutil.copytree(artifacts.root / "scans.tflite", by_hand)
     before = files_below(registry.parent)
-    with pytest.raises(UserError, match=r"is there, but no entry of .* names it: move it elsewhere"):
+    with pytest.raises(UserError, match=r"exists, but no entry of .* names it: move it elsewhere"):
         import_model(artifacts.root / "scans.tflite")
     assert files_below(registry.parent) == before
 
@@ -488,7 +488,7 @@ def test_an_artifact_that_is_not_an_imported_one_is_left_alone(
         "version: 1\nmodels:\n  mine:\n    artifact: models/faces/artifact\n    runtime: litert\n    version: '1'\n"
     )
     before = files_below(registry.parent)
-    with pytest.raises(UserError, match=r"has a model mine already, and its artifact is .*models/faces/artifact"):
+    with pytest.raises(UserError, match=r"already has a model mine, but its artifact is .*models/faces/artifact"):
         import_model(artifacts.root / "scans.tflite", name="mine")
     assert files_below(registry.parent) == before
 
@@ -570,9 +570,9 @@ def test_a_model_is_not_imported_for_a_runtime_that_cannot_take_it(
     [
         ([], "nowhere.keras", r"nowhere\.keras does not exist: expected a SavedModel"),
         (["notes.txt"], "notes.txt", r"notes\.txt is not a model that can be imported"),
-        (["notes.txt"], ".", r"holds no model: .* found notes\.txt"),
-        ([".hidden.tflite"], ".", r"holds no model: .* found nothing"),
-        (["a.tflite", "b.onnx"], ".", r"holds several models \(a\.tflite, b\.onnx\): give the file"),
+        (["notes.txt"], ".", r"contains no model: .* found notes\.txt"),
+        ([".hidden.tflite"], ".", r"contains no model: .* found nothing"),
+        (["a.tflite", "b.onnx"], ".", r"contains several models \(a\.tflite, b\.onnx\): give the file"),
         (["saved_model.pb"], "saved_model.pb", r"is a part of a SavedModel: give its folder"),
         (["1/saved_model.pb"], ".", r"is not a SavedModel, but .*/1 is one: give that folder"),
         (["model.PKL"], ".", r"model\.PKL is a pickle, .*skl2onnx with zipmap=False"),
@@ -611,7 +611,8 @@ def test_a_pickle_is_not_even_opened(tmp_path: Path, import_model: Import) -> No
 
 def test_a_model_of_several_files_is_given_as_their_folder(artifacts: Artifacts, import_model: Import) -> None:
     with pytest.raises(
-        UserError, match=r"its weights are stored in another file, model\.onnx\.data: give the folder of both"
+        UserError,
+        match=r"its weights are stored in another file, model\.onnx\.data: give the folder that contains both",
     ):
         import_model(artifacts.root / "scans.onnx" / "model.onnx")
     assert import_model(artifacts.root / "scans.onnx")["files"] == ["model.onnx", "model.onnx.data"]
@@ -640,7 +641,7 @@ def test_int8_says_what_it_has_learned_from(artifacts: Artifacts, tmp_path: Path
     asked = {"runtime": "litert", "quantize": "int8", "samples": [tmp_path / "scans.npy"]}
     first = import_model(artifacts.root / "scans.keras", **asked)
     assert any(
-        "import it again with --replace: int8 has learned from pixels of 0 to 255" in step for step in first["next"]
+        "import it again with --replace: int8 was calibrated with pixels of 0 to 255" in step for step in first["next"]
     )
     again = import_model(artifacts.root / "scans.keras", **asked, replace=True)
     assert len(again["next"]) == 1, "the entry says how pixels are scaled"
@@ -661,14 +662,14 @@ def test_code_inside_of_a_keras_file_is_not_run(tmp_path: Path, import_model: Im
     with pytest.raises(UserError, match=r"it needs the code of Double, .*model\.export"):
         import_model(tmp_path / "own.keras")
     tf.keras.Sequential([tf.keras.Input((3,)), tf.keras.layers.Dense(2)]).save_weights(tmp_path / "a.weights.h5")
-    with pytest.raises(UserError, match=r"it holds weights alone: save the whole model"):
+    with pytest.raises(UserError, match=r"it contains only weights: save the whole model"):
         import_model(tmp_path / "a.weights.h5")
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "to begin one, write the lines `version: 1` and `models:`"),
+        (None, "to start one, write the lines `version: 1` and `models:`"),
         (b"\xff", "is not UTF-8 text"),
         (b"models: [", "not valid YAML"),
         (b"version: 1\n", "has no `models:`"),
@@ -748,7 +749,7 @@ def test_commands_do_not_import_what_only_an_import_needs() -> None:
         ("import os; os.abort()", "loading it: the process was ended by SIGABRT"),
         (
             "import os; os.kill(os.getpid(), 9)",
-            "ended by SIGKILL; a system that is out of memory ends processes this way",
+            "ended by SIGKILL; a system that is out of memory kills processes this way",
         ),
         ("print('why', file=__import__('sys').stderr); __import__('os').abort()", "SIGABRT; its last output: why"),
         ("raise SystemExit('no more')", "loading it failed: no more"),

@@ -57,7 +57,7 @@ def test_small_numbers_may_not_differ_by_as_much_as_they_are_apart() -> None:
 def test_a_quantized_classifier_has_to_choose_the_same_classes() -> None:
     close = answers(*[[0.52, 0.48]] * 9, [0.0, 1.0])
     other = answers(*[[0.48, 0.52]] * 9, [0.0, 1.0])
-    with pytest.raises(UserError, match=r"y is the same for 10% of the inputs, and 90% is expected; .*less than int8"):
+    with pytest.raises(UserError, match=r"y is the same for 10% of the inputs, but 90% is expected; .*less than int8"):
         compare(close, other, "int8")
 
 
@@ -68,22 +68,22 @@ def test_a_quantized_classifier_has_to_choose_the_same_classes() -> None:
         ("float16", "is allowed; use `--quantize none` instead; if .* --accept imports"),
         (
             "int8",
-            "is allowed; give more samples, from which it learns, or use `--quantize float16` instead; if .* --accept",
+            "is allowed; give more samples to calibrate it with, or use `--quantize float16` instead; if .* --accept",
         ),
     ],
 )
 def test_where_samples_were_given_the_way_out_is_another(quantize: str, says: str) -> None:
-    with pytest.raises(UserError, match=f"y differs by up to 0.2, and .* {says}"):
+    with pytest.raises(UserError, match=f"y differs by up to 0.2, but only .* {says}"):
         compare(SCORES, shifted(0.2), quantize, real=True)
 
 
 def test_what_is_accepted_is_said_and_numbers_that_are_none_are_not_accepted() -> None:
     (proof,) = compare(SCORES, shifted(0.2), "int8", accept=True)
-    assert proof.accepted == "y differs by up to 0.2, and 0.1 is allowed"
+    assert proof.accepted == "y differs by up to 0.2, but only 0.1 is allowed"
     assert compare(SCORES, shifted(0.05), "int8", accept=True)[0].accepted is None
     close, other = answers(*[[0.52, 0.48]] * 9, [0.0, 1.0]), answers(*[[0.48, 0.52]] * 9, [0.0, 1.0])
     (proof,) = compare(close, other, "int8", accept=True)
-    assert proof.accepted == "y is the same for 10% of the inputs, and 90% is expected"
+    assert proof.accepted == "y is the same for 10% of the inputs, but 90% is expected"
     with pytest.raises(UserError, match="differs by up to inf"):
         compare(SCORES, answers([np.nan, 0], [0, 1], [1, 0]), "int8", accept=True)
 
@@ -99,7 +99,7 @@ def test_whole_numbers_and_text_have_to_be_the_same() -> None:
     ("converted", "says"),
     [
         (answers([np.nan, 0], [0, 1], [1, 0]), "differs by up to inf"),
-        (answers([1], [0], [1]), r"y has the shape \[1, 1\] once converted, before \[1, 2\]"),
+        (answers([1], [0], [1]), r"y has the shape \[1, 1\] once converted, but \[1, 2\] before"),
         ([{"z": array["y"]} for array in SCORES], "lacks the output y; it has z"),
     ],
 )
