@@ -1,7 +1,7 @@
 """The AWS provider as a process that serves one command of Terraform after another, for tests that run many.
 
-Otherwise every command hashes the provider, which has 700 MB, and starts it anew for each of its steps: to read its
-schemas, to validate, to plan, to apply. Terraform calls the other way a provider in debug mode:
+Otherwise every command hashes the provider, which has 700 MB, and starts it again for each of its steps: to read its
+schemas, to validate, to plan, to apply. Terraform calls such a process a provider in debug mode:
 https://developer.hashicorp.com/terraform/plugin/debugging#starting-a-provider-in-debug-mode
 """
 
@@ -22,7 +22,7 @@ _READY_TIMEOUT_S = 60
 
 
 class AttachedProvider:
-    """A provider that is started when it is needed; another one takes its place if the environment is another."""
+    """A provider that is started when it is needed, and replaced when the environment changes."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -30,17 +30,19 @@ class AttachedProvider:
         self._variables: dict[str, str] = {}
 
     def variables(self, folder: Path, env: Mapping[str, str]) -> dict[str, str]:
-        """What a command of Terraform needs beside this environment, with which `terraform init` has run in the folder.
+        """The additional variables that a Terraform command needs, in a folder where `terraform init` has run.
 
-        A command that does without the AWS provider needs nothing. On macOS, Go trusts no file of certificates.
+        A command that does not use the AWS provider needs none. On macOS, Go trusts no file of certificates.
         """
         found = list(Path(env["TF_DATA_DIR"]).glob("providers/*/hashicorp/aws/*/*/terraform-provider-aws*"))
         if not found or sys.platform == "darwin":
             return {}
-        # Terraform's own settings do not reach a provider: with the same others, one serves all states.
+        # Terraform's own settings do not reach the provider, so one provider serves all states with the same other
+        # settings.
         its = {name: value for name, value in env.items() if not name.startswith("TF_")}
         if bundle := its.pop("AWS_CA_BUNDLE", None):
-            # A provider that is configured again keeps its HTTP client, into which no bundle can be loaded once more.
+            # A provider that is configured again keeps its HTTP client, and a certificate bundle cannot be loaded into
+            # it twice.
             its["SSL_CERT_FILE"] = bundle
         if self._process is None or self._started_with != (folder, its):
             self.close()
@@ -83,16 +85,16 @@ atexit.register(PROVIDER.close)
 
 
 class AttachedTerraform:
-    """A program that takes Terraform's place in other processes, such as modelctl's (MODELYARD_TERRAFORM).
+    """A program that replaces Terraform in other processes, such as modelctl's (MODELYARD_TERRAFORM).
 
-    It is Terraform, and starts the provider as Terraform does until it is attached to one.
+    It runs Terraform, which starts the provider itself until a provider is attached.
     """
 
     def __init__(self, folder: Path) -> None:
         self.program = folder / "terraform"
         self._variables = folder / "reattach"
         self._provider = AttachedProvider()
-        # `init` installs the provider, and does not if one is attached. `-chdir` comes before the command.
+        # `init` installs the provider, but not if one is attached. `-chdir` comes before the command.
         self.program.write_text(
             f"""\
 #!/bin/sh
@@ -106,7 +108,7 @@ exec {shlex.quote(program.binary())} "$@"
         self.program.chmod(0o755)
 
     def attach(self, env: Mapping[str, str]) -> None:
-        """Use one provider from now on, for commands in the root module whose environment says the same of AWS."""
+        """From now on, use one provider for commands in the root module with the same AWS settings."""
         variables = self._provider.variables(paths.TERRAFORM, env)
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
         self._variables.write_text(exports, encoding="utf-8")

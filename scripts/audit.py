@@ -1,4 +1,4 @@
-"""Looks every locked package up among the known vulnerabilities (`make audit`); needs the package index's JSON API."""
+"""Checks every locked package for known vulnerabilities (`make audit`); needs the package index's JSON API."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ def main() -> int:
     vulnerable = []
     for lock in locks:
         name = str(lock.relative_to(paths.CHECKOUT))
-        # --strict: a package that could not be looked up is no package without vulnerabilities.
+        # --strict: a package that could not be looked up does not count as free of vulnerabilities.
         command = [str(pip_audit), "--strict", "--disable-pip", "--require-hashes", "--requirement", str(lock)]
         done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
         if not done.returncode:

@@ -2,7 +2,8 @@
 
     python scripts/bench_peers.py --runs 5 --json
 
-The first run makes environments of BentoML and MLServer, with TensorFlow each, from the locks in scripts/requirements.
+The first run creates environments for BentoML and MLServer, each with TensorFlow, from the locks in
+scripts/requirements.
 """
 
 import argparse

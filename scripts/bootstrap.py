@@ -1,6 +1,6 @@
 """Sets the checkout up: .venv with the locked packages, Terraform, and where its AWS provider comes from.
 
-Run by every `make` target under any Python 3.11 to 3.13; needs nothing else. Idempotent: a second run takes a moment.
+Every `make` target runs it, with any Python 3.11 to 3.13; it needs nothing else. A second run takes only a moment.
 
     python3 scripts/bootstrap.py
 """
@@ -30,7 +30,7 @@ LOCK = CHECKOUT / "requirements.lock"
 
 PYTHONS = ((3, 11), (3, 13))
 
-# The first version with S3 state locking without a table; from there on any Terraform of the user's will do.
+# The first version that locks S3 state without a table; any Terraform of the user from this version on is used.
 TERRAFORM_OLDEST = (1, 11)
 TERRAFORM_VERSION = "1.11.4"
 TERRAFORM_RELEASES = "https://releases.hashicorp.com/terraform"
@@ -44,9 +44,9 @@ TERRAFORM_SHA256 = {
 
 PROVIDER_REGISTRY = "registry.terraform.io"
 PROVIDER = Path(PROVIDER_REGISTRY) / "hashicorp" / "aws"
-# Names a filesystem mirror of providers by hand; it wins over everything that is found.
+# The variable that names a filesystem mirror of providers; it takes precedence over any that is found.
 MIRROR_VARIABLE = "MODELYARD_PROVIDER_MIRROR"
-# Where a mirror that nothing names is looked for: in each folder below, by its layout.
+# Where a mirror is searched for if the variable is not set: in each folder below, by its layout.
 SEARCHED = Path("/opt")
 
 
@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def say(text: str) -> None:
-    """Tell what is being done, on standard error: standard output belongs to the command that follows."""
+    """Report progress on standard error: standard output belongs to the command that follows."""
     print(f"setup: {text}", file=sys.stderr, flush=True)
 
 
@@ -92,7 +92,7 @@ def check_python() -> None:
 
 
 def check_place() -> None:
-    """Refuse a checkout in which no environment can be made: a colon splits PATH, and setuptools fills in variables."""
+    """Refuse a checkout in which no environment works: a colon splits PATH, and setuptools expands variables."""
     if found := re.search(rf"{os.pathsep}|[{{}}]|\$(?=\w)", str(CHECKOUT)):
         raise SetupError(
             f"the checkout's path {CHECKOUT} contains {found[0]!r}, which Python's installers refuse: move it elsewhere"
@@ -130,8 +130,8 @@ def install_packages() -> None:
         run(*pip, "-r", uv_alone.name, env=package_sources.pip_environment(settings))
     uv = (VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", python)
     env = package_sources.uv_environment(settings, TOOLS / "uv")
-    # Bytecode is compiled on purpose: an installer that leaves it out makes TensorFlow start at half the speed.
-    # The lock is complete, but for what it overrides (pyproject.toml).
+    # Bytecode is compiled on purpose: without it, TensorFlow takes twice as long to start. The lock is complete, except
+    # for what it overrides (pyproject.toml).
     run(*uv, "--compile-bytecode", "--no-deps", "--require-hashes", "-r", LOCK, env=env)
     run(*uv, "--no-deps", "--no-build-isolation", "--editable", CHECKOUT, env=env)
     marker.write_text(wanted, encoding="utf-8")
@@ -146,9 +146,9 @@ def locked(package: str) -> str:
 
 
 def install_terraform(releases: str = TERRAFORM_RELEASES, checksums: dict[str, str] | None = None) -> None:
-    """Fetch a pinned Terraform into .local/bin where the PATH has none that is new enough.
+    """Fetch a pinned Terraform into .local/bin if the PATH has none that is new enough.
 
-    The archive is checked against its pinned sha256 before anything of it is written.
+    The archive is checked against its pinned sha256 before anything from it is written.
     """
     target = TOOLS / "bin" / "terraform"
     if target.exists() or ((on_path := terraform_version()) and on_path >= TERRAFORM_OLDEST):
@@ -180,7 +180,7 @@ def install_terraform(releases: str = TERRAFORM_RELEASES, checksums: dict[str, s
 
 
 def put_terraform_on_path() -> None:
-    """Lay a fetched Terraform beside modelctl: `.venv/bin` is what the README puts on the PATH."""
+    """Link a fetched Terraform next to modelctl: `.venv/bin` is what the README puts on the PATH."""
     fetched, beside = TOOLS / "bin" / "terraform", VENV / "bin" / "terraform"
     if fetched.exists() and not beside.exists():
         beside.symlink_to(fetched)
@@ -198,10 +198,10 @@ def terraform_version() -> tuple[int, int] | None:
 
 
 def find_providers() -> None:
-    """Write .local/terraform.rc where Terraform must take its providers from a folder.
+    """Write .local/terraform.rc if Terraform must take its providers from a folder.
 
-    That is where the variable says so, or where the registry cannot be reached and a filesystem mirror lies on this
-    machine. A configuration of the user's own is left alone, and so are the folders that Terraform searches by itself.
+    It must if the variable says so, or if the registry cannot be reached and this machine has a filesystem mirror. The
+    user's own configuration is left alone, and so are the folders that Terraform searches by itself.
     """
     rc = TOOLS / "terraform.rc"
     named = os.environ.get(MIRROR_VARIABLE)
@@ -256,7 +256,7 @@ def has_own_configuration() -> bool:
 
 
 def in_home(path: str) -> Path:
-    """A path in the user's home; a user who has none has nothing there."""
+    """A path in the user's home directory; for a user without one, the path does not exist."""
     return Path(os.path.expanduser(f"~/{path}"))  # noqa: PTH111 - Path.expanduser fails without a home
 
 
@@ -281,7 +281,7 @@ def implied_mirrors() -> Iterator[Path]:
 
 
 def run(*arguments: str | Path, env: Mapping[str, str]) -> None:
-    """Run a command of the set-up; its own output tells what went wrong."""
+    """Run a command of the setup; its own output says what went wrong."""
     done = subprocess.run([str(argument) for argument in arguments], env=env, stdout=sys.stderr, check=False)
     if done.returncode:
         raise SetupError(

@@ -13,12 +13,12 @@ from modelctl.costs import Units, Use
 #: Column names and rows.
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
-#: Units at rest of one "deployment" and one "model", and by number of models how many composite alarms they have.
+#: Units at rest of one "deployment" and one "model", and the number of composite alarms by number of models.
 PLANNED: Mapping[str, Any] = yaml.safe_load(
     (paths.CHECKOUT / "tests" / "plan" / "costs.yaml").read_text(encoding="utf-8")
 )
 
-#: Three inputs a day, each long after the last one.
+#: Three inputs per day, each long after the previous one.
 QUIET = Use(
     inputs=91,
     per_call=1,
@@ -36,10 +36,10 @@ BUSY = replace(QUIET, inputs=1_000_000, per_call=10, input_s=0.03, cold_starts=5
 
 @dataclass(frozen=True)
 class Fleet:
-    """The models of an example: how many are quiet and how many busy, in deployments of the same size.
+    """The models of an example: how many are quiet and how many are busy, in deployments of the same size.
 
     Args:
-        by_event: whether EventBridge announces uploads: more than 100 models need it.
+        by_event: whether EventBridge announces uploads, which more than 100 models need.
     """
 
     quiet: int = 0
@@ -53,12 +53,12 @@ class Fleet:
         return self.quiet + self.busy
 
     def at_rest(self) -> Units:
-        """What AWS charges for even if nobody uses them."""
+        """What AWS charges even if the models are not used."""
         deployment = _deployment(self.models // self.deployments)
         return costs.added((_times(deployment, self.deployments), _times(_model(), self.models)))
 
     def in_use(self) -> Units:
-        """What AWS charges for beside that once they are used."""
+        """What AWS charges in addition when they are used."""
         quiet, busy = (costs.in_use(replace(use, by_event=self.by_event)) for use in (QUIET, BUSY))
         return costs.added((_times(quiet, self.quiet), _times(busy, self.busy)))
 
@@ -92,13 +92,13 @@ def examples() -> Table:
 
 
 def uses() -> Table:
-    """What the examples assume of a quiet and of a busy model."""
+    """What the examples assume about a quiet and a busy model."""
     rows = [(says, *(f"{getattr(use, field):,}" for use in (QUIET, BUSY))) for field, says in _USES.items()]
     return ("per month", "quiet model", "busy model"), rows
 
 
 def comparison() -> Table:
-    """What 100 models cost that nobody uses, served in other ways."""
+    """What 100 unused models cost if they are served in other ways."""
     hours = costs.HOURS_PER_MONTH
     ways = {
         "100 SageMaker endpoints on the smallest instance": {"sagemaker_hours": 100 * hours},

@@ -15,7 +15,7 @@ from modelctl.errors import UserError
 from modelctl.targets import local
 
 INPUTS_PER_MODEL = 10
-# The share of right answers below which the demo failed; the models reach more on all their held-out data.
+# The demo fails below this share of right answers; on all their held-out data, the models reach more.
 MUST_BE_RIGHT = 0.9
 TIMEOUT_S = 180
 HEADINGS = ("model", "input", "prediction", "true", "score", "ms in function", "cold start", "")
@@ -23,7 +23,7 @@ HEADINGS = ("model", "input", "prediction", "true", "score", "ms in function", "
 
 @dataclass(frozen=True)
 class Sample:
-    """A held-out input and its true labels, one for every record in it."""
+    """A held-out input and its true labels, one per record."""
 
     file: Path
     labels: tuple[str, ...]
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def samples(folder: Path) -> list[Sample]:
-    """The first inputs of a model's samples, spread over its classes as they were held out."""
+    """The first inputs of a model's samples, spread over its classes like the held-out data."""
     labels: dict[str, list[str]] = {}
     with (folder / "expected.csv").open(newline="", encoding="utf-8") as lines:
         for line in csv.DictReader(lines):
@@ -68,7 +68,7 @@ def samples(folder: Path) -> list[Sample]:
 
 
 def compare(model: str, sample: Sample, result: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Lines of the table, one for every record of an input; the last cell is empty where the prediction is right.
+    """Rows of the table, one per record of an input; the last cell is empty if the prediction is right.
 
     Raises:
         UserError: the function refused the input.

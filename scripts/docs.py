@@ -1,8 +1,8 @@
 """Writes the tables of the docs from what they describe (`make docs`); `--check` fails on a stale one.
 
-Each stands between `<!-- generated: NAME -->` and `<!-- end -->`: the registry's fields from its schema, Terraform's
-inputs and outputs from its files, the commands from the command itself, costs from cost_tables.py. The values on the
-page of the module `registry` come from Terraform's console.
+Each table is between `<!-- generated: NAME -->` and `<!-- end -->`. The registry's fields come from its schema,
+Terraform's inputs and outputs from its files, the commands from `modelctl` itself, and costs from cost_tables.py. The
+values on the page of the module `registry` come from Terraform's console.
 """
 
 import argparse
@@ -36,7 +36,7 @@ ONE_MODEL = paths.CHECKOUT / "tests" / "registries" / "valid" / "one_model.yaml"
 
 
 def main() -> int:
-    """Write the tables and values, or with `--check` say whether they are as they would be written."""
+    """Write the tables and values; with `--check`, only report whether they are up to date."""
     check = sys.argv[1:] == ["--check"]
     pages = {page: page.read_text(encoding="utf-8") for page in TABLES.values()}
     tables = {
@@ -69,7 +69,7 @@ def registry_page(page: str) -> str:
     hcl = re.compile(r"(?<=```hcl\n)[^`]+(?=```)")
     expressions = [line for block in hcl.findall(page) for line in block.splitlines() if not line.startswith("#")]
     values = ask(ONE_MODEL, f"[{', '.join(expressions)}]")
-    # Nodes name their file by its whole path, which differs from checkout to checkout.
+    # Nodes name their file by its full path, which differs between checkouts.
     comments = {
         line: f"# {json.dumps(value, ensure_ascii=False)}".replace(f"{ONE_MODEL.parent}/", "")
         for line, value in zip(expressions, values, strict=True)
@@ -106,7 +106,7 @@ def registry() -> str:
 
 
 def kind(field: Mapping[str, Any]) -> str:
-    """The type of a field with its range, as people say it."""
+    """The type of a field with its range, in words."""
     types: list[str] = [
         name
         for name in ([field["type"]] if isinstance(field.get("type"), str) else field.get("type", []))
@@ -129,12 +129,12 @@ def default(field: Mapping[str, Any]) -> str:
 
 
 def in_yaml(value: Any) -> str:
-    """A value as YAML has it."""
+    """A value in YAML."""
     return json.dumps(value).strip('"')
 
 
 def runtime_defaults(field: str) -> str:
-    """The usual default of a field that depends on the runtime, and the runtimes that have another one."""
+    """The usual default of a field that depends on the runtime, and the runtimes with another default."""
     values = {name: getattr(runtime, field) for name, runtime in runtimes.TABLE.items()}
     usual = statistics.mode(values.values())
     return "".join((f"`{usual}`", *(f"; {name} `{value}`" for name, value in values.items() if value != usual)))
@@ -193,7 +193,7 @@ def commands() -> str:
 
 
 def passing() -> str:
-    """The errors of an apply that pass by themselves."""
+    """The errors of an apply that resolve themselves."""
     kept = " Before you apply again, run `terraform untaint` with the address that the error names."
     rows = [
         (

@@ -1,6 +1,6 @@
-"""Rewrites the files that tests compare with what the product says, and shows the difference (`make expected`).
+"""Rewrites the files that tests compare the product's output with, and shows the difference (`make expected`).
 
-These are the problems of the invalid registries, the inventories of the plan, and what in it costs something at rest.
+These are the problems of the invalid registries, the inventories of the plan, and its costs at rest.
 """
 
 import difflib

@@ -1,4 +1,4 @@
-"""Every check that runs no test (`make lint`): style, types, Terraform, security rules."""
+"""Every check that is not a test (`make lint`): style, types, Terraform, security rules."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from modelctl.packaging import environments
 from modelctl.terraform import program
 
 BIN = Path(sys.executable).parent
-# checkov pins a boto3 of its own, so it has an environment of its own.
+# checkov pins its own version of boto3, so it has a separate environment.
 CHECKOV = paths.CHECKOUT / "scripts" / "requirements" / "lint.txt"
 
 
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def passes(name: str, command: Sequence[str | Path], env: dict[str, str]) -> bool:
-    """Run one check; what it says is shown only if it found something."""
+    """Run one check; its output is shown only if it found something."""
     with console.step(name):
         done = subprocess.run(
             command,

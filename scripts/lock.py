@@ -1,4 +1,4 @@
-"""Resolves every lock file anew (`make lock`): for all platforms and for Python 3.11 to 3.13, with hashes."""
+"""Resolves every lock file again (`make lock`), for all platforms and for Python 3.11 to 3.13, with hashes."""
 
 import subprocess
 import sys
@@ -10,22 +10,22 @@ UV = Path(sys.executable).parent / "uv"
 
 
 def main() -> None:
-    """Write the lock files; uv keeps what is locked where it still fits."""
+    """Write the lock files; uv keeps locked versions that still fit."""
     resolve(paths.CHECKOUT / "pyproject.toml", paths.CHECKOUT / "requirements.lock", "--group", "dev")
     functions = sorted((paths.FUNCTIONS / "inference" / "requirements").glob("*.in"))
     requirements = paths.CHECKOUT / "scripts" / "requirements"
     local = paths.CHECKOUT / "scripts" / "modelctl" / "local" / "requirements.in"
     peers = [requirements / f"{name}.in" for name in ("bentoml", "mlserver")]
     for wanted in (*functions, local, requirements / "fuzz.in", *peers):
-        # What the tests run on is what the functions run on.
+        # The tests run on the same versions as the functions.
         resolve(wanted, wanted.with_suffix(".txt"), "--constraint", paths.CHECKOUT / "requirements.lock")
-    # checkov pins a boto3 of its own; the others are older than what the tests run on.
+    # checkov pins its own version of boto3; the others are older than the versions that the tests run on.
     for name in ("lint", "classifiers", "old_models"):
         resolve(requirements / f"{name}.in", requirements / f"{name}.txt")
 
 
 def resolve(wanted: Path, lock: Path, *options: str | Path) -> None:
-    """Lock what one file asks for."""
+    """Lock the requirements of one file."""
     with console.step(f"locking {lock.relative_to(paths.CHECKOUT)}"):
         command: list[str | Path] = [UV, "pip", "compile", "--quiet", wanted, "--output-file", lock, *options]
         everywhere = ["--universal", "--python-version", "3.11", "--generate-hashes"]

@@ -1,1 +1,1 @@
-"""The command line of Modelyard: package, run locally, predict, look into a deployment."""
+"""The command line of Modelyard: package, run locally, predict, inspect a deployment."""

@@ -1,4 +1,4 @@
-"""Where `modelctl` and `python -m modelctl` begin."""
+"""The entry point of `modelctl` and `python -m modelctl`."""
 
 import os
 import signal
@@ -7,13 +7,13 @@ from typing import NoReturn
 
 
 def main() -> int:
-    """Run the command line; Ctrl-C while Python still imports it ends with the same line as later."""
+    """Run the command line; Ctrl-C during the imports prints the same line as later."""
     if sys.getfilesystemencoding() != "utf-8":
-        # Names of files in the registry are UTF-8; a locale of another encoding has none for some of them.
+        # File names in the registry are UTF-8; a locale with another encoding cannot represent some of them.
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - this very command
     _open_streams()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Nothing is half done yet; and an exception in an import may be swallowed, or come out as another one.
+        # Nothing is half done yet, and an exception during an import may be swallowed or replaced by another one.
         signal.signal(signal.SIGINT, _end)
     from modelctl import cli
 
@@ -26,7 +26,7 @@ def main() -> int:
 
 
 def _open_streams() -> None:
-    """Connect standard streams that are closed (`>&-`) with nothing, or another file could get their numbers."""
+    """Connect closed standard streams (`>&-`) to /dev/null: otherwise another file could get their numbers."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115

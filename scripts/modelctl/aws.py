@@ -1,12 +1,12 @@
-"""The command `aws` of `.venv/bin`: AWS's own, which then speaks to AWS_ENDPOINT_URL for every service."""
+"""The command `aws` in `.venv/bin`: AWS's own, made to use AWS_ENDPOINT_URL for every service."""
 
 import sys
 
 
 def main() -> int:
-    """Run AWS's command without its own addresses of some services, which win over the environment's in version 1.
+    """Run AWS's command without its own addresses of some services, which override the environment's in version 1.
 
-    They are for an old Python: without them the services have the addresses that boto3 knows. SQS is one of them, so
+    They exist for an old Python; without them, the services have the addresses that boto3 knows. SQS is one of them, so
     `aws sqs list-queues` would go to AWS, even in a shell whose settings point to the local stack
     (https://github.com/aws/aws-cli/blob/develop/awscli/customizations/overridesslcommonname.py).
     """

@@ -1,4 +1,4 @@
-"""The command line: what is called how, and which exit status says what (0 done, 1 it failed, 2 called wrongly)."""
+"""The command line: the commands, and the exit status (0: done, 1: failed, 2: wrong usage)."""
 
 import argparse
 import os
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(called.run(called))
     except BrokenPipeError:
-        # Whoever read the output has seen enough (`modelctl logs … | head`).
+        # The reader of the output has closed it (`modelctl logs … | head`).
         _drop_output()
         return status
     except OSError as problem:
@@ -64,13 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         says, status = "interrupted", INTERRUPTED
     console.error(says)
     if called.json:
-        # No command prints its document before it can fail.
+        # Every command prints its document only when it can no longer fail.
         print_json({"error": says})
     return status
 
 
 def _drop_output() -> None:
-    """Keep Python from writing what is left, which nobody reads or no disk takes, once more when it exits."""
+    """Keep Python from writing the rest again on exit: nobody reads it, or the disk is full."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,7 +1,7 @@
-"""What people see: progress, notes and errors on standard error, results on standard output.
+"""What users see: progress, notes and errors on standard error, results on standard output.
 
-Much of it quotes keys, inputs and log lines, and so comes from whoever may upload. No control character of theirs
-reaches a terminal: everything that is printed here is `harmless`, and a document of JSON escapes them by itself.
+Much of it quotes keys, inputs and log lines, which uploaders control. None of their control characters reaches a
+terminal: everything that is printed here is `harmless`, and JSON documents escape control characters by themselves.
 """
 
 import json
@@ -22,43 +22,44 @@ _err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 _LOG_EVERY_S = 10
 _UNBOUNDED = 1_000_000_000
-# Columns of a terminal between two of a table, and that are left to a column that is cut.
+# Characters between two columns of a table, and the fewest that are left for a column that is cut.
 _GAP, _LEAST = 2, 20
 
 
 def note(text: str) -> None:
-    """Say something in passing."""
+    """Print a note."""
     _err.print(harmless(text), markup=False)
 
 
 def warning(text: str) -> None:
-    """Say what could be overlooked and should not be."""
+    """Print a warning, which must not be overlooked."""
     _err.print(f"warning: {harmless(text)}", style="bold yellow", markup=False)
 
 
 def agrees(question: str) -> bool:
-    """Ask the user; anything but a yes is a no."""
+    """Ask the user; any answer but yes means no."""
     _err.print(f"{harmless(question)} [y/N] ", markup=False, end="")
     answer = ""
     try:
         answer = sys.stdin.readline()
     finally:
-        if not answer.endswith("\n"):  # Ctrl-D or Ctrl-C: what is said next begins a line
+        if not answer.endswith("\n"):  # Ctrl-D or Ctrl-C: the next text begins a new line
             note("")
     return answer.strip().lower() in ("y", "yes")
 
 
 def error(text: str) -> None:
-    """Say why a command failed."""
+    """Print why a command failed."""
     _err.print(f"error: {harmless(text)}", style="red", markup=False)
 
 
 @contextmanager
 def step(text: str) -> Iterator[Callable[[str], None]]:
-    """Show that something is under way, and how long it took.
+    """Show that something is in progress, and how long it took.
 
-    A spinner on a terminal; elsewhere a line at the start and one at the end. Yields a function that takes word of how
-    far it is: shown at once on a terminal, elsewhere every ten seconds, so that a log stays readable.
+    On a terminal, this is a spinner; elsewhere, a line at the start and one at the end. Yields a function that reports
+    the progress: a terminal shows it immediately; elsewhere it is printed every ten seconds, so that a log stays
+    readable.
     """
     started = said = time.monotonic()
     if _err.is_terminal:
@@ -90,9 +91,9 @@ def table(
     Args:
         columns: the headings.
         rows: a cell per column.
-        right: the columns that are aligned right.
-        cut: the column that ends with an ellipsis where its row is wider than a terminal; others are folded.
-        style: of a row, on a terminal.
+        right: the columns that are right-aligned.
+        cut: the column that is cut with an ellipsis if its row is wider than the terminal; others are wrapped.
+        style: the style of a row, on a terminal.
     """
     console = Console(highlight=False, emoji=False)
     grid = Table(box=None, header_style="bold", pad_edge=False)
@@ -107,19 +108,19 @@ def table(
         grid.columns[index].overflow, grid.columns[index].no_wrap = "ellipsis", True
         grid.columns[index].max_width = width
         for shown in cells:
-            # It may have megabytes, which rich would measure.
+            # It may be megabytes, which rich would measure.
             shown[index] = shown[index][: width + 1]
     for row, shown in zip(rows, cells, strict=True):
         grid.add_row(*map(escape, shown), style=style(row))
     if not console.is_terminal:
-        # There is no width to fit, and a folded cell would break whatever reads the lines.
+        # There is no width to fit, and a wrapped cell would break programs that read the lines.
         console.width = console.measure(grid, options=console.options.update(width=_UNBOUNDED)).maximum
     console.print(grid)
     sys.stdout.flush()
 
 
 def start_over() -> None:
-    """Empty a terminal for what is shown next; elsewhere, leave an empty line between the two."""
+    """Clear a terminal before the next output; elsewhere, print an empty line in between."""
     terminal = Console()
     if terminal.is_terminal:
         terminal.clear()
@@ -128,17 +129,17 @@ def start_over() -> None:
 
 
 def counted(number: int, thing: str) -> str:
-    """How many there are of a thing: `1 input`, `2,000 inputs`."""
+    """A number with its noun: `1 input`, `2,000 inputs`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def is_terminal() -> bool:
-    """Whether people read standard output as it is printed."""
+    """Whether standard output is a terminal."""
     return Console().is_terminal
 
 
 def in_one_line(text: str) -> str:
-    """A text with its line breaks and other control characters, which a file's name may have, as Python writes them."""
+    """A text with line breaks and other control characters, which a file name may contain, escaped as in Python."""
     return _escaped(text, lambda character: repr(character)[1:-1])
 
 
@@ -149,12 +150,12 @@ def _escaped(text: str, escape: Callable[[str], str]) -> str:
 
 
 def harmless(text: str) -> str:
-    """A text whose lines and tabs are kept, with its other control characters as Python writes them."""
+    """A text that keeps its lines and tabs, with other control characters escaped as in Python."""
     return "\n".join("\t".join(map(in_one_line, line.split("\t"))) for line in text.split("\n"))
 
 
 def as_json(document: Any, *, indent: int | None = 2) -> str:
-    """A JSON document that people can read as well, in which control characters are escaped as JSON does it."""
+    """A readable JSON document, in which control characters are escaped."""
     text = json.dumps(document, indent=indent, ensure_ascii=False)
     return "\n".join(_escaped(line, lambda character: json.dumps(character)[1:-1]) for line in text.split("\n"))
 
@@ -165,5 +166,5 @@ def out(text: str) -> None:
 
 
 def out_as_it_is(text: str) -> None:
-    """Print what a shell evaluates, whatever characters it has."""
+    """Print what a shell evaluates, without changing any character."""
     print(text, flush=True)

@@ -1,6 +1,6 @@
-"""What a deployment costs: what AWS charges for its resources even if nobody uses them, and for what its models do.
+"""What a deployment costs: what AWS charges for its resources even if they are not used, and for the models' work.
 
-Prices are those of prices.yaml. AWS's free tier is not deducted: it belongs to the account, which may use it elsewhere.
+Prices are from prices.yaml. AWS's free tier is not deducted: it belongs to the account, which may use it elsewhere.
 """
 
 import functools
@@ -13,20 +13,20 @@ import yaml
 from modelctl import paths
 from modelctl.terraform.plans import Document, Values
 
-#: As AWS's own calculator counts.
+#: The number that AWS's own calculator uses.
 HOURS_PER_MONTH = 730
 
-#: Requests per month to receive from a queue that is empty: Lambda keeps five pollers, each of which waits for 20 s. It
-#: uses fewer only for a mapping without a maximum concurrency, and every model has one.
+#: Requests per month to receive from an empty queue: Lambda keeps five pollers, each of which waits for 20 s. It uses
+#: fewer only for a mapping without a maximum concurrency, and every model sets one.
 #: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 POLLS_PER_MONTH = 5 * HOURS_PER_MONTH * 3600 // 20
 
-#: Metrics that a model sends in an hour in which it serves inputs.
+#: Metrics that a model sends in each hour in which it serves inputs.
 METRICS = 6
 #: What a call writes to its log: one line of metrics and Lambda's own lines. Each input adds a line.
 LOG_BYTES_PER_CALL = 1_500
 LOG_BYTES_PER_INPUT = 500
-#: The messages that one request to SQS receives or deletes at most.
+#: The most messages that one request to SQS receives or deletes.
 _MESSAGES_PER_REQUEST = 10
 
 _GB = 10**9
@@ -38,7 +38,7 @@ class Price:
 
     Args:
         says: what it is for.
-        usd: dollars for `per` units.
+        usd: dollars per `per` units.
         unit: what `per` counts.
         page: AWS's page that has the price.
         seen: the text in which the amount was read; None if it is not confirmed.
@@ -54,7 +54,7 @@ class Price:
 
 @functools.cache
 def prices() -> tuple[str, Mapping[str, Price]]:
-    """The day that the prices are of, and the prices by name."""
+    """The date of the prices, and the prices by name."""
     read = yaml.safe_load(Path(__file__).with_name("prices.yaml").read_text(encoding="utf-8"))
     return read["as_of"], {name: Price(**price) for name, price in read["prices"].items()}
 
@@ -82,9 +82,10 @@ def added(parts: Iterable[Units]) -> Units:
 
 
 def at_rest(resources: Iterable[tuple[str, Values]]) -> Units:
-    """The units per month of resources, each with its type, that AWS charges for even if nobody uses them.
+    """The units per month that AWS charges for resources, each with its type, even if they are not used.
 
-    Of each model, the current release counts as stored. A plan does not have earlier ones, and no container images.
+    For each model, only the current release counts as stored: a plan contains neither earlier ones nor container
+    images.
     """
     return added(_AT_REST[kind](values) for kind, values in resources if kind in _AT_REST)
 
@@ -101,14 +102,14 @@ def before_after(plan: Document) -> tuple[float, float]:
 
 
 def says(before: float, after: float) -> str:
-    """What a plan costs at rest in a line, from the dollars before and after it."""
+    """One line on what a plan costs at rest, from the dollars before and after it."""
     more = round(after - before, 2)
     change = f", ${abs(more):,.2f} {'more' if more > 0 else 'less'} than now" if more and before else ""
     return f"at rest: about ${after:,.2f} per month in us-east-1{change} (docs/costs.md)"
 
 
 def _alarm(values: Values) -> Units:
-    # Of an expression each metric that it reads counts, and an expression does not.
+    # Each metric that an expression reads counts, but the expression itself does not.
     read = sum(len(query["metric"]) for query in values.get("metric_query") or ())
     return {"alarm_metrics": read or 1}
 
@@ -130,7 +131,7 @@ _AT_REST: Mapping[str, Callable[[Values], Units]] = {
     "aws_s3_object": _object,
 }
 
-#: What is free, or costs something only while it is used or by what is stored in it.
+#: Resources that are free, or cost something only for their use or for what they store.
 _FREE_AT_REST = frozenset(
     {
         "aws_cloudwatch_event_rule",
@@ -167,12 +168,12 @@ _FREE_AT_REST = frozenset(
         "terraform_data",
     }
 )
-#: What is free if an attribute has this value, and is charged by the hour otherwise.
+#: Resources that are free if an attribute has this value, and are otherwise charged per hour.
 _FREE_IF = {"aws_efs_file_system": ("throughput_mode", "elastic"), "aws_vpc_endpoint": ("vpc_endpoint_type", "Gateway")}
 
 
 def is_known(kind: str, values: Values) -> bool:
-    """Whether somebody has looked up what a resource costs at rest."""
+    """Whether it is known what a resource costs at rest."""
     attribute, free = _FREE_IF.get(kind, ("", None))
     return kind in _AT_REST or kind in _FREE_AT_REST or (kind in _FREE_IF and values.get(attribute) == free)
 
@@ -182,19 +183,19 @@ def is_known(kind: str, values: Values) -> bool:
 
 @dataclass(frozen=True)
 class Use:
-    """What is done with one model in a month.
+    """How one model is used in a month.
 
     Args:
-        inputs: how many are uploaded.
+        inputs: the number of uploads.
         per_call: how many of them a call of the function serves.
         input_s: seconds that an input takes in the function.
         cold_starts: calls that start a process first.
         cold_start_s: seconds that starting one takes.
-        memory_mb: of the function.
+        memory_mb: the function's memory.
         weights_mb: what a cold start reads from EFS.
-        stored_kb: an input and its result.
-        hours: those in which at least one input comes.
-        by_event: whether EventBridge announces uploads, and not the bucket's notification.
+        stored_kb: the size of an input and its result.
+        hours: the number of hours with at least one input.
+        by_event: whether EventBridge, instead of the bucket's notification, announces uploads.
     """
 
     inputs: int
@@ -210,10 +211,10 @@ class Use:
 
 
 def in_use(use: Use) -> Units:
-    """The units that AWS charges for what is done with a model, beside those at rest.
+    """The units that AWS charges for the use of a model, in addition to those at rest.
 
-    Each input is an upload, a message, and three requests of the function: is there a result, the input, the result.
-    What is stored counts for one month.
+    Each input is an upload, a message, and three requests by the function: look up the result, read the input, write
+    the result. Storage counts for one month.
     """
     calls = use.inputs / use.per_call
     batches = -(-use.per_call // _MESSAGES_PER_REQUEST)

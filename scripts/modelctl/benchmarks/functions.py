@@ -1,8 +1,8 @@
-"""Both sides of a comparison, ready to be started: our function as it is deployed, and the baselines beside it.
+"""Both sides of a comparison, ready to start: our function as it is deployed, and the baselines.
 
-Code and layer are the packages that `modelctl package` builds, the Python environments those of the local stack. A
-baseline lies in the same folder, is compiled as our code is, and sees the same variables: the handler's name is all in
-which the two sides of a comparison differ.
+Code and layer are the packages that `modelctl package` builds; the Python environments are those of the local stack. A
+baseline is in the same folder, is compiled like our code, and sees the same variables: the two sides of a comparison
+differ only in the name of the handler.
 """
 
 import compileall
@@ -39,7 +39,7 @@ pathlib.Path(sys.argv[1]).write_bytes(select_model_inputs_outputs(converted, "pr
 
 @dataclass(frozen=True)
 class Model:
-    """A model, by the file or the folder that its library loads."""
+    """A model, with the file or the folder that its library loads."""
 
     name: str
     runtime: str
@@ -48,7 +48,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Function:
-    """A handler and all that its process sees."""
+    """A handler and everything that its process sees."""
 
     handler: str
     folder: Path
@@ -59,9 +59,9 @@ class Function:
         """Run it on events in a new process; `options` are Python's.
 
         Raises:
-            UserError: it did not answer them all, or failed.
+            UserError: it failed, or did not answer all of them.
         """
-        # -s: on AWS there is no folder of user packages either.
+        # -s: on AWS, there is no folder of user packages either.
         python: list[str | Path] = [self.python, "-s", *options]
         run = run_handler(self.handler, events, self.variables, python=python, folder=self.folder)
         for answer in run.answers:
@@ -71,12 +71,12 @@ class Function:
 
 
 class Workshop:
-    """Makes functions below a folder of its own.
+    """Creates functions in its own folder.
 
     Args:
         folder: an empty one.
-        runtimes: those of the models that are to be served.
-        access: the variables by which a function speaks to S3.
+        runtimes: the runtimes of the models to be served.
+        access: the variables with which a function accesses S3.
         results: the name of the results bucket.
     """
 
@@ -101,7 +101,7 @@ class Workshop:
         )
 
     def function(self, handler: str, model: Model, *, tensorflow: bool = False, **variables: str) -> Function:
-        """A function that serves `model`, in Lambda's bare environment or in the one that has TensorFlow as well."""
+        """A function that serves `model`, in Lambda's bare environment or in the environment with TensorFlow."""
         environment = paths.ENVIRONMENTS / "tensorflow" if tensorflow else ensure_lambda_environment()
         weights = model.path if model.path.is_dir() else model.path.parent
         normal = self._normal(model)
@@ -116,7 +116,8 @@ class Workshop:
                 ),
                 **self._access,
                 **model_variables.of(normal, weights, results=self._results),
-                # Ours sets it by itself: numpy then makes no threads for linear algebra, which cost a cold start.
+                # Our code sets it by itself: numpy then creates no threads for linear algebra, which slow down a cold
+                # start.
                 "OPENBLAS_NUM_THREADS": "1",
                 # What the baselines read.
                 "MODEL": str(model.path),

@@ -1,7 +1,7 @@
-"""Where a cold start goes: what each import takes, and what is left for everything else.
+"""What a cold start is spent on: the time of each import, and the rest for everything else.
 
-`python -X importtime` tells it, of the function as it is. The telling itself takes time, about a fifth more, so these
-figures are there to be compared with each other and not with those of the rows.
+`python -X importtime` measures it in the unchanged function. The measurement itself adds about a fifth, so these
+figures can be compared with each other, but not with the figures of the rows.
 """
 
 import re
@@ -14,15 +14,15 @@ from typing import Literal
 
 from modelctl.runtime_api import Run
 
-# A module's own microseconds, those with what it imports, and its name.
+# A module's own microseconds, its microseconds including its imports, and its name.
 _LINE = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\S+)$", re.MULTILINE)
 
 Phase = Literal["initialisation", "first call", "each input"]
 
-# What takes less is shown as one sum.
+# Shorter steps are shown as one sum.
 _LEAST_MS = 0.5
 
-#: The options with which Python tells it.
+#: The options that make Python report it.
 OPTIONS = ("-X", "importtime")
 
 REST: dict[Phase, str] = {
@@ -41,7 +41,7 @@ class Step:
 
 
 def profile(cold_start: Callable[[], Run], runs: int) -> list[Step]:
-    """The steps of a cold start, the longest of each phase first; medians of so many runs with `OPTIONS`."""
+    """The steps of a cold start, the longest of each phase first; medians of `runs` runs with `OPTIONS`."""
     profiles = [Counter(dict(_steps(cold_start()))) for _ in range(runs)]
     steps = [
         Step(phase, what, statistics.median(found[phase, what] for found in profiles))
@@ -51,7 +51,7 @@ def profile(cold_start: Callable[[], Run], runs: int) -> list[Step]:
 
 
 def shown(steps: Sequence[Step]) -> Iterator[Step]:
-    """The steps of one phase after the other, with the small ones of each put together."""
+    """The steps of one phase after the other, with the small ones of each added up."""
     for phase in REST:
         of_phase = [step for step in steps if step.phase == phase]
         yield from (step for step in of_phase if step.ms >= _LEAST_MS)
@@ -74,7 +74,7 @@ def _steps(run: Run) -> Iterator[tuple[tuple[Phase, str], float]]:
 
 
 def _group(module: str) -> str:
-    """What a module counts for: our own each for itself, others for their package."""
+    """What a module is counted under: our own modules each by itself, others by their package."""
     package = module.partition(".")[0]
     if module == "inference.handler":
         return "inference.handler, which loads the model and calls it once"

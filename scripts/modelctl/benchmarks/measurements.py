@@ -1,4 +1,4 @@
-"""The measurements: each runs both sides in turns, in processes of their own, and sees to it that they answer alike."""
+"""The measurements: each runs both sides alternately, in separate processes, and checks that they answer alike."""
 
 import functools
 import json
@@ -69,7 +69,7 @@ class Report:
 
 
 def measure(runtimes: Sequence[str], runs: int) -> Report:
-    """Measure the rows of these runtimes, in `runs` pairs each, and in fewer where TensorFlow starts.
+    """Measure the rows of these runtimes, in `runs` pairs each, and in fewer if TensorFlow starts.
 
     Raises:
         UserError: a function did not answer, or the two sides of a row answered differently.
@@ -77,7 +77,7 @@ def measure(runtimes: Sequence[str], runs: int) -> Report:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         with uploads.served(folder / "stack") as s3:
-            # What TensorFlow's cold start is compared with runs on LiteRT.
+            # TensorFlow's cold start is compared with a function on LiteRT.
             packaged = {"litert", *runtimes} if "tensorflow" in runtimes else runtimes
             bench = _Bench(Workshop(folder, sorted(packaged), s3.access, uploads.RESULTS), s3, runs)
             rows: list[Row] = []
@@ -157,7 +157,7 @@ class _Bench:
         """A cold start against TensorFlow's, and ten inputs on TensorFlow."""
         with console.step("converting digits-tf to LiteRT"):
             converted = self._workshop.converted(PARITY)
-        # In one environment, which has to have TensorFlow.
+        # In one environment, which must have TensorFlow.
         ours = self._workshop.function(OURS, converted, tensorflow=True)
         loading = self._workshop.function("tensorflow_direct.handler", PARITY, tensorflow=True)
         name = "cold start, litert, direct call"
@@ -183,7 +183,7 @@ class _Bench:
             yield compare(name, against, pairs, faster=True, goal=goal)
 
     def profiles(self) -> dict[str, list[Step]]:
-        """Where the cold starts of a LiteRT function go."""
+        """What the cold starts of a LiteRT function are spent on."""
         ours = self._workshop.function("profiled.handler", DIGITS)
 
         def cold_start(event: Any) -> Run:
@@ -198,7 +198,7 @@ class _Bench:
             }
 
     def batches(self) -> dict[str, list[Step]]:
-        """Where the processor time of an input goes, in warm batches of ten and of a hundred."""
+        """What the processor time of an input is spent on, in warm batches of ten and of a hundred."""
         function = self._workshop.function("profiled_batch.handler", DIGITS)
         found = {}
         for size in (_TEN, _HUNDRED):
@@ -219,7 +219,7 @@ class _Bench:
         return {"Records": [self._s3.upload(f"{folder}/{number}.json", scan) for number in range(size)]}
 
     def _ten_bottles(self, events: int) -> list[Any]:
-        """Events of ten uploads each; no key comes twice, since an input is predicted once."""
+        """Events of ten uploads each; no key occurs twice, since an input is predicted only once."""
         samples = sorted((_MODELS / "wine" / "samples").glob("bottle-*.json"))
         return [
             {
@@ -238,7 +238,7 @@ class _Bench:
 def in_turns(
     what: str, ours: Function, theirs: Function, events: Sequence[Any], runs: int, answer: Callable[[Run], Any]
 ) -> Calls:
-    """Run both on the events, one after the other, so many times; what `answer` gives of them has to be the same."""
+    """Run both on the events, alternately, `runs` times; `answer` must return the same for both."""
     calls = []
     with console.step(f"{what} (pairs: {runs})") as tell:
         for number in range(runs + 1):
@@ -246,7 +246,7 @@ def in_turns(
             answered = answer(run)
             other = theirs.run(events)
             check_alike(what, answered, answer(other), run.output)
-            # The first pair found the files of both not yet in memory.
+            # In the first pair, the files of both were not in memory yet.
             if number:
                 calls.append((run, other))
             tell(f"{number} done")
@@ -259,14 +259,14 @@ def direct_answer(run: Run) -> Any:
 
 
 def _added(name: str, against: str, warm: Function, event: Any, request: Any, goal: Goal) -> Iterator[Row]:
-    """What our code adds to the bare call, from calls in turns within one process; `request` is what `event` asks.
+    """What our code adds to the bare call, from alternating calls in one process; `request` is the body of `event`.
 
-    Milliseconds belong to the machine. So the goal is about a second row, which has the same figure beside a yardstick:
-    what Python's own JSON takes, in the same turn, to read the request and to write it.
+    Milliseconds depend on the machine. So the goal belongs to a second row, which compares the same figure with a
+    yardstick: the time of Python's own JSON, in the same turn, to read and write the request.
     """
     call = {"event": event, "body": json.dumps(request), "calls": _WARM_CALLS}
     with console.step(f"{name} (pairs: {_WARM_CALLS})"):
-        # The first answer is that of calls that are not warm yet.
+        # The first calls are not warm yet.
         answer = warm.run([call, call]).answers[-1]
     check_alike(name, answer["predictions"], answer["expected"])
     yield compare(name, against, [(ours - bare, bare) for ours, bare, _ in answer["turns"]])
@@ -275,7 +275,7 @@ def _added(name: str, against: str, warm: Function, event: Any, request: Any, go
 
 
 def check_alike(what: str, ours: Any, theirs: Any, output: str = "") -> None:
-    """Refuse a comparison of two sides that do not answer alike; `output` is what ours wrote.
+    """Refuse a comparison of two sides that do not answer alike; `output` is the output of ours.
 
     Raises:
         UserError: they do not.
@@ -285,7 +285,7 @@ def check_alike(what: str, ours: Any, theirs: Any, output: str = "") -> None:
 
 
 def _alike(ours: Any, theirs: Any) -> bool:
-    """Whether two JSON values are the same but for the last digits of their numbers."""
+    """Whether two JSON values are the same except for the last digits of their numbers."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return ours.keys() == theirs.keys() and all(_alike(ours[key], theirs[key]) for key in ours)
     if isinstance(ours, list) and isinstance(theirs, list):
@@ -300,7 +300,7 @@ def _first_answers(calls: Calls) -> list[tuple[float, float]]:
 
 
 def _warm_event(run: Run) -> float:
-    """The median time of its events after the first two, which load the model and meet its shape for the first time."""
+    """The median time of its events after the first two, which load the model and see its shape for the first time."""
     times = [answered - asked for asked, answered in zip(run.asked_ms, run.answered_ms, strict=True)]
     return statistics.median(times[2:])
 

@@ -1,7 +1,7 @@
 """Our functions beside other ways to serve the same models: BentoML, MLServer, and the classic handler for uploads.
 
-The servers run as their documentation starts them, with one worker, each in an environment of its own
-(scripts/requirements). Everything listens on 127.0.0.1 and is ended with the measurement.
+The servers are started as in their documentation, with one worker, each in its own environment (scripts/requirements).
+Everything listens on 127.0.0.1 and ends with the measurement.
 """
 
 import http.client
@@ -28,7 +28,7 @@ from modelctl.errors import UserError
 from modelctl.local import memory
 from modelctl.packaging import environments
 
-#: Calls of a direct side and uploads of a side that are counted for the processor time per call.
+#: The direct calls, and the uploads, per side that are counted for the processor time per call.
 _CALLS, _UPLOADS = 300, 30
 
 #: Calls before those.
@@ -42,23 +42,23 @@ _SERVICES = Path(__file__).with_name("services")
 
 
 class Figures(NamedTuple):
-    """What one start of one side took."""
+    """The figures of one start of one side."""
 
     #: Milliseconds from the start of the process to its first answer.
     first_answer: float
-    #: The most MB that its processes had resident.
+    #: The peak resident memory of its processes, in MB.
     memory: float
     #: Milliseconds per call.
     processor_time: float
 
 
-#: What the figures are called, and their units.
+#: The names of the figures, and their units.
 _FIGURES = {"first_answer": "ms", "memory": "MB", "processor_time": "ms"}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One figure of ours beside a peer's: medians, and the median and the quartiles of theirs divided by ours."""
+    """One figure of ours and of a peer: medians, and the median and the quartiles of theirs divided by ours."""
 
     model: str
     peer: str
@@ -85,7 +85,7 @@ class Comparison:
 
 
 def comparisons(model: str, peer: str, pairs: Sequence[tuple[Figures, Figures]]) -> Iterator[Comparison]:
-    """The three figures of pairs of ours and theirs; the two of a pair were measured one right after the other."""
+    """The three figures from pairs of ours and theirs; the two of a pair were measured in direct succession."""
     for place, (figure, unit) in enumerate(_FIGURES.items()):
         row = compare(figure, peer, [(ours[place], theirs[place]) for ours, theirs in pairs], faster=True)
         yield Comparison(
@@ -106,15 +106,15 @@ class Peer:
     """A server, by the name of its environment.
 
     Attributes:
-        name: as its package is called.
-        path: to which it is asked.
+        name: the name of its package.
+        path: where it accepts requests.
     """
 
     name: str
     path: str
 
     def body(self) -> bytes:
-        """The question."""
+        """The request."""
         if self.name == "bentoml":
             return json.dumps(_SCANS).encode()
         flat = [pixel for row in SCAN for pixel in row]
@@ -126,7 +126,7 @@ class Peer:
         return answer if self.name == "bentoml" else [answer["outputs"][0]["data"]]
 
     def command(self, python: Path, folder: Path, port: int) -> list[str | Path]:
-        """How it is started, with what it reads written to `folder`."""
+        """The command that starts it; the files that it reads are written to `folder`."""
         if self.name == "bentoml":
             serve = ("serve", "bentoml_service:Digits", "--host", "127.0.0.1", "--port", str(port), "--quiet")
             return [python.with_name("bentoml"), *serve, "--working-dir", _SERVICES]
@@ -149,10 +149,10 @@ PEERS = (Peer("bentoml", "/predict"), Peer("mlserver", "/v2/models/digits/infer"
 
 
 def measure(runs: int) -> list[Comparison]:
-    """Measure everything, each side so many times in turns.
+    """Measure everything, each side `runs` times, alternately.
 
     Raises:
-        UserError: an environment could not be made, a side did not answer, or two sides answered differently.
+        UserError: an environment could not be created, a side did not answer, or two sides answered differently.
     """
     pythons = {}
     for peer in PEERS:
@@ -256,7 +256,7 @@ def _theirs(peer: Peer, python: Path, model: Model) -> tuple[Figures, Any]:
 def running(
     command: Sequence[str | Path], variables: Mapping[str, str], folder: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server, whose output is in `folder`/output; at the end all its processes are ended."""
+    """Run a server, whose output goes to `folder`/output; at the end, all its processes are ended."""
     with (folder / "output").open("wb") as output, interrupts.deferred():
         process = subprocess.Popen(
             command,
@@ -265,7 +265,7 @@ def running(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Ctrl-C comes to us alone, and we end it.
+            # Ctrl-C reaches only this process, which then ends the server.
             start_new_session=True,
         )
     try:
@@ -283,10 +283,10 @@ def running(
 
 
 def _first_answer(peer: Peer, port: int, body: bytes, process: subprocess.Popen[bytes], folder: Path) -> Any:
-    """Ask until it answers.
+    """Send requests until it answers.
 
     Raises:
-        UserError: it ended, or does not answer in time; with the end of what it wrote.
+        UserError: it ended, or did not answer in time; the message has the end of its output.
     """
     until = time.monotonic() + _TIMEOUT_S
     while process.poll() is None and time.monotonic() < until:
@@ -315,10 +315,11 @@ def _ask(connection: http.client.HTTPConnection, peer: Peer, body: bytes) -> Any
 
 
 def _processor_ms(pid: int) -> float:
-    """Milliseconds of processor time that a process and those that it started have taken."""
+    """Milliseconds of processor time that a process and its children have taken."""
     ticks = 0
     for process in memory.tree(pid):
-        # After the name, which may hold anything, in brackets: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+        # After the name, which is in brackets and may contain anything:
+        # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
         fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks * 1000 / os.sysconf("SC_CLK_TCK")

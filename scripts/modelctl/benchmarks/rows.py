@@ -1,24 +1,24 @@
-"""From times to a row: medians, the ratio of pairs and its spread, and whether the goal holds."""
+"""Turns times into a row: medians, the ratio of pairs and its spread, and whether the goal is met."""
 
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-#: What was measured of us and of the baseline, one right after the other.
+#: What was measured for ours and for the baseline, one immediately after the other.
 Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A bound on the ratio of a row, or on what was measured where the unit is of that."""
+    """A bound on the ratio of a row or, if it has a unit, on what was measured."""
 
     bound: Literal["at most", "at least"]
     value: float
     unit: Literal["times", "times as fast", "ms", "MB"]
 
     def holds(self, value: float) -> bool:
-        """Whether a value keeps to it."""
+        """Whether a value is within the bound."""
         return value <= self.value if self.bound == "at most" else value >= self.value
 
     def __str__(self) -> str:
@@ -32,15 +32,15 @@ class Row:
     Attributes:
         name: what was measured.
         against: what it is compared with.
-        unit: of `measured` and `baseline`.
-        measured: the median of ours.
+        unit: the unit of `measured` and `baseline`.
+        measured: our median.
         baseline: the median of what it is compared with.
-        ratio: the median of the pairs' ratios: how many times the baseline's cost ours is, or where `faster` how many
-            times as fast as it.
-        spread: the quartiles of what the goal speaks of, below and above.
+        ratio: the median of the pairs' ratios: our cost as a multiple of the baseline's or, with `faster`, our speed as
+            a multiple of the baseline's.
+        spread: the lower and upper quartile of the value that the goal is about.
         faster: see `ratio`.
-        goal: None: the row is there to be looked at.
-        runs: how many pairs.
+        goal: None: the row is for information only.
+        runs: the number of pairs.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Row:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the goal holds; None without one."""
+        """Whether the goal is met; None without a goal."""
         if self.goal is None:
             return None
         return self.goal.holds(self.measured if self.goal.unit == self.unit else self.ratio)
@@ -92,9 +92,9 @@ def compare(
     faster: bool = False,
     goal: Goal | None = None,
 ) -> Row:
-    """Make a row of pairs.
+    """Make a row from pairs.
 
-    The ratio is taken within each pair: what else the machine does meets both sides of one.
+    The ratio is computed within each pair, since other load on the machine affects both sides of a pair.
     """
     ratios = [theirs / ours if faster else ours / theirs for ours, theirs in pairs]
     measured, baseline = zip(*pairs, strict=True)

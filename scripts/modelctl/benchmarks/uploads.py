@@ -1,6 +1,6 @@
-"""Inputs and results of the benchmarked functions, in the S3 of a local stack that is there for the benchmark alone.
+"""Inputs and results of the benchmarked functions, in the S3 of a local stack that exists only for the benchmark.
 
-It is spoken to over TLS and asks for permissions, as on AWS; a request takes it and its client together about 2 ms.
+It is accessed over TLS and enforces permissions, as on AWS; a request takes server and client together about 2 ms.
 """
 
 import json
@@ -23,7 +23,7 @@ class Uploads:
     """The two buckets.
 
     Attributes:
-        access: the variables by which a function speaks to this S3.
+        access: the variables with which a function accesses this S3.
     """
 
     def __init__(self, access: Mapping[str, str]) -> None:
@@ -39,7 +39,7 @@ class Uploads:
             self._client.create_bucket(Bucket=bucket)
 
     def upload(self, key: str, body: bytes) -> dict[str, Any]:
-        """Upload an input; gives the queue message that announces it."""
+        """Upload an input and return the queue message that announces it."""
         etag = self._client.put_object(Bucket=_INPUTS, Key=key, Body=body)["ETag"]
         entry = {"key": key, "size": len(body), "eTag": etag.strip('"'), "sequencer": "0055AED6DCD90281E5"}
         record = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": _INPUTS}, "object": entry}}
@@ -57,7 +57,7 @@ class Uploads:
 
 @contextmanager
 def served(folder: Path) -> Iterator[Uploads]:
-    """Serve an S3 whose data lie below `folder`."""
+    """Serve an S3 whose data are stored below `folder`."""
     stack = LocalStack(folder)
     stack.start()
     try:

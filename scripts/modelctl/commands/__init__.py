@@ -1,1 +1,1 @@
-"""One module a command, each with `add_to`, which describes its arguments, and what it runs."""
+"""One module per command, each with `add_to`, which describes its arguments, and the function that it runs."""

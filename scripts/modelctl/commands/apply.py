@@ -35,7 +35,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
-    # Not AWS by default even where no local stack is up: what changes it is asked for by name.
+    # AWS is not the default even if no local stack is up: commands that change it require its name.
     parser.add_argument("--target", choices=("local", "aws"), default="local", help="what to change; default: local")
 
 

@@ -1,4 +1,4 @@
-"""What the arguments of several commands have in common."""
+"""Arguments that several commands share."""
 
 import argparse
 import contextlib
@@ -18,7 +18,7 @@ Commands = Any  # argparse names the type of its sub-parsers only privately
 def command(
     commands: Commands, name: str, run: Callable[[argparse.Namespace], int], does: str, example: str
 ) -> argparse.ArgumentParser:
-    """Add a command with its help, an example of it and `--json`."""
+    """Add a command with its help, an example and `--json`."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=does,
@@ -34,12 +34,12 @@ def command(
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Let the user name a model."""
+    """Add the argument for a model."""
     parser.add_argument("model", metavar="MODEL", help="the model's name in the registry")
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
-    """Let the user say which target is meant."""
+    """Add the options for the target."""
     parser.add_argument(
         "--target",
         choices=("local", "aws"),
@@ -48,7 +48,7 @@ def add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def add_rate(parser: argparse.ArgumentParser) -> None:
-    """Let the user say how fast messages are put into a queue."""
+    """Add the option for the rate at which messages are put into a queue."""
     parser.add_argument(
         "--rate",
         type=_rate,
@@ -68,7 +68,7 @@ def _rate(text: str) -> float:
 
 
 def add_since(parser: argparse.ArgumentParser) -> None:
-    """Let the user say from when on; by default the last hour."""
+    """Add the option for the start time; the default is the last hour."""
     parser.add_argument(
         "--since",
         type=times.since,
@@ -79,7 +79,7 @@ def add_since(parser: argparse.ArgumentParser) -> None:
 
 
 def deployment(called: argparse.Namespace) -> Deployment:
-    """The deployment that the user means; on AWS the one that the file MODELYARD_OUTPUTS is about, if that is set."""
+    """The deployment that the user chose; on AWS, the one in the file MODELYARD_OUTPUTS if that is set."""
     target = chosen(called.target)
     named = os.environ.get("MODELYARD_OUTPUTS") if target.name == "aws" else None
     return Deployment(target, Path(named) if named else None)

@@ -12,10 +12,10 @@ from modelctl.deployed.deployment import Deployment, Model
 from modelctl.deployed.sending import Sender
 from modelctl.errors import UserError
 
-#: Inputs that a dry run names.
+#: The most inputs that a dry run names.
 _MOST_NAMED = 1000
 
-#: What people are told of each reason.
+#: The reasons in words.
 _SAYS = {
     "missing": "have no result",
     "older": "have the result of an earlier version",
@@ -57,7 +57,7 @@ def _backlog(text: str) -> int:
 
 
 class _Tally:
-    """What was looked at so far, in bounded memory."""
+    """What has been checked so far, in bounded memory."""
 
     def __init__(self) -> None:
         self.reasons: Counter[str] = Counter()
@@ -75,12 +75,12 @@ class _Tally:
 
     @property
     def queued(self) -> int:
-        """How many have no current result."""
+        """The number of inputs without a current result."""
         return self.reasons.total()
 
     @property
     def says(self) -> str:
-        """The numbers, for people."""
+        """The numbers in words."""
         parts = [f"{self.current:,} have a current result"]
         parts += [f"{self.reasons[reason]:,} {says}" for reason, says in _SAYS.items() if self.reasons[reason]]
         return f"{console.counted(self.current + self.queued, 'input')} checked: {', '.join(parts)}"

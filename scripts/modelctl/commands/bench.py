@@ -1,4 +1,4 @@
-"""`modelctl bench`: what our functions cost, beside the shortest code that does the same."""
+"""`modelctl bench`: what our functions cost, compared with the shortest code that does the same."""
 
 import argparse
 from dataclasses import asdict
@@ -40,7 +40,7 @@ def count(text: str) -> int:
 
 
 def run(called: argparse.Namespace) -> int:
-    """Exit status 1 if a goal does not hold."""
+    """Exit status 1 if a goal is not met."""
     report = measurements.measure(called.runtimes or measurements.MEASURED, called.runs)
     if called.json:
         print_json(

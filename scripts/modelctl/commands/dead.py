@@ -13,7 +13,7 @@ from modelctl.deployed.last_errors import Cause
 if TYPE_CHECKING:
     from modelctl.deployed.recording import Recorded
 
-#: Dead letters of one cause that a table shows, and that a document names in all.
+#: The most dead letters per cause in a table, and in total in a document.
 _MOST_SHOWN = 10
 _MOST_NAMED = 1000
 

@@ -1,4 +1,4 @@
-"""`modelctl env`: lets any tool of this shell speak to the local stack."""
+"""`modelctl env`: points any tool in this shell at the local stack."""
 
 import argparse
 import os
@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from modelctl import console, targets
 from modelctl.commands.arguments import Commands, command, print_json
 
-# What a user's shell may hold of another account or endpoint; it would win over, or mix with, what is exported.
+# Settings of another account or endpoint that a user's shell may have; they would override or mix with the exports.
 FOREIGN = (
     *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"),
     *("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "TF_CLI_ARGS"),
 )
-# The same for one service or one command each: as many as there are.
+# The same for a single service or command; there may be any number.
 FOREIGN_PREFIXES = ("AWS_ENDPOINT_URL_", "TF_CLI_ARGS_")
 
 
@@ -25,7 +25,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(called: argparse.Namespace) -> int:
-    """Print the lines; taking back works when the stack is down, too."""
+    """Print the lines; undoing them also works when the stack is down."""
     if called.unset:
         kept = targets.users_no_proxy()
         unset = [*targets.EXPORTED, *(name for name in targets.NO_PROXY if name not in kept)]

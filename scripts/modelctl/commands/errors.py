@@ -9,7 +9,7 @@ from modelctl.deployed import refusals
 from modelctl.deployed.deployment import Deployment, Model
 from modelctl.deployed.refusals import Cause, Refused, Unmatched
 
-#: Keys of one cause, and uploads, that people see.
+#: The most keys per cause, and uploads, in a table.
 _SHOWN_KEYS = 5
 _SHOWN_UPLOADS = 50
 

@@ -19,7 +19,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(called: argparse.Namespace) -> int:
-    """Print what is known of the key, and what to do next."""
+    """Print what is known about the key, and what to do next."""
     deployed = deployment(called)
     key = explaining.key_of(deployed, called.key)
     with console.step(f"looking for {console.in_one_line(key)}"):
@@ -33,7 +33,7 @@ def run(called: argparse.Namespace) -> int:
 
 
 def _lines(found: Explanation) -> list[tuple[str, str]]:
-    """What is said, each with its heading."""
+    """The lines of the explanation, each with its heading."""
     route, verdict, upload = found.route, found.verdict, found.upload
     lines = [("key", found.key)]
     if isinstance(route, Taken):

@@ -212,7 +212,7 @@ def _measure(called: argparse.Namespace) -> int:
 
 
 def _says(done: Mapping[str, Any]) -> Iterator[str]:
-    """What was done, in lines."""
+    """What was done, as lines."""
     inputs = f"{done['inputs']['count']} inputs ({done['inputs']['from']})"
     if done["parity"] is None:
         yield f"check: {done['runtime']} answers {inputs}"
@@ -244,5 +244,5 @@ def _says(done: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _number(number: float) -> str:
-    """In as many digits as mean something."""
+    """A number with its significant digits."""
     return f"{number:.0f}" if number >= 10 else f"{number:.2g}"

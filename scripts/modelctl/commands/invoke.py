@@ -25,7 +25,7 @@ def run(called: argparse.Namespace) -> int:
 
     try:
         payload = called.data.encode()
-        # Read it as an upload is read; of two equal keys, Lambda itself would take the last.
+        # Parse it like an upload; of two equal keys, Lambda itself would take the last.
         tensors.parse(called.data)
     except (DecodeError, UnicodeEncodeError) as problem:
         raise UserError(f'--data: {problem}; expected {{"instances": […]}} or {{"inputs": {{…}}}}') from None

@@ -15,10 +15,10 @@ from modelctl.deployed.logs import Endings, events, parsed
 from modelctl.errors import UserError
 
 _FOLLOW_EVERY_S = 1.0
-#: Invocations that concern a key, whose further lines are shown.
+#: The most invocations that are remembered for a key, to show their further lines.
 _MOST_REMEMBERED = 1000
 _SAYS_ERROR = re.compile(r"\b(\w*Error|Fatal|Traceback)\b")
-# What stands at the head of a line, or is the same in all of them; the rest of the fields is shown behind the message.
+# Fields at the start of a line, or with the same value in every line; the other fields are shown after the message.
 _NOT_SHOWN = (
     "timestamp",
     "time",
@@ -76,7 +76,7 @@ def run(called: argparse.Namespace) -> int:
         for event in events(deployed, model, since_ms):
             if event["eventId"] not in shown:
                 shown.add(event["eventId"])
-                # Late lines of other streams may still come with an earlier time: a minute is kept in view.
+                # Lines of other streams may arrive late, with an earlier time, so the last minute is read again.
                 since_ms = max(since_ms, event["timestamp"] - 60_000)
                 shown_as = choice.takes(event["message"]) and line(event["timestamp"], event["message"], choice.says)
                 if shown_as:
@@ -90,9 +90,9 @@ class Choice:
     """Which lines are shown.
 
     Args:
-        model: whose log it is.
-        key: of the input that they are to concern, by their own key or by that of their invocation; None: of any.
-        errors: whether only what went wrong is shown.
+        model: the model whose log it is.
+        key: the key of an input that the lines must be about, by their own key or by their invocation's; None: any.
+        errors: whether only errors are shown.
     """
 
     def __init__(self, model: Model, *, key: str | None = None, errors: bool = False) -> None:
@@ -101,15 +101,15 @@ class Choice:
         self._errors = errors
         #: Invocations that served the key.
         self._concerned: OrderedDict[str, None] = OrderedDict()
-        #: What the latest line means, if it is a report of Lambda's about a call that it ended.
+        #: The meaning of the latest line, if it is Lambda's report on a call that it ended.
         self.says: str | None = None
 
     def takes(self, message: str) -> bool:
-        """Whether a line is shown. Lines are to come in the order in which they were written."""
+        """Whether a line is shown. Lines must be passed in the order in which they were written."""
         found = parsed(message)
         if not isinstance(found, dict):
             self.says = None
-            # What Python writes when the process dies, for one.
+            # For example, what Python writes when the process dies.
             return self._key is None and (not self._errors or _SAYS_ERROR.search(message) is not None)
         self._endings.note(found)
         self.says = self._endings.says(found)
@@ -136,11 +136,11 @@ class Choice:
 
 
 def line(timestamp_ms: int, message: str, meaning: str | None = None) -> str | None:
-    """One event for people; None for a metric's line.
+    """One event as text; None for a metric's line.
 
-    Time in UTC, level, message and error, then whatever else the JSON line holds. Below, and indented so that it is not
-    taken for another event: further lines of the message, and the stack of the error. If Lambda ended a call, `meaning`
-    says so in a sentence.
+    The time in UTC, level, message and error come first, then the other fields of the JSON line. Further lines of the
+    message and the stack of the error follow, indented so that they do not look like another event. If Lambda ended a
+    call, `meaning` says so in a sentence.
     """
     when = datetime.fromtimestamp(timestamp_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     found = parsed(message)
@@ -161,7 +161,7 @@ def line(timestamp_ms: int, message: str, meaning: str | None = None) -> str | N
     error = ": ".join(str(found[name]) for name in ("errorType", "errorMessage") if found.get(name))
     if error not in says:
         says = f"{says}: {error}" if says else error
-    # A child process, which serves repeated inputs, hands on its stack as text.
+    # The child process that serves repeated inputs passes its stack on as text.
     stack = "".join(map(str, found.get("stackTrace") or found.get("traceback") or ())).rstrip()
     first, _, below = says.partition("\n")
     return _indented(f"{when} {found.get('level', ''):5}", f"{first} {rest}".rstrip(), below, stack)

@@ -22,19 +22,19 @@ def add_to(commands: Commands) -> None:
 
 
 def _runtime(name: str) -> str:
-    # Not by `choices`: those of Python 3.11 refuse that none is given.
+    # `choices` is not used: in Python 3.11, it refuses an empty list.
     if name not in runtimes.TABLE:
         raise argparse.ArgumentTypeError(f"there is no runtime {name!r}: expected {' or '.join(runtimes.TABLE)}")
     return name
 
 
 def run(called: argparse.Namespace) -> int:
-    """Build what is missing or stale, and show what is there.
+    """Build what is missing or stale, and list all packages.
 
     Raises:
         UserError: the checkout's registry has keys that occur twice, or something cannot be built.
     """
-    # `terraform apply`, which often comes next, would use the last of them. It refuses everything else itself.
+    # `terraform apply`, which often follows, would use the last of them. It refuses all other problems itself.
     if twice := validation.duplicates(paths.REGISTRY):
         raise UserError("\n".join(validation.format_problem(paths.REGISTRY, problem) for problem in twice))
     manifest = packages.build(called.runtimes or None, called.target)

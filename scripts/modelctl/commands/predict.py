@@ -15,7 +15,7 @@ from modelctl.deployed.results import is_labelled, said_instead, spent
 from modelctl.errors import UserError
 from modelctl.local.layout import write_whole
 
-#: Rows of one file that a terminal shows.
+#: The most rows per file on a terminal.
 _MOST_ROWS = 100
 
 
@@ -44,7 +44,7 @@ def add_to(commands: Commands) -> None:
 
 
 def seconds(text: str) -> float:
-    """A time to wait: more than nothing, and finite."""
+    """A time to wait, which is positive and finite."""
     number = float(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds: expected a number above 0")
@@ -52,7 +52,7 @@ def seconds(text: str) -> float:
 
 
 def run(called: argparse.Namespace) -> int:
-    """Exit status 1 if an input got an error in place of predictions."""
+    """Exit status 1 if an input got an error instead of predictions."""
     if called.output:
         _check_output(called.output)
     deployed = deployment(called)
@@ -62,7 +62,7 @@ def run(called: argparse.Namespace) -> int:
         if not called.json:
             _show(called.files, results)
     finally:
-        # Also where nobody reads the whole table (`modelctl predict … | head`).
+        # Written even if the reader closes the table early (`modelctl predict … | head`).
         if called.output:
             _write(called.output, document)
     if called.json:
@@ -76,9 +76,9 @@ def run(called: argparse.Namespace) -> int:
 
 
 def _check_output(file: Path) -> None:
-    """Refuse, before anything is uploaded, a file that is there or cannot be.
+    """Refuse an output file that exists or cannot be created, before anything is uploaded.
 
-    It might be an input: `--output *.csv` takes the first file that matches.
+    It might be an input: the shell expands `--output *.csv` to the first file that matches.
     """
     if os.path.lexists(file):
         raise UserError(f"--output: {file} exists and is never overwritten: name another file, or remove it")
@@ -97,7 +97,7 @@ def _write(file: Path, document: str) -> None:
 
 
 def _show(files: list[Path], results: list[dict[str, Any]]) -> None:
-    """Print a table, on a terminal with as many rows and as wide as people read."""
+    """Print a table, limited on a terminal to a readable number of rows and width."""
     shown, left_out = [], 0
     for file, result in zip(files, results, strict=True):
         found = list(rows(file, result))
@@ -113,7 +113,7 @@ def _show(files: list[Path], results: list[dict[str, Any]]) -> None:
 def rows(file: Path, result: dict[str, Any]) -> Iterator[tuple[str, str, str, str, str]]:
     """A result as a row of cells for each prediction, or for its error.
 
-    They are the file and its row, the prediction, its score, and what the function spent (`results.spent`).
+    The cells are the file and its row, the prediction, its score, and the function's time (`results.spent`).
     """
     timing = spent(result)
     if "error" in result:
@@ -125,7 +125,7 @@ def rows(file: Path, result: dict[str, Any]) -> Iterator[tuple[str, str, str, st
     for number, prediction in enumerate(predictions, start=1):
         name = str(file) if len(predictions) == 1 else f"{file}, row {number}"
         if is_labelled(prediction):
-            # Where no label reaches the model's threshold there is none.
+            # It is missing if no label reaches the model's threshold.
             score = "" if prediction["score"] is None else f"{prediction['score']:.3f}"
             yield name, prediction["label"] or "none", score, *timing
         else:

@@ -9,7 +9,7 @@ from modelctl.deployed.deployment import Deployment, Model
 from modelctl.deployed.sending import Sender
 from modelctl.errors import UserError
 
-#: Dead letters that a table or a document names.
+#: The most dead letters that a table or a document names.
 _MOST_NAMED = 1000
 
 
@@ -43,7 +43,7 @@ def run(called: argparse.Namespace) -> int:
 
 
 def _dry_run(deployed: Deployment, model: Model, keys: frozenset[str], called: argparse.Namespace) -> set[str]:
-    """Show what would be put back; returns the keys among them."""
+    """Show what would be put back, and return the keys that were found."""
     with console.step(f"looking at the dead letters of {model.name}"):
         found, there = dead_letters.look(deployed, model, keys)
     letters = [letter for letter in found if not letter.announces_nothing]
@@ -82,7 +82,7 @@ def _dry_run(deployed: Deployment, model: Model, keys: frozenset[str], called: a
 
 
 def _redrive(deployed: Deployment, model: Model, keys: frozenset[str], called: argparse.Namespace) -> set[str]:
-    """Put them back; returns those of `keys` that were among them."""
+    """Put dead letters back, and return those of `keys` that were found."""
     done = removed = 0
     found: set[str] = set()
     try:

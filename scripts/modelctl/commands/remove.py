@@ -91,7 +91,7 @@ def rename(called: argparse.Namespace) -> int:
 
 
 def _explain(failure: str) -> Callable[[str], str]:
-    """What makes the message of the problems that the registry would have, whose lines are not those of the file."""
+    """A function that formats the problems that the registry would have, whose lines are not those of the file."""
 
     def explain(problems: str) -> str:
         says = re.sub(r"(?m)^.*?:\d+:\d+: ", "  ", problems)

@@ -13,7 +13,7 @@ from modelctl.packaging import packages
 from modelctl.registry import validation
 from modelctl.terraform import applying, local_runs
 
-#: Models that are named; of more, only the number is said.
+#: The most models that are named; of more, only the number is printed.
 _MOST_NAMES = 5
 
 
@@ -28,7 +28,7 @@ def add_to(commands: Commands) -> None:
 
 
 def up(called: argparse.Namespace) -> int:
-    """Bring the local stack to what the registry says; what is already so is left as it is."""
+    """Bring the local stack to the state that the registry describes; what is already correct is left alone."""
     local_runs.refuse_another_backend()
     with local_runs.alone():
         return _up(called)
@@ -55,7 +55,7 @@ def _up(called: argparse.Namespace) -> int:
     weights = f'module.model["{called.resync}"].aws_lambda_invocation.weights'
     with applying.planned(target, *([f"-replace={weights}"] if called.resync else [])) as plan:
         applying.refuse_to_lose_inputs(plan)
-        # Not before: a registry that was refused shall not be the one that the next command works with.
+        # Not earlier: the next command must not use a registry that was refused.
         write_whole(paths.STACK / "registry", str(file.resolve()))
         applying.apply(plan)
         if not plan.changes:
@@ -69,16 +69,16 @@ def _up(called: argparse.Namespace) -> int:
 
 
 def serves(models: Collection[str]) -> str:
-    """What a deployment serves: its models by their names, or how many they are."""
+    """What a deployment serves: the names of its models, or their number."""
     return f"serves {', '.join(models) if len(models) <= _MOST_NAMES else f'{len(models)} models'}"
 
 
 def down(called: argparse.Namespace) -> int:
-    """Leave no process, no mount and no data; also when the stack is broken, and when there is none."""
+    """Leave no process, mount or data, even if the stack is broken or does not exist."""
     with local_runs.alone():
         failed = None
         stack = targets.stack()
-        # What an unfinished run has made Terraform does not know: it would fail of that, and all goes with the stack.
+        # Terraform does not know what an unfinished run created, and would fail; all of it is deleted with the stack.
         if stack.running() and (paths.STACK / "state").exists() and not local_runs.UNFINISHED.exists():
             local_runs.APPLIED.unlink(missing_ok=True)
             try:

@@ -15,7 +15,7 @@ from modelctl.deployed.activity import Activity
 from modelctl.deployed.deployment import Deployment, Model
 from modelctl.errors import UserError
 
-#: Seconds between two looks. CloudWatch has new metrics once a minute, and charges for every one that is read.
+#: Seconds between two readings. CloudWatch has new metrics once per minute, and charges for each that is read.
 _WATCH_EVERY_S = {"local": 5, "aws": 60}
 
 Row = dict[str, Any]
@@ -58,7 +58,7 @@ def run(called: argparse.Namespace) -> int:
 
 
 def describe(deployed: Deployment, since: datetime) -> Row:
-    """What is deployed, what it did since a point in time and how it is now, the models in trouble first."""
+    """What is deployed, what it has done since a point in time and its state now, with the models in trouble first."""
     with ThreadPoolExecutor(16) as pool:
         did = pool.submit(activity.read, deployed, since)
         states = list(pool.map(lambda model: _state(deployed, model), deployed.models.values()))
@@ -66,21 +66,21 @@ def describe(deployed: Deployment, since: datetime) -> Row:
         _row(state, did.result()[name], model.visibility_timeout_s)
         for state, (name, model) in zip(states, deployed.models.items(), strict=True)
     ]
-    # Of the same number of troubles in the order of their names.
+    # Models with equally many troubles are in the order of their names.
     rows.sort(key=lambda row: -len(row["trouble"]))
     return {"name": deployed.name, "target": deployed.target.name, "since": times.iso(since), "models": rows}
 
 
 def _state(deployed: Deployment, model: Model) -> Row:
-    """What is deployed of a model, and how many messages wait, are being worked on, and are dead letters.
+    """What is deployed for a model, and how many messages wait, are in flight, and are dead letters.
 
-    `digest` is what the last apply was asked for, `live_digest` what serves inputs; None if nothing does.
+    `digest` is what the last apply was to deploy; `live_digest` is what serves inputs, or None if nothing does.
     """
     waiting, in_flight = queues.depth(deployed.sqs, model.queue_url)
     dead, taken = queues.depth(deployed.sqs, model.dead_letter_queue_url)
     live = deployed.live(model)
     if live is None and waiting:
-        # Nothing has taken S3's test event from the queue, which is no input: there are no more than were uploaded.
+        # S3's test event, which is not an input, is still in the queue: there are no more inputs than uploads.
         waiting = listings.uploads(deployed, model, waiting)
     return {
         "model": model.name,
@@ -96,13 +96,13 @@ def _state(deployed: Deployment, model: Model) -> Row:
 
 
 def _row(state: Row, did: Activity, next_try_s: int) -> Row:
-    # A queue that is empty by now may have been full a minute ago, when SQS sent its last metrics.
+    # A queue that is empty now may have been full a minute ago, when SQS sent its last metrics.
     oldest_s = did.oldest_s if any(state["queue"].values()) else 0
     queue = {**state["queue"], "oldest_s": oldest_s}
     tried_again = 0
     if oldest_s > next_try_s:
-        # If nothing waits to be received, what is in flight is that old, and has failed before. If something does, it
-        # may be that old and have had no turn yet: then the function has to have said so.
+        # If no message waits, those in flight are that old and have failed before. If one waits, it may be that old
+        # without an attempt, so only what the function has sent back counts.
         in_queue = queue["waiting"] + queue["in_flight"]
         tried_again = min(did.sent_back, in_queue) if queue["waiting"] else queue["in_flight"]
     row = {**state, **asdict(did), "queue": queue, "tried_again": tried_again, "alarms": list(did.alarms)}
@@ -149,7 +149,7 @@ def _commands(row: Row, alarms: Mapping[str, str | None]) -> Iterator[str]:
 
 
 def _refuses(row: Row) -> bool:
-    """Whether so many inputs are refused that an alarm fires; some always may be."""
+    """Whether enough inputs are refused for an alarm to fire; a few refused inputs are normal."""
     return any(alarm.startswith("input_error") for alarm in row["alarms"])
 
 
@@ -185,7 +185,7 @@ def _show(document: Row) -> None:
 
 
 def _show_trouble(document: Row) -> None:
-    """A line about all models, and one per model in trouble."""
+    """Print a line about all models, and one per model in trouble."""
     rows: Sequence[Row] = document["models"]
     where = "AWS" if document["target"] == "aws" else "the local stack"
     since = times.shown(datetime.fromisoformat(document["since"]))
@@ -210,7 +210,7 @@ def _live(row: Row) -> str:
 
 
 def _number(number: int) -> str:
-    """A number; nothing for none, so that a column of zeros is left out."""
+    """A number, but "" for zero, so that a column of zeros is left out."""
     return f"{number:,}" if number else ""
 
 

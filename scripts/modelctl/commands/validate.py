@@ -9,7 +9,7 @@ from modelctl import console, paths, runtimes
 from modelctl.commands.arguments import Commands, command, print_json
 from modelctl.registry import validation
 
-#: Models that a note names.
+#: The most models that a note names.
 _MOST_NAMES = 5
 
 
@@ -45,7 +45,7 @@ def run(called: argparse.Namespace) -> int:
 
 
 def _notes(examined: validation.Examined) -> Iterator[str]:
-    """What is valid but could be better, or may be refused by an account."""
+    """Notes on what is valid but could be better, or may exceed what an account allows."""
     assumed = f'AWS\'s default quotas and event_way = "{validation.event_way()}"'
     yield from (f"with {assumed}, a plan refuses this: {problem}" for problem in examined.unfit)
     unknown = [

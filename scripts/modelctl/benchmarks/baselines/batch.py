@@ -1,4 +1,4 @@
-"""Our handler on batches, in turns with its own client of S3 and with botocore: the processor time of each."""
+"""Our handler on batches, alternately with its own S3 client and with botocore: the processor time of each."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Our handler, its modules imported by statements: `-X importtime` tells of those alone, and not of `import_module`."""
+"""Our handler, its modules imported by statements: `-X importtime` reports only those, and not `import_module`."""
 
 import inference.runtimes.litert  # noqa: F401
 from inference.handler import handler  # noqa: F401

@@ -13,7 +13,7 @@ _spent = Counter()
 
 
 def _timed(step, function):
-    """The function, with what its thread spends in it counted for a step."""
+    """The function, with the processor time of its thread counted for a step."""
 
     @wraps(function)
     def timed(*arguments, **named):

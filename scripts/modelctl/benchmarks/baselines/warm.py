@@ -1,4 +1,4 @@
-"""Our handler and the bare model, called in turns by a handler of its own: what our code takes is the difference.
+"""Our handler and the bare model, called alternately by this handler: the difference is the time of our code.
 
 S3 is left out: its client is a dictionary here.
 """
@@ -19,7 +19,7 @@ _UPLOADED = datetime.datetime(2026, 11, 28, tzinfo=datetime.UTC)
 
 
 class _Objects:
-    """An S3 that holds one input and takes results."""
+    """An S3 that holds one input and accepts results."""
 
     def __init__(self, body):
         self.body = body
@@ -35,10 +35,10 @@ class _Objects:
 
 
 def handler(event, context):
-    """Serve `event["event"]`, which asks for `event["body"]`, so many times as `event["calls"]` says.
+    """Serve `event["event"]`, whose request is `event["body"]`, `event["calls"]` times.
 
-    Returns the milliseconds of each call, ours and bare, and of reading and writing the JSON of what it asks for; and
-    the last predictions of both.
+    Returns the milliseconds of each call, ours and bare, and of reading and writing the JSON of the request; and the
+    last predictions of both.
     """
     objects = _Objects(event["body"].encode())
     s3.client = lambda: objects

@@ -1,4 +1,4 @@
-"""A service of BentoML, as its own documentation writes one: POST /predict with `{"instances": [scan]}`."""
+"""A BentoML service as in BentoML's documentation: POST /predict with `{"instances": [scan]}`."""
 
 import bentoml
 import models

@@ -1,4 +1,4 @@
-"""A runtime of MLServer, as its own documentation writes one: the Open Inference Protocol with its codec of numpy."""
+"""An MLServer runtime as in MLServer's documentation: the Open Inference Protocol with its numpy codec."""
 
 import models
 from mlserver import MLModel

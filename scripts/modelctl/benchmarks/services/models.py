@@ -1,4 +1,4 @@
-"""The model of a peer's service, by the shortest way that its library has."""
+"""The model of a peer's service, loaded in the shortest way that its library offers."""
 
 import os
 
