@@ -1,1 +1,1 @@
-"""What is deployed: models, inputs, queues, results and logs, on the local stack and on AWS alike."""
+"""What is deployed: models, inputs, queues, results and logs, on the local stack as on AWS."""

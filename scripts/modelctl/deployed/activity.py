@@ -1,4 +1,4 @@
-"""What CloudWatch knows of each model: how much it did, how fast, what failed, and which alarms fire."""
+"""What CloudWatch knows about each model: how much it did, how fast, what failed, and which alarms fire."""
 
 import re
 from collections import defaultdict
@@ -16,10 +16,10 @@ _NAMESPACE = "Modelyard"
 #: In one call: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 _MOST_QUERIES = 500
 
-#: By how long ago a time begins, to how many seconds CloudWatch still keeps its metrics apart.
+#: The resolution, in seconds, of metrics that CloudWatch still has, by their age.
 _RESOLUTIONS_S = ((timedelta(days=15), 60), (timedelta(days=63), 300), (timedelta.max, 3600))
 
-#: The last age of a queue may be some minutes old: SQS sends it once a minute.
+#: The latest age of a queue may be some minutes old: SQS sends it once per minute.
 _RECENT = timedelta(minutes=10)
 
 #: How an alarm's description ends (terraform/modules/model/alarms.tf).
@@ -28,7 +28,7 @@ _NEXT = re.compile(r"Next: `(modelctl .+)`\.$")
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds that half of what is measured took at most, and 95 of 100."""
+    """The median and the 95th percentile, in milliseconds."""
 
     p50: float
     p95: float
@@ -36,19 +36,19 @@ class Times:
 
 @dataclass(frozen=True)
 class Activity:
-    """What a model did in some time.
+    """What a model did in a period of time.
 
     Attributes:
         inputs: inputs that ended with a result, and direct calls that got an answer.
-        refused: those of them that were answered with an error of their own.
+        refused: how many of them were answered with an error about the input.
         calls: calls of the function.
         errors: calls that failed: the function crashed, ran out of time or memory, or could not load the model.
-        throttles: calls that Lambda turned away.
-        cold_starts: calls that were the first of their environment.
+        throttles: calls that Lambda rejected.
+        cold_starts: first calls of an environment.
         call_ms: how long calls took; None: there was none.
         result_ms: how long inputs were in the queue until they had a result; None: there was none.
-        oldest_s: how many seconds the oldest message had been in the queue when SQS last said so.
-        sent_back: how many messages went back to the queue in the last ten minutes, each time they did.
+        oldest_s: how many seconds the oldest message had been in the queue, as last reported by SQS.
+        sent_back: how often messages went back to the queue in the last ten minutes.
         alarms: what fires now, as the registry calls it, such as `dead_letters`, and the command to run next that its
             description names, if it does.
     """
@@ -67,7 +67,7 @@ class Activity:
 
 
 class _Query(NamedTuple):
-    """One statistic of one metric of a model, and what it is called here."""
+    """One statistic of one metric of a model, and the field that it is for."""
 
     model: str
     field: str
@@ -81,12 +81,12 @@ _Values = Mapping[tuple[str, str], Sequence[float]]
 
 
 def read(deployed: Deployment, since: datetime) -> dict[str, Activity]:
-    """What every model did since a point in time, by its name, and how it is now."""
+    """What every model has done since a point in time, by name, and its state now."""
     models = deployed.models.values()
     now = datetime.now(UTC)
     resolution_s = next(seconds for age, seconds in _RESOLUTIONS_S if now - since <= age)
     start, end = _floor(since, resolution_s), _floor(now, 60) + timedelta(minutes=1)
-    # One period holds all of it, since percentiles of parts cannot be combined.
+    # A single period covers all of it, since percentiles of parts cannot be combined.
     period_s = -(-int((end - start).total_seconds()) // resolution_s) * resolution_s
     work = _ask(deployed, [query for model in models for query in _of_work(model)], start, end, period_s)
     recent = [query for model in models for query in _of_queue(model)]
@@ -145,7 +145,7 @@ def _of_queue(model: Model) -> Iterator[_Query]:
 def _ask(
     deployed: Deployment, queries: Sequence[_Query], start: datetime, end: datetime, period_s: int
 ) -> dict[tuple[str, str], list[float]]:
-    """The values of all queries, as many queries per call as CloudWatch takes."""
+    """The values of all queries, with as many queries per call as CloudWatch accepts."""
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     for first in range(0, len(queries), _MOST_QUERIES):
         part = queries[first : first + _MOST_QUERIES]

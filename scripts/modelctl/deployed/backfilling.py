@@ -1,4 +1,4 @@
-"""Queueing inputs again that have no current result, or one of another digest."""
+"""Queues inputs again that have no current result, or a result of another digest."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -15,29 +15,29 @@ from modelctl.deployed.listings import Input, Listed
 from modelctl.deployed.sending import BATCH, Message, Sender
 from modelctl.errors import UserError
 
-#: Results that are read at once, and inputs that wait for that.
+#: How many results are read at the same time, and how many inputs may wait for that.
 _AT_ONCE = 16
 _IN_HAND = 64
 
-#: Why an input is queued. `missing`: it has no result; `older`: its result is of an earlier version; `given up`: its
-#: result is provisional; `stale`: its result is of another digest.
+#: Why an input is queued. `missing`: it has no result; `older`: its result is for an earlier version; `given up`: its
+#: result is provisional; `stale`: its result has another digest.
 Reason = Literal["missing", "older", "given up", "stale"]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which inputs are looked at."""
+    """Which inputs are checked."""
 
-    #: What their keys begin with.
+    #: The prefix of their keys.
     prefix: str = ""
-    #: Since when they were uploaded; None: whenever.
+    #: The time since which they were uploaded; None: any time.
     since: datetime | None = None
     #: The digest whose results count as current; None: any.
     digest: str | None = None
 
 
 class Found(NamedTuple):
-    """An input that was looked at."""
+    """An input that was checked."""
 
     input: Input
     #: None: it has a current result.
@@ -45,10 +45,10 @@ class Found(NamedTuple):
 
 
 def find(deployed: Deployment, model: Model, wanted: Wanted) -> Iterator[Found]:
-    """Look at the inputs of a model, one after the other, without holding more than a page of either listing.
+    """Check the inputs of a model one by one, with no more than a page of each listing in memory.
 
-    The listings decide where they can. A result is read where they cannot: if its digest matters, if its input has
-    several versions, or if its name is a hash.
+    The listings decide if they can. Otherwise the result is read: if its digest matters, if its input has several
+    versions, or if its name is a hash.
 
     Raises:
         UserError: the model takes no such prefix.
@@ -93,7 +93,7 @@ def backfill(
 ) -> None:
     """Queue the inputs that have no current result.
 
-    Running it again is harmless: what has its result meanwhile is passed over, and an input that is queued twice is
+    Running it again is harmless: an input that has its result by then is skipped, and an input that is queued twice is
     served once.
 
     Args:
@@ -101,7 +101,7 @@ def backfill(
         model: which.
         wanted: which inputs.
         sender: puts messages into the model's queue; None: nothing is queued.
-        seen: takes each input that was looked at; one that has a reason is in the queue by then.
+        seen: is called with each input that was checked; an input with a reason is in the queue by then.
 
     Raises:
         UserError: the model takes no such prefix, or SQS did not accept a message.
@@ -134,7 +134,7 @@ def backfill(
 
 
 def message(one: Input) -> Message:
-    """What S3 would have sent about an input, but for the sequencer: version and time order it among others.
+    """What S3 would have sent about an input, without the sequencer: version and time order it among others.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     """

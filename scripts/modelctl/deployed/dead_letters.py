@@ -1,7 +1,7 @@
-"""The dead-letter queue of a model: looking at what is in it, and putting it back into the model's queue.
+"""The dead-letter queue of a model: looking at its messages, and putting them back into the model's queue.
 
 Looking hides a message from others for a while, as every receive does, so the messages are made visible again
-afterwards. Messages are never received from the queue of inputs itself: that would use up their tries.
+afterwards. Messages are never received from the input queue itself: that would use up their tries.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,14 +23,14 @@ from modelctl.errors import UserError
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-#: Messages that are looked at together, and so are hidden at a time.
+#: The most messages that are looked at, and therefore hidden, at a time.
 MOST_RECEIVED = 10_000
 
-#: Seconds for which a message is hidden. Receiving that many takes less; and if the program is killed, they are visible
-#: again after that time.
+#: Seconds for which a message is hidden. Receiving that many takes less, and if the program is killed, they become
+#: visible again after this time.
 _HIDDEN_S = 120
 
-#: Seconds that SQS waits for a message: an answer without waiting may leave out messages that are there.
+#: Seconds that SQS waits for a message: an answer without waiting may miss messages.
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
 _WAIT_S = 1
 
@@ -44,7 +44,7 @@ class DeadLetter:
     message: Message
     #: When it was first sent: moving to the dead-letter queue does not change that.
     sent: datetime
-    #: How often it was received, in the dead-letter queue as well.
+    #: How often it was received, including in the dead-letter queue.
     receives: int
     #: The inputs that it announces.
     uploads: tuple[UploadedObject, ...]
@@ -58,15 +58,15 @@ class DeadLetter:
 
     @property
     def announces_nothing(self) -> bool:
-        """Whether it is S3's test event, or of a deletion, and so of no use to the model."""
+        """Whether it is S3's test event, or about a deletion, and so of no use to the model."""
         return not self.uploads and self.problem is None
 
     def is_about(self, keys: frozenset[str]) -> bool:
-        """Whether it announces one of these inputs; every message does if none is named."""
+        """Whether it announces one of these inputs; with no keys, always true."""
         return not keys or not keys.isdisjoint(self.keys)
 
     def described(self) -> dict[str, Any]:
-        """What documents say of it."""
+        """Its fields in documents."""
         return {
             "message_id": self.message_id,
             "sent": times.iso(self.sent),
@@ -74,12 +74,12 @@ class DeadLetter:
         }
 
     def tries(self, model: Model) -> int:
-        """How often the model was to serve it: a look at it, and the receive that gave it to us, count as receives."""
+        """How often the model was to serve it: looks, and the receive that returned it here, count as receives."""
         return max(1, min(self.receives - 1, model.retries))
 
 
 class DeadLetters:
-    """The messages of a model's dead-letter queue; those still in hand at the end are made visible again."""
+    """The messages of a model's dead-letter queue; those that are still held at the end are made visible again."""
 
     def __init__(self, deployed: Deployment, model: Model) -> None:
         self._sqs = deployed.sqs
@@ -96,14 +96,14 @@ class DeadLetters:
             self.put_back(list(self._in_hand.values()))
 
     def count(self) -> tuple[int, datetime]:
-        """About how many messages are in the queue, hidden ones included, and the end of the second that SQS is in."""
+        """The approximate number of messages, including hidden ones, and the end of SQS's current second."""
         answer = self._sqs.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=["QueueArn"])
-        # SQS's own clock, which has dated the messages, and not that of this machine.
+        # SQS's own clock, which dated the messages, instead of this machine's.
         now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         return sum(queues.depth(self._sqs, self._queue_url)), now + timedelta(seconds=1)
 
     def receive(self) -> list[DeadLetter]:
-        """The next few messages; none if there are no more, or only those that are in hand already."""
+        """The next few messages; none if there are no more, or only messages that are already held."""
         answer = self._sqs.receive_message(
             QueueUrl=self._queue_url,
             MaxNumberOfMessages=BATCH,
@@ -114,7 +114,7 @@ class DeadLetters:
         )
         received = [_dead_letter(message) for message in answer.get("Messages", ())]
         fresh = [letter for letter in received if letter.message_id not in self._in_hand]
-        # The newest receipt is the one that works.
+        # Only the newest receipt is valid.
         self._in_hand |= {letter.message_id: letter for letter in received}
         return fresh
 
@@ -145,20 +145,20 @@ class DeadLetters:
 
 
 def of_no_input(messages: int) -> str:
-    """What people see of messages that announce nothing."""
+    """How messages that announce nothing are shown."""
     return f"{console.counted(messages, 'message')} without an input (S3's test event, or a deletion)"
 
 
 def look(
     deployed: Deployment, model: Model, keys: frozenset[str] = frozenset(), most: int = MOST_RECEIVED
 ) -> tuple[list[DeadLetter], int]:
-    """Some of the dead letters of a model, the oldest first, and about how many there are; all stay in the queue.
+    """Some of the dead letters of a model, oldest first, and their approximate number; all stay in the queue.
 
     Args:
         deployed: where.
         model: which.
         keys: only the messages that announce one of these inputs; none: all messages.
-        most: how many are received at most.
+        most: the most that are received.
     """
     found: list[DeadLetter] = []
     received = 0
@@ -179,16 +179,16 @@ def redrive(
 ) -> Iterator[list[DeadLetter]]:
     """Put dead letters back into the queue of inputs, and yield them once they are there.
 
-    A message is sent to the queue before it is deleted from the dead-letter queue. Broken off in between, it is in
-    both, which is harmless: an input that has its result is not served again. So none is lost. A message that announces
-    nothing is only deleted, since a function that cannot run would give it up again.
+    A message is sent to the queue before it is deleted from the dead-letter queue, so none is lost. If the process is
+    interrupted in between, the message is in both, which is harmless: an input that has its result is not served again.
+    A message that announces nothing is only deleted, since a function that cannot run would give it up again.
 
     Args:
         deployed: where.
         model: which.
         sender: puts messages into the model's queue.
         keys: only the messages that announce one of these inputs; none: all messages.
-        update: takes how many were put back, and about how many there were.
+        update: is called with how many were put back, and about how many there were.
 
     Raises:
         UserError: SQS did not accept one.
@@ -198,12 +198,12 @@ def redrive(
         there, started = letters.count()
         left = 0
         while left < MOST_RECEIVED and (batch := letters.receive()):
-            # What was sent since then was put back, failed and came again: it would go round and round.
+            # A message that was sent since then was put back, failed and returned: it would go round for ever.
             chosen = [letter for letter in batch if letter.sent < started and letter.is_about(keys)]
             left += len(batch) - len(chosen)
             if not chosen:
                 continue
-            # In this order, so that the places of what was not sent are those of the first.
+            # In this order, so that the positions of unsent messages are those of the first list.
             chosen.sort(key=lambda letter: letter.announces_nothing)
             inputs = [letter for letter in chosen if not letter.announces_nothing]
             sender.wait_for(len(inputs))

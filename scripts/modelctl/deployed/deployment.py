@@ -1,4 +1,4 @@
-"""What was deployed, as Terraform's outputs tell it, and the clients that speak to it."""
+"""What was deployed, according to Terraform's outputs, and the clients for it."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-# Lambda's own limit; a call of a model waits as long as the function may run.
+# Lambda's own limit: a call of a model waits as long as the function may run.
 _LONGEST_CALL_S = 900
 _CONFIG = Config(retries={"mode": "standard"}, max_pool_connections=32)
 
@@ -47,7 +47,7 @@ class Model:
     log_group: str
     memory_mb: int
     timeout_s: int
-    #: Seconds after which an input that was received, and neither served nor given up, is received again.
+    #: Seconds after which an input that was received, but neither served nor given up, is received again.
     visibility_timeout_s: int
     retries: int
 
@@ -59,7 +59,7 @@ class Model:
 class Live(NamedTuple):
     """What is behind the alias of a model's function."""
 
-    #: The model's version, as the registry calls it.
+    #: The model's version in the registry.
     version: str
     digest: str
 
@@ -69,29 +69,29 @@ class Deployment:
 
     Args:
         target: where.
-        outputs: a file with what `terraform output -json` printed, for who may not read the state.
+        outputs: a file with the output of `terraform output -json`, for users who may not read the state.
 
     Raises:
-        UserError: nothing was applied there, or the file does not say what.
+        UserError: nothing was applied there, or the file does not describe it.
     """
 
     def __init__(self, target: Target, outputs: Path | None = None):
         self.target = target
         described = _from_file(outputs) if outputs else _from_state(target)
         self.name: str = described["name"]
-        # The deployment's region, whatever the shell of the user says.
+        # The deployment's region, regardless of the user's shell.
         self._session = target.session(described["region"])
-        # A session may not make two clients at once; clients may be used by several threads.
+        # A session may create only one client at a time; clients may be used by several threads.
         # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/session.html
         self._makes_a_client = threading.Lock()
         self.inputs: str = described["buckets"]["inputs"]
         self.results: str = described["buckets"]["results"]
-        #: How uploads are announced: `notification`, `eventbridge` or `both`. Earlier versions left it out.
+        #: How uploads are announced: `notification`, `eventbridge` or `both`. Earlier versions do not output it.
         self.event_way: str = described.get("event_way", "notification")
         self.models: Mapping[str, Model] = {
             name: Model(
                 **{
-                    # An apply of an earlier version left this out; Lambda asks for six times the function's timeout.
+                    # Earlier versions do not output this; Lambda requires six times the function's timeout.
                     "visibility_timeout_s": 6 * model["timeout_s"],
                     **model,
                     "name": name,
@@ -123,7 +123,7 @@ class Deployment:
         """What serves inputs and direct calls of a model; None if nothing does."""
         functions = self.function_settings
         try:
-            # Of a whole account's calls that read settings, Lambda allows more of this one than of the others together.
+            # Lambda's rate limit per account is higher for this call than for all others that read settings together.
             found = functions.get_function(FunctionName=model.function_name, Qualifier=model.alias)
         except functions.exceptions.ResourceNotFoundException:
             return None
@@ -181,8 +181,8 @@ def _from_state(target: Target) -> Mapping[str, Any]:
         if "Backend initialization required" not in str(problem):
             raise
         described = None
-        # In a fresh clone, the state may be elsewhere. Otherwise, a root that was never initialised is the most usual
-        # way of having nothing deployed.
+        # In a fresh clone, the state may be elsewhere. Otherwise, if nothing is deployed, the root was usually never
+        # initialised.
         if target.name == "aws" and local_runs.BACKEND_OVERRIDE.exists():
             with console.step("terraform init"):
                 target.root.init()
@@ -195,7 +195,7 @@ def _from_state(target: Target) -> Mapping[str, Any]:
 
 
 def _from_file(outputs: Path) -> Mapping[str, Any]:
-    """The output `deployment` as a file has it."""
+    """The output `deployment` in a file."""
     try:
         found: Mapping[str, Any] = json.loads(outputs.read_text(encoding="utf-8"))["deployment"]["value"]
         found["buckets"], found["models"], found["region"]

@@ -14,7 +14,7 @@ from modelctl.errors import UserError
 # Bytes of a synchronous payload: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 LARGEST_CALL = 6 * 1024 * 1024
 
-# Seconds until a function that is still not restored is given up, and between two calls of it.
+# Seconds until a function that is still not restored is given up, and between two calls.
 _GIVEN_UP_AFTER_S = 2.5 * restoring.SLOWEST_S
 _AGAIN_EVERY_S = 3
 
@@ -22,8 +22,8 @@ _AGAIN_EVERY_S = 3
 def call(deployed: Deployment, model: Model, body: bytes, progress: Callable[[str], None]) -> dict[str, Any]:
     """Call the live version of a model with the JSON of a predict request; returns the response, or its error.
 
-    Response and error have the format of TensorFlow Serving's REST API. A function that was idle is waited for; nothing
-    else is tried again, since a second call is a second prediction.
+    Response and error have the format of TensorFlow Serving's REST API. The call waits for a function that was idle;
+    nothing else is retried, since a second call is a second prediction.
 
     Args:
         deployed: where.

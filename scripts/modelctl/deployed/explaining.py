@@ -1,4 +1,4 @@
-"""What became of one input: from its key to the route, the upload, the result, and the queues."""
+"""What happened to one input: from its key to the route, the upload, the result and the queues."""
 
 import json
 import shlex
@@ -19,16 +19,16 @@ from modelctl.deployed.result_heads import ResultHead
 from modelctl.deployed.routes import NotTaken, Routes, Taken
 from modelctl.errors import UserError
 
-#: Versions of the key that are looked at.
+#: The most versions of the key that are checked.
 _MOST_VERSIONS = 1000
 
 #: How long a message waits in a queue before SQS drops it (terraform/modules/queue/main.tf).
 _RETENTION = timedelta(days=4)
 
-#: How long S3 and SQS may take to announce an upload, and to count the message.
+#: The time within which S3 and SQS announce an upload and count its message.
 _ANNOUNCED_WITHIN = timedelta(minutes=1)
 
-#: Pages of the log that are read for a word about the input.
+#: The most pages of the log that are searched for the input.
 _MOST_PAGES = 50
 
 State = Literal[
@@ -59,7 +59,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a version, and what to do about it."""
+    """What happened to a version, and what to do about it."""
 
     state: State
     says: str
@@ -70,7 +70,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Explanation:
-    """All that is known of a key."""
+    """Everything that is known about a key."""
 
     key: str
     route: Taken | NotTaken
@@ -86,7 +86,7 @@ class Explanation:
 
 
 def key_of(deployed: Deployment, named: str) -> str:
-    """The key that a user means by a key, or by an address `s3://…` in the inputs bucket.
+    """The key that a user named, as a key or as an address `s3://…` in the inputs bucket.
 
     Raises:
         UserError: it is in another bucket, or empty.
@@ -107,12 +107,12 @@ def key_of(deployed: Deployment, named: str) -> str:
 
 
 def explain(deployed: Deployment, key: str, version: str | None = None) -> Explanation:
-    """Find out what became of an input; nothing is received from its queue, since that would use up its tries.
+    """Find out what happened to an input; nothing is received from its queue, since that would use up its tries.
 
     Args:
         deployed: where.
-        key: of the inputs bucket.
-        version: of the key; None: the current one.
+        key: a key in the inputs bucket.
+        version: a version of the key; None: the current one.
 
     Raises:
         UserError: the key has no such version.
@@ -143,7 +143,7 @@ def explain(deployed: Deployment, key: str, version: str | None = None) -> Expla
 
 
 def _uploads(deployed: Deployment, key: str) -> list[Upload]:
-    # Of all keys that begin with it, the key itself is listed first.
+    # The key itself is listed before all other keys that begin with it.
     page = deployed.s3.list_object_versions(Bucket=deployed.inputs, Prefix=key, MaxKeys=_MOST_VERSIONS)
     found = [
         (
@@ -168,7 +168,7 @@ def _not_taken(deployed: Deployment, route: NotTaken, upload: Upload | None) -> 
 
 
 def _way(deployed: Deployment, route: Taken) -> tuple[str, bool | None]:
-    """What announces the route's keys, as a sentence, and whether something does; None: that may not be read."""
+    """What announces the route's keys, as a sentence, and whether anything does; None: no permission to read that."""
     queue = route.model.queue_url.rpartition("/")[2]
     try:
         found = deployed.s3.get_bucket_notification_configuration(Bucket=deployed.inputs)
@@ -262,7 +262,7 @@ def _given_up(
 
 
 def _hidden(deployed: Deployment, model: Model) -> Verdict | None:
-    """The verdict if dead letters are hidden from everybody for now; None: none are."""
+    """The verdict if dead letters are currently hidden from everybody; None: none are."""
     hidden = queues.depth(deployed.sqs, model.dead_letter_queue_url)[1]
     if not hidden:
         return None
@@ -275,7 +275,7 @@ def _hidden(deployed: Deployment, model: Model) -> Verdict | None:
 
 
 def _last_attempt(deployed: Deployment, model: Model, key: str, result: ResultHead) -> Verdict:
-    """The verdict of a provisional result whose message is not in the dead-letter queue."""
+    """The verdict for a provisional result whose message is not in the dead-letter queue."""
     error = LastError(**(result.error or {"type": "", "message": ""}), source="result")
     dead_at = result.written + timedelta(seconds=model.visibility_timeout_s)
     if times.present() < dead_at:
@@ -298,7 +298,7 @@ def _last_attempt(deployed: Deployment, model: Model, key: str, result: ResultHe
 
 
 def _without_result(deployed: Deployment, model: Model, key: str, upload: Upload, *, announced: bool | None) -> Verdict:
-    """The verdict of an input that has neither a result nor a dead letter: it can only be inferred."""
+    """The verdict for an input without a result or a dead letter: it can only be inferred."""
     age = times.present() - upload.when
     waiting, in_flight = queues.depth(deployed.sqs, model.queue_url)
     if (waiting or in_flight) and age < _RETENTION:
@@ -334,7 +334,7 @@ def _without_result(deployed: Deployment, model: Model, key: str, upload: Upload
 
 
 def _logged(deployed: Deployment, model: Model, key: str, upload: Upload) -> str | None:
-    """When the function's log names the version of the input last; None: never, in what was read of it."""
+    """When the function's log last names the version of the input; None: not in the part that was read."""
     quoted = json.dumps(key, ensure_ascii=False)
     found = None
     for when, line in logs.lines(deployed, model, upload.when, f"{{ $.key = {quoted} }}", _MOST_PAGES):

@@ -15,22 +15,23 @@ from modelctl.deployed.deployment import Deployment, Model
 
 _AT_ONCE = 16
 
-#: Pages of the log that are read, each of a megabyte at most.
+#: The most pages of the log that are read, each of at most a megabyte.
 _MOST_PAGES = 100
 
-#: A line about one message, by CloudWatch's syntax; the emulator and a second look below take it less literally.
+#: A line about one message, in CloudWatch's syntax. The emulator matches it loosely, so lines are checked again below.
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
 _ERRORS = '{ $.level = "ERROR" && $.message_id = "*" }'
 
 
 @dataclass(frozen=True)
 class LastError:
-    """What is known of why a message was given up."""
+    """What is known about why a message was given up."""
 
     type: str
     message: str
-    #: What says so. `result`: the provisional result. `log`: the function's log. `answered`: the input has its result.
-    #: `message`: the message itself. `unread`: S3, which refuses its result. `nothing`: the function has left no word.
+    #: The source. `result`: the provisional result. `log`: the function's log. `answered`: the input has its result.
+    #: `message`: the message itself. `unread`: S3 refuses to return its result. `nothing`: the function has left no
+    #: trace.
     source: Literal["result", "log", "answered", "message", "unread", "nothing"]
 
 
@@ -53,7 +54,7 @@ class Cause:
 
 
 def find(deployed: Deployment, model: Model, letters: Sequence[DeadLetter]) -> dict[str, LastError]:
-    """The last error of each dead letter, by the id of its message; none of them announces nothing."""
+    """The last error of each dead letter, by the id of its message; each must announce an input."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         said = pool.map(lambda letter: _by_result(deployed, model, letter), letters)
         found = {letter.message_id: error for letter, error in zip(letters, said, strict=True) if error}
@@ -95,7 +96,7 @@ def _by_result(deployed: Deployment, model: Model, letter: DeadLetter) -> LastEr
 
 
 def _logged(deployed: Deployment, model: Model, letters: Sequence[DeadLetter]) -> dict[str, LastError]:
-    """What the function's log says last of each message; bounded, so that a long log leaves some without."""
+    """The last entry in the function's log about each message; bounded, so a long log leaves some without."""
     ids = {letter.message_id for letter in letters}
     since = min(letter.sent for letter in letters)
     return {
@@ -106,6 +107,6 @@ def _logged(deployed: Deployment, model: Model, letters: Sequence[DeadLetter]) -
 
 
 def _error(line: Mapping[str, Any]) -> LastError:
-    """The error of a line of the log: its type and text are fields of their own, and the end of the message."""
+    """The error in a line of the log: its type and text are separate fields, or the end of the message."""
     kind, says = str(line.get("errorType") or "Error"), str(line.get("errorMessage") or line.get("message", ""))
     return LastError(kind, says, "log")

@@ -1,8 +1,8 @@
-"""Inputs beside their results, streamed: a bucket may have more objects than fit into memory.
+"""Pairs inputs with their results, as a stream: a bucket may have more objects than fit into memory.
 
-S3 lists keys by their bytes in UTF-8, which is the order of Python's strings too. Both buckets are listed once, page by
-page, and merged as they come. The one difficulty is the suffix `.json` of results: `a-b` comes after `a`, but
-`a-b.json` comes before `a.json`. So inputs are put into the order of their results first. That takes little memory,
+S3 lists keys in the order of their UTF-8 bytes, which is also the order of Python's strings. Both buckets are listed
+once, page by page, and merged. The only difficulty is the suffix `.json` of results: `a-b` comes after `a`, but
+`a-b.json` comes before `a.json`. So inputs are first put into the order of their results. That takes little memory,
 since a key waits only for longer keys that begin with it.
 """
 
@@ -27,7 +27,7 @@ class Input(NamedTuple):
 
     uploaded: UploadedObject
     last_modified: datetime
-    #: Whether its key has, or had, other versions: a result that is newer than it may still be of one of those.
+    #: Whether its key has, or had, other versions: a result that is newer than this one may still belong to another.
     has_others: bool
 
 
@@ -40,7 +40,7 @@ class Listed(NamedTuple):
 
     @property
     def in_parts(self) -> bool:
-        """Whether it was uploaded in parts, as provisional results are and others are not."""
+        """Whether it was uploaded in parts, as only provisional results are."""
         return "-" in self.etag
 
 
@@ -48,7 +48,7 @@ def prefixes(model: Model, within: str) -> list[str]:
     """The prefixes to list for the inputs of a model whose keys begin with `within`.
 
     Raises:
-        UserError: the model takes no such key.
+        UserError: the model takes no key like that.
     """
     below = [within for prefix in model.prefixes if within.startswith(prefix)]
     found = below or [prefix for prefix in model.prefixes if prefix.startswith(within)]
@@ -85,7 +85,7 @@ def inputs(deployed: Deployment, model: Model, prefix: str) -> Iterator[Input]:
 
 
 def uploads(deployed: Deployment, model: Model, most: int) -> int:
-    """How many uploads of a model's inputs the bucket holds, every version counted; counting stops at `most`."""
+    """How many uploads of a model's inputs the bucket has, including every version; counting stops at `most`."""
     pages = (
         page
         for prefix in model.prefixes
@@ -96,7 +96,7 @@ def uploads(deployed: Deployment, model: Model, most: int) -> int:
 
 
 def results(deployed: Deployment, model: Model, prefix: str) -> Iterator[Listed]:
-    """The results of a model's inputs, by their keys; without those whose name is a hash."""
+    """The results of a model's inputs, by key, without those whose name is a hash."""
     pages = deployed.s3.get_paginator("list_objects_v2").paginate(
         Bucket=deployed.results, Prefix=f"{model.name}/{prefix}"
     )
@@ -125,10 +125,10 @@ def _plain(model: Model, key: str) -> str:
 
 
 def in_order_of_results(keyed: Iterable[T], key: Callable[[T], str]) -> Iterator[T]:
-    """What comes in the order of keys, in the order of these keys with `.json` behind them.
+    """Reorders items that are sorted by key to the order of their keys with `.json` appended.
 
-    Those two orders differ only where one key begins with another. So what waits is a chain of keys, each
-    beginning with the one before: at most as many as a key has bytes, 1,024.
+    The two orders differ only if one key begins with another. So the keys that wait form a chain, in which each begins
+    with the previous one: at most as many as a key has bytes, 1,024.
     """
     waiting: list[T] = []
     for one in keyed:
@@ -139,7 +139,7 @@ def in_order_of_results(keyed: Iterable[T], key: Callable[[T], str]) -> Iterator
 
 
 def ahead(pool: Executor, most: int, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """`map` in threads, in order, with a bounded number of items in hand; `Executor.map` takes all of them at once."""
+    """`map` in threads, in order, with a bounded number of items in progress; `Executor.map` takes all at once."""
     in_hand: deque[Future[R]] = deque()
     for item in items:
         in_hand.append(pool.submit(function, item))

@@ -13,9 +13,9 @@ from modelctl.deployed.deployment import Deployment, Model
 if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef, FilterLogEventsResponseTypeDef
 
-#: Pages of up to 10,000 events or 1 MB each that one look at a log reads.
+#: The most pages, of up to 10,000 events or 1 MB each, that one reading of a log takes.
 _MOST_PAGES = 200
-#: Invocations whose inputs are remembered until they end.
+#: The most invocations whose inputs are remembered until they end.
 _MOST_REMEMBERED = 1000
 
 
@@ -26,7 +26,7 @@ def events(deployed: Deployment, model: Model, since_ms: int, words: str = "") -
         deployed: where.
         model: whose.
         since_ms: milliseconds since 1970.
-        words: only lines with these, as CloudWatch's filter patterns have them; what is found may have others as well.
+        words: a filter pattern of CloudWatch; lines that do not match may be among the results.
     """
     latest_ms = since_ms
     for number, page in enumerate(_pages(deployed, model, since_ms, words), start=1):
@@ -65,7 +65,7 @@ def _pages(deployed: Deployment, model: Model, since_ms: int, words: str) -> Ite
 
 
 def parsed(message: str) -> Any:
-    """What a line holds, if it is JSON; else the line itself."""
+    """The value of a line of JSON; any other line as it is."""
     try:
         return json.loads(message)
     except (ValueError, RecursionError):
@@ -73,10 +73,9 @@ def parsed(message: str) -> Any:
 
 
 class Endings:
-    """Says how Lambda ended invocations, and which inputs they were trying.
+    """Finds out how Lambda ended invocations, and which inputs they were trying.
 
-    A function names the inputs that it tries again before it begins ("try 2 of 5: a.png, b.png"), in case they end
-    it.
+    Before a function tries inputs again, it names them ("try 2 of 5: a.png, b.png"), in case they kill it.
     """
 
     def __init__(self, model: Model) -> None:
@@ -92,7 +91,7 @@ class Endings:
                 self._tried.popitem(last=False)
 
     def says(self, line: Mapping[str, Any]) -> str | None:
-        """A sentence for a report of Lambda's about an invocation that it ended; None for any other line.
+        """A sentence on Lambda's report about an invocation that it ended; None for any other line.
 
         https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
         """

@@ -1,4 +1,4 @@
-"""Predictions of files: uploads them for a model and waits for the results of these very versions."""
+"""Predictions for files: uploads them for a model and waits for the results of exactly these versions."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,17 +12,17 @@ from modelctl.deployed import restoring, results, uploads
 from modelctl.deployed.deployment import Deployment, Model
 from modelctl.errors import UserError
 
-# Uploads and polls in flight at once.
+# Uploads and polls in flight at the same time.
 _PARALLEL = 16
 
-# Seconds between two looks at what keeps the results from coming.
+# Seconds between two checks of what delays the results.
 _LOOK_EVERY_S = 5
 
 
 def longest_wait_s(model: Model) -> float:
     """Seconds within which a result arrives even if Lambda has to restore the function first.
 
-    What is received until then comes back when its visibility timeout is over.
+    A message that is received before then comes back after its visibility timeout.
     """
     return restoring.SLOWEST_S + model.visibility_timeout_s + model.timeout_s
 
@@ -58,7 +58,7 @@ def predict(
             _watch(deployed, model, waiting, update)
             return [one.result() for one in waiting]
     finally:
-        # At Ctrl-C, or when one upload failed, nobody waits for the others.
+        # After Ctrl-C or a failed upload, nothing waits for the others.
         turns.give_up()
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -66,7 +66,7 @@ def predict(
 def _watch(
     deployed: Deployment, model: Model, waiting: Sequence[Future[dict[str, Any]]], progress: Callable[[str], None]
 ) -> None:
-    """Say what the results wait for, until all are there or one did not come."""
+    """Show what the results wait for, until all have arrived or one has not arrived in time."""
     said = "{come} of {all} results have arrived"
     while True:
         done, pending = wait_for(waiting, _LOOK_EVERY_S, FIRST_EXCEPTION)

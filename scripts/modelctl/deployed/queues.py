@@ -1,4 +1,4 @@
-"""The queues of models: how much waits in them, and a guard against deleting them with inputs inside."""
+"""The queues of models: how many messages they hold, and a guard against deleting them with inputs inside."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ _AT_ONCE = 16
 
 
 def depth(sqs: "SQSClient", queue_url: str) -> tuple[int, int]:
-    """How many messages of a queue wait, and how many somebody has received; SQS calls both approximate."""
+    """How many messages of a queue wait, and how many are in flight; SQS calls both numbers approximate."""
     answer = sqs.get_queue_attributes(
         QueueUrl=queue_url,
         AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
@@ -25,10 +25,10 @@ def depth(sqs: "SQSClient", queue_url: str) -> tuple[int, int]:
 
 
 def refuse_to_lose_inputs(target: Target, queues: Sequence[DeletedQueue]) -> None:
-    """Refuse to delete queues in which inputs wait, are being served, or were given up.
+    """Refuse to delete queues with inputs that wait, are being served, or were given up.
 
     Raises:
-        UserError: there are some; the message names the ways out.
+        UserError: there are such inputs; the message names the ways out.
     """
     if problems := list(_problems(target, queues)):
         raise UserError("\n".join(problems))
@@ -52,7 +52,7 @@ def _problem(target: Target, queue: DeletedQueue, waiting: int, in_work: int) ->
     )
     sqs, place = "aws sqs", f"--region {queue.region}"
     if target.name == "local":
-        # Named, since version 1 of aws does not look at the variable for SQS in us-east-1.
+        # Named explicitly, since version 1 of aws ignores the variable for SQS in us-east-1.
         sqs, place = f'eval "$(modelctl env)"; {sqs}', f'{place} --endpoint-url "$AWS_ENDPOINT_URL"'
     discard = f"or discard them (`{sqs} purge-queue --queue-url {queue.url} {place}`), then run the command again"
     if not queue.dead_letters and not queue.served:
@@ -74,9 +74,9 @@ def _problem(target: Target, queue: DeletedQueue, waiting: int, in_work: int) ->
 
 
 def _depth(sqs: "SQSClient", queue_url: str) -> tuple[int, int]:
-    """The depth of a queue; none of a queue that is gone."""
+    """The depth of a queue; nothing for a queue that is gone."""
     try:
         return depth(sqs, queue_url)
     except sqs.exceptions.QueueDoesNotExist:
-        # Somebody has deleted it by hand since Terraform looked.
+        # It was deleted by hand after Terraform's refresh.
         return 0, 0

@@ -1,8 +1,9 @@
 """Results of inputs that were given up without one, because their messages died before the function saw them.
 
-A function writes a provisional result before it tries an input for the last time. A message that never reached it
-leaves none, as when the function was throttled or could not start. What is written here is what the function would have
-written, by the same rules: an answer or a newer input's result stays, and a later answer replaces it.
+A function writes a provisional result before it tries an input for the last time. A message that never reached the
+function leaves none, for example if the function was throttled or could not start. The results that are written here
+are what the function would have written, by the same rules: an answer or a newer input's result stays, and a later
+answer replaces them.
 """
 
 import time
@@ -34,21 +35,21 @@ class _Results:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What became of the inputs without a result, by their keys."""
+    """What happened to the inputs without a result, by key."""
 
     #: Those that have one now.
     written: list[str]
-    #: Why S3 did not let the others have one.
+    #: Why S3 did not accept the others.
     failed: dict[str, str]
 
 
 def record(deployed: Deployment, model: Model, letters: Sequence[tuple[DeadLetter, LastError]]) -> Recorded:
-    """Write the results of inputs that have none; one that S3 refuses does not keep the others from theirs.
+    """Write the results of inputs that have none; a result that S3 refuses does not affect the others.
 
     Args:
         deployed: where.
         model: whose dead letters they are.
-        letters: with the last error of each; those whose error is from a result have one.
+        letters: the dead letters, each with its last error; those whose error comes from a result have a result.
     """
     store = ResultStore(
         BotocoreObjects(deployed.s3), _Results(model.name, model.digest, deployed.results), surroundings.real()

@@ -11,12 +11,12 @@ from modelctl.deployed.causes import common
 from modelctl.deployed.deployment import Deployment, Model
 from modelctl.deployed.routes import NotTaken, Routes
 
-#: Causes, and keys per cause, that are kept apart; what comes beyond is counted.
+#: The most causes, and keys per cause, that are kept separately; further ones are only counted.
 _MOST_CAUSES = 1000
 _MOST_KEYS = 1000
-#: Uploads that no model takes that are kept.
+#: The most uploads without a model that are kept.
 _MOST_UPLOADS = 1000
-#: Objects of the inputs bucket that one look reads, a thousand per call.
+#: The most objects of the inputs bucket that one search reads, a thousand per call.
 MOST_OBJECTS = 200_000
 
 _OTHERS = ("other errors", "")
@@ -29,8 +29,8 @@ class Refused:
     """One key that was refused, perhaps more than once.
 
     Attributes:
-        count: how often.
-        last: when last.
+        count: the number of refusals.
+        last: the time of the latest one.
     """
 
     count: int = 0
@@ -49,7 +49,7 @@ class Cause:
     Attributes:
         type: the error's type, as results have it.
         message: the latest message of the cause.
-        all: how many times, and when last.
+        all: the number of refusals, and the time of the latest.
         direct: how many of them were direct calls.
         keys: the inputs, by key.
     """
@@ -78,7 +78,7 @@ class Unmatched:
     uploaded: datetime
     key: str
     why: str = field(compare=False)
-    #: A key by which a model would take it, if one is near.
+    #: A key under which a model would take it, if there is a similar one.
     instead: str | None = field(compare=False)
 
 
@@ -89,8 +89,8 @@ class Uploads:
     Attributes:
         count: how many there are.
         latest: the latest of them, newest first.
-        looked_at: how many objects were looked at.
-        until: the last key that was looked at, if the bucket has more objects than one look reads.
+        looked_at: how many objects were checked.
+        until: the last key that was checked, if the bucket has more objects than one search reads.
     """
 
     count: int

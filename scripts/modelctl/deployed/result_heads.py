@@ -17,19 +17,19 @@ from modelctl.deployed.results import NOT_THERE
 class ResultHead:
     """A result without its predictions."""
 
-    #: The input that it is of; None if the object is not a result document.
+    #: The input that it belongs to; None if the object is not a result document.
     uploaded: UploadedObject | None
     written: datetime
     etag: str
     version: str | None = None
     digest: str | None = None
-    #: Whether its input's last attempt had not ended, or failed; such a result is replaced by an answer.
+    #: Whether its input's last attempt is still under way, or failed; an answer replaces such a result.
     provisional: bool = False
-    #: `type` and `message` of the error that it has instead of predictions.
+    #: `type` and `message` of the error, if it has one instead of predictions.
     error: dict[str, str] | None = None
 
     def is_of(self, version_id: str | None, etag: str | None) -> bool:
-        """Whether it is of this version of its input; of an object without a version, the ETag decides."""
+        """Whether it belongs to this version of its input; for an object without a version, the ETag decides."""
         if self.uploaded is None:
             return False
         if version_id or self.uploaded.version_id:

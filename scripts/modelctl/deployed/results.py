@@ -1,4 +1,4 @@
-"""Results in the results bucket: reading them, waiting for them, and saying what they hold."""
+"""Results in the results bucket: reading them, waiting for them, and describing their content."""
 
 import datetime
 import json
@@ -15,11 +15,11 @@ from inference.keys import result_key
 from modelctl.deployed.deployment import Deployment, Model
 from modelctl.errors import UserError
 
-# "404" is what boto3 makes of a response that it cannot parse, such as one that quotes a key with control characters.
+# boto3 reports "404" for a response that it cannot parse, such as one that quotes a key with control characters.
 NOT_THERE = ("NoSuchKey", "AccessDenied", "404")
-# The pause after a look that finds nothing grows from the first to the second.
+# The pause after a poll that finds nothing grows from the first to the second.
 _POLL_S = (0.05, 1.0)
-# A look that finds a result lets so many follow without a pause, since results come in batches.
+# A poll that finds a result lets this many follow without a pause, since results come in batches.
 _FOLLOW = 2
 
 
@@ -36,10 +36,10 @@ def read(deployed: Deployment, model: Model, key: str) -> dict[str, Any] | None:
 
 
 class Turns:
-    """Lets waits look in turn, one per pause, so that waiting for many inputs costs what waiting for one does.
+    """Lets waits poll in turn, one per pause, so that waiting for many inputs costs as much as waiting for one.
 
     Args:
-        deadline: until when to wait, as `time.monotonic` counts.
+        deadline: when to stop waiting, by `time.monotonic`.
     """
 
     def __init__(self, deadline: float) -> None:
@@ -52,12 +52,12 @@ class Turns:
         self._without_pause = 0
 
     def next(self) -> bool:
-        """Wait for a turn; False if the time is up or nobody waits any more."""
+        """Wait for a turn; False if the time is up or all waits were ended."""
         turn = object()
         with self._changed:
             self._waiting.append(turn)
             while not self._has(turn) and not self._over():
-                # Only the first one has to wake up by itself: it wakes the others.
+                # Only the first one must wake up by itself: it wakes the others.
                 self._changed.wait(max(0.0, min(self._next_look, self._deadline) - time.monotonic()) or None)
             self._waiting.remove(turn)
             if self._without_pause:
@@ -69,7 +69,7 @@ class Turns:
             return not self._over()
 
     def looked(self, *, found: bool) -> None:
-        """Say what a look has found."""
+        """Report whether a poll has found a result."""
         with self._changed:
             self._without_pause = self._without_pause + _FOLLOW if found else 0
             if found:
@@ -90,16 +90,16 @@ class Turns:
 
 
 def wait(deployed: Deployment, model: Model, uploaded: UploadedObject, turns: Turns) -> dict[str, Any]:
-    """The result of one version of an input, as soon as it is there: a provisional one counts once it is given up.
+    """The result of one version of an input, as soon as it exists; a provisional one counts once the input is given up.
 
     Args:
         deployed: where.
         model: the model that takes it.
         uploaded: the version.
-        turns: shared with the other waits of the caller; it also says until when to wait.
+        turns: shared with the other waits of the caller; it also has the deadline.
 
     Raises:
-        UserError: it did not come in time.
+        UserError: it did not arrive in time.
     """
     result = None
     while True:
@@ -129,8 +129,8 @@ def wait(deployed: Deployment, model: Model, uploaded: UploadedObject, turns: Tu
 def pending_s(result: dict[str, Any], model: Model) -> int:
     """Seconds for which an answer may still replace a result: none, unless it is provisional.
 
-    A provisional result is written after the last receive of its message, which becomes a dead letter when the
-    visibility timeout of that receive is over.
+    A provisional result is written after the last receive of its message, which becomes a dead letter after the
+    visibility timeout of that receive.
     """
     if not result.get("provisional"):
         return 0
@@ -140,7 +140,7 @@ def pending_s(result: dict[str, Any], model: Model) -> int:
 
 
 def said_instead(result: dict[str, Any]) -> str:
-    """What a result says in place of predictions."""
+    """What a result says instead of predictions."""
     error = f"{result['error']['type']}: {result['error']['message']}"
     return f"given up: {error}" if result.get("provisional") else error
 
@@ -154,7 +154,7 @@ def spent(result: dict[str, Any]) -> tuple[str, str]:
 
 
 def is_labelled(prediction: Any) -> bool:
-    """Whether a prediction is what `output.labels` makes; a model's hooks may make anything."""
+    """Whether a prediction has the form of `output.labels`; a model's hooks may return anything."""
     return (
         isinstance(prediction, dict)
         and set(prediction) - {"top"} == {"label", "score"}

@@ -1,4 +1,4 @@
-"""Which deployed model takes a key, by which prefix and suffix; or why none does, and which one was nearest."""
+"""Which deployed model takes a key, by which prefix and suffix; or why none does, and which one was closest."""
 
 import difflib
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from modelctl.deployed.deployment import Model
 from modelctl.registry import validation
 from modelctl.terraform import plans
 
-#: How alike two folders must be, from 0 to 1, for one to be taken for a misspelling of the other.
+#: How similar two folders must be, from 0 to 1, for one to count as a misspelling of the other.
 _ALIKE = 0.7
 
 
@@ -34,17 +34,17 @@ class NotTaken:
     """Why no model takes a key."""
 
     why: str
-    #: The model whose route was nearest, if any was near.
+    #: The model with the closest route, if any was close.
     nearest: Model | None = None
-    #: A key by which that model would take the object.
+    #: A key under which that model would take the object.
     instead: str | None = None
 
 
 class Routes:
     """The routes of all models of a deployment.
 
-    The registry guarantees what this relies on: a prefix is a sequence of whole folders, so that only the folders of a
-    key need to be looked up; and no key fits two models.
+    This relies on two guarantees of the registry: a prefix is a sequence of whole folders, so only the folders of a key
+    need to be looked up; and no key matches two models.
     """
 
     def __init__(self, models: Iterable[Model]) -> None:
@@ -65,7 +65,7 @@ class Routes:
         return None
 
     def _above(self, key: str) -> Iterator[tuple[str, Model]]:
-        """The prefixes that a key is under, the longest first, each with the models that have it."""
+        """The prefixes that a key is under, longest first, each with the models that have it."""
         for folder in _folders(key):
             for model in self._by_prefix.get(folder, ()):
                 yield folder, model
@@ -73,7 +73,7 @@ class Routes:
     def _not_taken(self, key: str) -> NotTaken:
         for prefix, model in self._above(key):
             return _wrong_suffix(key, prefix, model)
-        # The whole route may be right, but not where the key begins.
+        # The whole route may be right, but not the start of the key.
         for place in (index + 1 for index, character in enumerate(key) if character == "/"):
             if taken := self._taken(key[place:]):
                 return NotTaken(
@@ -95,7 +95,7 @@ class Routes:
         return NotTaken(f"{begins}; the prefixes are {plans.some(sorted(self._by_prefix))}")
 
     def _misspelt(self, key: str) -> tuple[str, str] | None:
-        """A folder of the key, and the prefix of as many folders that it may stand for."""
+        """A folder of the key, and the prefix with as many folders that it may be a misspelling of."""
         for folder in _folders(key):
             alike = [prefix for prefix in self._by_prefix if prefix.count("/") == folder.count("/")]
             near = validation.meant(folder, alike)
@@ -105,7 +105,7 @@ class Routes:
 
 
 def _folders(key: str) -> list[str]:
-    """The folders that a key is in, the innermost first: `a/b/`, then `a/` of `a/b/c.png`."""
+    """The folders that a key is in, innermost first: `a/b/`, then `a/` for `a/b/c.png`."""
     return [key[: index + 1] for index in range(len(key) - 1, -1, -1) if key[index] == "/"]
 
 

@@ -1,4 +1,4 @@
-"""Putting messages into a model's queue by hand, at a limited rate."""
+"""Puts messages into a model's queue by hand, at a limited rate."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 #: Messages per call: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 BATCH = 10
 
-#: Bytes per call, which were the limit until SQS raised it fourfold; attributes count as well.
+#: The most bytes per call, the limit until SQS raised it fourfold; attributes count as well.
 _BATCH_BYTES = 256 * 2**10
 
-#: Seconds between two looks at a queue that is full enough.
+#: Seconds between two checks of a queue that is full enough.
 _LOOK_EVERY_S = 2.0
 
-#: Messages between two looks at the depth of the queue.
+#: Messages between two checks of the depth of the queue.
 _LOOK_AFTER = 100
 
 
@@ -27,7 +27,7 @@ class Message(NamedTuple):
     """A message to put into a queue."""
 
     body: str
-    #: As SQS takes and gives them.
+    #: In the form of SQS's API.
     attributes: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
     @property
@@ -44,11 +44,11 @@ class Sender:
         sqs: the client.
         queue_url: the queue.
         per_second: messages, on average.
-        most_waiting: messages that may wait in the queue while more are sent, so that fresh uploads do not wait behind
-            all of them; None: any number.
-        update: takes word of a wait.
-        clock: seconds.
-        sleep: waits so many seconds.
+        most_waiting: the most messages that may wait in the queue while more are sent, so that fresh uploads do not
+            wait behind all of them; None: any number.
+        update: is called with the reason for a wait.
+        clock: returns seconds.
+        sleep: waits for a number of seconds.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Sender:
         self._clock = clock
         self._sleep = sleep
         self._next_at = clock()
-        # The first look is before the first message: an earlier run may have filled the queue.
+        # The first check comes before the first message: an earlier run may have filled the queue.
         self._unlooked = _LOOK_AFTER
 
     def wait_for(self, messages: int) -> None:
-        """Wait until so many messages may be sent."""
+        """Wait until this many messages may be sent."""
         self._unlooked += messages
         if self._most_waiting is not None and self._unlooked >= _LOOK_AFTER:
             while (waiting := queues.depth(self._sqs, self._queue_url)[0]) >= self._most_waiting:
@@ -87,7 +87,7 @@ class Sender:
         self._next_at = max(self._next_at, self._clock()) + messages / self._per_second
 
     def send(self, messages: Sequence[Message]) -> dict[int, str]:
-        """Send up to ten messages; returns by position why some were not sent."""
+        """Send up to ten messages; returns why some were not sent, by position."""
         failed: dict[int, str] = {}
         for part in _parts(messages):
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
@@ -100,7 +100,7 @@ class Sender:
 
 
 def _parts(messages: Sequence[Message]) -> list[list[int]]:
-    """The positions of messages, in parts that one call may carry."""
+    """The positions of messages, in parts that fit into one call."""
     parts: list[list[int]] = [[]]
     size = 0
     for place, message in enumerate(messages):

@@ -29,7 +29,7 @@ def key_of(model: Model, file: Path) -> str:
 
 
 def upload(deployed: Deployment, file: Path, key: str) -> UploadedObject:
-    """Upload a file; returns the version that it became.
+    """Upload a file, and return the version that it became.
 
     Raises:
         UserError: the file cannot be read.
@@ -45,7 +45,7 @@ def upload(deployed: Deployment, file: Path, key: str) -> UploadedObject:
 def uploaded(deployed: Deployment, model: Model) -> Iterator[UploadedObject]:
     """The current version of every input of a model, page by page as S3 lists them."""
     paginator = deployed.s3.get_paginator("list_object_versions")
-    # No key is listed twice: of two prefixes of a model, none begins with the other.
+    # No key is listed twice: no prefix of a model begins with another one.
     for prefix in model.prefixes:
         for page in paginator.paginate(Bucket=deployed.inputs, Prefix=prefix):
             for listed in page.get("Versions", ()):

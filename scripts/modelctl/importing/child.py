@@ -1,7 +1,7 @@
 """The processes of an import: each loads a model with the code that serves it, or converts it, and answers in JSON.
 
-`python -m modelctl.importing.child` reads a request from standard input. What goes wrong is the answer's `error`;
-whatever libraries print goes to standard error.
+`python -m modelctl.importing.child` reads a request from standard input. A failure is the answer's `error`; what
+libraries print goes to standard error.
 """
 
 import json
@@ -29,15 +29,15 @@ from modelctl import runtimes
 from modelctl.errors import UserError
 from modelctl.importing import inputs, measurement, proof
 
-#: Rows of samples that are compared at most.
+#: The most rows of samples that are compared.
 _MOST_ROWS = 200
-#: Warm calls that are timed, as long as they take no longer.
+#: How many warm calls are timed, and for how many seconds at most.
 _WARM_CALLS = 30
 _WARM_MS = 2000
 #: Of an error.
 _MOST_CHARACTERS = 600
 
-#: The way out of what libraries say of a file.
+#: What to do about errors of libraries about a file.
 _WAYS_OUT = {
     r"(?:Could not locate (?:class|function)|Unknown layer:) '(?:Custom>)?(\w+)'": "it needs the code of {0}, which is "
     "not in the file: import its SavedModel instead (model.export, where that code is)",
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def answered(request: Request) -> dict[str, Any]:
-    """The answer to a request, or what is wrong with what it asks for."""
+    """The answer to a request, or what is wrong with the request."""
     try:
         return _DOES[request.pop("do")](request)
     except ModelError as problem:
@@ -186,9 +186,9 @@ def compare(request: Request) -> dict[str, Any]:
 
 
 def _config(environment: Mapping[str, str]) -> configuration.Config:
-    """The function's configuration without what the entry says of rows, since that is to be found out.
+    """The function's configuration without the entry's settings for rows, which are to be found out.
 
-    Rows are not limited either: what has more than an input may have may be a sequence.
+    Rows are not limited either: more of them than an input may have can be a sequence.
     """
     config = configuration.read(environment)
     limits = replace(config.input.limits, records=sys.maxsize)
@@ -196,13 +196,13 @@ def _config(environment: Mapping[str, str]) -> configuration.Config:
 
 
 def _on_one_line(problem: str) -> str:
-    """What libraries say over many lines."""
+    """A library's message of many lines, on one line."""
     text = " ".join(problem.split())
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]} …"
 
 
 def _explain(problem: str) -> str:
-    """What a library says, or in its place the way out of it."""
+    """What a library says or, if it is known, what to do about it."""
     for sign, way_out in _WAYS_OUT.items():
         if found := re.search(sign, problem):
             return f"{problem.split(':')[0]}: {way_out.format(*found.groups())}"
@@ -210,7 +210,7 @@ def _explain(problem: str) -> str:
 
 
 def _low_limits(entry: configuration.InputConfig, specs: Specs) -> Iterator[str]:
-    """The limits of an entry within which its model cannot be asked, each with what would do."""
+    """The limits of an entry that are too low for its model, each with a sufficient value."""
     limits, fixed = entry.limits, fixed_rows(specs)
     if entry.batch.rows is None and rows_of(specs, None) is Rows.FIXED and fixed and fixed > limits.records:
         yield (
@@ -236,7 +236,7 @@ def _decoded(samples: Sequence[Path], config: configuration.Config, predictor: P
     """The sample files, by name, as the function would decode them."""
     settings = config.input
     if rows_of(predictor.inputs, None) is Rows.OPEN:
-        # It may be no batch, but a sequence, which the bytes of a file then fill.
+        # It may be a sequence instead of a batch; the bytes of a file then fill it.
         settings = replace(settings, batch=configuration.BatchConfig(rows=0))
     decoded = {}
     preprocess = predictor.preprocess
@@ -259,7 +259,7 @@ def _decoded(samples: Sequence[Path], config: configuration.Config, predictor: P
 def _answer_samples(
     predictor: Predictor, samples: Mapping[str, Instances]
 ) -> tuple[list[tuple[inputs.Tensors, inputs.Tensors]], list[str]]:
-    """The answers to the rows of samples, and where each is from; to a whole sample if the model refuses its rows."""
+    """The answers to the rows of samples, with the origin of each; to a whole sample if the model refuses its rows."""
     pairs: list[tuple[inputs.Tensors, inputs.Tensors]] = []
     origins: list[str] = []
     for sample, whole in samples.items():
@@ -284,7 +284,7 @@ def _answer_samples(
 def _answer_made_up(
     predictor: Predictor, instances: Sequence[Instances]
 ) -> list[tuple[inputs.Tensors, inputs.Tensors]]:
-    """The made-up inputs that the model has an answer to: it may refuse some, as a number beyond its vocabulary."""
+    """The made-up inputs that the model answers: it may refuse some, such as a number beyond its vocabulary."""
     pairs = []
     refusal: PredictionError | None = None
     for found in instances:
@@ -304,9 +304,9 @@ def _answer_made_up(
 def _answer_together(
     predictor: Predictor, pairs: Sequence[tuple[inputs.Tensors, inputs.Tensors]]
 ) -> list[tuple[inputs.Tensors, inputs.Tensors]]:
-    """The answers to half of the inputs in one call, and to the others: a model may say nothing of a row alone.
+    """The answers to half of the inputs in one call, and to the other half: a row alone may show nothing about a model.
 
-    Empty where the model takes no such call, or its answers are the same, too.
+    Empty if the model refuses such a call, or if these answers are the same as well.
     """
     middle = len(pairs) // 2
     together = []
@@ -322,7 +322,7 @@ def _answer_together(
 
 
 def _predict(predictor: Predictor, tensors: inputs.Tensors, origin: str) -> None:
-    """See that an answer makes a prediction: what a signature leaves open of its outputs, only an answer tells."""
+    """Check that an answer makes a prediction: what a signature leaves open about its outputs, only an answer shows."""
     try:
         predictor.predict(Instances(tensors, 1))
     except TooLargeError:

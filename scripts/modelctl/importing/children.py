@@ -1,4 +1,4 @@
-"""Starts the processes of an import: what TensorFlow logs, takes in memory or crashes of stays in them."""
+"""Starts the processes of an import, which contain TensorFlow's logs, memory and crashes."""
 
 import json
 import os
@@ -15,18 +15,18 @@ def ask(what: str, do: str, *, way_out: str = "", **request: Any) -> dict[str, A
 
     Args:
         what: what is being done, for the message if it fails.
-        do: which of the functions of `child`.
-        way_out: what to do if a signal ends the process, in place of the last that it said.
-        request: what it takes.
+        do: the name of a function of `child`.
+        way_out: what to do if a signal ends the process, instead of the last line of its output.
+        request: the function's request.
 
     Raises:
         UserError: it failed; the message says why as far as the process said it.
     """
     done = subprocess.run(
-        # UTF-8 for what libraries read, too. -P: a file of the user's folder must not take the place of a library
-        # that is named like it.
+        # UTF-8 also for what libraries read. -P: a file in the user's folder must not replace a library of the same
+        # name.
         [sys.executable, "-X", "utf8", "-P", "-m", "modelctl.importing.child"],
-        # The function's variables, since limits, libraries and hooks read them too.
+        # The function's variables, since limits, libraries and hooks also read them.
         env={**os.environ, **request.get("environment", {})},
         input=json.dumps({"do": do, **request}),
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A Keras model or a SavedModel becomes a `.tflite` file, in a process of its own: TensorFlow may end it."""
+"""Converts a Keras model or a SavedModel to a `.tflite` file, in a separate process, which TensorFlow may crash."""
 
 import os
 import re
@@ -16,18 +16,19 @@ import tensorflow as tf
 
 from inference import keras_files
 
-#: How the converter names the ops that LiteRT lacks; without their kernels in the layer, Flex ops are lacking, too.
+#: How the converter names the ops that LiteRT lacks. Flex ops are also missing, since their kernels are not in the
+#: layer.
 _LACKING = re.compile(r"'tf\.(\w+)' op|(?:Flex|Custom|TF Select) ops: ([\w, ]+)")
 
 
 def convert(source: Path, signature: str, quantize: str, representative: Path, target: Path) -> None:
-    """Write the model as `target`, to be called by the same signature.
+    """Write the model as `target`, with the same signature.
 
     Args:
         source: the folder of a SavedModel, or a Keras file.
         signature: the one signature that is converted.
-        quantize: none, float16 (weights of 16 bits) or int8 (weights and, where LiteRT can, what flows between layers;
-            the model still takes and gives the numbers it did).
+        quantize: none, float16 (weights of 16 bits) or int8 (weights and, where LiteRT can, the values between layers;
+            the model's inputs and outputs keep their types).
         representative: inputs that `inputs.save` wrote, from which int8 learns the ranges of numbers.
         target: the `.tflite` file.
 
@@ -47,15 +48,15 @@ def convert(source: Path, signature: str, quantize: str, representative: Path, t
             converter.representative_dataset = lambda: _representative(representative, signature)
         try:
             target.write_bytes(converter.convert())
-        except Exception as problem:  # the converter raises of many kinds
+        except Exception as problem:  # the converter raises many types
             raise UserError(_says(str(problem))) from problem
 
 
 def _export(file: Path, folder: Path) -> Path:
-    """A Keras file as a SavedModel for a batch of one.
+    """Export a Keras file as a SavedModel for a batch of one.
 
-    LiteRT is called with one row at a time in any case; with a batch of any length the converter refuses what loops
-    over a sequence, as LSTM and GRU do.
+    LiteRT is called with one row at a time anyway. With a batch of any length, the converter refuses layers that loop
+    over a sequence, such as LSTM and GRU.
     """
     model = keras_files.read(file)
     model.export(folder, {name: _one_row(spec) for name, spec in model.signature.items()})

@@ -1,4 +1,4 @@
-"""What one row of a model's call costs: memory, from the peak of the process, and time."""
+"""What a row costs in a call of a model: memory, from the peak of the process, and time."""
 
 import contextlib
 import os
@@ -15,13 +15,13 @@ from inference.errors import ModelError, PredictionError
 from inference.runtimes import Model
 from modelctl.importing.inputs import Tensors
 
-#: Calls grow by this factor until one shows a row's memory well enough, or the next would take too much.
+#: Calls grow by this factor until one shows a row's memory clearly enough, or the next would take too much.
 _GROWTH = 4
 _ENOUGH_BYTES = 64 * 2**20
 _MOST_ROWS = 8192
 _MOST_SECONDS = 1.0
 
-#: A measurement may take half of the machine's free memory, but no more than this.
+#: A measurement may use half of the machine's free memory, but no more than this.
 _MOST_BYTES = 2 * 2**30
 
 _STATUS = Path("/proc/self/status")
@@ -33,10 +33,10 @@ class Cost:
     """What calls of several rows have cost.
 
     Args:
-        base: bytes of the process with the model, after it was called with one row.
+        base: bytes of the process with the model, after a call with one row.
         row: bytes by which a call's peak grows per row.
-        tensors: bytes of a row's inputs and outputs, which are a part of that.
-        seconds: of a call of one row.
+        tensors: bytes of a row's inputs and outputs, which are part of that.
+        seconds: the time of a call with one row.
     """
 
     base: int
@@ -48,25 +48,25 @@ class Cost:
         """How many rows a call may have on this machine.
 
         Args:
-            copies: how often the tensors of as many rows are in memory beside those of the call.
-            seconds: what as many calls of one row may take.
+            copies: how often the tensors of as many rows are in memory in addition to those of the call.
+            seconds: the most time for as many calls of one row.
         """
         by_memory = _budget() / max(1.0, self.row + copies * self.tensors)
         by_time = seconds / max(1e-6, self.seconds)
         return int(min(_MOST_ROWS, by_memory, by_time))
 
     def fitting(self, memory_mb: int) -> int:
-        """How many rows of one call fit into a function's memory, of which a quarter is for what is made of them."""
+        """How many rows of one call fit into a function's memory; a quarter of it is for what is made from them."""
         left = memory_mb * 2**20 * 3 / 4 - self.base
         return max(0, int(left / max(1.0, self.row)))
 
 
 def measure(model: Model, candidates: Iterable[Tensors]) -> Cost | None:
-    """Call the model with more and more rows, each a copy of one; None if it takes no such call.
+    """Call the model with more and more copies of one row; None if it refuses such calls.
 
     Args:
-        model: which is called; it takes any number of rows, as far as its signature tells.
-        candidates: rows, of which the first that the model has an answer to is used.
+        model: the model, which takes any number of rows as far as its signature shows.
+        candidates: rows; the first that the model has an answer to is used.
 
     Raises:
         ModelError: it cannot run, or runs out of memory.
@@ -75,7 +75,7 @@ def measure(model: Model, candidates: Iterable[Tensors]) -> Cost | None:
     before = _now()
     for row in candidates:
         try:
-            # The first call takes memory that it keeps, and time.
+            # The first call takes additional time, and memory that the process keeps.
             first = _call(model, row, 1)
         except PredictionError:
             continue
@@ -100,7 +100,8 @@ def _grow(model: Model, row: Tensors, guess: float) -> Cost:
             if count == 1:
                 raise
             break
-        # What a call frees may stay with the process, and the next one then takes it again; its tensors are certain.
+        # The process may keep memory that a call freed and use it for the next call, so a call needs at least its
+        # tensors.
         per_row = max(first.tensors, (larger.peak - last.peak) / (following - count))
         last, count = larger, following
     return Cost(base, per_row, first.tensors, first.seconds)
@@ -108,7 +109,7 @@ def _grow(model: Model, row: Tensors, guess: float) -> Cost:
 
 @dataclass(frozen=True)
 class _Call:
-    """What one call took: the most bytes that the process had, those of its tensors, and seconds."""
+    """What one call took: the peak bytes of the process, the bytes of its tensors, and seconds."""
 
     peak: int
     tensors: int
@@ -116,7 +117,7 @@ class _Call:
 
 
 def _budget() -> int:
-    """Bytes that a measurement may take on this machine."""
+    """Bytes that a measurement may use on this machine."""
     try:
         fields = dict(line.split(":", 1) for line in _MEMORY.read_text(encoding="utf-8").splitlines())
         free = int(fields["MemAvailable"].split()[0]) * 1024
@@ -126,7 +127,7 @@ def _budget() -> int:
 
 
 def _call(model: Model, row: Tensors, count: int) -> _Call:
-    """Call the model with so many copies of a row."""
+    """Call the model with this many copies of a row."""
     _forget_peak()
     before = time.perf_counter()
     tensors = {name: np.repeat(array, count, axis=0) for name, array in row.items()}
@@ -136,7 +137,7 @@ def _call(model: Model, row: Tensors, count: int) -> _Call:
 
 
 def _forget_peak() -> None:
-    """Let the peak be what is in memory now, where the system can do that: loading a model takes more than a call."""
+    """Reset the peak to the current memory, if the system can: loading a model takes more memory than a call."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
