@@ -9,9 +9,10 @@ import pytest
 
 from modelctl import cli, paths
 from modelctl.deployed import queues
+from modelctl.deployed.deployment import Deployment
 from modelctl.errors import UserError
 from modelctl.targets import Target
-from modelctl.terraform import applying, local_runs, plans, program, races
+from modelctl.terraform import applying, initialising, local_runs, plans, program, races
 
 
 class Elsewhere(Target):
@@ -77,7 +78,7 @@ def test_the_local_stack_is_initialised_where_it_is_needed_and_not_again(
 ) -> None:
     local = Elsewhere("local", {**target.env, "TF_DATA_DIR": str(target.folder / "data")})
     object.__setattr__(local, "folder", target.folder)
-    monkeypatch.setattr(local_runs, "_WORKSPACES", str(target.folder / "state"))
+    monkeypatch.setattr(initialising, "WORKSPACES", str(target.folder / "state"))
 
     def inits(does: Callable[[], None]) -> int:
         does()
@@ -97,12 +98,52 @@ def test_the_local_stack_is_initialised_where_it_is_needed_and_not_again(
     assert inits(lambda: local_runs.prepare(local)) == 0
     assert [inits(plan) for _ in range(2)] == [1, 0]
     # Of a copied folder, the data name the states of the original.
-    monkeypatch.setattr(local_runs, "_WORKSPACES", str(target.folder / "copied"))
+    monkeypatch.setattr(initialising, "WORKSPACES", str(target.folder / "copied"))
     with pytest.raises(UserError, match="Backend configuration changed"):
         local_runs.prepare(local)
     (local.folder / "data" / "terraform.tfstate").write_text("")
     with pytest.raises(UserError, match="terraform init failed"):
         local_runs.prepare(local)
+
+
+#: As after an interrupted init: the backend is recorded, and a provider that is locked is missing.
+LOCKED = """
+provider "registry.terraform.io/hashicorp/null" {
+  version = "3.2.3"
+  hashes  = ["h1:+AnORRgFbRO6qqcfaQyeX80W0eX3VmjadjnUFUJTiXo="]
+}
+"""
+
+
+DEPLOYMENT = """
+output "deployment" {
+  value = {
+    name    = "yard"
+    region  = "eu-central-1"
+    buckets = { inputs = "yard-inputs", results = "yard-results" }
+    models  = {}
+  }
+}
+"""
+
+
+def test_what_an_interrupted_init_left_out_is_installed_for_every_command(
+    target: Elsewhere, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(target, 'resource "terraform_data" "some" {}\n' + DEPLOYMENT)
+    with applying.planned(target) as plan:
+        applying.apply(plan)
+
+    def plan_again() -> None:
+        with applying.planned(target) as plan:
+            assert not plan.changes
+
+    for command in (plan_again, lambda: Deployment(target), lambda: applying.destroy(target)):
+        (target.folder / ".terraform.lock.hcl").write_text(LOCKED)
+        capsys.readouterr()
+        command()
+        assert capsys.readouterr().err.count("terraform init ...") == 1
+    assert target.root.outputs() == {}
 
 
 def test_a_plan_that_fails_for_another_reason_is_not_tried_again(

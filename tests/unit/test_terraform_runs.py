@@ -82,13 +82,12 @@ def test_outputs_of_a_state_in_a_file_are_those_that_terraform_gives(root: progr
     assert by_file.outputs() == root.outputs()
 
 
-@pytest.mark.parametrize("state", ['{"version": 4, "outp', '{"version": 5, "outputs": {}}', "[]", None])
-def test_of_a_state_that_is_missing_or_odd_terraform_itself_is_asked(
-    root: program.Root, monkeypatch: pytest.MonkeyPatch, state: str | None
+@pytest.mark.parametrize("state", ['{"version": 4, "outp', '{"version": 5, "outputs": {}}', "[]"])
+def test_of_an_odd_state_terraform_itself_is_asked(
+    root: program.Root, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     file = root.folder / "terraform.tfstate"
-    if state is not None:
-        file.write_text(state)
+    file.write_text(state)
     asked: list[list[str]] = []
 
     def run(_: program.Root, arguments: list[str]) -> str:
@@ -136,6 +135,11 @@ def test_a_local_state_that_is_half_written_is_told_with_the_way_out(
         Deployment(Target("local", {}))
     with pytest.raises(UserError, match=re.escape(said)):
         Deployment(Target("aws", {}))
+
+
+def test_a_state_that_is_not_there_yet_has_no_outputs_and_terraform_is_not_asked(tmp_path: Path) -> None:
+    root = program.Root({}, tmp_path / "no-module", state=tmp_path / "terraform.tfstate")
+    assert root.outputs() == {}
 
 
 @pytest.mark.parametrize("elsewhere", [True, False], ids=["state-in-a-bucket", "no-backend"])

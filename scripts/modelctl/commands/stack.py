@@ -82,7 +82,7 @@ def down(called: argparse.Namespace) -> int:
         if stack.running() and (paths.STACK / "state").exists() and not local_runs.UNFINISHED.exists():
             local_runs.APPLIED.unlink(missing_ok=True)
             try:
-                applying.change(targets.local(), "destroy")
+                applying.destroy(targets.local())
             except UserError as problem:
                 failed = problem
         with console.step("stopping the local stack"):

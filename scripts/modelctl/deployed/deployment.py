@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.config import Config
 
 from inference import keys
-from modelctl import console
 from modelctl.errors import UserError
 from modelctl.registry import validation
 from modelctl.targets import Target
-from modelctl.terraform import local_runs
+from modelctl.terraform import initialising, local_runs
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -170,28 +169,33 @@ class Deployment:
 
 def _from_state(target: Target) -> Mapping[str, Any]:
     """The output `deployment` as Terraform reads it from the state."""
+
+    def read() -> Mapping[str, Any] | None:
+        found: Mapping[str, Any] | None = target.root.outputs().get("deployment")
+        return found
+
     try:
-        described = target.root.outputs().get("deployment")
+        described = read()
     except UserError as problem:
         if target.name == "local" and "state file" in str(problem):
             raise UserError(
                 "the local stack's state is incomplete, as after an apply on a full disk: make room and "
                 "run `modelctl up`, which completes it"
             ) from problem
-        if "Backend initialization required" not in str(problem):
+        # If nothing is deployed, the root was usually never initialised; but in a fresh clone, the state may be
+        # elsewhere. The local stack is initialised by commands that change it, which run one at a time.
+        if "Backend initialization required" in str(problem) and not local_runs.BACKEND_OVERRIDE.exists():
+            described = None
+        elif target.name == "aws" and initialising.is_needed(problem):
+            initialising.init(target)
+            described = read()
+        else:
             raise
-        described = None
-        # In a fresh clone, the state may be elsewhere. Otherwise, if nothing is deployed, the root was usually never
-        # initialised.
-        if target.name == "aws" and local_runs.BACKEND_OVERRIDE.exists():
-            with console.step("terraform init"):
-                target.root.init()
-            described = target.root.outputs().get("deployment")
     if not described:
         raise UserError(
             "nothing is deployed: run `modelctl up` for the local stack, or `modelctl apply --target aws` for AWS"
         )
-    return described  # type: ignore[no-any-return]
+    return described
 
 
 def _from_file(outputs: Path) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from modelctl.errors import UserError
 from modelctl.packaging import packages
 from modelctl.registry import validation
 from modelctl.targets import Target
-from modelctl.terraform import local_runs, plans, program, races
+from modelctl.terraform import initialising, local_runs, plans, program, races
 from modelctl.terraform.program import Progress
 
 # SQS takes 25 s for each queue, and most of the time is spent waiting.
@@ -89,7 +89,7 @@ def planned(target: Target, *options: str) -> Iterator[Planned]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "plan")
         try:
-            said = _write_plan(target, file, *options)
+            said = initialising.initialised(target, lambda: _write_plan(target, file, *options))
         except UserError as problem:
             if not (ways := _ways_out(problem, options)):
                 raise
@@ -101,21 +101,7 @@ def planned(target: Target, *options: str) -> Iterator[Planned]:
 
 
 def _write_plan(target: Target, file: Path, *options: str) -> Progress:
-    """Plan; run `terraform init` if Terraform asks for it. Returns what Terraform has told of the plan."""
-    try:
-        return _run_plan(target, file, *options)
-    except UserError as problem:
-        if "terraform init" not in str(problem):
-            raise
-        if target.name == "local":
-            local_runs.init(target)
-        else:
-            with console.step("terraform init"):
-                target.root.init()
-        return _run_plan(target, file, *options)
-
-
-def _run_plan(target: Target, file: Path, *options: str) -> Progress:
+    """Plan; returns what Terraform has told of the plan."""
     progress = Progress()
     run = target.root.write_plan(file, *((PARALLEL, _PATIENT) if target.name == "local" else ()), *options)
     with console.step("terraform plan") as update, closing(run):
@@ -158,7 +144,7 @@ def _apply(plan: Planned, repeated: int = 0) -> None:
         with local_runs.recorded("apply") if plan.target.name == "local" else nullcontext():
             return
     try:
-        change(plan.target, "apply", str(plan.file))
+        _change(plan.target, "apply", str(plan.file))
     except UserError as problem:
         with _planned_again(plan, problem, repeated) as (again, repeated):
             _apply(again, repeated)
@@ -195,7 +181,16 @@ def _planned_again(plan: Planned, problem: UserError, repeated: int) -> Iterator
         yield again, repeated
 
 
-def change(target: Target, command: Literal["apply", "destroy"], *options: str) -> None:
+def destroy(target: Target) -> None:
+    """Destroy everything.
+
+    Raises:
+        UserError: Terraform failed.
+    """
+    initialising.initialised(target, lambda: _change(target, "destroy"))
+
+
+def _change(target: Target, command: Literal["apply", "destroy"], *options: str) -> None:
     """Run Terraform and show how far it is.
 
     Raises:

@@ -14,11 +14,10 @@ from modelctl.errors import UserError
 from modelctl.local import leftovers
 from modelctl.local.layout import ACCOUNT, write_whole
 from modelctl.targets import Target
-from modelctl.terraform import program
+from modelctl.terraform import initialising, program
 
 BACKEND_OVERRIDE = paths.TERRAFORM / "backend_override.tf"
 
-_WORKSPACES = str(paths.STACK / "state")
 STATE = targets.STATE
 # Terraform's events since the last run that succeeded: there while Terraform runs, and after it was interrupted, killed
 # or failed. What it began last may be missing in its state.
@@ -79,15 +78,8 @@ def prepare(target: Target) -> None:
     Terraform asks for it again once its modules or providers are others.
     """
     leftovers.restore(STATE, APPLIED)
-    if _backend(Path(target.env["TF_DATA_DIR"])) != _WORKSPACES:
-        init(target)
-
-
-def init(target: Target) -> None:
-    """Run `terraform init`."""
-    with console.step("terraform init"):
-        # The workspace is named by the environment and made by the first apply.
-        target.root.init(f"workspace_dir={_WORKSPACES}")
+    if _backend(Path(target.env["TF_DATA_DIR"])) != initialising.WORKSPACES:
+        initialising.init(target)
 
 
 def _backend(data: Path) -> str | None:

@@ -250,10 +250,13 @@ class Root:
 def _outputs_in(state: Path) -> dict[str, dict[str, Any]] | None:
     """The outputs in a state file, as `terraform output -json` gives them; None if Terraform has to say what is wrong.
 
-    Terraform hashes its providers even for that command, which takes most of the time of a short `modelctl` command.
+    Terraform hashes its providers even for that command, which takes most of the time of a short `modelctl` command,
+    and refuses it if an interrupted `terraform init` has left some out.
     """
     try:
         document = json.loads(state.read_bytes())
+    except FileNotFoundError:
+        return {}
     except (OSError, ValueError):
         return None
     match document:
