@@ -134,11 +134,11 @@ TABLES: Mapping[str, Callable[[], Table]] = {
 
 #: What AWS charges for at rest, by its name in prices.yaml.
 _AT_REST = {
-    "sqs_requests": "asking each queue for messages",
+    "sqs_requests": "polling each queue for messages",
     "alarm_metrics": "three alarms, which watch four metrics",
     "composite_alarms": "the alarm on all alarms",
     "dashboards": "dashboard",
-    "keys": "key of the alarm topic",
+    "keys": "the alarm topic's key",
     "efs_gb": "50 MB of weights on EFS",
     "s3_gb": "50 MB of weights in the artifacts bucket",
 }
@@ -146,10 +146,10 @@ _IN_USE = {
     "s3_writes": "writing inputs and results to S3",
     "s3_reads": "reading them from S3",
     "s3_gb": "storing them for a month",
-    "events": "announcing uploads by EventBridge",
+    "events": "announcing uploads through EventBridge",
     "sqs_requests": "messages in queues",
-    "lambda_requests": "calls of functions",
-    "lambda_gb_s": "time of functions, cold starts included",
+    "lambda_requests": "function calls",
+    "lambda_gb_s": "function time, including cold starts",
     "efs_read_gb": "reading weights from EFS at cold starts",
     "custom_metrics": "six metrics per model",
     "log_gb": "logs",

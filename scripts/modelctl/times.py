@@ -5,9 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 #: How a point in time is written; for the help of options that take one.
-FORMS = (
-    "a time span back from now, such as 90s, 30m, 2h, 3d or 1w, or a UTC time, such as 2026-11-27 or 2026-11-27T18:30"
-)
+FORMS = "a time span before now, such as 90s, 30m, 2h, 3d or 1w, or a UTC time, such as 2026-11-27 or 2026-11-27T18:30"
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

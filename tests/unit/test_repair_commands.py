@@ -257,7 +257,7 @@ def test_stale_results_are_looked_for_only_where_something_is_live(
     [
         (
             ("--since", "yesterday"),
-            "argument --since: 'yesterday' is not a point in time: expected a time span back from now, such as 90s",
+            "argument --since: 'yesterday' is not a point in time: expected a time span before now, such as 90s",
         ),
         (("--rate", "0"), "argument --rate: '0' is not a rate: expected a number of messages per second above 0"),
         (("--rate", "fast"), "argument --rate: 'fast' is not a rate"),

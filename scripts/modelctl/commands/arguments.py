@@ -74,7 +74,7 @@ def add_since(parser: argparse.ArgumentParser) -> None:
         type=times.since,
         default="1h",
         metavar="TIME",
-        help=f"look back until then: {times.FORMS}; default: 1h",
+        help=f"show what happened since then: {times.FORMS}; default: 1h",
     )
 
 

@@ -73,7 +73,7 @@ def add_to(commands: Commands) -> None:
         "--scale",
         type=float,
         metavar="NUMBER",
-        help="for images: factor for pixel values, which are 0 to 255, such as 0.00392157",
+        help="for images: factor for pixel values of 0 to 255, such as 0.00392157",
     )
     parser.add_argument(
         "--mean",

@@ -29,7 +29,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--watch",
         action="store_true",
-        help="repeat until Ctrl-C: every five seconds on the local stack, every minute on AWS",
+        help="refresh until Ctrl-C: every five seconds on the local stack, every minute on AWS",
     )
     add_target(parser)
 

@@ -238,7 +238,7 @@ def test_the_best_of_two_scores_that_are_nearly_the_same_may_change() -> None:
 
     finding = measured(Rowwise(best), given)
     assert finding.independent is True
-    assert "an integer or text of 1 row changes, as ties may" in finding.says
+    assert "an integer or text of 1 row changes, as ties can" in finding.says
     assert measured(Rowwise(lambda x: x.argmax(axis=1) + len(x)), given).independent is False
 
 
