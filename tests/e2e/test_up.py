@@ -318,7 +318,7 @@ def test_an_up_that_was_broken_off_is_healed_by_the_next_one(deployed: Checkout)
     healed = deployed.up()
 
     assert healed.status == 0, healed.err
-    assert "the Terraform of an earlier modelctl is still at work" in healed.err
+    assert "the Terraform of an earlier modelctl is still running: waiting until it ends" in healed.err
     assert results(deployed.env) == before
     assert_serves(deployed, "seven", "added")
 

@@ -286,7 +286,7 @@ def wait_for_end(journal: Path) -> None:
         try:
             fcntl.flock(written, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            console.note("the Terraform of an earlier modelctl is still at work: waiting until it is done")
+            console.note("the Terraform of an earlier modelctl is still running: waiting until it ends")
             fcntl.flock(written, fcntl.LOCK_SH)
 
 
