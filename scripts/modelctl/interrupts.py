@@ -1,4 +1,4 @@
-"""Ctrl-C where an exception must not come between two steps, such as starting a process and keeping its handle."""
+"""Ctrl-C where an exception must not separate two steps, such as starting a process and storing its handle."""
 
 import signal
 import threading
@@ -9,10 +9,10 @@ from typing import Any
 
 @contextmanager
 def deferred() -> Iterator[Callable[[], int]]:
-    """Let no Ctrl-C raise KeyboardInterrupt inside; if one was pressed, it is raised at the end.
+    """Keep Ctrl-C from raising KeyboardInterrupt inside; if it was pressed, it is raised at the end.
 
-    Yields a function that returns how often Ctrl-C was pressed so far: a block that waits has to ask. In threads other
-    than the main one, and where Ctrl-C is ignored, nothing is ever raised, and nothing changes.
+    Yields a function that returns how often Ctrl-C has been pressed, which a block that waits must check. In threads
+    other than the main one, and where Ctrl-C is ignored, nothing is ever raised, and nothing changes.
     """
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def settings(function_name: str, memory_mb: int) -> dict[str, str]:
-    """What follows from a function's configuration, for one that logs as JSON and has no provisioned concurrency."""
+    """The variables from the configuration of a function that logs as JSON, without provisioned concurrency."""
     return {
         "AWS_LAMBDA_FUNCTION_NAME": function_name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
@@ -20,7 +20,7 @@ def settings(function_name: str, memory_mb: int) -> dict[str, str]:
 
 
 def places(task_root: Path, layers: Path, programs: Path) -> dict[str, str]:
-    """Where things are: the function's code, its layers, and the folder of the interpreter."""
+    """The variables with paths: the function's code, its layers, and the folder of the interpreter."""
     version = sysconfig.get_python_version()
     return {
         "LAMBDA_TASK_ROOT": str(task_root),

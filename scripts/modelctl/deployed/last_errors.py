@@ -107,6 +107,6 @@ def _logged(deployed: Deployment, model: Model, letters: Sequence[DeadLetter]) -
 
 
 def _error(line: Mapping[str, Any]) -> LastError:
-    """The error in a line of the log: its type and text are separate fields, or the end of the message."""
+    """The error in a line of the log, from the fields for its type and text if the line has them."""
     kind, says = str(line.get("errorType") or "Error"), str(line.get("errorMessage") or line.get("message", ""))
     return LastError(kind, says, "log")

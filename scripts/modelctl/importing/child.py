@@ -31,7 +31,7 @@ from modelctl.importing import inputs, measurement, proof
 
 #: The most rows of samples that are compared.
 _MOST_ROWS = 200
-#: How many warm calls are timed, and for how many seconds at most.
+#: How many warm calls are timed, and for how many milliseconds at most.
 _WARM_CALLS = 30
 _WARM_MS = 2000
 #: Of an error.

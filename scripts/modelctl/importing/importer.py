@@ -1,4 +1,4 @@
-"""Takes a model file to an artifact and an entry of the registry, or leaves everything as it was."""
+"""Turns a model file into an artifact and an entry of the registry, or leaves everything unchanged."""
 
 import re
 import shutil
@@ -18,33 +18,33 @@ from modelctl.importing import children, measuring, source
 from modelctl.importing.source import LABELS
 from modelctl.registry import registry_file, registry_text, validation
 
-#: Cold starts of each of both models; the medians are compared.
+#: The number of cold starts of each of the two models; the medians are compared.
 RUNS = 3
 
-#: What begins the comment in an entry whose model was accepted although it answers otherwise than its original.
+#: The start of the comment in an entry whose model was accepted although its answers differ from the original's.
 _ACCEPTED = "accepted at import"
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user asks for.
+    """What the user wants.
 
     Args:
         path: the model.
-        name: of the model in the registry.
-        runtime: on which it shall run; None: the one of its entry, else the one it is for.
+        name: the model's name in the registry.
+        runtime: the runtime to use; None: that of its entry, otherwise the one it is for.
         quantize: none, float16 or int8.
-        signature: which of the model's signatures is served; None: the one of its entry, else the default.
-        labels: a file with labels; None: those that lie beside the model.
+        signature: which of the model's signatures is served; None: that of its entry, otherwise the default.
+        labels: a file with labels; None: the labels next to the model.
         samples: inputs of the model; none: they are made up.
         registry: the registry's file.
-        replace: whether a model of that name gets another artifact.
-        output: which of several outputs predictions are made of; None: the one of its entry, else all of them.
-        pixels: `scale`, `mean` and `std` of `input`, as far as they are given.
+        replace: whether the artifact of an existing model is replaced.
+        output: the output that predictions are made from; None: that of its entry, otherwise all of them.
+        pixels: those of `scale`, `mean` and `std` of `input` that are given.
         include: paths relative to the model's folder that belong to the model.
-        accept: whether a converted model may answer otherwise than the original.
-        timing: whether the cold starts of both are timed.
-        into: the file of the registry that gets a new entry; None: its own.
+        accept: whether the answers of a converted model may differ from the original's.
+        timing: whether the cold starts of both models are timed.
+        into: the file of the registry that a new entry is added to; None: its main file.
     """
 
     path: Path
@@ -65,7 +65,7 @@ class Wanted:
 
 
 def run(wanted: Wanted) -> dict[str, Any]:
-    """Check the model, convert it where asked, and write the artifact and the entry; returns what was done.
+    """Check the model, convert it if requested, write the artifact and the entry, and return what was done.
 
     Raises:
         UserError: why not; then neither the artifact nor the registry has changed.
@@ -187,12 +187,12 @@ def _next(
 
 
 def _existing(wanted: Wanted, artifact: Path) -> dict[str, Any] | None:
-    """The entry of the model in its normal form, if the registry has one, whose artifact can be replaced.
+    """The normal form of the model's entry, if the registry has one, whose artifact can be replaced.
 
     Raises:
-        UserError: there is no registry, the artifact's place is taken by something else, or it is not to be replaced.
+        UserError: there is no registry, something else is in the artifact's place, or it must not be replaced.
     """
-    # All of them are read before anything else, so that one that is not YAML is known.
+    # All files are read before anything else, so that one that is not YAML is found early.
     entries = [registry_file.models_in(registry_file.read(file)) for file in validation.files(wanted.registry)]
     models = {name: entry for found in reversed(entries) for name, entry in found.items()}
     if wanted.name in models:
@@ -217,7 +217,7 @@ def _existing(wanted: Wanted, artifact: Path) -> dict[str, Any] | None:
 
 
 def _check_entry(wanted: Wanted, existing: Mapping[str, Any], runtime: str) -> None:
-    """Refuse what an entry that is kept does not say."""
+    """Refuse arguments that contradict an entry that is kept."""
     document = existing["document"]
     said = {
         "runtime": document["runtime"],
@@ -237,7 +237,7 @@ def _check_entry(wanted: Wanted, existing: Mapping[str, Any], runtime: str) -> N
 
 
 def _fields(wanted: Wanted, original: Path, *, runtime: str, input_fields: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A new entry: what is certain of the model."""
+    """A new entry, with what is certain about the model."""
     fields: dict[str, Any] = {"artifact": f"models/{wanted.name}/artifact", "version": "1", "runtime": runtime}
     if wanted.signature:
         fields["signature"] = wanted.signature
@@ -250,17 +250,17 @@ def _fields(wanted: Wanted, original: Path, *, runtime: str, input_fields: Mappi
 
 
 def _accepted(proofs: Sequence[Mapping[str, Any]]) -> str | None:
-    """The comment on what was accepted of a conversion, if anything was."""
+    """The comment on what was accepted in a conversion, if anything was."""
     accepted = [proof["accepted"] for proof in proofs if proof["accepted"]]
     return f"{_ACCEPTED} (--accept): {'; '.join(accepted)}" if accepted else None
 
 
 class _Trial:
-    """The model as it was given and as it was converted, as the function would load them; in processes of their own.
+    """The original and the converted model, as the function would load them, in separate processes.
 
     Args:
-        scratch: a folder that holds the folder `original`, and gets all others.
-        served: the model's entry in normal form.
+        scratch: a folder that contains the folder `original`; all others are created in it.
+        served: the normal form of the model's entry.
         given: the original.
         runtime: what the model will run on.
         wanted: what the user asks for.
@@ -293,7 +293,7 @@ class _Trial:
             )
 
     def convert(self) -> list[dict[str, Any]]:
-        """Convert the model to LiteRT and prove that it answers as before; returns the proof of each output."""
+        """Convert the model to LiteRT, prove that it answers as before, and return the proof of each output."""
         original, converted = self._scratch / "original", self._scratch / "converted"
         converted.mkdir()
         # A SavedModel is its whole folder.
@@ -309,7 +309,7 @@ class _Trial:
                 representative=str(self._inputs),
                 target=str(converted / "model.tflite"),
             )
-        # What else is in its folder belongs to it: labels, or a vocabulary that hooks read.
+        # Everything else in its folder belongs to it: labels, or a vocabulary that hooks read.
         kinds = runtimes.TABLE[self._given.runtime].files
         besides = shutil.ignore_patterns(*(f"*{kind}" for kind in kinds), *source.SAVED_MODEL_PARTS, ".*")
         shutil.copytree(original, converted, ignore=besides, dirs_exist_ok=True)
@@ -369,7 +369,7 @@ class _Trial:
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder for what is under way: hidden, and beside the artifacts, so that one can become one in one step."""
+    """A folder for work in progress: hidden, and next to the artifacts, so that a result can be moved in one step."""
     made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -386,7 +386,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _in_place(new: Path, artifact: Path, before: Path) -> Iterator[None]:
-    """Put a new artifact in the place of the one before, or of none; if what follows fails, all is as it was."""
+    """Put a new artifact in place of the previous one, if any; if the next steps fail, everything is restored."""
     made = not artifact.parent.exists()
     replaced = artifact.exists()
     artifact.parent.mkdir(exist_ok=True)
@@ -409,7 +409,7 @@ def _served(wanted: Wanted, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The normal form of a new entry.
 
     Raises:
-        UserError: with it, the registry has problems.
+        UserError: the registry has problems with the entry.
     """
     begun = registry_file.read_or_begin(wanted.registry, wanted.into or wanted.registry)
     text = registry_text.insert(begun, wanted.name, fields)
@@ -418,7 +418,7 @@ def _served(wanted: Wanted, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _keep_entry(wanted: Wanted, accepted: str | None) -> dict[str, Any]:
-    """Let an entry say what was accepted of its new artifact alone; returns its normal form."""
+    """Make an entry's comment say only what was accepted in its new artifact, and return the entry's normal form."""
 
     def change(text: str) -> str:
         return registry_text.comment(text, wanted.name, _ACCEPTED, accepted)
@@ -436,7 +436,7 @@ def _keep_entry(wanted: Wanted, accepted: str | None) -> dict[str, Any]:
 
 
 def _write_entry(wanted: Wanted, fields: Mapping[str, Any], accepted: str | None) -> dict[str, Any]:
-    """Add a new entry to the registry, if it is then one that Terraform takes; returns the entry's normal form."""
+    """Add a new entry to the registry, if Terraform then accepts it, and return the entry's normal form."""
 
     def add(text: str) -> str:
         return registry_text.insert(text, wanted.name, fields, accepted)
@@ -446,7 +446,7 @@ def _write_entry(wanted: Wanted, fields: Mapping[str, Any], accepted: str | None
 
 
 def _explain(wanted: Wanted) -> Callable[[str], str]:
-    """What makes the message of the registry's problems with the new entry, which has no lines yet."""
+    """A function that formats the registry's problems with the new entry, which has no lines yet."""
 
     def explain(problems: str) -> str:
         says = re.sub(rf"(?m)^.*?(?=models\.{re.escape(wanted.name)}\b)|^", "  ", problems)

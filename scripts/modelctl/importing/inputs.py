@@ -1,4 +1,4 @@
-"""Inputs for a model that is imported: made up from its signature, and kept in a file for several processes."""
+"""Inputs for a model that is imported: made up from its signature, and stored in a file for several processes."""
 
 import hashlib
 import itertools
@@ -20,10 +20,10 @@ from modelctl.errors import UserError
 Generator = np.random.Generator
 Tensors = dict[str, Array]
 
-#: Made-up inputs of each distribution.
+#: The number of made-up inputs per distribution.
 _EACH = 8
 _SEED = 20
-#: In place of a dimension of any length: of an image, which must outlive some pooling, and of anything else.
+#: The length for an open dimension: of an image, which must survive some pooling, and of anything else.
 _OPEN_PIXELS = 64
 _OPEN = 16
 
@@ -36,7 +36,7 @@ _REALS: tuple[Callable[[Generator, Sequence[int]], Array], ...] = (
     lambda random, shape: random.uniform(0, 255, shape),
     lambda random, shape: 10 ** random.uniform(-2, 3, shape),
 )
-#: The numbers that an integer may be are those of a vocabulary of unknown size.
+#: Integers may be indices into a vocabulary of unknown size.
 _INTEGERS_BELOW = (2, 10, 100, 1000)
 
 
@@ -44,7 +44,7 @@ def made_up(specs: Specs) -> list[Instances]:
     """The same inputs in every run, of several distributions each, for the types of the signature; one if it has none.
 
     Raises:
-        UserError: the signature does not say what shape they have.
+        UserError: the signature does not give their shape.
     """
     if not specs:
         return [Instances({}, None)]
@@ -53,12 +53,12 @@ def made_up(specs: Specs) -> list[Instances]:
 
 
 def _tensors(specs: Specs, kind: int, random: Generator) -> Tensors:
-    # Without dimensions numpy's generators give a single value instead of an array.
+    # Without dimensions, numpy's generators return a single value instead of an array.
     return {spec.name: np.asarray(_tensor(spec, kind, random), spec.dtype) for spec in specs}
 
 
 def _tensor(spec: TensorSpec, kind: int, random: Generator) -> Array:
-    """A tensor of a batch of one, of the distribution `kind`."""
+    """A tensor for a batch of one, from the distribution `kind`."""
     shape = _shape(spec)
     match spec.dtype.kind:
         case "f" if spec.quantization:
@@ -92,14 +92,14 @@ def _shape(spec: TensorSpec) -> tuple[int, ...]:
 
 
 def rows(instances: Instances, specs: Specs) -> list[Instances]:
-    """Each row of an input as an input of its own, where the signature leaves open how many there are, or has one."""
+    """Each row of an input as a separate input, if the signature's number of rows is open or 1."""
     if rows_of(specs, None) not in (Rows.SINGLE, Rows.OPEN):
         return [instances]
     return [Instances(row, 1) for row in split([instances.tensors])] or [instances]
 
 
 def split(given: Sequence[Tensors]) -> list[Tensors]:
-    """The rows of tensors that have equally many in every input, each row as tensors of one row."""
+    """The rows of tensors with equally many in every input; each row becomes tensors of one row."""
     rows = []
     for tensors in given:
         lengths = {array.shape[:1] for array in tensors.values()}
@@ -109,12 +109,12 @@ def split(given: Sequence[Tensors]) -> list[Tensors]:
 
 
 def different_rows(given: Sequence[Tensors], specs: Specs, crossed: int, made_up: int) -> Iterator[Tensors]:
-    """Rows of one shape that all differ: the given ones, then others in case these are too few.
+    """Different rows of one shape: the given ones, then others in case these are too few.
 
     Args:
-        given: rows, which may differ in shape; those of the most usual one are used.
+        given: rows, which may differ in shape; those of the most common shape are used.
         specs: the signature's inputs.
-        crossed: how many to combine from the elements of two given rows each: the model knows such values.
+        crossed: how many to combine from the elements of two given rows each, whose values the model knows.
         made_up: how many to make up from the signature, which must give their shape unless rows are given.
 
     Raises:
@@ -162,16 +162,16 @@ def _identity(row: Tensors) -> bytes:
 def fields(
     specs: Specs, samples: Sequence[Path], config: InputConfig, pixels: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """What `input` of a registry entry says of a model with these inputs; None if nothing is to be said.
+    """The `input` of a registry entry for a model with these inputs; None if it is not needed.
 
     Args:
         specs: the signature's inputs.
         samples: files with inputs.
         config: what the registry's defaults say.
-        pixels: `scale`, `mean` and `std` of images, as far as they are given; they take the place of all three.
+        pixels: those of `scale`, `mean` and `std` of images that are given; they replace all three.
 
     Raises:
-        UserError: they are given and it takes no images, or the samples contradict each other.
+        UserError: pixels are given but it takes no images, or the samples contradict each other.
     """
     if found := image_fields(specs):
         kept = found if not pixels else {name: value for name, value in found.items() if name not in _NORMALIZED}
@@ -182,7 +182,7 @@ def fields(
             "height, width and channels, or of channels, height and width"
         )
     if len(specs) == 1 and specs[0].dtype.kind == "O":
-        # A string per row, which may hold bytes as well: an encoded picture, a serialized tf.Example.
+        # A string per row, which may also contain bytes: an encoded picture, a serialized tf.Example.
         is_single = specs[0].instance_size == 1 and rows_of(specs, None) is not Rows.FIXED
         return (
             {"format": "text" if all(_is_text(sample, config) for sample in samples) else "raw"} if is_single else None
@@ -192,12 +192,12 @@ def fields(
     return None
 
 
-#: The fields of `input` that say what becomes of a pixel.
+#: The fields of `input` that transform pixels.
 _NORMALIZED = ("scale", "mean", "std")
 
 
 def _is_text(sample: Path, config: InputConfig) -> bool:
-    """Whether a sample is text, or its suffix selects a decoder of its own."""
+    """Whether a sample is text, or its suffix selects a decoder."""
     if decoders.selects(sample.name):
         return True
     try:
@@ -208,7 +208,7 @@ def _is_text(sample: Path, config: InputConfig) -> bool:
 
 
 def _content(sample: Path, config: InputConfig) -> bytes:
-    """What a sample holds; nothing where that cannot be read, since decoding it then says why."""
+    """The content of a sample; nothing if it cannot be read, since decoding it then says why."""
     try:
         return decoders.content(sample.name, sample.read_bytes(), config.limits)
     except (OSError, InputError):
@@ -216,7 +216,7 @@ def _content(sample: Path, config: InputConfig) -> bytes:
 
 
 def _columns(spec: TensorSpec, samples: Sequence[Path], config: InputConfig) -> list[str]:
-    """The names of the columns, if samples of CSV have a header that names as many as the input takes."""
+    """The names of the columns, if CSV samples have a header with as many names as the input takes."""
     named: dict[Path, list[str]] = {}
     for sample in samples:
         if sample.name.lower().removesuffix(".gz").endswith(".csv"):
@@ -236,10 +236,10 @@ def _columns(spec: TensorSpec, samples: Sequence[Path], config: InputConfig) -> 
 
 
 def image_fields(specs: Specs) -> dict[str, Any] | None:
-    """What `input` of a registry entry says for a model that takes pictures; None if the signature does not show one.
+    """The `input` of a registry entry for a model that takes pictures; None if the signature does not look like one.
 
-    Only what is certain: how pixels become the numbers that a model was trained on, no signature says. A quantized one
-    takes the pixels themselves.
+    It has only what is certain: no signature says how pixels become the numbers that a model was trained on. A
+    quantized model takes the pixels themselves.
     """
     if len(specs) != 1 or rows_of(specs, None) not in (Rows.SINGLE, Rows.OPEN) or specs[0].dtype.kind not in "fiu":
         return None
@@ -256,7 +256,7 @@ def image_fields(specs: Specs) -> dict[str, Any] | None:
 
 
 def _stored_pixels(spec: TensorSpec, channels: int) -> dict[str, Any]:
-    """`scale` and `mean` by which a tensor stores pixels as they are, or 128 less if it is one of int8."""
+    """The `scale` and `mean` with which a tensor stores pixels unchanged or, if it is int8, minus 128."""
     if not spec.holds_bytes:
         return {}
     scale, zero_point = (spec.quantization.scale, spec.quantization.zero_point) if spec.quantization else (1.0, 0)
@@ -266,18 +266,18 @@ def _stored_pixels(spec: TensorSpec, channels: int) -> dict[str, Any]:
 
 
 def _shortest(number: float) -> float:
-    """The shortest number that is the same as float32."""
+    """The shortest number that is the same in float32."""
     return float(str(np.float32(number)))
 
 
-#: Pillow's name for a pixel of as many channels.
+#: Pillow's name for pixels by number of channels.
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def save(file: Path, tensors: Sequence[Mapping[str, Array]]) -> None:
     """Write the tensors of several inputs, or of several answers, to an `.npz` file; strings as bytes.
 
-    How many there are is written too: those of a model without inputs have no tensors.
+    Their number is written too: the inputs of a model without inputs have no tensors.
     """
     arrays = {f"{index}/{name}": array for index, named in enumerate(tensors) for name, array in named.items()}
     with file.open("wb") as stream:
@@ -299,7 +299,7 @@ def load(file: Path) -> list[Tensors]:
 
 
 def _plain(array: Array) -> Array:
-    """Strings in a type that needs no pickle: it cuts zeros off their ends, so each gets another end."""
+    """Strings in a type that needs no pickle. It cuts off zero bytes at the end, so each string gets another end."""
     if array.dtype.kind != "O":
         return array
     flat = [element if isinstance(element, bytes) else str(element).encode() for element in array.flat]

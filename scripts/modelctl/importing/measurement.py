@@ -1,4 +1,4 @@
-"""What calls of a model show about `batch.rows` and `limits.records` of its entry."""
+"""Derives `batch.rows` and `limits.records` of an entry from calls of its model."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,28 +12,29 @@ from modelctl.importing.cost import Cost
 from modelctl.importing.inputs import Tensors
 from modelctl.importing.rows import Finding
 
-#: The seconds that all calls may take, and what they cost per row of the largest call, in calls of one row: each row is
-#: called once alone and three times in the largest call; the smaller sizes add less than one.
+#: The most seconds for all calls, and their cost per row of the largest call, in calls of one row: each row is called
+#: once alone and three times in the largest call, and the smaller sizes add less than one.
 _SECONDS = 60.0
 _CALLS_PER_ROW = 5
-#: The tensors of the rows alone and of their answers, and those of a call that others are compared with.
+#: The copies in memory: the tensors of the single rows and their answers, and those of a call that others are compared
+#: with.
 _COPIES = 3
 
-#: What `limits.records` may be at most.
+#: The most that `limits.records` may be.
 _MOST_RECORDS = 1_000_000
 
-#: Given rows that are used at most.
+#: The most given rows that are used.
 _MOST_GIVEN = 200
-#: Rows that are made of given ones, and that are made up, for each that is needed: the model may refuse some.
+#: How many rows are combined from given ones, and made up, per row that is needed: the model may refuse some.
 _CROSSED, _MADE_UP = 1, 3
 
 
 @dataclass(frozen=True)
 class Function:
-    """What the function that will serve the model has.
+    """The settings of the function that will serve the model.
 
     Args:
-        batch_rows: rows of a call whose own cost no longer counts, for its runtime.
+        batch_rows: for its runtime, the rows per call from which the cost of the call itself no longer counts.
         memory_mb: its memory.
         records: instances that an input may have: `limits.records` of its entry, or its default.
     """
@@ -49,10 +50,10 @@ class Measured:
 
     Args:
         independent: whether rows are independent of each other; None: that could not be measured.
-        why: how that shows, or why it could not.
+        why: the evidence, or why it could not be measured.
         rows: what `batch.rows` should be; None: left out.
-        records: what `limits.records` has to be, if it has to be less than it is.
-        memory: of calls of several rows; None: not measured.
+        records: what `limits.records` must be, if it must be lower than it is.
+        memory: the memory of calls with several rows; None: not measured.
     """
 
     independent: bool | None
@@ -63,7 +64,7 @@ class Measured:
 
 
 def measure(model: Model, given: Sequence[Tensors], function: Function) -> Measured:
-    """Measure a model with given inputs, and with made-up ones where they do not suffice."""
+    """Measure a model with given inputs, and with made-up ones if these are not enough."""
     try:
         any_number = rows_of(model.inputs, None) is Rows.OPEN
         if any_number and (whole := _taken_whole(model, given)):
@@ -94,7 +95,7 @@ def _measure_rows(model: Model, given: Sequence[Tensors], function: Function, *,
 
 
 def _taken_whole(model: Model, given: Sequence[Tensors]) -> int | None:
-    """How many rows an input has that the model takes, although it refuses the first of them alone."""
+    """The number of rows of an input that the model accepts although it refuses the first row alone."""
     for tensors in given:
         split = inputs.split([tensors])
         if len(split) > 1 and not _takes(model, split[0]) and _takes(model, tensors):
@@ -111,7 +112,7 @@ def _takes(model: Model, tensors: Tensors) -> bool:
 
 
 def decide(finding: Finding, found: Cost | None, function: Function) -> Measured:
-    """What an entry should say of a model.
+    """What an entry should say about a model.
 
     Args:
         finding: of its rows.
@@ -135,6 +136,6 @@ def decide(finding: Finding, found: Cost | None, function: Function) -> Measured
 
 
 def _rounded_down(number: int) -> int:
-    """To two digits, so that another measurement finds the same."""
+    """Round down to two digits, so that another measurement finds the same."""
     step = int(f"1{'0' * (len(str(number)) - 2)}")
     return max(1, number // step * step)

@@ -1,4 +1,4 @@
-"""Has a model's rows measured, in a process of its own, and writes into its entry what was found."""
+"""Measures a model's rows in a separate process, and writes the findings into its entry."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ Measured = Mapping[str, Any]
 
 
 def run(name: str, samples: Sequence[Path], file: Path) -> dict[str, Any]:
-    """Measure a model that has an entry, and write `batch.rows` and `limits.records` into that; returns what was done.
+    """Measure a model that has an entry, write `batch.rows` and `limits.records` into it, and return what was done.
 
     Raises:
         UserError: why not; then the registry has not changed.
@@ -60,7 +60,7 @@ def ask(
         what: the model, for the message if its process ends.
         variables: the function's environment.
         inputs: a file of inputs that `inputs.save` wrote.
-        samples: where there is none, files with inputs; without any, inputs are made up.
+        samples: without such a file, files with inputs; without either, inputs are made up.
 
     Raises:
         UserError: the model cannot be loaded, a sample is not an input of the model, or the process ended.
@@ -76,7 +76,7 @@ def ask(
 
 
 def failed(why: str) -> dict[str, Any]:
-    """What a measurement gives that ended early."""
+    """The outcome of a measurement that ended early."""
     return {"independent": None, "why": why, "rows": None, "records": None, "memory": None}
 
 
@@ -96,10 +96,10 @@ def environment(name: str, model: Mapping[str, Any], folder: Path, **changes: st
 
 
 def check_samples(samples: Sequence[Path]) -> None:
-    """Refuse samples that are not there.
+    """Refuse samples that do not exist.
 
     Raises:
-        UserError: one is not.
+        UserError: one does not exist.
     """
     for sample in samples:
         if not sample.is_file():
@@ -107,7 +107,7 @@ def check_samples(samples: Sequence[Path]) -> None:
 
 
 def fields(measured: Measured, kept: int | None) -> dict[str, dict[str, int]]:
-    """What an entry should say, by section; nothing where `batch.rows`, now `kept`, could not be measured."""
+    """What an entry should say, by section; nothing if `batch.rows`, now `kept`, could not be measured."""
     if measured["rows"] is None and kept is not None:
         return {}
     found = {"batch": {"rows": measured["rows"]}, "limits": {"records": measured["records"]}}
@@ -115,11 +115,11 @@ def fields(measured: Measured, kept: int | None) -> dict[str, dict[str, int]]:
 
 
 def says(measured: Measured, kept: int | None, *, writes: bool = True) -> Iterator[str]:
-    """What was found and what follows, in lines.
+    """What was found and what follows from it, as lines.
 
     Args:
         measured: what was found.
-        kept: `batch.rows` of the entry as it was, or of the defaults.
+        kept: the previous `batch.rows` of the entry, or of the defaults.
         writes: whether what was found is written into the entry.
     """
     rows, records, memory = measured["rows"], measured["records"], measured["memory"]
@@ -144,7 +144,7 @@ def says(measured: Measured, kept: int | None, *, writes: bool = True) -> Iterat
 
 
 def contradictions(name: str, document: Mapping[str, Any], measured: Measured) -> Iterator[str]:
-    """What an entry that is kept says otherwise than its model was found to be.
+    """What an entry that is kept says that contradicts the measurement of its model.
 
     Args:
         name: of the model.
@@ -166,7 +166,7 @@ def contradictions(name: str, document: Mapping[str, Any], measured: Measured) -
 
 
 def _stage(files: Mapping[str, Mapping[str, str]], folder: Path) -> None:
-    """Put the files of a model, its hooks among them, where its function would see them."""
+    """Put the files of a model, including its hooks, where its function would see them."""
     for name, file in files.items():
         copy = folder / name
         copy.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Whether a converted model answers as the original does."""
+"""Proves that a converted model gives the same answers as the original."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from modelctl.importing.source import LESS
 
 Answers = Sequence[Mapping[str, Array]]
 
-#: Numbers that differ by less, as a share of the largest of them, are the same answer.
+#: Numbers that differ by less than this share of the largest of them count as the same answer.
 _SAME = 1e-3
 
 
@@ -22,9 +22,9 @@ class Tolerance:
     Args:
         error: the largest difference of a number, as a share of the output's largest number or, if that is below 1,
             of 1.
-        spread: the same, as a share of how far the outputs of different inputs lie apart: a small output would pass
-            the first with any answer.
-        agreement: for how many of the inputs the best class, or a whole number or text, must be the same.
+        spread: the same, as a share of how far the outputs for different inputs are apart: a small output would pass
+            the first limit with any answer.
+        agreement: the share of inputs for which the best class, or a whole number or text, must be the same.
     """
 
     error: float
@@ -32,7 +32,7 @@ class Tolerance:
     agreement: float
 
 
-#: float16 keeps 11 bits of a weight; int8 keeps 8, and of what flows between the layers as well.
+#: float16 keeps 11 bits of a weight; int8 keeps 8, and 8 of the values between the layers as well.
 TOLERANCES = {
     "none": Tolerance(error=1e-4, spread=0.1, agreement=1.0),
     "float16": Tolerance(error=1e-2, spread=0.1, agreement=0.9),
@@ -42,7 +42,7 @@ TOLERANCES = {
 
 @dataclass(frozen=True)
 class Proof:
-    """How far an output of a converted model is from its original's.
+    """How far an output of a converted model is from the original's.
 
     Args:
         inputs: how many were compared.
@@ -51,8 +51,8 @@ class Proof:
         relative_error: the same as a share of the largest number of the original's output.
         allowed: how large the difference may be.
         agreement: the share of the inputs with the same best class, or the same whole number or text; None for numbers
-            that are no scores of classes.
-        accepted: what would have been refused, had the difference not been accepted; None: nothing.
+            that are not scores of classes.
+        accepted: what was accepted that would otherwise have been refused; None: nothing.
     """
 
     inputs: int
@@ -65,7 +65,7 @@ class Proof:
 
 
 def check_answers(answers: Answers, origins: Sequence[str], *, has_inputs: bool = True) -> None:
-    """Refuse answers that show nothing of a model: numbers that are none, or the same for all inputs, if it has any.
+    """Refuse answers that prove nothing about a model: numbers that are not finite, or the same for all inputs.
 
     Raises:
         UserError: what is wrong and how to do better.
@@ -84,12 +84,12 @@ def check_answers(answers: Answers, origins: Sequence[str], *, has_inputs: bool 
 
 
 def any_differ(answers: Answers) -> bool:
-    """Whether an output is not the same for all inputs."""
+    """Whether an output differs between inputs."""
     return len(answers) > 1 and any(_differ([answer[name] for answer in answers]) for name in answers[0])
 
 
 def is_finite(array: Array) -> bool:
-    """Whether all numbers of an array are."""
+    """Whether all numbers of an array are finite."""
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
@@ -99,15 +99,15 @@ def compare(
     """Prove that two models give the same answers, output by output.
 
     Args:
-        originals: what the original answers to each input, which `check_answers` has passed.
-        converted: what the converted model answers to the same inputs.
+        originals: the original's answers to each input, after `check_answers`.
+        converted: the converted model's answers to the same inputs.
         quantize: a key of `TOLERANCES`.
-        real: whether the inputs are samples, and not made up.
-        accept: whether numbers may differ by more than is allowed. Answers that are not numbers, or of another shape,
-            are refused in any case.
+        real: whether the inputs are samples instead of made up.
+        accept: whether numbers may differ by more than is allowed. Answers that are not numbers, or have another shape,
+            are always refused.
 
     Raises:
-        UserError: they do not.
+        UserError: the answers differ.
     """
     proofs = []
     for name in originals[0]:
@@ -139,7 +139,7 @@ def _ways_out(quantize: str, *, real: bool) -> str:
 
 
 def _compare_output(name: str, pairs: Sequence[tuple[Array, Array]], quantize: str) -> Proof:
-    """How far an output is from its original's; `accepted` says what of that is not allowed."""
+    """How far an output is from the original's; `accepted` says what exceeds the tolerance."""
     tolerance = TOLERANCES[quantize]
     scores = pairs[0][0].dtype.kind == "f"
     error, largest, spread = _measures(pairs) if scores else (0.0, 0.0, 0.0)
@@ -150,14 +150,14 @@ def _compare_output(name: str, pairs: Sequence[tuple[Array, Array]], quantize: s
     wrong = None
     if not error <= allowed:
         wrong = f"{name} differs by up to {error:.3g}, but only {allowed:.3g} is allowed"
-    # The best of scores that are nearly the same may change without any quantization.
+    # The best of nearly equal scores may change even without quantization.
     elif agreement is not None and agreement < tolerance.agreement and not (scores and quantize == "none"):
         wrong = f"{name} is the same for {agreement:.0%} of the inputs, but {tolerance.agreement:.0%} is expected"
     return Proof(len(pairs), name, error, error / largest if largest else 0.0, allowed, agreement, wrong)
 
 
 def _measures(pairs: Sequence[tuple[Array, Array]]) -> tuple[float, float, float]:
-    """The largest difference, the largest number of the original, and how far its answers lie apart."""
+    """The largest difference, the largest number of the original, and how far its answers are apart."""
     error = max(float(np.abs(_wide(before) - _wide(after)).max(initial=0)) for before, after in pairs)
     if not all(is_finite(after) for _, after in pairs):
         error = float("inf")
@@ -187,12 +187,12 @@ def _differ(arrays: Sequence[Array]) -> bool:
 
 
 def _spread(arrays: Sequence[Array]) -> float:
-    """How far the same number of several arrays lies apart at most; 0 where their shapes differ."""
+    """The largest spread of any one number across several arrays; 0 if their shapes differ."""
     if any(array.shape != arrays[0].shape for array in arrays):
         return 0.0
     return float(np.ptp(np.stack(arrays), axis=0).max(initial=0))
 
 
 def _wide(array: Array) -> Array:
-    """As numbers in which differences of float32 are exact enough."""
+    """In a type in which differences of float32 are exact enough."""
     return array.astype(np.float64)

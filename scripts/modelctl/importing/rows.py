@@ -1,10 +1,10 @@
-"""Whether a model's rows are independent of each other: calls of many rows against calls of one.
+"""Finds out whether a model's rows are independent, by comparing calls of many rows with calls of one.
 
-The calls have several sizes, since a model may mix rows only from a certain number on. Each row's answer in a call is
-compared with its answer alone, which shows what depends on the size of the call or on the place in it. A call of
-another size may sum the same numbers in another order, so rounding is allowed. Then half of the rows keep their places
-while the others are replaced, which shows what depends on the neighbours. This finds far smaller differences, since
-calls of the same shape round alike.
+The calls have several sizes, since a model may mix rows only above a certain number. Each row's answer in a call is
+compared with its answer alone, which shows what depends on the size of the call or on the position in it. A call of
+another size may sum the same numbers in another order, so rounding errors are allowed. Then half of the rows keep their
+positions while the others are replaced, which shows what depends on the neighbours. This finds far smaller differences,
+since calls of the same shape round alike.
 """
 
 import itertools
@@ -19,16 +19,16 @@ from inference.runtimes import Array, Model
 from modelctl.importing import proof
 from modelctl.importing.inputs import Tensors
 
-#: Rows of the calls that are compared with calls of one row.
+#: The sizes of the calls that are compared with calls of one row.
 SIZES = (2, 17, 65)
 
-#: How far a number may be off by rounding, as a share of its row's largest number or, if that is more, of the median
+#: The allowed rounding error of a number, as a share of its row's largest number or, if that is larger, of the median
 #: row's: in a call of another size, and in the same call with other neighbours; by the bytes of a number.
 _OTHER_CALL = {2: 5e-2, 4: 1e-2, 8: 1e-2}
 _OTHER_NEIGHBOURS = {2: 4e-3, 4: 2e-6, 8: 2e-6}
 
-#: In a call of another size, an integer or a text may differ in one row of this many: which of two nearly equal scores
-#: is the best changes with their rounding.
+#: In a call of another size, an integer or a text may differ in one row of this many: rounding decides which of two
+#: nearly equal scores is the best.
 _ROWS_PER_TIE = 16
 
 _SEED = 22
@@ -36,13 +36,13 @@ _SEED = 22
 
 @dataclass(frozen=True)
 class Finding:
-    """What calls of several rows have shown.
+    """What calls with several rows have shown.
 
     Args:
         independent: whether a prediction depends on its own row only; None: that could not be measured.
-        says: how that shows, or why it does not.
-        most: rows of the largest call that was compared.
-        fixed: whether every call takes as many rows as that.
+        says: the evidence, or why it could not be measured.
+        most: the number of rows of the largest call that was compared.
+        fixed: whether every call takes exactly this number.
     """
 
     independent: bool | None
@@ -52,11 +52,11 @@ class Finding:
 
 
 class _MixedRowsError(Exception):
-    """A row's answer depends on something else; the message says how that shows."""
+    """A row's answer depends on something else; the message has the evidence."""
 
 
 class _NotMeasurableError(Exception):
-    """The model's answers show nothing; the message says why."""
+    """The model's answers prove nothing; the message says why."""
 
 
 def measure(model: Model, candidates: Iterable[Tensors], most: int) -> Finding:
@@ -64,8 +64,8 @@ def measure(model: Model, candidates: Iterable[Tensors], most: int) -> Finding:
 
     Args:
         model: which is called.
-        candidates: rows of one shape, all different; those that the model refuses are passed over.
-        most: rows of the largest call that may be made, 2 or more.
+        candidates: rows of one shape, all different; those that the model refuses are skipped.
+        most: the most rows of a call, at least 2.
 
     Raises:
         ModelError: the model ran out of memory.
@@ -107,7 +107,7 @@ def _of_any_number(model: Model, candidates: Iterable[Tensors], most: int) -> Fi
 
 
 def _of_one(model: Model, candidates: Iterable[Tensors]) -> Finding:
-    """There are no calls to compare, but an output without a leading 1 does not have a row."""
+    """The finding for a model that takes one row per call: an output without a leading 1 is not a row."""
     _, answers = _alone(model, candidates, min(SIZES))
     for answer in answers:
         _check_one_row(answer)
@@ -139,13 +139,13 @@ def _of_fixed_number(model: Model, candidates: Iterable[Tensors], length: int) -
 
 
 class _Calls:
-    """Calls of many rows, compared with what each row gets otherwise.
+    """Calls of many rows, compared with the answers that each row gets otherwise.
 
     Args:
         model: which is called.
         rows: all different.
-        expected: by output, what each of the rows gets.
-        elsewhere: where they get it.
+        expected: the answer to each of the rows, by output.
+        elsewhere: in which calls they get it.
     """
 
     def __init__(self, model: Model, rows: Sequence[Tensors], expected: Mapping[str, Array], elsewhere: str) -> None:
@@ -159,7 +159,7 @@ class _Calls:
         self._random = np.random.default_rng(_SEED)
 
     def compare(self, size: int) -> None:
-        """Make calls of so many rows.
+        """Make calls of this many rows.
 
         Raises:
             _MixedRowsError: a row gets another answer than it should.
@@ -188,7 +188,7 @@ class _Calls:
         return f"largest relative difference {self._largest:.2g}{ties}"
 
     def _answer(self, which: Array) -> dict[str, Array]:
-        """The answers to a call of these rows, each of which is as expected."""
+        """The answers to a call of these rows, after a check that each is as expected."""
         size = len(which)
         outputs = self._model(_taken(self._rows, which))
         for name, array in outputs.items():
@@ -216,7 +216,7 @@ class _Calls:
 
 
 def _alone(model: Model, candidates: Iterable[Tensors], most: int) -> tuple[list[Tensors], list[Tensors]]:
-    """Rows that the model has an answer to, at most so many, and the answer to each alone."""
+    """At most this many rows that the model has an answer to, and the answer to each alone."""
     rows: list[Tensors] = []
     answers: list[Tensors] = []
     refusal = "there are none"
@@ -249,7 +249,7 @@ def _joined(answers: Sequence[Tensors]) -> dict[str, Array]:
     """The answers to all rows, by output.
 
     Raises:
-        _MixedRowsError: they are not rows.
+        _MixedRowsError: the answers are not rows.
     """
     joined = {}
     for name, first in answers[0].items():
@@ -283,7 +283,7 @@ def _taken(rows: Sequence[Tensors], which: Array) -> Tensors:
 
 
 def _scale(array: Array) -> Array:
-    """Per row of an output, the number of which rounding is a share: one near zero is a difference of larger ones."""
+    """Per row, the number that rounding is relative to: a number near zero is a difference of larger ones."""
     largest = _per_row(np.abs(_wide(array))) if array.dtype.kind == "f" else np.zeros(len(array))
     scale: Array = np.maximum(largest, np.median(largest))
     return scale
@@ -304,7 +304,7 @@ def _off(array: Array, expected: Array) -> Array:
 
 
 def _worst(array: Array, expected: Array, wrong: Array) -> tuple[int, str]:
-    """The row that differs most, counted from 1, and by how much."""
+    """The row that differs most, counted from 1, and its difference."""
     if array.dtype.kind not in "fiu":
         return int(np.flatnonzero(wrong)[0]) + 1, ""
     off = np.where(wrong, np.nan_to_num(_off(array, expected), nan=np.inf), -1)
@@ -312,11 +312,11 @@ def _worst(array: Array, expected: Array, wrong: Array) -> tuple[int, str]:
 
 
 def _per_row(numbers: Array) -> Array:
-    """The largest number of each row; 0 for a row without any."""
+    """The largest number of each row; 0 for an empty row."""
     largest: Array = numbers.reshape(len(numbers), -1).max(axis=1, initial=0)
     return largest
 
 
 def _wide(array: Array) -> Array:
-    """As numbers in which differences are exact enough."""
+    """In a type in which differences are exact enough."""
     return array.astype(np.float64)

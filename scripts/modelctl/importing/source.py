@@ -13,13 +13,13 @@ from modelctl.runtimes import SAVED_MODEL
 
 LABELS = "labels.txt"
 
-#: What to use in place of each kind of quantization, if the conversion fails or the converted model answers otherwise.
+#: What to use instead of each kind of quantization, if the conversion fails or the answers change.
 LESS = {"int8": "`--quantize float16`", "float16": "`--quantize none`", "none": "`--runtime tensorflow`"}
 
-#: Files and folders of a SavedModel beside the one by which it is known.
+#: Files and folders of a SavedModel besides the one that identifies it.
 SAVED_MODEL_PARTS = ("fingerprint.pb", "keras_metadata.pb", "variables", "assets*")
 
-#: The runtimes that take each kind of model file: the one it is for, then those for which it is converted.
+#: The runtimes for each kind of model file: the one that it is for, then those that it can be converted for.
 _RUNTIMES: dict[str, tuple[str, ...]] = {
     kind: (name, *(other for other, it in runtimes.TABLE.items() if name in it.converts))
     for name, runtime in runtimes.TABLE.items()
@@ -29,7 +29,7 @@ _SUFFIXES = [kind for kind in _RUNTIMES if kind != SAVED_MODEL]
 EXPECTED = f"a SavedModel (its folder), or a {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]} file"
 
 _PAGE = "docs/importing.md"
-#: Files that are read by running what is in them: not even opened here.
+#: Files that are read by running their content: they are not even opened here.
 _PICKLES = {
     **dict.fromkeys(
         (".pkl", ".pickle", ".joblib", ".sav"),
@@ -51,7 +51,7 @@ class Source:
     Args:
         path: the file, or the folder.
         kind: the suffix of the model's file, or `saved_model.pb`.
-        labels: the file with its labels, if it has some.
+        labels: the file with its labels, if it has any.
         include: paths relative to the model's folder that belong to the model, too.
     """
 
@@ -62,7 +62,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What people call it: it may have been given as `.` or `..`."""
+        """Its name: the path may be `.` or `..`."""
         return self.path.resolve().name
 
     @property
@@ -76,7 +76,7 @@ class Source:
         return self.path if self.path.is_dir() else self.path.parent
 
     def including(self, names: Iterable[str]) -> "Source":
-        """The same with further files that belong to it, as far as they are in its folder."""
+        """The same model with more files, if they are in its folder."""
         parts = self.parts()
         others = (name for name in sorted(names) if not any(Path(name).is_relative_to(part) for part in parts))
         found = (name for name in others if Path(name).suffix not in _RUNTIMES and (self.folder / name).is_file())
@@ -99,7 +99,7 @@ class Source:
             raise UserError(f"{self.path} cannot be copied: {problem}") from problem
 
     def left_behind(self) -> list[str]:
-        """What else is in the model's folder, if the folder was given; of folders their names alone."""
+        """Everything else in the model's folder, if the folder was given; folders only by name."""
         if not self.path.is_dir():
             return []
         folder = self.path.absolute()
@@ -109,7 +109,7 @@ class Source:
         return [f"{item.name}/" if item.is_dir() else item.name for item in left]
 
     def parts(self) -> list[str]:
-        """What is copied as it is named, relative to the model's folder: a file that was given gets another name."""
+        """What keeps its name, relative to the model's folder, when copied: a file that was given is renamed."""
         parts = list(self.include)
         if self.path.is_file():
             return parts
@@ -120,25 +120,26 @@ class Source:
 
 
 def place(part: Path, copy: Path) -> None:
-    """Copy a file, or a folder without what is hidden in it, to where there may be no folder yet."""
+    """Copy a file, or a folder without hidden files, to a place whose folder may not exist yet."""
     copy.parent.mkdir(parents=True, exist_ok=True)
     if part.is_dir():
-        hidden = shutil.ignore_patterns(".*")  # Terraform leaves them out, too
+        hidden = shutil.ignore_patterns(".*")  # Terraform also leaves them out
         shutil.copytree(part, copy, ignore=hidden, copy_function=shutil.copyfile, dirs_exist_ok=True)
     else:
         shutil.copyfile(part, copy)
 
 
 def _external_files(model: Path) -> list[str]:
-    """The files beside an ONNX file that hold its weights, relative to its folder."""
+    """The other files that hold an ONNX file's weights, relative to its folder."""
     return [name for name in _data_of(model) if ".." not in Path(name).parts and (model.parent / name).is_file()]
 
 
 def read(path: Path, labels: Path | None, labels_name: str, include: Sequence[str] = ()) -> Source:
-    """What lies at a path, with the given labels or those that lie beside the model.
+    """The model at a path, with the given labels or those next to the model.
 
     Raises:
-        UserError: there is nothing, several models, or none that any runtime takes; or a path of `include` is missing.
+        UserError: there is nothing, several models, or none that any runtime accepts; or a path of `include` is
+            missing.
     """
     if labels and not labels.is_file():
         raise UserError(f"there is no file {labels}: --labels takes a file with one label per line")
@@ -165,7 +166,7 @@ def check_files(source: Source) -> None:
     """Refuse what `modelctl validate` would refuse in an artifact.
 
     Raises:
-        UserError: a file is not there, or the model has ops that no runtime has.
+        UserError: a file is missing, or the model has ops that no runtime has.
     """
     path = source.path
     files = {path.name: path}
@@ -186,10 +187,10 @@ def check_files(source: Source) -> None:
 
 
 def choose_runtime(source: Source, wanted: str | None, quantize: str) -> str:
-    """The runtime that it will run on: the wanted one, else the one that it is for.
+    """The runtime that it will run on: the requested one, otherwise the one that it is for.
 
     Raises:
-        UserError: it cannot run there, or be quantized.
+        UserError: it cannot run there, or cannot be quantized.
     """
     runtime = wanted or source.runtime
     if runtime not in _RUNTIMES[source.kind]:
@@ -211,7 +212,7 @@ def _way_out(kind: str, runtime: str) -> str:
 
 
 def _data_of(file: Path) -> list[str]:
-    """The files that an ONNX file keeps its weights in; none if it is not an ONNX file."""
+    """The files in which an ONNX file keeps its weights; none if it is not an ONNX file."""
     try:
         return model_files.external_data(file)
     except (OSError, ValueError):
