@@ -1,7 +1,7 @@
-"""The states of alarms, found from the metrics that they are on.
+"""The states of alarms, evaluated from their metrics.
 
-An alarm looks at the time that ends now, and does so every second, where CloudWatch waits until a period is over. So an
-alarm on this machine fires within a second or two of what it is about; about what, and for how long, is as on AWS.
+An alarm is evaluated every second over the time that ends now, whereas CloudWatch waits until a period is over. So an
+alarm on this machine fires within a second or two of its cause; conditions and periods are as on AWS.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/AlarmThatSendsEmail.html
 """
 
@@ -33,7 +33,7 @@ Alarm = dict[str, Any]
 
 
 def watch() -> None:
-    """Look at queues and alarms from now on, in a thread."""
+    """From now on, monitor queues and alarms in a thread."""
     threading.Thread(target=_watch, daemon=True, name="alarms").start()
 
 
@@ -49,19 +49,19 @@ def _watch() -> None:
                 metrics.forget(now)
                 forgot = now
         except Exception:
-            # The next round may find what this one did not expect, such as a queue that was deleted meanwhile.
+            # Something unexpected, such as a queue that was deleted meanwhile, must not end the next rounds.
             logger.exception("alarms could not be evaluated")
 
 
 def evaluate_all(now: float) -> None:
-    """Find the state of every alarm at a point in time, in seconds since 1970, and take the actions of its changes."""
+    """Evaluate every alarm at a point in time, in seconds since 1970, and run the actions for its changes."""
     for alarm in list(cloudwatch._alarms.values()):
         if found := _state(alarm, now):
             _change(alarm, *found, now)
 
 
 def _state(alarm: Alarm, now: float) -> tuple[str, str] | None:
-    """The state that an alarm should have, and why; None: the one it has."""
+    """The state that an alarm should have, and why; None: its current state."""
     count, period_s = alarm["EvaluationPeriods"], _period(alarm)
     try:
         values = [_value(alarm, now - number * period_s, period_s) for number in range(count)]
@@ -85,7 +85,7 @@ def _state(alarm: Alarm, now: float) -> tuple[str, str] | None:
 
 
 def _period(alarm: Alarm) -> int:
-    """Seconds; an alarm on an expression has the longest of its metrics."""
+    """The period in seconds; for an alarm on an expression, the longest of its metrics."""
     if "Metrics" not in alarm:
         return int(alarm["Period"])
     return max(int(query["MetricStat"]["Period"]) for query in alarm["Metrics"] if "MetricStat" in query)
@@ -97,7 +97,7 @@ def _value(alarm: Alarm, end: float, period_s: int) -> metric_math.Value:
         return _statistic(alarm, statistic, end, period_s)
     values: dict[str, metric_math.Value] = {}
     returned = None
-    # CloudWatch takes the queries in any order; those of metrics refer to nothing.
+    # CloudWatch accepts the queries in any order; those of metrics refer to no other.
     for query in sorted(alarm["Metrics"], key=lambda query: "Expression" in query):
         if "Expression" in query:
             values[query["Id"]] = metric_math.evaluate(query["Expression"], values)

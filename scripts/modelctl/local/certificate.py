@@ -1,4 +1,4 @@
-"""The certificate of the local stack: for the loopback interface only, and trusted by whoever is told so."""
+"""The certificate of the local stack: for the loopback interface only, and trusted only where it is configured."""
 
 import datetime
 import ipaddress
@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-# What Apple's TLS libraries take at most: https://support.apple.com/en-us/103769
+# The longest validity that Apple's TLS libraries accept: https://support.apple.com/en-us/103769
 _LIFETIME = datetime.timedelta(days=825)
 
 
 def make(certificate: Path, key: Path) -> None:
-    """Write a certificate that signs itself, and its private key, which only the user may read."""
+    """Write a self-signed certificate, and its private key, which only the user may read."""
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "modelyard local stack")])
     loopback = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
@@ -25,7 +25,7 @@ def make(certificate: Path, key: Path) -> None:
         .issuer_name(name)
         .public_key(private.public_key())
         .serial_number(x509.random_serial_number())
-        # A clock that was set back meanwhile shall not make it one of the future.
+        # It must stay valid if the clock is set back meanwhile.
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + _LIFETIME)
         .add_extension(x509.SubjectAlternativeName(loopback), critical=False)

@@ -1,4 +1,4 @@
-"""How a function's configuration becomes a process: its files, its environment, its sandbox."""
+"""Turns a function's configuration into a process: its files, its environment, its sandbox."""
 
 import hashlib
 import io
@@ -44,9 +44,9 @@ class Host:
     Attributes:
         layout: the stack's files.
         endpoint: URL of the emulator.
-        environment: the Python environment of functions that name none of their own.
-        isolated: whether the system lets functions have namespaces.
-        s3: serves functions that have networks of their own; None where the system does not let them.
+        environment: the Python environment of functions that do not name one.
+        isolated: whether the system allows namespaces for functions.
+        s3: serves functions that have their own networks; None if the system does not allow that.
     """
 
     layout: Layout
@@ -61,9 +61,9 @@ class Started:
     """A process that was started.
 
     Attributes:
-        process: it.
-        output: what it writes.
-        listeners: the sockets that it made in a network of its own, for the Runtime API and for S3; none without one.
+        process: the process.
+        output: its output.
+        listeners: the sockets that it created in its own network, for the Runtime API and for S3; none without one.
     """
 
     process: "subprocess.Popen[bytes]"
@@ -79,8 +79,8 @@ class Process:
         command: program and arguments.
         variables: the whole environment.
         directory: working directory.
-        stdin: what it reads from standard input.
-        network: whether it makes a network of its own, and hands over the sockets in there.
+        stdin: its standard input.
+        network: whether it creates its own network, and hands over the sockets in it.
     """
 
     command: list[str]
@@ -90,10 +90,10 @@ class Process:
     network: bool
 
     def start(self) -> Started:
-        """Start it.
+        """Start the process.
 
         Raises:
-            OSError: it cannot be started, or makes no network.
+            OSError: it cannot be started, or cannot create its network.
         """
         ours, theirs = socket.socketpair()
         with ours:
@@ -106,7 +106,7 @@ class Process:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
                 )
-            # Popen has made it, but its types do not say so.
+            # Popen has created it, but its types do not say so.
             output = cast("IO[bytes]", process.stdout)
             try:
                 ours.sendall(self.stdin)
@@ -149,13 +149,13 @@ class _Mount:
 
 
 def prepare(host: Host, config: dict[str, Any], code: bytes, runtime_api: str | None, log_stream: str) -> Process:
-    """Say how to start an execution environment of the function; extracts its code and layers where need be.
+    """Return how to start an execution environment of the function; extracts its code and layers if necessary.
 
     Args:
         host: what functions share.
         config: the function's configuration.
         code: its code (zip).
-        runtime_api: address of the Runtime API; None for a function with a network of its own.
+        runtime_api: address of the Runtime API; None for a function with its own network.
         log_stream: where its log goes.
 
     Raises:
@@ -182,7 +182,7 @@ def _isolated(host: Host, config: dict[str, Any], files: _Files, variables: dict
     ]
     mounts += [(prefix, prefix, False) for prefix in _interpreters(files.environment)]
     if files.layers:
-        # One by one: the interpreter may lie below /opt too.
+        # One by one: the interpreter may also be below /opt.
         mounts += [(str(entry), f"{_LAYERS}/{entry.name}", False) for entry in files.layers.iterdir()]
     mounts += [(str(mount.folder), mount.path, mount.writable) for mount in files.mounts]
     root = host.layout.temporary / "root"
@@ -196,7 +196,7 @@ def _isolated(host: Host, config: dict[str, Any], files: _Files, variables: dict
         network=host.s3 is not None,
     )
     return Process(
-        # -I and -S: the function's variables must not reach into the program that builds its sandbox.
+        # -I and -S: the function's variables must not affect the program that builds its sandbox.
         command=[os.path.realpath(sys.executable), "-I", "-S", sandbox.__file__],
         variables=variables
         | lambda_variables.places(Path(_TASK_ROOT), Path(_LAYERS), Path(_LANGUAGE, "bin"))
@@ -208,7 +208,7 @@ def _isolated(host: Host, config: dict[str, Any], files: _Files, variables: dict
 
 
 def _interpreters(environment: Path) -> list[str]:
-    """Return the folders of the interpreter that an environment's links lead to, which the sandbox lacks without."""
+    """Return the folders of the interpreter that an environment's links lead to, which the sandbox needs as well."""
     program, prefixes = environment / "bin" / "python", set()
     while program.is_symlink():
         program = program.parent / program.readlink()
@@ -218,7 +218,7 @@ def _interpreters(environment: Path) -> list[str]:
 
 
 def _bare(host: Host, config: dict[str, Any], files: _Files, variables: dict[str, str]) -> Process:
-    """Start it as a plain process, told by its variables where the host has what Lambda would mount."""
+    """Start it as a plain process, whose variables name the places on the host of what Lambda would mount."""
     folders = {mount.path: str(mount.folder) for mount in files.mounts}
     layers = files.layers or host.layout.temporary / "no-layers"
     variables = {key: folders.get(value, value) for key, value in variables.items()}
@@ -239,10 +239,10 @@ def _runtime_client(config: dict[str, Any]) -> list[str]:
 
 
 def _user(mounts: list[_Mount]) -> tuple[int, int] | None:
-    """Return the user and group the process runs as, where this process may become another user.
+    """Return the user and group that the process runs as, if this process may become another user.
 
-    On AWS EFS applies the access point's user to what a function does on the file system, and the function runs as
-    another one without rights; here the whole process has the access point's.
+    On AWS, EFS applies the access point's user to a function's file operations, and the function itself runs as
+    another, unprivileged user. Here the whole process runs as the access point's user.
     """
     if not _has_users():
         return None
@@ -250,7 +250,7 @@ def _user(mounts: list[_Mount]) -> tuple[int, int] | None:
 
 
 def _has_users() -> bool:
-    """Whether this process may become other users and give files away, as root of more than a user namespace may."""
+    """Whether this process may change users and owners of files, as real root may, but not root in a user namespace."""
     return os.geteuid() == 0 and Path("/proc/self/uid_map").read_text(encoding="utf-8").split() == [
         "0",
         "0",
@@ -259,7 +259,7 @@ def _has_users() -> bool:
 
 
 def _variables(host: Host, config: dict[str, Any], runtime_api: str | None, log_stream: str) -> dict[str, str]:
-    """Return what Lambda sets and what the function's configuration says; nothing of the server's own environment."""
+    """Return the variables of Lambda and of the function's configuration, and none of the server's own."""
     logging = config.get("LoggingConfig") or {}
     region = config["FunctionArn"].split(":")[3]
     lambda_sets = {
@@ -289,7 +289,7 @@ def _variables(host: Host, config: dict[str, Any], runtime_api: str | None, log_
 
 
 def _mount(host: Host, config: dict[str, Any], entry: dict[str, str]) -> _Mount:
-    """Find the folder of an access point; make its root folder the first time, as EFS does when a client connects."""
+    """Find the folder of an access point; create its root folder the first time, as EFS does when a client connects."""
     arn, role = entry["Arn"], config["Role"]
     point = efs._access_points.get(arn.rsplit("/", 1)[-1])
     system = point and efs._file_systems.get(point["FileSystemId"])
@@ -312,7 +312,7 @@ def _mount(host: Host, config: dict[str, Any], entry: dict[str, str]) -> _Mount:
 
 
 def _make_root(folder: Path, creation: dict[str, Any] | None, arn: str) -> None:
-    """Make the root folder of an access point with the owner and permissions it names; one that is there stays."""
+    """Create the root folder of an access point with its owner and permissions; an existing one is left alone."""
     with _making_folders:
         if folder.is_dir():
             return
@@ -325,13 +325,13 @@ def _make_root(folder: Path, creation: dict[str, Any] | None, arn: str) -> None:
 
 
 def _layers(host: Host, config: dict[str, Any]) -> Path | None:
-    """Return the folder with all layers of the function, one over the other."""
+    """Return the folder with all layers of the function, one on top of the other."""
     contents = [lambda_svc._resolve_layer_zip(layer) for layer in config.get("Layers") or []]
     return _extracted(host, [content for content in contents if content]) if contents else None
 
 
 def _extracted(host: Host, archives: list[bytes]) -> Path:
-    """Return a folder with the archives' files, later ones over earlier ones; extracted once for the same bytes."""
+    """Return a folder with the archives' files, later ones over earlier ones; the same bytes are extracted once."""
     digest = hashlib.sha256(b"".join(hashlib.sha256(archive).digest() for archive in archives)).hexdigest()
     folder = host.layout.temporary / "extracted" / digest
     with _making_folders:

@@ -1,4 +1,4 @@
-"""Where a local stack keeps what it has."""
+"""Where a local stack stores its files."""
 
 import json
 import os
@@ -9,11 +9,11 @@ from typing import Any
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 
-# So many execution environments are alive at once, whatever the functions allow: more processes than this on the
-# processors of one machine only wait for each other, and each has the memory of its model.
+# The most execution environments that are alive at a time, whatever the functions allow: on one machine, more processes
+# would only wait for each other, and each needs the memory of its model.
 MAX_ENVIRONMENTS = max(16, 4 * (os.cpu_count() or 1))
 
-# This many checks of new versions run at once. Each is a cold start, and an apply asks for all of them together.
+# The most checks of new versions that run at a time. Each is a cold start, and an apply calls all of them together.
 MAX_CHECKS = 4
 
 
@@ -21,8 +21,8 @@ MAX_CHECKS = 4
 class Layout:
     """Paths below the home of one local stack.
 
-    Everything here belongs to one run of the server: the emulator keeps its state in memory, so what is left after
-    the server ended describes things that no longer exist.
+    Everything here belongs to one run of the server: the emulator keeps its state in memory, so files that are left
+    after the server has ended describe things that no longer exist.
     """
 
     home: Path
@@ -34,17 +34,17 @@ class Layout:
 
     @property
     def address(self) -> Path:
-        """JSON with port and instance; there once the server listens."""
+        """JSON with port and instance; it exists once the server listens."""
         return self.server / "server.json"
 
     @property
     def pid(self) -> Path:
-        """The process that holds the lock on `home`; it means something only while it does."""
+        """The id of the process that holds the lock on `home`; valid only while it does."""
         return self.server / "server.pid"
 
     @property
     def log(self) -> Path:
-        """What the server and the emulator in it write."""
+        """The output of the server and the emulator in it."""
         return self.server / "server.log"
 
     @property
@@ -54,12 +54,12 @@ class Layout:
 
     @property
     def operator_key(self) -> Path:
-        """JSON with the access key that `modelctl`, tests and users work with; there once the stack is ready."""
+        """JSON with the access key that `modelctl`, tests and users work with; it exists once the stack is ready."""
         return self.server / "operator-key.json"
 
     @property
     def certificate(self) -> Path:
-        """The server's certificate (PEM), which is also what clients are told to trust."""
+        """The server's certificate (PEM), which clients are configured to trust."""
         return self.server / "certificate.pem"
 
     @property
@@ -69,12 +69,12 @@ class Layout:
 
     @property
     def faults(self) -> Path:
-        """JSON with the calls of S3 that shall fail (see patches/faults.py); there only if a test writes it."""
+        """JSON with the S3 calls that are to fail (see patches/faults.py); it exists only if a test writes it."""
         return self.server / "faults.json"
 
     @property
     def processors(self) -> Path:
-        """For how many processors queues call functions, if not for this machine's; there only if a test writes it."""
+        """The number of processors for which queues call functions, if not this machine's; only tests write it."""
         return self.server / "processors"
 
     @property
@@ -89,12 +89,12 @@ class Layout:
 
 
 def write_secret(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON that only its owner may read, in one step."""
+    """Write JSON atomically, readable only by its owner."""
     write_whole(path, json.dumps(content), mode=0o600)
 
 
 def write_whole(path: Path, text: str, *, mode: int = 0o666) -> None:
-    """Write a text file atomically: if the process is killed or fails meanwhile, the file stays as it was."""
+    """Write a text file atomically: if the process is killed or fails, the file is unchanged."""
     partial = path.with_name(f"{path.name}.partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
         try:

@@ -1,9 +1,9 @@
-"""What an apply that was broken off made on the local stack, and Terraform's state does not know.
+"""Removes what an interrupted apply created on the local stack and Terraform's state does not know.
 
-A provider creates a resource before Terraform stores its id. Where Terraform is killed, or gives up a call, in between,
-the next apply would create the resource again: AWS refuses a second function of the same name, and a second event
-source mapping would serve every input twice. So what the state does not know is removed before the next apply makes it
-anew. Inputs and results are kept: buckets are in the state since the first apply, and queues with messages stay.
+A provider creates a resource before Terraform stores its id. If Terraform is killed or gives up a call in between, the
+next apply would create the resource again: AWS refuses a second function of the same name, and a second event source
+mapping would serve every input twice. So what the state does not know is removed before the next apply creates it
+again. Inputs and results are kept: buckets have been in the state since the first apply, and queues with messages stay.
 """
 
 import json
@@ -16,24 +16,24 @@ import boto3
 
 from modelctl.local.layout import write_whole
 
-#: What Terraform's state calls a resource (its `id` or `arn`), and how to remove it.
+#: The name of a resource in Terraform's state (its `id` or `arn`), and how to remove it.
 Found = Iterator[tuple[str, Callable[[], object]]]
 
 
 def restore(state: Path, applied: Path) -> None:
-    """Put the copy `applied` in the place of a state that is gone, or ends where Terraform was killed as it wrote it.
+    """Restore the copy `applied` if the state is gone or truncated, because Terraform was killed while it wrote it.
 
-    Terraform overwrites the file after every change, and not in one step.
+    Terraform overwrites the file after every change, but not atomically.
     """
     if applied.exists() and not _is_json(state):
         write_whole(state, applied.read_text(encoding="utf-8"))
 
 
 def remove(session: boto3.Session, state: Path, deployment: str) -> None:
-    """Remove what is named like a part of `deployment` and is not in `state`.
+    """Remove what has a name of `deployment` but is not in `state`.
 
     Args:
-        session: speaks to the local stack.
+        session: a session for the local stack.
         state: Terraform's state file.
         deployment: name of the deployment, with which the names of its resources begin.
     """
@@ -45,7 +45,7 @@ def remove(session: boto3.Session, state: Path, deployment: str) -> None:
 
 
 def _ids(state: Path) -> dict[str, set[str]]:
-    """By type, the ids and ARNs of what the state has, also of what is about to be replaced."""
+    """The ids and ARNs in the state by type, including those of resources that are about to be replaced."""
     known: dict[str, set[str]] = {}
     for resource in json.loads(state.read_text(encoding="utf-8"))["resources"]:
         for instance in resource["instances"]:
@@ -131,7 +131,7 @@ def _access_points(session: boto3.Session, prefix: str) -> Found:
 
 
 def _alarms(session: boto3.Session, prefix: str) -> Found:
-    """Alarms that no other alarm names: CloudWatch deletes none of the others."""
+    """Alarms that no other alarm refers to: CloudWatch does not delete the others."""
     cloudwatch = session.client("cloudwatch")
     composite = {"AlarmTypes": ["CompositeAlarm"], "AlarmNamePrefix": f"{prefix.removesuffix('-')}/"}
     rules = [found["AlarmRule"] for found in _pages(cloudwatch, "describe_alarms", "CompositeAlarms", **composite)]
@@ -160,7 +160,7 @@ def _schedules(session: boto3.Session, prefix: str) -> Found:
 
 
 def _queues(session: boto3.Session, prefix: str) -> Found:
-    """Queues without messages: one that has any stays, and SQS gives it to Terraform when that creates it again."""
+    """Queues without messages: a queue with messages stays, and SQS returns it when Terraform creates it again."""
     sqs = session.client("sqs")
     for url in _pages(sqs, "list_queues", "QueueUrls", QueueNamePrefix=prefix):
         depths = sqs.get_queue_attributes(
@@ -170,8 +170,8 @@ def _queues(session: boto3.Session, prefix: str) -> Found:
             yield url, partial(sqs.delete_queue, QueueUrl=url)
 
 
-#: By type, in the order in which they are removed. The types that are missing here are made by the first apply only,
-#: which starts anew where it was broken off, or are overwritten when they are made again.
+#: By type, in the order in which they are removed. Other types are created only by the first apply, which starts over
+#: if it was interrupted, or are overwritten when they are created again.
 KINDS: Mapping[str, Callable[[boto3.Session, str], Found]] = {
     "aws_lambda_event_source_mapping": _mappings,
     "aws_lambda_alias": _aliases,

@@ -32,7 +32,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Report:
-    """What one invocation took.
+    """The duration and memory of one invocation.
 
     Attributes:
         request_id: the invocation's id.
@@ -40,7 +40,7 @@ class Report:
         init_ms: from starting the process to its first request for an event; None for a warm environment.
         memory_mb: the most memory the process has had so far.
         status: "success", "error" or "timeout".
-        error_type: the type of the error where the runtime itself failed, for example "Runtime.ExitError".
+        error_type: the type of the error if the runtime itself failed, for example "Runtime.ExitError".
     """
 
     request_id: str
@@ -52,7 +52,7 @@ class Report:
 
     @property
     def billed_ms(self) -> int:
-        """Milliseconds that AWS bills: those of the initialisation too, rounded up."""
+        """Milliseconds that AWS bills, including the initialisation, rounded up."""
         return math.ceil(self.duration_ms + (self.init_ms or 0.0))
 
 
@@ -62,7 +62,7 @@ def now_ms() -> int:
 
 
 def init_timeout(init_s: float) -> Line:
-    """Return the line in which Lambda says that the initialisation was stopped; it starts it over in the invocation."""
+    """Return the line in which Lambda says that it stopped the initialisation, which starts over in the invocation."""
     metrics = {"durationMs": init_s * 1000}
     record = {"initializationType": "on-demand", "phase": "init", "status": "timeout", "metrics": metrics}
     return _platform("platform.initReport", record)
@@ -95,7 +95,7 @@ def end(report: Report, memory_size_mb: int) -> Line:
 
 
 def write(config: dict[str, Any], stream_name: str, lines: list[Line]) -> None:
-    """Put lines into the function's log group, where its role may; what it may not write is lost, as on AWS."""
+    """Write lines to the function's log group if its role allows that; otherwise they are lost, as on AWS."""
     group_name = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config['FunctionName']}"
     role, arn = config["Role"], f"arn:aws:logs:{get_region()}:{get_account_id()}:log-group:{group_name}"
     groups = cloudwatch_logs._log_groups

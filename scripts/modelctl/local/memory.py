@@ -1,11 +1,11 @@
-"""How much memory a function has taken.
+"""How much memory a function uses.
 
-Lambda kills an environment that takes more than the function's `MemorySize`. Here a watchdog looks at the resident
-memory and does the same. A limit of the system would act at once, but none fits: RLIMIT_AS and RLIMIT_DATA count what
-TensorFlow only reserves, several times what it uses, and control groups are root's alone and missing on macOS. So what
-is taken and given back between two looks passes, and what is taken quickly may exceed the limit until the next look.
+Lambda kills an environment that uses more than the function's `MemorySize`. Here a watchdog checks the resident memory
+and does the same. A limit of the system would act immediately, but none is suitable: RLIMIT_AS and RLIMIT_DATA count
+what TensorFlow only reserves, several times what it uses, and control groups require root and do not exist on macOS. So
+memory that is freed before the next check goes unnoticed, and a fast allocation may exceed the limit until then.
 
-Like Linux, the watchdog first ends a process that asked for it (`first_to_go`).
+Like Linux, the watchdog first kills a process that asked for it (`first_to_go`).
 """
 
 import itertools
@@ -19,12 +19,12 @@ from inference import memory
 
 _LINUX = sys.platform.startswith("linux")
 
-# Elsewhere every look starts a program.
+# On other systems, every check starts a program.
 LOOK_EVERY_S = 0.05 if _LINUX else 0.5
 
 
 def resident_mb(pid: int, *, isolated: bool) -> float:
-    """Return the memory in MB that the processes of a function have and the system could not take back; 0 once ended.
+    """Return the memory in MB of a function's processes that the system cannot reclaim; 0 once they have ended.
 
     Args:
         pid: the process that was started for the function.
@@ -36,17 +36,17 @@ def resident_mb(pid: int, *, isolated: bool) -> float:
 
 
 def peak_mb(pid: int, *, isolated: bool) -> int:
-    """Return the most memory in MB that the function's first process has had, pages of files included; 0 once ended."""
+    """Return the peak memory in MB of the function's first process, including pages of files; 0 once it has ended."""
     if not _LINUX:
         return int(_asked_of_ps(pid))
     return max(map(memory.peak_mb, itertools.islice(_function(pid, isolated), 1)), default=0)
 
 
 def first_to_go(pid: int, *, isolated: bool) -> int | None:
-    """Return the id of the process, among those of a function, that asked to be ended first when memory runs out.
+    """Return the id of the process of a function that asked to be killed first when memory runs out.
 
     It asks by a value of oom_score_adj above 0 (https://man7.org/linux/man-pages/man5/proc_pid_oom_score_adj.5.html),
-    and has memory to give back. None: there is no such process.
+    and has memory to free. None: there is no such process.
     """
     if not _LINUX:
         return None
@@ -56,12 +56,12 @@ def first_to_go(pid: int, *, isolated: bool) -> int | None:
 
 
 def tree(pid: int) -> list[int]:
-    """Return the ids of a process and of those that it started."""
+    """Return the ids of a process and of its descendants."""
     return list(_function(pid, isolated=False))
 
 
 def _function(pid: int, isolated: bool) -> Iterator[int]:
-    """Yield the ids of the function's processes, each before those that it started."""
+    """Yield the ids of the function's processes, parents before children."""
     if not isolated:
         yield pid
     for child in _children(pid):
@@ -70,7 +70,7 @@ def _function(pid: int, isolated: bool) -> Iterator[int]:
 
 def _children(pid: int) -> list[int]:
     children = []
-    # A thread that started a process is that one's parent, and may end in between.
+    # The parent of a process is the thread that started it, which may end in between.
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
             children += [int(child) for child in (thread / "children").read_text(encoding="utf-8").split()]

@@ -30,7 +30,7 @@ _FOREIGN = re.compile("|".join(map(re.escape, _IN_PYTHON)))
 
 
 class ExpressionError(Exception):
-    """An expression that CloudWatch may know and this emulation does not."""
+    """An expression that this emulation does not support, although CloudWatch may."""
 
 
 def evaluate(expression: str, values: Mapping[str, Value]) -> Value:
@@ -38,15 +38,15 @@ def evaluate(expression: str, values: Mapping[str, Value]) -> Value:
 
     Args:
         expression: arithmetic, comparisons, `AND`, `OR` and `IF` over numbers and the ids of other queries.
-        values: of the other queries, by their ids.
+        values: the values of the other queries, by id.
 
     Returns:
-        None where data is missing, or a division is by zero.
+        None if data is missing, or for a division by zero.
 
     Raises:
         ExpressionError: it is not such an expression.
     """
-    # Of this much, Python's grammar has the same precedence as CloudWatch's.
+    # For these operators, Python has the same precedence as CloudWatch.
     try:
         tree = ast.parse(_FOREIGN.sub(lambda found: _IN_PYTHON[found[0]], expression.strip()), mode="eval")
     except SyntaxError as error:

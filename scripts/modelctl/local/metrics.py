@@ -1,7 +1,7 @@
-"""What reaches CloudWatch without a call of PutMetricData: metrics of Lambda, of SQS, and in the lines of logs.
+"""Metrics that reach CloudWatch without a PutMetricData call: those of Lambda, of SQS, and in log lines.
 
-Like CloudWatch, this keeps of a minute each value that occurred and how often, so that percentiles are exact. The state
-of a queue is looked at every second, and of a minute only count, sum, minimum and maximum are kept.
+Like CloudWatch, this stores each value that occurred in a minute, and how often, so that percentiles are exact. The
+state of a queue is sampled every second, and only count, sum, minimum and maximum per minute are stored.
 """
 
 import json
@@ -14,19 +14,19 @@ from typing import Any
 from ministack.services import cloudwatch, sqs
 
 _MINUTE_S = 60
-#: So many of a minute's latest values are looked through for one that can be counted once more.
+#: How many of a minute's latest values are searched for an equal one, whose count is then increased.
 _ALIKE = 4
-#: SQS sends the metrics of a queue until it was idle for so long.
+#: SQS sends the metrics of a queue until it has been idle for this long.
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/monitoring-using-cloudwatch.html
 _ACTIVE_S = 6 * 3600
-#: The age of the oldest message leaves out those that were received more often.
+#: The age of the oldest message ignores messages that were received more often than this.
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 _MOST_RECEIVES = 3
 
 Dimensions = Mapping[str, str]
 Point = dict[str, Any]
 
-#: CloudWatch keeps metrics by the minute for so long.
+#: CloudWatch keeps metrics per minute for this long.
 _KEPT_S = 15 * 24 * 3600
 
 _lock = threading.Lock()
@@ -39,7 +39,7 @@ def points(namespace: str, name: str, dimensions: Dimensions) -> list[Point]:
 
 
 def latest(known: Sequence[Point], since: float) -> Iterator[Point]:
-    """Those since a point in time, in seconds since 1970."""
+    """The points since a point in time, in seconds since 1970."""
     for point in reversed(known):
         if point["Timestamp"] < since - _MINUTE_S:
             return
@@ -56,7 +56,7 @@ def statistic(known: Sequence[Point], name: str) -> float | None:
 def record(
     namespace: str, name: str, dimensions: Dimensions, unit: str, value: float, now: float, times: float = 1
 ) -> None:
-    """Record a value, which occurred so many times.
+    """Record a value that occurred `times` times.
 
     Args:
         namespace: for example `AWS/Lambda`.
@@ -79,7 +79,7 @@ def record(
 
 
 def embedded(text: str) -> None:
-    """Record what a line of a log holds in the embedded metric format, if it is one.
+    """Record the metrics of a log line, if it has the embedded metric format.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
@@ -97,15 +97,15 @@ def embedded(text: str) -> None:
                         now, unit = line["_aws"]["Timestamp"] / 1000, metric.get("Unit", "None")
                         record(directive["Namespace"], metric["Name"], dimensions, unit, value, now, times)
     except (KeyError, TypeError, ValueError):
-        # CloudWatch, too, keeps such a line and takes nothing from it.
+        # CloudWatch also stores such a line without extracting anything from it.
         return
 
 
 def invoked(function_name: str, duration_ms: float, *, failed: bool) -> None:
     """Record an invocation of a function.
 
-    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html. Of the three sets of dimensions that
-    Lambda has, this is the one of the whole function.
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html. Of Lambda's three sets of dimensions,
+    this records that of the whole function.
     """
     now = time.time()
     for name, unit, value in (
@@ -117,7 +117,7 @@ def invoked(function_name: str, duration_ms: float, *, failed: bool) -> None:
 
 
 def admitted(function_name: str, running: int | None) -> None:
-    """Record that a function may run, and how often it now does at once; None: it was turned away.
+    """Record that a function may run, and how many of its calls now run at the same time; None: it was throttled.
 
     A throttled call is neither an invocation nor an error.
     """
@@ -128,10 +128,10 @@ def admitted(function_name: str, running: int | None) -> None:
 
 
 class Queues:
-    """Looks at all queues, and records what SQS would send of them."""
+    """Samples all queues, and records what SQS would send about them."""
 
     def __init__(self) -> None:
-        #: By queue: when it was last in use, and the last minute of which it has metrics.
+        #: By queue: when it was last in use, and the last minute for which it has metrics.
         self._active: dict[str, tuple[float, float]] = {}
 
     def sample(self, now: float) -> None:
@@ -151,14 +151,14 @@ class Queues:
 
 
 def store(put: Callable[..., None], namespace: str, name: str, dimensions: dict[str, str], *rest: Any) -> None:
-    """Let PutMetricData add points; whatever their times, they are kept in order."""
+    """Let PutMetricData add points; they are stored in the order of their times."""
     with _lock:
         put(namespace, name, dimensions, *rest)
         _bucket(namespace, name, dimensions).sort(key=lambda point: float(point["Timestamp"]))
 
 
 def forget(now: float) -> None:
-    """Drop what CloudWatch no longer keeps by the minute."""
+    """Drop what CloudWatch no longer keeps per minute."""
     with _lock:
         for key, known in list(cloudwatch._metrics.items()):
             kept = next((place for place, point in enumerate(known) if point["Timestamp"] >= now - _KEPT_S), len(known))
@@ -181,10 +181,10 @@ def _record_state(name: str, messages: Sequence[dict[str, Any]], now: float) -> 
 
 
 def count_sent(queue: Mapping[str, Any], messages: Sequence[dict[str, Any]], now: float) -> None:
-    """Record the messages that were not yet counted as sent.
+    """Record messages that were not yet counted as sent.
 
-    Each is seen here before it can be deleted: at the latest when it is received. One that moved to a dead-letter queue
-    was counted in the first one, as on AWS.
+    Each message gets here before it can be deleted: at the latest when it is received. A message that moved to a
+    dead-letter queue was counted in its first queue, as on AWS.
     """
     new = [message for message in messages if not message.get("counted")]
     for message in new:
@@ -215,7 +215,7 @@ def _bucket(namespace: str, name: str, dimensions: Dimensions) -> list[Point]:
 
 
 def _insert(known: list[Point], point: Point) -> None:
-    """Keep the points in the order of their times."""
+    """Insert a point in the order of the times."""
     place = len(known)
     while place and known[place - 1]["Timestamp"] > point["Timestamp"]:
         place -= 1

@@ -1,6 +1,6 @@
-"""What functions reach in networks of their own: S3, as through its gateway endpoint, and nothing else.
+"""What functions can reach from their own networks: only S3, as through its gateway endpoint.
 
-A function's sandbox makes a socket in its own network and hands it over. Nothing else can be reached from in there.
+A function's sandbox creates a socket in its own network and hands it over. Nothing else can be reached from there.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ class S3Endpoint:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def serve_in(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Serve in this loop from now on."""
+        """From now on, serve in this event loop."""
         self._loop = loop
 
     def serve(self, listener: socket) -> Callable[[], None]:
-        """Serve on a socket that listens; may be called in any thread, and returns how to stop."""
+        """Serve on a listening socket; may be called in any thread, and returns a function that stops it."""
         loop = self._loop
         if loop is None:
             raise RuntimeError("the emulator does not serve yet")
@@ -70,10 +70,10 @@ async def _s3_only(scope: Any, receive: Any, send: Any) -> None:
 
 
 def _is_for_s3(scope: Any) -> bool:
-    """Whether the emulator takes a request for one of S3. Its own pages begin with what no bucket's name does."""
+    """Whether the emulator treats a request as one for S3. The paths of its own pages begin as no bucket name can."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    # By another name of the host the emulator would find functions and gateways.
+    # By other host names, the emulator would find functions and gateways.
     here = headers.get("host", "").partition(":")[0] == "127.0.0.1"
     inner = scope["path"].startswith("/_")
     return here and not inner and detect_service(scope["method"], scope["path"], headers, query) == "s3"

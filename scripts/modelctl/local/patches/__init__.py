@@ -1,7 +1,7 @@
-"""What the emulator gets wrong or is laxer about than AWS, patched: one module per service.
+"""Patches for what the emulator does wrong or less strictly than AWS: one module per service.
 
-Each patch says what AWS does; `faults` makes S3 fail where a test asks for it. They replace functions inside ministack,
-so they belong to one version of it.
+Each patch says what AWS does; `faults` makes S3 fail if a test requests it. They replace functions inside ministack, so
+they fit one version of it.
 """
 
 from modelctl.local.execution import Host

@@ -1,4 +1,4 @@
-"""CloudWatch: metrics of AWS's own, alarms that follow their metrics, how both are described, and pages of logs."""
+"""CloudWatch: AWS's own metrics, alarms that follow their metrics, the descriptions of both, and pages of logs."""
 
 import functools
 import json
@@ -16,7 +16,7 @@ from modelctl.local.patches.patching import replace
 
 _NAMESPACE = "http://monitoring.amazonaws.com/doc/2010-08-01/"
 
-#: What an alarm on one metric has, and one on an expression of several has in its `Metrics`.
+#: The fields of an alarm on one metric; an alarm on an expression has them in its `Metrics`.
 _OF_ONE_METRIC = ("MetricName", "Namespace", "Dimensions", "Statistic", "Period", "Unit")
 
 Response = tuple[int, dict[str, str], bytes]
@@ -27,10 +27,10 @@ def install() -> None:
     replace(cloudwatch, "_put_metric_alarm", _with_expressions)
     replace(cloudwatch, "_describe_alarms", _in_full)
     replace(cloudwatch, "_get_metric_data", lambda _: _get_metric_data)
-    # The emulator looks at an alarm when a metric is put, and takes the metrics of all dimensions together.
+    # The emulator evaluates an alarm when a metric is put, and mixes the metrics of all dimensions.
     replace(cloudwatch, "_evaluate_alarm", lambda _: lambda alarm: None)
     replace(cloudwatch, "_store_datum", lambda put: functools.partial(metrics.store, put))
-    # At every request, and without regard for what other threads add meanwhile.
+    # The emulator does it at every request, ignoring what other threads add meanwhile.
     replace(cloudwatch, "_evict_old_metrics", lambda _: lambda: None)
     replace(cloudwatch_logs, "_put_log_events", _with_metrics)
     replace(cloudwatch_logs, "_filter_log_events", _in_pages)
@@ -39,7 +39,7 @@ def install() -> None:
 
 
 def _with_expressions(original: Callable[..., Response]) -> Callable[..., Response]:
-    """PutMetricAlarm keeps the metrics and the expression that an alarm is on.
+    """PutMetricAlarm stores the metrics and the expression of an alarm.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html. The emulator knows alarms
     on one metric only.
@@ -60,7 +60,7 @@ def _with_expressions(original: Callable[..., Response]) -> Callable[..., Respon
 
 
 def _given(params: Mapping[str, Any], name: str) -> Any:
-    """A parameter of the query protocol, which gives members of structures and lists by their path."""
+    """A parameter of the query protocol, which names members of structures and lists by their path."""
     if name in params:
         text = cloudwatch._p(params, name)
         match name.rsplit(".", 1)[-1]:
@@ -76,11 +76,11 @@ def _given(params: Mapping[str, Any], name: str) -> Any:
 
 
 def _in_full(original: Callable[..., Response]) -> Callable[..., Response]:
-    """DescribeAlarms shows all that an alarm was made with, whichever protocol asks.
+    """DescribeAlarms returns everything that an alarm was created with, in every protocol.
 
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricAlarm.html. To the query protocol, which
-    the provider speaks, the emulator leaves out what somebody is told, how and of which metric; so a second plan would
-    want to set it all anew.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricAlarm.html. In the query protocol, which
+    the provider uses, the emulator leaves out the actions, the statistic and the metric, so a second plan would set all
+    of them again.
     """
 
     def describe(params: Any, data: Any, is_cbor: bool, is_json: bool = False) -> Response:
@@ -106,7 +106,7 @@ def _in_full(original: Callable[..., Response]) -> Callable[..., Response]:
 
 
 def _add(parent: ElementTree.Element, name: str, value: Any) -> None:
-    """Add a value as the query protocol writes it: lists as members, booleans in small letters."""
+    """Add a value as in the query protocol: lists as members, booleans in lower case."""
     element = ElementTree.SubElement(parent, f"{{{_NAMESPACE}}}{name}")
     match value:
         case list():
@@ -122,7 +122,7 @@ def _add(parent: ElementTree.Element, name: str, value: Any) -> None:
 
 
 def _with_metrics(original: Callable[[Any], Response]) -> Callable[[Any], Response]:
-    """CloudWatch takes metrics out of what is written to a log, by whichever way it is written."""
+    """CloudWatch extracts metrics from everything that is written to a log, whichever call writes it."""
 
     def put(data: Any) -> Response:
         answer = original(data)
@@ -135,7 +135,7 @@ def _with_metrics(original: Callable[[Any], Response]) -> Callable[[Any], Respon
 
 
 def _in_pages(original: Callable[[Any], Response]) -> Callable[[Any], Response]:
-    """FilterLogEvents returns a page of events, and how to get the next; the emulator has one page of at most 10,000.
+    """FilterLogEvents returns a page of events and a token for the next; the emulator has one page of at most 10,000.
 
     https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
     """
@@ -143,7 +143,7 @@ def _in_pages(original: Callable[[Any], Response]) -> Callable[[Any], Response]:
     def read(data: Any) -> Response:
         most = min(int(data.get("limit") or _MOST_EVENTS), _MOST_EVENTS)
         asked = dict(data)
-        # By the time of the last event that was returned, and the number of those of that time.
+        # The token is the time of the last event that was returned, and the number of events at that time.
         since, _, returned = asked.pop("nextToken", "").partition("/")
         if since:
             asked["startTime"] = int(since)
@@ -164,7 +164,7 @@ def _in_pages(original: Callable[[Any], Response]) -> Callable[[Any], Response]:
 
 
 def _counted(original: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-    """A message that is received is counted as sent, where it was not yet."""
+    """A message that is received is counted as sent, if it was not yet."""
 
     def collect(queue: Any, *rest: Any) -> list[Any]:
         received = original(queue, *rest)
@@ -174,7 +174,8 @@ def _counted(original: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     return collect
 
 
-#: In one page: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+#: The most events per page:
+#: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
 _MOST_EVENTS = 10_000
 
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
@@ -184,10 +185,10 @@ Series = dict[float, float]
 
 
 def _get_metric_data(params: Any, data: Any, is_cbor: bool, is_json: bool = False) -> Response:
-    """GetMetricData: the latest first, periods that count from the start time, expressions, and pages.
+    """GetMetricData: latest first, periods that count from the start time, expressions, and pages.
 
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html. The emulator has the oldest
-    first, periods that count from 1970, no expressions and one page.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html. The emulator returns the
+    oldest first, counts periods from 1970, and has no expressions and only one page.
     """
     request = data if is_cbor or is_json else _asked(params)
     queries = request.get("MetricDataQueries") or []
@@ -238,7 +239,7 @@ def _label(query: Mapping[str, Any]) -> str:
 
 
 def _series(query: Mapping[str, Any], others: Mapping[str, Series], start: float, end: float) -> Series:
-    """The values of one query by the beginning of their periods."""
+    """The values of one query by the start of their periods."""
     if "Expression" in query:
         times = {at for other in others.values() for at in other}
         values = {
@@ -259,7 +260,7 @@ def _series(query: Mapping[str, Any], others: Mapping[str, Series], start: float
 
 
 def _page(shown: Sequence[Mapping[str, Any]], first: int, series: Mapping[str, Series], most: int) -> list[Any]:
-    """The queries from the first one on whose datapoints go into one answer; at least one."""
+    """The first queries whose datapoints fit into one answer; at least one."""
     page: list[Any] = []
     for query in shown[first:]:
         most -= len(series[query["Id"]])
