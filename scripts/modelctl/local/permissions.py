@@ -1,4 +1,4 @@
-"""What an execution role may do, asked of the emulator's own IAM evaluator."""
+"""What an execution role may do, according to the emulator's own IAM evaluator."""
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
@@ -13,7 +13,7 @@ def role_allows(role_arn: str, action: str, resource: str) -> bool:
 def client_allows(role_arn: str, action: str, file_system: dict[str, str], access_point_arn: str) -> bool:
     """Whether a function with this role may do `action` on an EFS file system through an access point.
 
-    The role's policies and the file system's policy are taken together, as EFS does when a client connects
+    The role's policies and the file system's policy are evaluated together, as EFS does when a client connects
     (https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html). Lambda always connects over TLS and
     through a mount target.
     """

@@ -1,4 +1,4 @@
-"""The file system and the network that a function sees, and the namespaces that keep it apart from the host.
+"""The file system and the network that a function sees, and the namespaces that isolate it from the host.
 
 Run as a program by `worker.py`, this file starts a function in a sandbox. It is started for every cold start, so it
 imports as little as it can: `json` alone would take longer than building the sandbox.
@@ -27,15 +27,15 @@ _MNT_DETACH = 2
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP = 1, 24
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
-# Flags of a mount that stay when it is mounted again: in a user namespace the system refuses to drop them.
+# Mount flags that are kept on a remount: in a user namespace, the system refuses to drop them.
 _KEPT_FLAGS = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}  # ST_* of statvfs to MS_* of mount
 
 _SIOCSIFFLAGS, _IFF_UP, _IFNAMSIZ, _SIZE_OF_IFREQ = 0x8914, 1, 16, 40
 
-# Where a function with a network of its own reaches the Runtime API and S3. It reaches nothing else.
+# The addresses of the Runtime API and S3 for a function with its own network. It can reach nothing else.
 RUNTIME_API, S3 = ("127.0.0.1", 9001), ("127.0.0.1", 9002)
 
-# What a Python program needs of the host, all of it read-only.
+# What a Python program needs from the host, all of it read-only.
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
 _ETC = (
     *("group", "hosts", "ld.so.cache", "ld.so.conf", "localtime", "mime.types", "nsswitch.conf", "passwd"),
@@ -45,15 +45,15 @@ _DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
 class Sandbox:
-    """One function's root file system and what runs in it.
+    """The root file system of one function, and the process in it.
 
     Attributes:
-        root: an empty folder of the host on which the new root is mounted, seen by the function's processes only.
+        root: an empty folder of the host on which the new root is mounted, visible only to the function's processes.
         mounts: (folder or file of the host, absolute path in the sandbox, whether it may be written).
         temporary_bytes: size of /tmp.
         user: user and group id of the process; None keeps the caller's.
         command: program and arguments, with paths in the sandbox.
-        network: whether it has a network of its own; the sockets in there go to the other end of standard input.
+        network: whether it has its own network; the sockets in it are sent to the other end of standard input.
     """
 
     def __init__(
@@ -73,14 +73,14 @@ class Sandbox:
         self.network = network
 
     def dump(self) -> bytes:
-        """Serialise it for the program that this file is."""
+        """Serialise it for this file as a program."""
         return marshal.dumps((self.root, self.mounts, self.temporary_bytes, self.user, self.command, self.network))
 
     def enter(self) -> "NoReturn":
         """Build the root file system, move into it and become the function's process."""
         self._build()
         os.chdir(self.root)
-        # With both names the same folder the old root lies over the new one and is taken away from there.
+        # With the same folder for both names, the old root is mounted over the new one and is unmounted from there.
         _pivot_root(".", ".")
         _check(_libc.umount2(b".", _MNT_DETACH), "umount2 of the old root")
         _mount(None, "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
@@ -129,33 +129,33 @@ class Sandbox:
 
     @staticmethod
     def _become(user: int, group: int) -> None:
-        # The pipes of the log belong to the server: without this, opening /dev/stdout would be refused.
+        # The log's pipes belong to the server: without this, opening /dev/stdout would be refused.
         for descriptor in (1, 2):
             os.fchown(descriptor, user, group)
         os.setgroups([])
         os.setresgid(group, group, group)
         os.setresuid(user, user, user)
-        # A change of user has cleared it.
+        # The change of user has cleared it.
         _die_with_parent()
 
 
 def _give_up_capabilities() -> None:
-    """Let the program that comes next have no right to mount, change owners or pass permissions, root though it is."""
+    """Drop the next program's rights to mount, change owners and bypass permissions, even as root."""
     capability = 0
     while _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
         capability += 1
 
 
 def isolate(*, network: bool = False) -> None:
-    """Give this process, and what it forks from now on, a mount table of its own, and its children their own PIDs.
+    """Give this process and its future children their own mount table, and the children their own PIDs.
 
-    With `network` they also get a network of their own without a way out.
+    With `network`, they also get their own network, from which nothing outside can be reached.
 
-    Without the rights of root this takes a user namespace, in which the calling user is root. The next fork makes
-    the first process of the PID namespace: when that one dies, the system kills everything in the namespace.
+    Without root privileges, this requires a user namespace, in which the calling user is root. The next fork creates
+    the first process of the PID namespace: when that process dies, the system kills everything in the namespace.
 
     Raises:
-        OSError: the system has no namespaces, or does not let this process have them.
+        OSError: the system has no namespaces, or does not allow them for this process.
     """
     if not sys.platform.startswith("linux") or os.uname().machine not in _SYS_PIVOT_ROOT:
         raise OSError("namespaces are used on Linux on x86_64 and aarch64 only")
@@ -172,7 +172,7 @@ def isolate(*, network: bool = False) -> None:
 
 
 def listen() -> "list[_socket.socket]":
-    """Begin to listen for the Runtime API and for S3 in a network that `isolate` has made.
+    """Begin to listen for the Runtime API and for S3 in a network that `isolate` has created.
 
     Raises:
         OSError: this process may not configure the network.
@@ -187,7 +187,7 @@ def listen() -> "list[_socket.socket]":
 
 
 def _hand_over(listeners: "list[_socket.socket]") -> None:
-    """Send the sockets to who wrote to standard input; a socket belongs to the network in which it was made."""
+    """Send the sockets to the writer of standard input; a socket belongs to the network in which it was created."""
     descriptors = b"".join(listener.fileno().to_bytes(4, sys.byteorder) for listener in listeners)
     other_end = _socket.socket(fileno=0)
     other_end.sendmsg([b"."], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
@@ -199,8 +199,8 @@ def _hand_over(listeners: "list[_socket.socket]") -> None:
 def fork_and_wait(work: "Callable[[], NoReturn]") -> int:
     """Do `work` in a child; return its exit status (128 + number of a signal). SIGTERM here kills the child.
 
-    When this returns after `isolate()`, no process of the PID namespace is left. Should this process be killed, the
-    system kills the child.
+    When this returns after `isolate()`, no process of the PID namespace is left. If this process is killed, the system
+    kills the child.
     """
     child = os.fork()
     if child == 0:

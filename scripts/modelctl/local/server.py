@@ -1,7 +1,7 @@
 """The server of a local stack: `python -m modelctl.local.server HOME ENVIRONMENT`, started by `stack.py`.
 
-It listens on a free port of the loopback interface, writes its address below HOME, and serves until it is ended. Where
-the system has namespaces it runs in some of its own: whatever ends the server then ends every function with it.
+It listens on a free port of the loopback interface, writes its address below HOME, and serves until it is ended. If the
+system has namespaces, the server runs in its own: whatever ends the server then also ends every function.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ def main() -> int:
     layout = Layout(Path(sys.argv[1]))
     environment = Path(sys.argv[2])
     os.umask(0o022)
-    # Held as long as a process of the server lives; `LocalStack.running` looks at it.
+    # Held as long as a process of the server lives; `LocalStack.running` checks it.
     lock = os.open(layout.home, os.O_RDONLY)
     _take(lock)
     layout.pid.write_text(str(os.getpid()), encoding="utf-8")
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _take(lock: int) -> None:
-    """Lock `lock`; another server may be about to end. Exit if nobody waits for this one any more."""
+    """Lock `lock`, waiting if another server is about to end. Exit if nobody waits for this one any more."""
     while not _started_in_vain():
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,7 +61,7 @@ def _take(lock: int) -> None:
 
 
 def _can(work: Callable[[], int]) -> bool:
-    """Try something out in a process of its own: some systems refuse isolation only half-way."""
+    """Try something in a separate process: some systems refuse isolation only half-way."""
     child = os.fork()
     if child == 0:
         try:
@@ -91,8 +91,8 @@ def _try_proc() -> NoReturn:
 
 
 def _serve(layout: Layout, environment: Path, *, isolated: bool, networks: bool) -> NoReturn:
-    """Run the emulator in this process; its functions are isolated, in networks of their own, where the system can."""
-    # The system chooses a port and takes it in one step, and the emulator gets the socket: nobody comes between.
+    """Run the emulator in this process; its functions are isolated, in their own networks, if the system can."""
+    # The system chooses and binds a port in one step, and the emulator gets the socket: there is no race for the port.
     try:
         listener = socket.create_server(("127.0.0.1", 0))
     except OSError as problem:
@@ -102,7 +102,7 @@ def _serve(layout: Layout, environment: Path, *, isolated: bool, networks: bool)
         )
     port = listener.getsockname()[1]
     _configure(layout, port)
-    # Not at the head of the file: ministack reads the environment when it is imported.
+    # Not at the top of the file: ministack reads the environment when it is imported.
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
     from ministack import app
@@ -115,13 +115,13 @@ def _serve(layout: Layout, environment: Path, *, isolated: bool, networks: bool)
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.certfile, config.keyfile = str(layout.certificate), str(layout.certificate_key)
-    # A client whose connection the server ends may have sent requests whose answers it never gets: the provider repeats
-    # them, and finds that what they create already exists. So it is clients that end connections, whether after 1,000
-    # requests or after a pause.
+    # If the server closes a connection, the client may have sent requests whose answers it never gets: the provider
+    # repeats them, and finds that what they create already exists. So only clients close connections, even after 1,000
+    # requests or a pause.
     config.keep_alive_max_requests = sys.maxsize
     config.keep_alive_timeout = math.inf
     config.loglevel = "WARNING"
-    # A certificate that is of no use shall end the server before anybody takes its address.
+    # An unusable certificate must end the server before anybody uses its address.
     config.create_ssl_context()
     s3 = S3Endpoint(config) if networks else None
     patches.install(Host(layout, os.environ["AWS_ENDPOINT_URL"], environment, isolated, s3))
@@ -133,7 +133,7 @@ def _serve(layout: Layout, environment: Path, *, isolated: bool, networks: bool)
     async def until_ended() -> None:
         if s3:
             s3.serve_in(asyncio.get_running_loop())
-        # With a trigger of ours hypercorn leaves SIGTERM alone.
+        # With our own trigger, hypercorn does not handle SIGTERM.
         await serve(app.app, config, shutdown_trigger=asyncio.Event().wait)
 
     asyncio.run(until_ended())
@@ -148,7 +148,7 @@ def _started_in_vain() -> bool:
 
 
 def _operator() -> dict[str, str]:
-    """Make the IAM user that everybody works as, and its key: the root user would pass every denial."""
+    """Create the IAM user that everybody works as, and its key: the root user would bypass every denial."""
     from ministack.services import iam
 
     policy = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
@@ -160,7 +160,7 @@ def _operator() -> dict[str, str]:
 
 
 def _end() -> NoReturn:
-    """End the functions, which no namespace does where there is none, and then the server."""
+    """End the functions, which without a namespace nothing else does, and then the server."""
     from ministack.core import lambda_runtime
 
     lambda_runtime.reset()
@@ -168,7 +168,7 @@ def _end() -> NoReturn:
 
 
 def _configure(layout: Layout, port: int) -> None:
-    """Replace this process's environment by what the emulator shall know."""
+    """Replace this process's environment by what the emulator may know."""
     root = json.loads(layout.root_key.read_text(encoding="utf-8"))
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
     os.environ.clear()
@@ -189,7 +189,7 @@ def _configure(layout: Layout, port: int) -> None:
             "TMPDIR": str(layout.temporary),
             "STATE_DIR": str(layout.temporary / "state"),
             "S3_DATA_DIR": str(layout.temporary / "s3"),
-            # The emulator would listen on ports of its own for these, and tidy up containers of the user's Docker.
+            # The emulator would listen on further ports for these, and clean up containers in the user's Docker.
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             "DOCKER_HOST": f"unix://{layout.temporary}/no-docker",

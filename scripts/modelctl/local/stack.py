@@ -25,21 +25,21 @@ _READY_TIMEOUT_S = 30.0
 _END_TIMEOUT_S = 10.0
 _LOG_LINES = 20
 
-# The layers and code of the sample models, extracted, with their weights twice (S3 and EFS), take half of it.
+# The extracted layers and code of the sample models, with their weights twice (S3 and EFS), need half of it.
 _MIN_FREE_MB = 256
 
 
 def ensure_lambda_environment() -> Path:
-    """Return the bare Python environment of functions: boto3 and AWS's runtime client; make it if need be."""
+    """Return the bare Python environment of functions: boto3 and AWS's runtime client; create it if necessary."""
     return environments.ensure("lambda", Path(__file__).with_name("requirements.txt"))
 
 
 @dataclass(frozen=True)
 class LocalStack:
-    """The local stack whose files lie below `home`.
+    """The local stack whose files are below `home`.
 
-    Its state is in the memory of one server process. Where that process was killed, `start` clears away what it left
-    and starts anew with another `instance`.
+    Its state is in the memory of one server process. If that process was killed, `start` removes what it left and
+    starts over with another `instance`.
     """
 
     home: Path
@@ -74,11 +74,11 @@ class LocalStack:
         return self._layout.address.is_file() and self._locked()
 
     def broken(self) -> bool:
-        """Whether the server was ready once, and ended without `stop`."""
+        """Whether the server was once ready, and ended without `stop`."""
         return self._layout.address.is_file() and not self._locked()
 
     def instance(self) -> str:
-        """Return what tells this run of the server from every other one: what an earlier one held is gone.
+        """Return the identifier of this run of the server: what an earlier run held is gone.
 
         Raises:
             UserError: the stack is not running.
@@ -86,7 +86,7 @@ class LocalStack:
         return str(self._address()["instance"])
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that make AWS clients and the Terraform provider speak to this stack.
+        """Return the variables that point AWS clients and the Terraform provider at this stack.
 
         Raises:
             UserError: the stack is not running.
@@ -97,14 +97,14 @@ class LocalStack:
             "AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}",
             "AWS_ACCESS_KEY_ID": key["access_key_id"],
             "AWS_SECRET_ACCESS_KEY": key["secret_access_key"],
-            # boto3 reads the one, the Terraform provider the other.
+            # boto3 reads one of them, the Terraform provider the other.
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_CA_BUNDLE": str(self._layout.certificate),
         }
 
     def stop(self) -> None:
-        """End the server and every function, and delete `home`; nothing to do where there is no stack."""
+        """End the server and every function, and delete `home`; does nothing if there is no stack."""
         with self._exclusively():
             self._end_server()
             shutil.rmtree(self.home, ignore_errors=True)
@@ -119,7 +119,7 @@ class LocalStack:
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
-        """Let one process at a time start or stop a stack in this folder."""
+        """Let only one process at a time start or stop a stack in this folder."""
         self.home.parent.mkdir(parents=True, exist_ok=True)
         folder = os.open(self.home.parent, os.O_RDONLY)
         try:
@@ -129,7 +129,7 @@ class LocalStack:
             os.close(folder)
 
     def _locked(self) -> bool:
-        """Whether a server process holds the lock on `home`; the system takes it away when the process ends."""
+        """Whether a server process holds the lock on `home`; the system releases it when the process ends."""
         try:
             folder = os.open(self.home, os.O_RDONLY)
         except FileNotFoundError:
@@ -148,7 +148,7 @@ class LocalStack:
         shutil.rmtree(self._layout.efs, ignore_errors=True)
 
     def _prepare(self) -> None:
-        """Make what the server needs before it starts."""
+        """Create what the server needs before it starts."""
         layout = self._layout
         free_mb = shutil.disk_usage(layout.home.parent).free // 2**20
         if free_mb < _MIN_FREE_MB:
@@ -169,11 +169,11 @@ class LocalStack:
         # assigned, or again while this waits for the server's end.
         with interrupts.deferred() as pressed, layout.log.open("wb") as log:
             server = subprocess.Popen(
-                # UTF-8 for what the emulator reads, too. -P: a file of the user's folder must not take the place of a
-                # module that is named like it.
+                # UTF-8 also for what the emulator reads. -P: a file in the user's folder must not replace a module of
+                # the same name.
                 [sys.executable, "-X", "utf8", "-P", "-m", "modelctl.local.server", layout.home, environment],
                 env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-                # Nothing is written to it: the server sees by it whether this process still waits.
+                # Nothing is written to it: it shows the server whether this process still waits.
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -197,17 +197,17 @@ class LocalStack:
             except BaseException:
                 server.kill()
                 server.wait()
-                # The processes that it has forked hold the lock with it, and die a moment later.
+                # The processes that it has forked share the lock, and die a moment later.
                 self._unlocked_within(_END_TIMEOUT_S)
-                # Else it would look as if a stack that was up had been ended by something else: see `broken`.
+                # Otherwise it would look as if something else had ended a running stack: see `broken`.
                 layout.address.unlink(missing_ok=True)
                 raise
             finally:
                 cast("IO[bytes]", server.stdin).close()
 
     def _end_server(self) -> None:
-        """End the server that holds the lock on `home`, and with it all functions."""
-        # A server that has just taken the lock has not written its process id yet.
+        """End the server that holds the lock on `home`, and all functions with it."""
+        # A server that has just acquired the lock has not written its process id yet.
         while (pid := self._pid()) is None:
             if self._unlocked_within(0.01):
                 return
@@ -242,7 +242,7 @@ class LocalStack:
 
 
 def _reap(pid: int) -> None:
-    """Collect the exit status of a server that has ended, where this process is the one that started it."""
+    """Collect the exit status of a server that has ended, if this process started it."""
     with suppress(ChildProcessError):
         os.waitpid(pid, 0)
 

@@ -23,14 +23,14 @@ from ministack.core import lambda_runtime
 from modelctl.local import execution, logs, memory
 from modelctl.runtime_api import Answer, Event, LoopbackServer, runtime_api
 
-# Lambda gives the initialisation this long, then starts it again under the function's own timeout
+# Lambda stops the initialisation after this time, then starts it again under the function's own timeout
 # (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
 _INIT_TIMEOUT_S = 10.0
 
-# So many lines of a function's output are kept until its invocation ends; the oldest go first.
+# How many lines of a function's output are kept until its invocation ends; the oldest are dropped first.
 _MAX_LINES = 10_000
 
-# Seconds between two checks whether the process that is waited for is gone.
+# Seconds between two checks of whether the process is gone.
 _LOOK_EVERY_S = 0.1
 
 _TIMED_OUT = "Sandbox.Timedout"
@@ -39,7 +39,7 @@ _STRING_OR_INFINITY = re.compile(r'("(?:[^"\\]|\\.)*")|Infinity')
 
 
 class InitError(Exception):
-    """The function's process did not get as far as asking for an event.
+    """The function's process did not reach its first request for an event.
 
     Attributes:
         payload: the error object that AWS would return.
@@ -58,8 +58,8 @@ class Invocation:
         payload: the function's answer, or the error object that AWS would return.
         failed: whether it is an error.
         duration_ms: from handing out the event to the answer.
-        lines: all that goes to the log, the platform's lines included.
-        log_stream: where they go.
+        lines: everything that goes to the log, including the platform's lines.
+        log_stream: the log stream for them.
     """
 
     payload: Any
@@ -70,7 +70,7 @@ class Invocation:
 
 
 class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # ministack ships no types
-    """One execution environment: a process that asks a Runtime API of its own for events, one after the other.
+    """One execution environment: a process that gets one event after the other from its own Runtime API.
 
     The life cycle is the emulator's for custom runtimes. This class starts `awslambdaric` in a sandbox instead of a
     `bootstrap` file, waits for what happens instead of polling, and measures.
@@ -79,7 +79,7 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
     def __init__(self, host: execution.Host, func_name: str, config: dict[str, Any], code_zip: bytes) -> None:
         super().__init__(func_name, config, code_zip)
         self._host = host
-        # The emulator takes `_proc` away from an environment that it ends, also in the middle of a call.
+        # The emulator clears `_proc` of an environment that it ends, even in the middle of a call.
         self._process: subprocess.Popen[bytes] | None = None
         self._output: _Output | None = None
         self._stop_s3: Callable[[], None] | None = None
@@ -91,7 +91,7 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
         self._current_request_id: str | None = None
 
     def invoke(self, event: Any, request_id: str, *, arn: str, trace_id: str | None = None) -> Invocation:
-        """Run one event to its answer, its failure or its timeout.
+        """Run one event until its answer, its failure or its timeout.
 
         Args:
             event: the JSON value that the handler gets.
@@ -116,12 +116,12 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
             payload = self._exit_error(request_id) if in_time else _timeout_error(request_id, self.config["Timeout"])
             status = "error" if in_time else "timeout"
             report = self._report(request_id, init_ms, status, payload["errorType"])
-            # What is left of the environment is of no use; and only now is all of its output there.
+            # What is left of the environment is useless, and only after its end is its output complete.
             self._teardown()
             return self._ended(report, payload, before)
 
     def bound_memory(self) -> None:
-        """Kill the process if it has taken more memory than the function has, or one that asked to go before it."""
+        """If it uses more memory than the function has, kill the process, or one that asked to be killed first."""
         process, isolated = self._process, self._host.isolated
         if process and memory.resident_mb(process.pid, isolated=isolated) > self.config["MemorySize"]:
             if (first := memory.first_to_go(process.pid, isolated=isolated)) is not None:
@@ -130,22 +130,23 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
                 return
             self._out_of_memory = True
             if isolated:
-                # The process that builds the sandbox kills the function and collects it; it would be left to nobody.
+                # The process that builds the sandbox kills and reaps the function; without it, nothing would reap the
+                # function.
                 process.terminate()
             else:
                 process.kill()
 
     def _initialise(self, request_id: str, before: list[logs.Line]) -> float | None:
-        """See to it that the process waits for an event; from then on the invocation counts.
+        """Make sure that the process waits for an event; from then on, the invocation counts.
 
-        An initialisation that Lambda stops it starts over as a part of the invocation.
+        An initialisation that Lambda stops is started over as part of the invocation.
 
         Args:
             request_id: the invocation's id.
-            before: gets the lines of the log up to there.
+            before: receives the log lines up to that point.
 
         Returns:
-            How long the initialisation took in ms; None if there was none, or only one within the invocation.
+            Milliseconds that the initialisation took; None if there was none, or only one within the invocation.
 
         Raises:
             InitError: the process failed, ended or, within the invocation, took too long.
@@ -168,7 +169,7 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
         return (self._invoked_at - began) * 1000 if started else None
 
     def _run(self, event: Any, request_id: str, arn: str, trace_id: str | None) -> tuple[dict[str, Any], bool]:
-        """Hand out the event; return the answer, if there is one, and whether it or the process's end came in time."""
+        """Hand out the event; return the answer, if any, and whether it or the end of the process came in time."""
         with self._state_lock:
             self._result = {}
             if not self._exited:
@@ -196,14 +197,14 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
 
     def _ended(self, report: logs.Report, payload: Any, before: list[logs.Line]) -> Invocation:
         lines = [*before, *self._take_output()]
-        # An error that the runtime client has reported it has logged as well.
+        # If the runtime client reported an error, it has also logged it.
         if report.error_type and "stackTrace" not in payload:
             lines.append(logs.failure(report.request_id, payload["errorMessage"]))
         lines.append(logs.end(report, self.config["MemorySize"]))
         return Invocation(payload, report.status != "success", report.duration_ms, lines, self._log_stream)
 
     def _ensure_started(self, init_timeout: float) -> bool:
-        """Start the process if there is none that lives; return whether there was none.
+        """Start the process if none is alive; return whether none was.
 
         Raises:
             InitError: it ended or failed before it asked for an event.
@@ -217,7 +218,7 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
         except execution.MountError as error:
             raise InitError({"errorType": "EFSMountFailureException", "errorMessage": str(error)}) from error
         except OSError as error:
-            # A full disk, for one. AWS says no more than that it was not the function.
+            # For example, a full disk. AWS says only that the function was not the cause.
             message = f"the local stack could not start the function: {error}"
             raise InitError({"errorType": "ServiceException", "errorMessage": message}) from error
         return True
@@ -246,7 +247,7 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
             raise
 
     def _begin(self) -> "tuple[int, queue.Queue[Event]]":
-        """Reset what belonged to the process before; what comes late from that one is told apart by its generation."""
+        """Reset what belonged to the previous process; its late messages are recognized by their generation."""
         pending: queue.Queue[Event] = queue.Queue(maxsize=1)
         with self._state_lock:
             self._generation += 1
@@ -290,7 +291,7 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
         return thread
 
     def _watch(self, process: "subprocess.Popen[bytes]", generation: int) -> None:
-        """Wake who waits for a process when it ends."""
+        """Wake the waiting thread when a process ends."""
         process.wait()
         with self._state_lock:
             if generation == self._generation:
@@ -311,7 +312,7 @@ class FunctionWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]  # mi
 
     def _exit_error(self, request_id: str) -> dict[str, Any]:
         code = self._process.wait() if self._process else 0
-        # A process that a signal ended reports 128 and its number through the sandbox, the negative number without.
+        # A process killed by a signal reports 128 plus its number through the sandbox, and the negative number without.
         number = code - 128 if code > 128 else -code
         how = f"signal: {(signal.strsignal(number) or str(number)).lower()}" if number > 0 else f"exit status {code}"
         return {
@@ -328,10 +329,10 @@ def _timeout_error(request_id: str, timeout_s: float) -> dict[str, Any]:
 
 
 def _as_it_was_sent(value: Any) -> bytes:
-    """JSON of an event, with numbers beyond a float's range as numbers.
+    """An event as JSON, with numbers beyond a float's range as numbers.
 
-    Lambda hands the payload on byte by byte, so `1e400` reaches the handler as an infinite float. The emulator has read
-    it by then, and Python would write `Infinity`, which the runtime client refuses before there is a handler to ask.
+    Lambda passes the payload on unchanged, so `1e400` reaches the handler as an infinite float. The emulator has parsed
+    it by then, and Python would write `Infinity`, which the runtime client refuses before it calls the handler.
     """
     text = json.dumps(value)
     if "Infinity" in text:
@@ -342,8 +343,8 @@ def _as_it_was_sent(value: Any) -> bytes:
 class _Output:
     """What a process has written so far.
 
-    It is read while the process runs, since a full pipe would stop it. What a handler wrote before it answered lies in
-    the pipe when the answer comes, so `take` has it all without waiting.
+    It is read while the process runs, since a full pipe would block the process. What a handler wrote before its answer
+    is in the pipe when the answer arrives, so `take` has all of it without waiting.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -354,7 +355,7 @@ class _Output:
         os.set_blocking(stream.fileno(), False)
 
     def pump(self) -> None:
-        """Read until the last process that has the pipe is gone."""
+        """Read until the last process with the pipe is gone."""
         readable = select.poll()
         readable.register(self._stream.fileno(), select.POLLIN)
         while self._read():
@@ -374,7 +375,7 @@ class _Output:
             return taken
 
     def _read(self) -> bool:
-        """Read what is there; return whether more can come."""
+        """Read what is available; return whether more can come."""
         with self._lock:
             while not self._stream.closed:
                 try:
@@ -389,6 +390,6 @@ class _Output:
             return False
 
     def _add(self, line: bytes) -> None:
-        # The runtime client separates the lines of a traceback by \r, so that it stays one event.
+        # The runtime client separates the lines of a traceback by \r, so that it remains one event.
         text = line.decode(errors="replace").rstrip("\r").replace("\r", "\n")
         self._lines.append(logs.Line(logs.now_ms(), text))

@@ -30,7 +30,7 @@ def install() -> None:
     # The emulator evaluates an alarm when a metric is put, and mixes the metrics of all dimensions.
     replace(cloudwatch, "_evaluate_alarm", lambda _: lambda alarm: None)
     replace(cloudwatch, "_store_datum", lambda put: functools.partial(metrics.store, put))
-    # The emulator does it at every request, ignoring what other threads add meanwhile.
+    # The emulator drops old metrics at every request, ignoring what other threads add meanwhile.
     replace(cloudwatch, "_evict_old_metrics", lambda _: lambda: None)
     replace(cloudwatch_logs, "_put_log_events", _with_metrics)
     replace(cloudwatch_logs, "_filter_log_events", _in_pages)
@@ -79,7 +79,7 @@ def _in_full(original: Callable[..., Response]) -> Callable[..., Response]:
     """DescribeAlarms returns everything that an alarm was created with, in every protocol.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricAlarm.html. In the query protocol, which
-    the provider uses, the emulator leaves out the actions, the statistic and the metric, so a second plan would set all
+    the provider uses, the emulator leaves out fields such as the actions and the metric, so a second plan would set all
     of them again.
     """
 

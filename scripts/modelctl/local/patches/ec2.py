@@ -9,7 +9,7 @@ from ministack.services import ec2
 
 from modelctl.local.patches.patching import replace, replace_entry
 
-# What AWS gives an endpoint for which no policy was set.
+# The policy of an endpoint for which none was set.
 _FULL_ACCESS = '{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}'
 
 
@@ -23,10 +23,10 @@ def install() -> None:
 
 
 def _with_policy(original: Callable[..., Any]) -> Callable[..., Any]:
-    """CreateVpcEndpoint keeps the policy it is given.
+    """CreateVpcEndpoint stores the policy.
 
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateVpcEndpoint.html. It is kept and shown, so that a
-    second plan is empty; the emulator sends no traffic through endpoints, so nothing enforces it.
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateVpcEndpoint.html. It is stored and returned, so
+    that a second plan is empty. Nothing enforces it, since the emulator sends no traffic through endpoints.
     """
 
     def create(params: dict[str, Any]) -> Any:
@@ -41,7 +41,7 @@ def _with_policy(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _showing_policy(original: Callable[..., str]) -> Callable[..., str]:
-    """DescribeVpcEndpoints shows the policy."""
+    """DescribeVpcEndpoints returns the policy."""
 
     def fields(endpoint: dict[str, Any], tag: str = "item") -> str:
         policy = f"<policyDocument>{escape(endpoint.get('PolicyDocument', _FULL_ACCESS))}</policyDocument>"
@@ -51,7 +51,7 @@ def _showing_policy(original: Callable[..., str]) -> Callable[..., str]:
 
 
 def _with_prefix_lists(original: Callable[..., list[dict[str, Any]]]) -> Callable[..., list[dict[str, Any]]]:
-    """A rule may name prefix lists, as the one does that lets functions reach S3 through a gateway endpoint.
+    """A rule may name prefix lists, like the rule that lets functions reach S3 through a gateway endpoint.
 
     https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_IpPermission.html
     """
@@ -70,10 +70,10 @@ def _with_prefix_lists(original: Callable[..., list[dict[str, Any]]]) -> Callabl
 
 
 def _showing_prefix_list(original: Callable[..., str]) -> Callable[..., str]:
-    """A rule shows the prefix list it names.
+    """A rule is returned with its prefix list.
 
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_SecurityGroupRule.html. Without it the provider finds its
-    own rule changed and gives up with an invalid plan.
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_SecurityGroupRule.html. Without it, the provider sees its
+    own rule changed and fails with an invalid plan.
     """
 
     def items(group_id: str, rule: dict[str, Any], is_egress: bool = False) -> str:
@@ -89,10 +89,10 @@ def _showing_prefix_list(original: Callable[..., str]) -> Callable[..., str]:
 
 
 def _without_ports(original: Callable[..., bool]) -> Callable[..., bool]:
-    """For a rule about all protocols ("-1") the ports say nothing.
+    """A rule for all protocols ("-1") ignores the ports.
 
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_IpPermission.html. The provider takes the allow-all rule
-    away from a new security group by naming it with ports 0 to 0.
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_IpPermission.html. The provider removes the allow-all
+    rule from a new security group by naming it with ports 0 to 0.
     """
 
     def plain(rule: dict[str, Any]) -> dict[str, Any]:

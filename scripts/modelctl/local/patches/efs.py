@@ -15,7 +15,7 @@ def install() -> None:
 
 
 def _without_id(original: Callable[..., Any]) -> Callable[..., Any]:
-    """PutFileSystemPolicy gives a policy no `Id` of its own; with one, a second plan would want to take it away.
+    """PutFileSystemPolicy does not add an `Id` to a policy; with one, a second plan would remove it.
 
     https://docs.aws.amazon.com/efs/latest/ug/API_PutFileSystemPolicy.html
     """

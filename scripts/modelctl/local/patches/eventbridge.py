@@ -1,4 +1,4 @@
-"""EventBridge: the version in an event of S3, and queues that must allow what a rule sends them."""
+"""EventBridge: the version in an event of S3, and queues whose policy must allow a rule's events."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _version = ContextVar[str | None]("version of the object that an event is about"
 
 
 def _remembering_the_version(original: Callable[..., None]) -> Callable[..., None]:
-    """Keep the version of the object for the event that the emulator makes without it."""
+    """Remember the version of the object for the event, which the emulator creates without it."""
 
     def fire(*arguments: Any, version_id: str | None = None, **options: Any) -> None:
         reset = _version.set(version_id)
@@ -53,7 +53,7 @@ def _with_the_version(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _only_where_the_queue_allows(original: Callable[..., None]) -> Callable[..., None]:
-    """A queue receives events only if its policy allows EventBridge to send them, by the rule where it names one.
+    """A queue receives events only if its policy allows EventBridge to send them, for this rule if it names one.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions
     """

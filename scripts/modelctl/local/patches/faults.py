@@ -1,6 +1,6 @@
-"""S3 fails now and then, where a test asks for it: the file `Layout.faults` says which calls, and how.
+"""Makes S3 fail occasionally if a test requests it: the file `Layout.faults` says which calls fail, and how.
 
-It holds a JSON list of objects with the fields of `Fault`. Without the file no call fails.
+It contains a JSON list of objects with the fields of `Fault`. Without the file, no call fails.
 """
 
 import json
@@ -19,7 +19,7 @@ Asgi = Callable[[Any, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[No
 
 
 def install(layout: Layout) -> None:
-    """Patch the entry of all requests."""
+    """Patch the entry point of all requests."""
     replace(app, "app", lambda original: _failing(original, _Switch(layout.faults)))
 
 
@@ -27,21 +27,21 @@ def install(layout: Layout) -> None:
 class Fault:
     """Which calls fail, and how."""
 
-    #: Regular expressions of the whole HTTP method, and of the whole path: `/<bucket>/<key>`, decoded.
+    #: Regular expressions for the whole HTTP method, and for the whole path: `/<bucket>/<key>`, decoded.
     method: str
     path: str
-    #: Every how many of these calls fails.
+    #: One in this many of these calls fails.
     every: int
     #: The answer: HTTP status, and S3's code for the error.
     status: int
     code: str
-    #: Whether a call that fails is carried out nevertheless, as when its answer gets lost.
+    #: Whether a failing call is carried out anyway, as if its answer was lost.
     done: bool = False
-    #: The calls so far.
+    #: The number of calls so far.
     calls: int = 0
 
     def strikes(self, method: str, path: str) -> bool:
-        """Count a call, if it is one of these; returns whether it fails."""
+        """Count a call if it is one of these, and return whether it fails."""
         if not re.fullmatch(self.method, method) or not re.fullmatch(self.path, path):
             return False
         self.calls += 1
@@ -49,7 +49,7 @@ class Fault:
 
 
 class _Switch:
-    """What the file says now."""
+    """The current content of the file."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -57,7 +57,7 @@ class _Switch:
         self._faults: list[Fault] = []
 
     def fault(self, method: str, path: str) -> Fault | None:
-        """The first fault that strikes a call."""
+        """The first fault that makes a call fail."""
         try:
             changed_at = self._file.stat().st_mtime_ns
         except FileNotFoundError:
@@ -88,4 +88,4 @@ def _failing(original: Asgi, switch: _Switch) -> Asgi:
 
 
 async def _to_nobody(_: Any) -> None:
-    """Take a part of an answer that is never given."""
+    """Discard a part of an answer that is not sent."""

@@ -1,4 +1,4 @@
-"""Lambda: functions run in execution environments of this stack, with the limits and roles that AWS asks for."""
+"""Lambda: functions run in execution environments of this stack, with the limits and roles that AWS requires."""
 
 import contextlib
 import functools
@@ -23,7 +23,7 @@ _VPC_ACTIONS = ("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "
 Response = tuple[int, dict[str, str], bytes]
 Record = dict[str, Any]
 
-# Each call has a thread of its own, so that those that wait here keep no other one waiting.
+# Each call has its own thread, so those that wait here do not block others.
 _checks = threading.BoundedSemaphore(MAX_CHECKS)
 
 
@@ -32,9 +32,9 @@ def install(host: Host) -> None:
     # Modelyard's functions are all Python.
     replace(lambda_runtime, "_worker_class_for", lambda _: lambda config: functools.partial(FunctionWorker, host))
     replace(lambda_svc, "_execute_function_warm", lambda _: _execute)
-    # `_execute` has written the log already.
+    # `_execute` has already written the log.
     replace(lambda_svc, "_emit_lambda_logs", lambda _: lambda *arguments, **named: None)
-    # It knows direct calls only; `_run` and `_admission` record the metrics of all.
+    # It covers only direct calls; `_run` and `_admission` record the metrics of all calls.
     replace(lambda_svc, "_emit_lambda_metrics", lambda _: lambda *arguments, **named: None)
     replace(lambda_svc, "_acquire_execution_slot", _admission)
     replace(lambda_svc, "_reserved_concurrency", _shared_reservation)
@@ -51,7 +51,7 @@ def install(host: Host) -> None:
 
 
 def _execute(func: Record, event: Any, request_id: str) -> dict[str, Any]:
-    """Run a function in an execution environment of its own, as Lambda does, and write its log."""
+    """Run a function in its own execution environment, as Lambda does, and write its log."""
     is_check = isinstance(event, dict) and event.keys() == {CHECK}
     with _checks if is_check else contextlib.nullcontext():
         return _run(func, event, request_id)
@@ -76,9 +76,9 @@ def _run(func: Record, event: Any, request_id: str) -> dict[str, Any]:
 
 
 def _make_room() -> None:
-    """End environments that wait for work, the one that has waited longest first, until no more are alive than may be.
+    """End idle environments, the one that has been idle longest first, until no more are alive than allowed.
 
-    Lambda ends idle environments when it needs their place; the emulator would keep one of every version for ever.
+    Lambda ends idle environments when it needs their place; the emulator would keep one of every version forever.
     """
     doomed = []
     with lambda_runtime._lock:
@@ -95,7 +95,7 @@ def _make_room() -> None:
 
 
 def _bound_memory() -> NoReturn:
-    """Keep the environments that do something within their memory; the others Lambda would have frozen."""
+    """Enforce the memory of busy environments; Lambda would have frozen the others."""
     while True:
         time.sleep(memory.LOOK_EVERY_S)
         with lambda_runtime._lock:
@@ -108,7 +108,7 @@ def _bound_memory() -> NoReturn:
 
 
 def _admission(original: Callable[..., tuple[str | None, str | None]]) -> Callable[..., tuple[str | None, str | None]]:
-    """Every call that is admitted or turned away is in the metrics."""
+    """The metrics count every call that is admitted or throttled."""
 
     def admit(func: Record, config: Record) -> tuple[str | None, str | None]:
         slot, limit = original(func, config)
@@ -122,8 +122,8 @@ def _admission(original: Callable[..., tuple[str | None, str | None]]) -> Callab
 def _shared_reservation(original: Callable[[Record, Record], int | None]) -> Callable[[Record, Record], int | None]:
     """A function's reserved concurrency is shared by all its versions and aliases.
 
-    https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html. The emulator keeps it with the function
-    and looks for it at the version.
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html. The emulator stores it with the
+    function but looks it up in the version.
     """
 
     def reserved(func: Record, config: Record) -> int | None:
@@ -136,7 +136,7 @@ def _shared_reservation(original: Callable[[Record, Record], int | None]) -> Cal
 
 
 def _without_code(data: Record) -> Response | None:
-    """Return the answer to a function whose code is not in S3, or None; the emulator would run a mock in its place."""
+    """Return the error for a function whose code is not in S3, or None; the emulator would run a mock instead."""
     code = data.get("Code") or {}
     if "S3Key" not in code:
         return None
@@ -148,7 +148,7 @@ def _without_code(data: Record) -> Response | None:
 
 
 def _without_network(data: Record) -> Response | None:
-    """Return the answer to a function in a VPC whose role may not manage its network interfaces, or None.
+    """Return the error for a function in a VPC whose role may not manage its network interfaces, or None.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
     """

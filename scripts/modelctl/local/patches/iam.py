@@ -1,4 +1,4 @@
-"""IAM: who is root, what a condition sees, the resource of a call of a function, and the action of a batch of SQS."""
+"""IAM: who is root, the keys of conditions, the resource of a function call, and the action of an SQS batch."""
 
 import re
 from collections.abc import Callable
@@ -22,16 +22,16 @@ def install() -> None:
 
 
 def _signed_like_every_key(_: Callable[[str], bool]) -> Callable[[str], bool]:
-    """A request of root needs root's signature.
+    """A request by root needs root's signature.
 
-    The emulator asks this where it lets a request through without a look at its signature: it takes the key `test` and
-    any twelve digits for root, with whatever secret, so that every function could pass all denials.
+    The emulator uses this to let requests pass without a check of their signature: it accepts the key `test` and any
+    twelve digits as root, with any secret, so every function could bypass all denials.
     """
     return lambda access_key: False
 
 
 def _role_of_session(original: Callable[..., Any]) -> Callable[..., Any]:
-    """`aws:PrincipalArn` of a role's session is the ARN of the role, not of the session.
+    """For a role's session, `aws:PrincipalArn` is the ARN of the role, not of the session.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn
     """
@@ -64,7 +64,7 @@ def _function_of_session(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _tag_of_queue(original: Callable[..., Any]) -> Callable[..., Any]:
-    """`aws:ResourceTag/...` of a queue is the value of its tag; the emulator knows the key for no resource.
+    """For a queue, `aws:ResourceTag/...` is the value of its tag; the emulator does not know the key for any resource.
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-abac.html
     """
@@ -74,7 +74,7 @@ def _tag_of_queue(original: Callable[..., Any]) -> Callable[..., Any]:
         if scope.lower() != "aws:resourcetag" or ":sqs:" not in context.resource_arn:
             return original(key, context)
         queue = sqs._queue_by_arn(context.resource_arn)
-        # IAM does not distinguish upper and lower case in the keys of tags.
+        # IAM ignores case in the keys of tags.
         tags = {} if queue is None else {key.lower(): value for key, value in queue["tags"].items()}
         return tags.get(name.lower())
 
@@ -82,10 +82,10 @@ def _tag_of_queue(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_qualifier(original: Callable[..., str]) -> Callable[..., str]:
-    """The resource of a call by version or alias is that version or alias, not the function.
+    """The resource of a call through a version or alias is that version or alias, not the function.
 
-    https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html. The emulator looks at a qualifier only
-    if it is part of the function's name.
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html. The emulator considers a qualifier
+    only if it is part of the function's name.
     """
 
     def extract(service: str, method: str, path: str, headers: Any, body: bytes, query: Any, *where: str) -> str:
@@ -111,7 +111,7 @@ def _of_one_message(original: Callable[..., str]) -> Callable[..., str]:
 
 
 def _across_lines(original: Callable[[str, bool], re.Pattern[str]]) -> Callable[[str, bool], re.Pattern[str]]:
-    """`*` and `?` stand for any character, a line break in the key of an object, too.
+    """`*` and `?` match any character, including a line break in the key of an object.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
     """

@@ -1,8 +1,8 @@
-"""Lambda: functions that were idle, which is a matter of weeks on AWS and of one call here.
+"""Lambda: functions that were idle, which takes weeks on AWS and one call here.
 
     aws lambda tag-resource --resource <the function's ARN> --tags local-stack:idle=20
 
-makes a function Inactive; 20 is how many seconds Lambda then takes to restore it. No such tag is kept.
+makes a function Inactive; Lambda then takes 20 seconds to restore it. The tag is not stored.
 """
 
 import contextvars
@@ -20,7 +20,7 @@ TAG = "local-stack:idle"
 
 Record = dict[str, Any]
 
-# By name of an idle function, how many seconds it takes to restore it.
+# How many seconds it takes to restore each idle function, by name.
 _idle: dict[str, float] = {}
 _lock = threading.Lock()
 
@@ -33,7 +33,7 @@ def install() -> None:
 
 
 def _making_idle(original: Callable[..., Any]) -> Callable[..., Any]:
-    """TagResource makes a function idle where it is asked to."""
+    """TagResource makes a function idle if the tag says so."""
 
     def tag(arn: str, data: Record) -> Any:
         tags = dict(data.get("Tags") or {})
@@ -62,9 +62,9 @@ def _refused(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _failed(original: Callable[..., Any]) -> Callable[..., Any]:
-    """To an event source mapping, and to what calls asynchronously, that refusal is one more failure.
+    """For an event source mapping or an asynchronous call, that refusal is a failure like any other.
 
-    A batch of messages then comes back when its visibility timeout is over.
+    A batch of messages then comes back after its visibility timeout.
     """
 
     def execute(func: Record, event: Any) -> Any:
@@ -77,17 +77,17 @@ def _failed(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _refusal(name: str) -> tuple[str, str] | None:
-    """What AWS answers to a call of a function that was idle, which begins to restore it; None if it may be called.
+    """The error for a call of a function that was idle, which starts to restore it; None if it may be called.
 
-    https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html; what it answers, users report:
-    https://github.com/boto/boto3/issues/3788 of the first call, https://github.com/aws/aws-cdk/issues/20123.
+    https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html; users have reported the errors:
+    https://github.com/boto/boto3/issues/3788 for the first call, https://github.com/aws/aws-cdk/issues/20123.
     """
     with _lock:
         func = lambda_svc._functions.get(name) if name in _idle else None
         state = func["config"]["State"] if func else ""
         if state == "Inactive":
             _change(name, "Pending", "Restoring", "The function is being restored")
-            # The emulator knows by the context of a thread whose functions are meant.
+            # The emulator takes the account from the context of the thread.
             threading.Thread(target=contextvars.copy_context().run, args=(_restore, name), daemon=True).start()
             return (
                 "CodeArtifactUserPendingException",
@@ -110,7 +110,7 @@ def _restore(name: str) -> None:
 
 
 def _change(name: str, state: str, code: str, reason: str) -> None:
-    """Show the state of a function, if it is still there, and of its versions."""
+    """Set the visible state of a function, if it still exists, and of its versions."""
     func = lambda_svc._functions.get(name) or {}
     for record in (func, *func.get("versions", {}).values()):
         record.get("config", {}).update(State=state, StateReasonCode=code, StateReason=reason)

@@ -1,4 +1,4 @@
-"""Lambda's event source mappings: the role they need, the alias they call, how many calls they make at once."""
+"""Lambda's event source mappings: the role they need, the alias they call, how many concurrent calls they make."""
 
 import os
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def install(layout: Layout) -> None:
 
 
 def _refusal(data: Record) -> Response | None:
-    """Return the answer to a mapping whose function's role may not poll the queue, or None.
+    """Return the error for a mapping whose function's role may not poll the queue, or None.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-permissions
     """
@@ -47,7 +47,7 @@ def _refusal(data: Record) -> Response | None:
 
 
 def _named_as_called(original: Callable[..., None]) -> Callable[..., None]:
-    """`context.invoked_function_arn` is what was called, with the alias, not the version that it stands for.
+    """`context.invoked_function_arn` is what was called, with the alias, not the version that it points at.
 
     https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
     """
@@ -60,13 +60,13 @@ def _named_as_called(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _bounded(original: Callable[..., int], layout: Layout) -> Callable[..., int]:
-    """A mapping calls the function at most as often at once as it may, and as this machine has processors to run it.
+    """A mapping's concurrent calls are limited by its own maximum, and by the processors of this machine.
 
-    AWS adds environments up to 1,250; here more processes than processors would only make each other wait. A test whose
-    functions do not need processors may name another number of them in `Layout.processors`.
+    AWS adds environments up to 1,250; here, more processes than processors would only wait for each other. A test whose
+    functions do not need processors may set another number in `Layout.processors`.
 
-    While as many environments run as may, no mapping receives: a message would be throttled, and so hidden for its
-    visibility timeout. AWS has room for 1,000.
+    While the maximum number of environments is running, no mapping receives messages: they would be throttled, and so
+    hidden for the visibility timeout. AWS has room for 1,000.
     """
 
     def limit(*arguments: Any) -> int:

@@ -1,4 +1,4 @@
-"""Replacing parts of ministack so that a change in it is noticed."""
+"""Replaces parts of ministack in a way that notices if they change."""
 
 from collections.abc import Callable
 from importlib.metadata import version
@@ -23,7 +23,7 @@ def check_version() -> None:
 
 
 def replace(module: ModuleType, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Put `make(original)` in the place of a module's function."""
+    """Replace a module's function by `make(original)`."""
     if not callable(getattr(module, name, None)):
         raise PatchError(f"{module.__name__} has no function {name}: its patch has nothing to replace")
     setattr(module, name, make(getattr(module, name)))
@@ -32,7 +32,7 @@ def replace(module: ModuleType, name: str, make: Callable[[Callable[..., Any]], 
 def replace_entry(
     module: ModuleType, table: str, key: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]
 ) -> None:
-    """Put `make(original)` in the place of a function that a module finds through a table."""
+    """Replace a function that a module finds through a table by `make(original)`."""
     entries = getattr(module, table, {})
     if not callable(entries.get(key)):
         raise PatchError(f"{module.__name__} has no {table}[{key!r}]: its patch has nothing to replace")

@@ -44,10 +44,10 @@ def install() -> None:
 
 
 def _or_request_payment(original: Callable[..., Response]) -> Callable[..., Response]:
-    """GetBucketRequestPayment is asked for with `requestPayment`; the emulator took it for a listing of the objects.
+    """A request with `requestPayment` is GetBucketRequestPayment; the emulator treats it as a listing of the objects.
 
-    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketRequestPayment.html. The provider asks at every plan,
-    and one key that XML cannot hold made it fail.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketRequestPayment.html. The provider sends it in every
+    plan, and a single key that XML cannot contain made it fail.
     """
 
     def list_objects(bucket: str, query_params: dict[str, Any]) -> Response:
@@ -66,10 +66,10 @@ _urls_asked_for = ContextVar("encoding-type=url", default=False)
 
 
 def _encoded_versions(original: Callable[..., Response]) -> Callable[..., Response]:
-    """ListObjectVersions with `encoding-type=url` answers with encoded keys and says so.
+    """ListObjectVersions with `encoding-type=url` returns encoded keys and says so.
 
-    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html. Without it a client decodes `a/x+y` to
-    `a/x y`, deletes the wrong key, and never ends emptying the bucket.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html. Without it, a client decodes `a/x+y` to
+    `a/x y`, deletes the wrong key, and never finishes emptying the bucket.
     """
 
     def list_object_versions(bucket_name: str, query_params: dict[str, Any]) -> Response:
@@ -83,7 +83,7 @@ def _encoded_versions(original: Callable[..., Response]) -> Callable[..., Respon
 
 
 def _with_encoded_keys(original: Callable[..., bytes]) -> Callable[..., bytes]:
-    """Encode the keys before they become XML, which has no way to write some characters that keys may have."""
+    """Encode the keys before they become XML, which cannot represent some characters that keys may have."""
 
     def xml_body(root: Element) -> bytes:
         if _urls_asked_for.get() and root.tag == "ListVersionsResult":
@@ -102,13 +102,13 @@ def _with_encoded_keys(original: Callable[..., bytes]) -> Callable[..., bytes]:
 def _hide_missing(
     response: Response, bucket: str, headers: dict[str, str] | None, query_params: dict[str, Any] | None
 ) -> Response:
-    """A GET or HEAD of a missing key is 404 only for who may list the bucket; for others it is 403.
+    """A GET or HEAD of a missing key is a 404 only for callers that may list the bucket; for others, it is a 403.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html (Permissions).
     """
     status, _, body = response
     access_key = extract_access_key_id(headers or {}, query_params)
-    # Without an access key it is the emulator itself that reads, for example a function's code.
+    # Without an access key, the emulator itself is reading, for example a function's code.
     if status != 404 or b"<Code>NoSuchKey</Code>" not in body or not access_key:
         return response
     arn = f"arn:aws:s3:::{bucket}"
@@ -133,7 +133,7 @@ def _hide_missing(
 def _without_overlaps(original: Callable[..., Response | None]) -> Callable[..., Response | None]:
     """Two notifications for one event type may not overlap in both prefix and suffix.
 
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html. The text is the one of S3.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html. The text is S3's.
     """
 
     def validate(configs: list[dict[str, Any]], *rest: Any) -> Response | None:

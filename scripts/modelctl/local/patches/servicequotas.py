@@ -1,4 +1,4 @@
-"""Service Quotas: the quotas of Lambda and EventBridge, which the emulator does not have."""
+"""Service Quotas: the quotas of Lambda and EventBridge, which the emulator lacks."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from modelctl.local.patches.patching import PatchError
 
 _SERVICE = "servicequotas"
 _TARGET = "ServiceQuotasV20190624."
-#: By service and code: the service's name, the quota's, and what an account has by default.
+#: By service and code: the service's name, the quota's name, and its default value.
 _QUOTAS = {
     ("events", "L-244521F2"): ("Amazon EventBridge (CloudWatch Events)", "Number of rules", 300.0),
     ("lambda", "L-B99A9384"): ("AWS Lambda", "Concurrent executions", 1000.0),
@@ -33,10 +33,10 @@ def install() -> None:
 async def _answer(
     method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
 ) -> Response:
-    """GetServiceQuota and GetAWSDefaultServiceQuota, in an account whose quotas are those by default.
+    """GetServiceQuota and GetAWSDefaultServiceQuota, in an account with the default quotas.
 
-    https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html. The stack itself bounds
-    its environments by what the machine can bear.
+    https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html. The stack itself limits
+    its environments to what the machine can handle.
     """
     action = headers["x-amz-target"].removeprefix(_TARGET)
     if action not in ("GetServiceQuota", "GetAWSDefaultServiceQuota"):
@@ -46,7 +46,7 @@ async def _answer(
     if (service, code) not in _QUOTAS:
         return _refusal("NoSuchResourceException", f"the service {service} has no quota {code}")
     of, name, value = _QUOTAS[service, code]
-    # AWS's defaults are nobody's.
+    # AWS's defaults belong to no account.
     account = get_account_id() if action == "GetServiceQuota" else ""
     quota = {
         "ServiceCode": service,
