@@ -7,11 +7,11 @@ from typing import Any
 
 
 def of(model: Mapping[str, Any], folder: Path, *, results: str = "", **changes: str) -> dict[str, str]:
-    """What Terraform would set for a function, with the weights in a folder of this machine.
+    """The variables that Terraform would set for a function, with the weights in a folder on this machine.
 
     Args:
         model: the normal form of the model's entry, from `registry.load`.
-        folder: of the artifact's files.
+        folder: the folder with the artifact's files.
         results: name of the results bucket.
         changes: fields of the model's document to replace, such as the runtime.
     """

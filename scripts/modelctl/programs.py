@@ -1,4 +1,4 @@
-"""Runs other programs for what they answer."""
+"""Runs other programs for their output."""
 
 import subprocess
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def run(failure: str, *command: str | Path, env: Mapping[str, str] | None = None
         command,
         env=env,
         input=stdin,
-        # Functions run as users of their own, who must be able to read what is made, whatever the umask of the shell.
+        # Functions run as other users, who must be able to read what is created, whatever the umask of the shell.
         umask=0o022,
         capture_output=True,
         encoding="utf-8",

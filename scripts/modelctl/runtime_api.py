@@ -1,4 +1,4 @@
-"""Lambda's Runtime API on loopback, from which AWS's own runtime client, awslambdaric, gets events.
+"""Lambda's Runtime API on loopback, which serves events to AWS's own runtime client, awslambdaric.
 
 `runtime_api` serves the local stack and `run_handler`, which runs a handler on given events and times it.
 
@@ -37,7 +37,7 @@ _FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:tested:live"
 
 @dataclass(frozen=True)
 class Run:
-    """What a handler's process answered and wrote, and when; milliseconds count from the start of the process."""
+    """The answers and output of a handler's process, with times in milliseconds from its start."""
 
     answers: list[Any]
     #: When it asked for each event, and got it at once: the first time is the end of its initialisation.
@@ -52,14 +52,14 @@ class Run:
 
 
 class LoopbackHandler(BaseHTTPRequestHandler):
-    """Requests of functions, over connections that stay open."""
+    """Handles requests of functions, over persistent connections."""
 
     protocol_version = "HTTP/1.1"
     # Header and body are two packets, of which the second otherwise waits 40 ms for the first one's acknowledgement.
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the name of the base class)
-        """Say nothing."""
+        """Log nothing."""
 
     def body(self) -> bytes:
         """The request's body."""
@@ -75,7 +75,7 @@ class LoopbackHandler(BaseHTTPRequestHandler):
 
 
 class LoopbackServer(socketserver.ThreadingTCPServer):
-    """Serves on a socket that listens or else on a free loopback port, each connection in a thread of its own."""
+    """Serves on a listening socket or on a free loopback port, with one thread per connection."""
 
     daemon_threads = True
 
@@ -94,7 +94,7 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
 
 @contextmanager
 def served(handler: type[LoopbackHandler]) -> Iterator[str]:
-    """Serve on loopback; gives host and port."""
+    """Serve on loopback; yields host and port."""
     server = LoopbackServer(handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -108,7 +108,7 @@ def served(handler: type[LoopbackHandler]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Event:
-    """What a handler is called with.
+    """The event of an invocation.
 
     Attributes:
         request_id: the invocation's id.
@@ -127,7 +127,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a process posts.
+    """An answer that a process posts.
 
     Attributes:
         at: when it began to, by `time.perf_counter`.
@@ -185,7 +185,7 @@ def run_handler(
     folder: Path = paths.FUNCTIONS,
     timeout_s: float = 60,
 ) -> Run:
-    """Run a handler on events, one after the other, in a process of its own.
+    """Run a handler on events, one after the other, in a new process.
 
     Args:
         handler: its module and name, as Lambda takes them.

@@ -1,7 +1,7 @@
 """The two targets of commands: the local stack and AWS.
 
-A target gives the boto3 session of this process and the environment of the programs that it starts; nothing else
-differs, and the environment of this process stays as it is.
+A target determines the boto3 session of this process and the environment of the programs that it starts. Nothing else
+differs, and the environment of this process is not changed.
 """
 
 import os
@@ -25,7 +25,7 @@ WORKSPACE = "local"
 #: Terraform's state of what is applied to the local stack.
 STATE = paths.STACK / "state" / WORKSPACE / "terraform.tfstate"
 
-# What `modelctl env` exports, and takes back.
+# The variables that `modelctl env` exports and unsets.
 EXPORTED = (
     "AWS_ACCESS_KEY_ID",
     "AWS_CA_BUNDLE",
@@ -54,11 +54,11 @@ _UNCONFIGURED = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": o
 
 @dataclass(frozen=True)
 class Target:
-    """Where commands go.
+    """The destination of commands.
 
     Args:
-        name: what people call it.
-        env: the environment of programs that are to speak to it, such as Terraform.
+        name: its name for users.
+        env: the environment for programs that access it, such as Terraform.
     """
 
     name: Literal["local", "aws"]
@@ -75,7 +75,7 @@ class Target:
         return program.Root({**self.env, **program.QUIET}, state=STATE if self.name == "local" else None)
 
     def session(self, region: str) -> boto3.Session:
-        """A session whose clients speak to this target.
+        """A session whose clients access this target.
 
         On AWS it is the user's: credentials and profile come from the environment and the configuration files.
         """
@@ -90,7 +90,7 @@ class Target:
 
 
 class _LocalSession(botocore.session.Session):
-    """A session whose clients speak to the local stack, whatever the user's shell and files say of another account.
+    """A session for the local stack, whatever the user's shell and files say about another account.
 
     Args:
         endpoint_url: the stack's address.
@@ -122,7 +122,7 @@ def stack() -> LocalStack:
 
 
 def chosen(name: Literal["local", "aws"] | None) -> Target:
-    """The target that a command is meant for: the named one, else the local stack where it is up, else AWS.
+    """The target of a command: the named one, otherwise the local stack if it is up, otherwise AWS.
 
     Raises:
         UserError: the local stack was named and is not up, or its server was stopped by something other than
@@ -154,7 +154,7 @@ def local(serves: Path | None = None) -> Target:
 
 
 def exports() -> dict[str, str]:
-    """The variables by which `aws`, boto3 and Terraform speak to the local stack, and to nothing else.
+    """The variables that point `aws`, boto3 and Terraform at the local stack, and at nothing else.
 
     Raises:
         UserError: it is not up.

@@ -18,9 +18,9 @@ _MARKER = ".modelyard"
 def ensure(name: str, requirements: Path) -> Path:
     """Return the folder of the environment `name`, made from `requirements` if it is missing or out of date.
 
-    `requirements` is a lock file in which every package has its hashes. The environment runs the Python that runs this,
-    and its modules are compiled: `import tensorflow` takes twice as long without `.pyc` files, and what runs there may
-    not write any. Calls from several processes at once wait for each other.
+    `requirements` is a lock file in which every package has its hashes. The environment uses the current Python, and
+    its modules are compiled: `import tensorflow` takes twice as long without `.pyc` files, and functions may not write
+    any. Concurrent calls from several processes wait for each other.
 
     Raises:
         UserError: uv could not make the environment.
@@ -39,7 +39,7 @@ def ensure(name: str, requirements: Path) -> Path:
         uv(
             failure,
             *("pip", "install", "--quiet", "--python", folder / "bin" / "python"),
-            # The lock is complete, but for what it overrides (pyproject.toml).
+            # The lock is complete, except for what it overrides (pyproject.toml).
             *("--no-deps", "--require-hashes", "--compile-bytecode", "--requirements", requirements),
         )
         marker.write_text(wanted, encoding="utf-8")
@@ -52,7 +52,7 @@ def uv(failure: str, *arguments: str | Path, env: Mapping[str, str] | None = Non
     Raises:
         UserError: it failed; the message is `failure` and what uv said.
     """
-    # A VIRTUAL_ENV of the shell would only make uv warn that it is not the one meant.
+    # A VIRTUAL_ENV of the shell would only make uv warn about it.
     sources = package_sources.uv_environment(_pip_settings(), paths.TOOLS / "uv")
     inherited = {key: value for key, value in sources.items() if key != "VIRTUAL_ENV"}
     return programs.run(failure, Path(sys.executable).parent / "uv", *arguments, env={**inherited, **(env or {})})
@@ -60,10 +60,10 @@ def uv(failure: str, *arguments: str | Path, env: Mapping[str, str] | None = Non
 
 @functools.cache
 def _pip_settings() -> dict[str, str]:
-    """What the user has set for pip; read once, because pip needs longer to say it than uv often needs to install."""
+    """The user's settings for pip; read once, because pip often needs longer to print them than uv needs to install."""
     return package_sources.pip_settings(Path(sys.executable))
 
 
 def _fingerprint(requirements: Path) -> str:
-    """Return what an environment follows from: the locked requirements and the Python that runs them."""
+    """Return what determines an environment: the locked requirements and the Python that runs them."""
     return f"{hashlib.sha256(requirements.read_bytes()).hexdigest()} {sys.version} {sys.base_prefix}\n"

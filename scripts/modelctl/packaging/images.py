@@ -1,6 +1,6 @@
 """Container images of runtimes that are too large for a layer, in ECR.
 
-The manifest of the packages records each of them with the digest of its sources, and Terraform refuses one of others.
+The manifest of the packages records each image with the digest of its sources; Terraform refuses other sources.
 """
 
 import base64
@@ -20,7 +20,7 @@ from modelctl.packaging import packages
 
 _REPOSITORY = re.compile(r"(\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?)/[a-z0-9][a-z0-9._/-]*")
 
-# By architecture, what docker calls it.
+# Docker's names for the architectures.
 _DOCKER = {"x86_64": "amd64", "arm64": "arm64"}
 
 
@@ -33,7 +33,7 @@ class Repository(NamedTuple):
 
 
 def repository_of(uri: str) -> Repository | None:
-    """The repository of a URI; None if it is not one of ECR, or has a tag."""
+    """The repository of a URI; None if it is not in ECR, or has a tag."""
     found = _REPOSITORY.fullmatch(uri)
     return Repository(uri, *found.groups()) if found else None
 
@@ -80,7 +80,7 @@ def _log_in(repository: Repository) -> None:
 def _build(runtime: str, architecture: str, repository: Repository) -> str:
     """Build and push the image; return its URI by digest."""
     # Functions name it by digest. The tag is for people, and keeps the image from rules that expire untagged ones.
-    # It is new every time, since a repository may refuse to move a tag.
+    # The tag is new every time, since a repository may refuse to move a tag.
     tag = f"{runtime}-{architecture}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with tempfile.TemporaryDirectory() as temporary:
         metadata = Path(temporary) / "metadata.json"
@@ -88,7 +88,7 @@ def _build(runtime: str, architecture: str, repository: Repository) -> str:
             programs.run(
                 f"the image of {runtime} could not be built and pushed; fix what docker reports",
                 *("docker", "buildx", "build", "--platform", f"linux/{_DOCKER[architecture]}", "--pull", "--push"),
-                # Attestations make it an image index, which Lambda does not take.
+                # Attestations would make it an image index, which Lambda does not accept.
                 "--provenance=false",
                 *("--file", paths.FUNCTIONS / "inference" / "Dockerfile", "--build-arg", f"RUNTIME={runtime}"),
                 *("--tag", f"{repository.uri}:{tag}", "--metadata-file", metadata, paths.FUNCTIONS),

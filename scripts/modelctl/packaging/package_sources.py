@@ -1,6 +1,6 @@
-"""Where Python packages come from, as the user's settings of pip say: what uv, which does not read these, is given.
+"""Where Python packages come from, according to the user's pip settings, which uv does not read and must be given.
 
-The set-up reads this too, under any Python: it imports nothing but the standard library.
+The setup also imports this, under any Python, so it imports only the standard library.
 """
 
 import json
@@ -15,7 +15,7 @@ _SOURCES = (
     *("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "cert", "client-cert", "proxy"),
     *("timeout", "default-timeout"),
 )
-# Not `pip config list`: of a user with `user = true` it shows one file alone. From pip 25.1 on there is a map per file.
+# Not `pip config list`: with `user = true`, it shows only one file. From pip 25.1 on, there is one map per file.
 _LIST = """
 import json
 from pip._internal.configuration import Configuration
@@ -24,12 +24,12 @@ found.load()
 maps = [value if isinstance(value, dict) else {key: value} for key, value in found.items()]
 print(json.dumps([pair for entries in maps for pair in entries.items()]))
 """
-# What a user of uv may have set in its earlier variables.
+# Earlier names of uv's variables, which the user may have set.
 _EARLIER = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
 
 
 def pip_settings(python: Path) -> dict[str, str]:
-    """What the user has set for pip about where packages come from, by the names of pip's configuration.
+    """The user's pip settings for where packages come from, by the names of pip's configuration.
 
     Args:
         python: an interpreter that has pip; without it there are no settings.
@@ -46,7 +46,7 @@ def pip_settings(python: Path) -> dict[str, str]:
 
 
 def pip_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a pip that heeds these settings and no others: not `user = true`, say, nor `target`."""
+    """The environment for a pip that uses only these settings: not `user = true`, for example, nor `target`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     return {
         **kept,
@@ -56,19 +56,19 @@ def pip_environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def uv_environment(settings: Mapping[str, str], cache: Path) -> dict[str, str]:
-    """The environment of a uv that takes packages from where pip would. What is set for uv itself wins.
+    """The environment for a uv that gets packages from where pip would. uv's own settings take precedence.
 
     Args:
-        settings: of pip.
-        cache: the folder of uv's cache where the user has none that can be written.
+        settings: pip's settings.
+        cache: the folder for uv's cache if the user has no writable one.
     """
-    # Like pip, uv passes over an index of files that is not there, but it refuses such a folder.
+    # Like pip, uv skips a missing index of files, but it refuses a missing folder.
     folders = [place for place in settings.get("find-links", "").split() if "://" in place or Path(place).exists()]
     timeout = settings.get("timeout", settings.get("default-timeout", ""))
     wanted = {
         "UV_DEFAULT_INDEX": settings.get("index-url", ""),
         "UV_INDEX": " ".join(settings.get("extra-index-url", "").split()),
-        # As pip does, which takes a version from whichever index has it; every file is known by its hash.
+        # Like pip, take a version from any index that has it; every file is identified by its hash.
         "UV_INDEX_STRATEGY": "unsafe-best-match" if "extra-index-url" in settings else "",
         "UV_FIND_LINKS": ",".join(folders),
         "UV_NO_INDEX": "1" if settings.get("no-index", "").lower() in ("1", "true", "yes", "on") else "",
@@ -84,7 +84,7 @@ def uv_environment(settings: Mapping[str, str], cache: Path) -> dict[str, str]:
 
 
 def _has_cache() -> bool:
-    """Whether the user has a place for caches that can be written; one without a home has none."""
+    """Whether the user has a writable place for caches; a user without a home directory has none."""
     place = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111 - it may stay a "~"
     existing = next(folder for folder in (place, *place.parents) if os.access(folder, os.F_OK))
     return place.is_absolute() and os.access(existing, os.W_OK)

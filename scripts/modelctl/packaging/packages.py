@@ -1,12 +1,12 @@
 """Builds what Terraform uploads: a layer per runtime, the functions' code, and the manifest that names them.
 
-All of it lies in `build/packages/`. A zip is the same to the byte whenever one version of Python builds it (sorted
-entries, fixed times and permissions) and is named by a digest of what it follows from, so one that is there is up to
-date. What is for AWS is built by one version everywhere, whichever runs this. Modules are compiled: a function cannot
-write `.pyc` files itself and would pay for their lack at every cold start.
+All of it is in `build/packages/`. A zip is byte-identical whenever the same version of Python builds it (sorted
+entries, fixed times and permissions). It is named by a digest of everything that determines it, so an existing one is
+up to date. Packages for AWS are built by the same version everywhere, whichever runs this. Modules are compiled: a
+function cannot write `.pyc` files itself and would pay for their absence at every cold start.
 
-The manifest is of one target, the local stack or AWS. The packages of the other stay where they are: changing over is a
-matter of writing the manifest anew. Images stay in it until `modelctl image` records newer ones.
+The manifest is for one target, the local stack or AWS. The packages for the other stay in place: to change targets,
+only the manifest is rewritten. Images stay in it until `modelctl image` records newer ones.
 """
 
 import fcntl
@@ -32,9 +32,9 @@ _LAYERS = tuple(name for name, runtime in runtimes.TABLE.items() if runtime.pack
 # Too large for a layer: an image on AWS, and on the local stack code that names a Python environment.
 IMAGES = tuple(name for name, runtime in runtimes.TABLE.items() if runtime.package == "image")
 
-# The files below `functions/` that packages are made of; Terraform's module `packages` hashes the same.
+# The files below `functions/` that packages are made from; Terraform's module `packages` hashes the same files.
 _SOURCES = {".py", ".txt", ".json"}
-# Of these, the files that a function's code consists of.
+# Those of them that make up a function's code.
 _CODE = (".py", ".json")
 
 # Files of a layer that no function needs, by their path in the layer; `*` matches slashes as well.
@@ -77,13 +77,13 @@ _UNZIPPED_LIMIT = 250 * 1024 * 1024
 # generator expression), and machines would make different packages of the same sources. Lambda's runtime is some patch
 # version of the same minor version, all of which load what the first one compiled.
 _AWS_PYTHON = "3.13.0"
-# By architecture, what the runtime's Amazon Linux 2023 (glibc 2.34) can load, as uv names it.
+# By architecture, uv's name for what the runtime's Amazon Linux 2023 (glibc 2.34) can load.
 _AWS_PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 ARCHITECTURES = tuple(_AWS_PLATFORMS)
 
 
 class Package(TypedDict):
-    """A zip beside the manifest: its file name, and its sha256 in hex."""
+    """A zip next to the manifest: its file name, and its sha256 in hex."""
 
     file: str
     sha256: str
@@ -97,7 +97,7 @@ class Image(TypedDict):
 
 
 class Manifest(TypedDict):
-    """What `manifest.json` holds.
+    """The content of `manifest.json`.
 
     `python` is such as "3.11"; `sources` is the digest of `functions/`, which Terraform computes as well in order to
     refuse packages of other sources; `layers` has a package by runtime and architecture, and `images` an image.
@@ -138,7 +138,7 @@ class _Recipe:
     Args:
         target: what it is for.
         name: what its file name begins with.
-        inputs: all that its content follows from.
+        inputs: everything that determines its content.
         unpacked_at: the folder in which Lambda unpacks it, for tracebacks.
         fill: puts the files of the package into an empty folder.
         imports: modules that must be importable from the package's folder `python`.
@@ -153,15 +153,15 @@ class _Recipe:
 
     @property
     def path(self) -> Path:
-        """Where the package lies, or will."""
-        # These files are part of what a package follows from: what is left out, how it is compiled and zipped.
+        """The path of the package, whether it exists or not."""
+        # These files also determine a package: what is left out, how it is compiled and zipped.
         program = (Path(__file__).read_bytes(), Path(packing.__file__).read_bytes())
         parts = (*program, self.target.version.encode(), *self.inputs)
         digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
         return paths.PACKAGES / f"{self.name}-{self.target.name}-{digest[:16]}.zip"
 
     def make(self) -> None:
-        """Make the package unless it is there."""
+        """Build the package unless it exists."""
         if self.path.exists():
             return
         with console.step(f"package {self.name}"), tempfile.TemporaryDirectory() as temporary:
@@ -182,7 +182,7 @@ def build(wanted: Sequence[str] | None = None, target: Literal["local", "aws"] =
     What is up to date is not built again. A runtime that was not asked for stays in the manifest if it is up to date.
 
     Raises:
-        UserError: a runtime is no package on the target, or a package could not be made.
+        UserError: a runtime is not a package on the target, or a package could not be built.
     """
     _refuse_images(wanted or (), target)
     described = _local() if target == "local" else _aws()
@@ -211,7 +211,7 @@ def are_built(wanted: Collection[str], target: Literal["local", "aws"]) -> bool:
 
 
 def make(wanted: Sequence[str]) -> Manifest:
-    """Make what `build` would make for the local stack, and return a manifest of it; the one that is there stays."""
+    """Build what `build` would build for the local stack, and return its manifest; the stored one is not changed."""
     with _alone():
         return _build(_local(), wanted)
 
@@ -224,7 +224,7 @@ def image_sources(runtime: str) -> str:
 
 
 def record_image(runtime: str, architecture: str, image: Image) -> None:
-    """Name an image in the manifest, from which Terraform takes it."""
+    """Record an image in the manifest, from which Terraform takes it."""
     with _alone():
         manifest = _read() or Manifest(
             manifest_version=1, target="aws", python="", sources="", code={}, layers={}, images={}
@@ -234,7 +234,7 @@ def record_image(runtime: str, architecture: str, image: Image) -> None:
 
 
 def contents(manifest: Manifest) -> dict[str, Package]:
-    """Return every package of a manifest by what people call it, such as "layer litert x86_64"."""
+    """Return every package of a manifest by its description, such as "layer litert x86_64"."""
     code = {f"code {name}": package for name, package in manifest["code"].items()}
     layers = {
         f"layer {runtime} {architecture}": package
@@ -245,7 +245,7 @@ def contents(manifest: Manifest) -> dict[str, Package]:
 
 
 def sizes(package: Package) -> tuple[int, int]:
-    """Return the bytes of a package as it lies there, and unzipped."""
+    """Return the bytes of a package, zipped and unzipped."""
     file = paths.PACKAGES / package["file"]
     with zipfile.ZipFile(file) as archive:
         return file.stat().st_size, sum(entry.file_size for entry in archive.infolist())
@@ -258,7 +258,7 @@ def for_people(size: int) -> str:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Let one build at a time work in the folder: two would remove each other's packages."""
+    """Let only one build at a time work in the folder: two would remove each other's packages."""
     paths.PACKAGES.mkdir(parents=True, exist_ok=True)
     with (paths.PACKAGES / ".lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -266,7 +266,7 @@ def _alone() -> Iterator[None]:
 
 
 def _refuse_images(wanted: Sequence[str], target: Literal["local", "aws"]) -> None:
-    """Refuse what is an image on the target."""
+    """Refuse runtimes that are images on the target."""
     for runtime in wanted:
         if target == "aws" and runtime in IMAGES:
             raise UserError(
@@ -277,8 +277,8 @@ def _refuse_images(wanted: Sequence[str], target: Literal["local", "aws"]) -> No
 
 def _local() -> _BuildTarget:
     """Describe the local stack: the Python that runs this."""
-    # Functions run on this machine's processor there, whichever the registry names.
-    # A package that is not kept for money need not be small: level 1 adds a tenth to it, in a third of the time.
+    # Functions run on this machine's processor there, whichever the registry names. Local packages cost nothing to
+    # store: level 1 makes them a tenth larger, in a third of the time.
     return _BuildTarget("local", sys.executable, platform.python_version(), dict.fromkeys(_AWS_PLATFORMS), level=1)
 
 
@@ -334,7 +334,7 @@ def _build(target: _BuildTarget, wanted: Sequence[str]) -> Manifest:
 
 
 def _check_sizes(manifest: Manifest) -> None:
-    """Refuse a layer that Lambda does not take together with the code of the inference function."""
+    """Refuse a layer that is too large for Lambda together with the code of the inference function."""
     _, code = sizes(manifest["code"]["inference"])
     for name, package in contents(manifest).items():
         unzipped = code + sizes(package)[1]
@@ -388,7 +388,7 @@ def _environment_code(target: _BuildTarget, runtime: str, modules: Mapping[str, 
     """Describe the code of the inference function that runs in a Python environment of the local stack."""
     environment = str((paths.ENVIRONMENTS / runtime).absolute()).encode()
     code = _code(target, f"inference-{runtime}", {**modules, ".environment": environment})
-    # Other requirements make another environment at the same place: a function that is running must start anew.
+    # Other requirements create another environment at the same place: a running function must be restarted.
     return replace(code, inputs=(*code.inputs, _requirements(runtime).read_bytes()))
 
 
@@ -431,7 +431,7 @@ def _pack(target: _BuildTarget, folder: Path, unpacked_at: str, file: Path) -> N
 
 
 def _check_imports(name: str, packages: Path, modules: Sequence[str]) -> None:
-    """Make sure that a layer has all that its modules need."""
+    """Make sure that a layer has everything that its modules need."""
     statement = f"import sys; sys.path.append({str(packages)!r}); import {', '.join(modules)}"
     programs.run(
         f"layer {name} cannot be imported on its own; add to its requirements, or leave less out in {__file__}",
@@ -440,7 +440,7 @@ def _check_imports(name: str, packages: Path, modules: Sequence[str]) -> None:
 
 
 def _read() -> Manifest | None:
-    """Read the manifest; None if there is none that can be read."""
+    """Read the manifest; None if there is no readable one."""
     try:
         manifest: Manifest = json.loads((paths.PACKAGES / "manifest.json").read_bytes())
         manifest.setdefault("images", {})  # earlier releases recorded none
@@ -450,7 +450,7 @@ def _read() -> Manifest | None:
 
 
 def _write(manifest: Manifest) -> None:
-    """Write the manifest in one step, so that it is never there by half; one build at a time does so."""
+    """Write the manifest atomically; only one build at a time does so."""
     temporary = paths.PACKAGES / ".new"
     temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     temporary.replace(paths.PACKAGES / "manifest.json")

@@ -1,4 +1,4 @@
-"""The files of an artifact, and the links among them that lead nowhere: Terraform passes over such links."""
+"""The files of an artifact, and its dangling links: Terraform ignores such links."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def below(folder: Path) -> dict[str, Path]:
-    """The files of a folder by their paths in it, also those behind links; hidden ones are no part of an artifact."""
+    """The files of a folder by their paths in it, links followed; hidden ones are not part of an artifact."""
     return {path.relative_to(folder).as_posix(): path for path in _walk(folder) if path.is_file()}
 
 

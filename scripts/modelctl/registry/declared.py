@@ -1,4 +1,4 @@
-"""What model files say of their inputs and outputs, read without a runtime: whether labels fit shows before an apply.
+"""What model files say about inputs and outputs, read without a runtime: so labels are checked before an apply.
 
 Terraform cannot read these files. Keras files do not say it, and others may leave a shape open.
 """
@@ -68,7 +68,7 @@ def label_problems(
 def signature(file: Path, config: Config) -> Signature | None:
     """The signature by which a model is called, as far as its file says; None if it does not, or cannot be read.
 
-    What is wrong with a file, the function says when it loads it.
+    Errors in a file are reported by the function when it loads the file.
     """
     read = {".tflite": _of_litert, ".onnx": _of_onnx, SAVED_MODEL: _of_saved_model}
     kind = file.name if file.name == SAVED_MODEL else file.suffix
@@ -77,12 +77,12 @@ def signature(file: Path, config: Config) -> Signature | None:
     try:
         with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             found = read[kind](data, config.signature)
-    except Exception:  # whatever bytes that are no model make of it
+    except Exception:  # bytes that are not a model can raise anything
         return None
     if found is None or kind == SAVED_MODEL:
         return found
     inputs, outputs = found
-    # Other runtimes do not tell an output that is a single value from one of any shape.
+    # Other runtimes do not distinguish an output that is a single value from one of unknown shape.
     return inputs, tuple(replace(spec, shape=spec.shape or None) for spec in outputs)
 
 

@@ -1,4 +1,4 @@
-"""The registry's files: a change of the text of one is checked beside them, and takes its place in one step."""
+"""The registry's files: a changed text is checked in a copy next to them, and replaces the file atomically."""
 
 import shutil
 import tempfile
@@ -92,7 +92,7 @@ def check_place(registry: Path, file: Path) -> None:
 
 
 def check(registry: Path, text: str, explain: Callable[[str], str], file: Path | None = None) -> dict[str, Any]:
-    """The models of a registry in their normal form, with another text.
+    """The models of a registry in their normal form, if one file had another text.
 
     Args:
         registry: the registry.
@@ -110,7 +110,7 @@ def check(registry: Path, text: str, explain: Callable[[str], str], file: Path |
 def write(
     registry: Path, change: Callable[[str], str], explain: Callable[[str], str], file: Path | None = None
 ) -> dict[str, Any]:
-    """Change a registry, if it is then one that Terraform takes; returns the models in their normal form.
+    """Change a registry, if Terraform then accepts it, and return the models in their normal form.
 
     Args:
         registry: the registry.
@@ -123,7 +123,7 @@ def write(
     """
     file = file or registry
     while True:
-        # Read anew: an import may take a minute, in which somebody, or another import, changed it.
+        # Read again: an import may take a minute, during which somebody, or another import, may have changed it.
         text = read_or_begin(registry, file)
         with _written_beside(registry, file, change(text)) as (changed, part):
             models = _load(changed, registry, explain)
@@ -147,7 +147,7 @@ def _load(changed: Path, registry: Path, explain: Callable[[str], str]) -> dict[
 
 @contextmanager
 def _written_beside(registry: Path, file: Path, text: str) -> Iterator[tuple[Path, Path]]:
-    """A hidden copy of a registry beside it, from which the same relative paths lead, where one file has another text.
+    """A hidden copy next to a registry, with the same relative paths, in which one file has another text.
 
     Yields the copy and, in it, that file; what was not moved elsewhere is removed.
     """

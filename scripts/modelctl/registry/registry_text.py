@@ -1,4 +1,4 @@
-"""Entries in the text of a registry, added, changed, renamed or removed: every other byte stays, comments included."""
+"""Adds, changes, renames or removes entries in the text of a registry; every other byte stays, including comments."""
 
 import json
 import re
@@ -170,7 +170,7 @@ def _value(value: Any) -> str:
 
 
 def _split(text: str) -> tuple[str, str, Layout]:
-    """What stands before the new entry, what after it, and how it is to be written."""
+    """The text before the new entry, the text after it, and the layout to use."""
     newline = "\r\n" if "\r\n" in text else "\n"
     key, value = _models(text)
     first, last = value[0], value[-1]
@@ -236,7 +236,7 @@ def _entry(models: list[Event], name: str) -> tuple[Event, list[Event]]:
 
 
 def _lines_that_need(text: str, key: Event, value: list[Event]) -> Iterator[str]:
-    """What outside of an entry takes its value from an anchor in it."""
+    """The lines outside of an entry that take their value from an anchor in it."""
     start, end = key.start_mark.index, value[-1].end_mark.index
     anchors: dict[str, int] = {}
     events: Iterator[Event] = yaml.parse(text, yaml.SafeLoader)
@@ -260,7 +260,7 @@ def _without(text: str, models: list[Event], key: Event) -> str:
     _, value = entries[index]
     start, end = key.start_mark.index, max(event.end_mark.index for event in (key, *value) if _is_content(event))
     if models[0].flow_style:
-        # With the comma behind it, or before the last one.
+        # With the comma after it or, for the last entry, before it.
         if index + 1 < len(entries):
             end = entries[index + 1][0].start_mark.index
         elif index:
@@ -381,7 +381,7 @@ def _after_line(text: str, end: int, indent: int) -> tuple[str, str]:
 
 
 def _step(keys: list[tuple[Event, list[Event]]], indent: int) -> int | None:
-    """How much further to the right the fields of a model stand, if one is written as a block."""
+    """By how many spaces the fields of a model are indented, if one is written as a block."""
     for _, value in reversed(keys):
         if isinstance(value[0], yaml.MappingStartEvent) and not value[0].flow_style:
             column: int = value[1].start_mark.column

@@ -1,4 +1,4 @@
-"""What is wrong with a registry, and what it says once it is right: asked of the Terraform module `registry`.
+"""What is wrong with a registry and, if nothing is, what it says, according to the Terraform module `registry`.
 
 The module holds the rules, so `terraform plan` refuses the same registries; this adds the line of every problem and
 suggests a known field for an unknown one. Four rules are Python's own. No map has a key twice: Terraform shows the
@@ -101,10 +101,10 @@ def validate(registry: Path) -> list[Problem]:
 
 @dataclass(frozen=True)
 class Examined:
-    """What there is to say of a registry."""
+    """The problems, models and notes of a registry."""
 
     problems: list[Problem]
-    #: As `load` gives them; none where there are problems.
+    #: As `load` returns them; none if there are problems.
     models: dict[str, Any]
     #: What AWS's default quotas or the way of announcing uploads do not allow, if there are no problems; a plan goes by
     #: the quotas of its account.
@@ -200,7 +200,7 @@ def check(registry: Path) -> dict[str, Any]:
 
 
 def file_of(registry: Path, problem: Problem) -> Path:
-    """The file that a problem is in."""
+    """The file with the problem."""
     return registry.parent / problem.file if problem.file else registry
 
 
@@ -247,7 +247,7 @@ def ask(registry: Path, expression: str) -> Any:
             errors="replace",
             check=False,
         )
-    # The exit status says nothing: a registry with problems breaks an output's precondition, and is answered as well.
+    # The exit status is no indication: a registry with problems fails an output's precondition, but gets an answer.
     answer = re.search(r'^"([A-Za-z0-9+/=]+)"$', done.stdout, re.MULTILINE)
     if answer is None:
         raise UserError(f"terraform could not check {registry}:\n{(done.stderr or done.stdout).strip()}")
@@ -584,7 +584,7 @@ def _foreign(document: yaml.Node) -> tuple[tuple[int, int], str | None] | None:
 
 
 def _locate(node: yaml.Node | None, path: str) -> tuple[int, int]:
-    """Where a path stands: its key or its entry of a list, or what of it is there."""
+    """The position of a path: its key, its list entry, or the closest existing part of it."""
     mark = node.start_mark if node is not None else None
     while path:
         steps = _steps(node, path)

@@ -1,4 +1,4 @@
-"""Plans the platform, and applies exactly what was planned: what `modelctl plan`, `apply` and `up` have in common."""
+"""Plans the platform, and applies exactly what was planned, for `modelctl plan`, `apply` and `up`."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -111,7 +111,7 @@ def _write_plan(target: Target, file: Path, *options: str) -> Progress:
 
 
 def refuse_to_lose_inputs(plan: Planned) -> None:
-    """Refuse a plan that deletes queues with inputs in them. Terraform does not look, and deletes what waits there.
+    """Refuse a plan that deletes queues with inputs in them. Terraform does not check, and deletes the messages too.
 
     Raises:
         UserError: inputs or dead letters are in such a queue; the message names the ways out.
@@ -134,11 +134,11 @@ def apply(plan: Planned) -> None:
 
 
 def _apply(plan: Planned, repeated: int = 0) -> None:
-    """Apply a plan; repeat it if its errors pass by themselves, or with the options that an error names.
+    """Apply a plan; repeat it if its errors resolve themselves, or with the options that an error names.
 
     Those options complete an earlier update of a function that was left half done.
     """
-    # As late as possible: between this look and the deletion, an input may still arrive.
+    # As late as possible: between this check and the deletion, an input may still arrive.
     refuse_to_lose_inputs(plan)
     if not plan.changes:
         with local_runs.recorded("apply") if plan.target.name == "local" else nullcontext():
@@ -191,7 +191,7 @@ def destroy(target: Target) -> None:
 
 
 def _change(target: Target, command: Literal["apply", "destroy"], *options: str) -> None:
-    """Run Terraform and show how far it is.
+    """Run Terraform and show its progress.
 
     Raises:
         UserError: it failed.

@@ -1,4 +1,4 @@
-"""Terraform's runs on the local stack: one at a time; what an interrupted run has left behind is removed."""
+"""Terraform's runs on the local stack: one at a time; what an interrupted run left behind is removed."""
 
 import fcntl
 import json
@@ -31,7 +31,7 @@ _ERRORED = paths.TERRAFORM / "errored.tfstate"
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Let one command at a time change the local stack, and report errors of the disk in one line."""
+    """Let only one command at a time change the local stack, and report disk errors in one line."""
     lock = paths.STACK.with_name(f".{paths.STACK.name}.lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def refuse_another_backend() -> None:
 
 
 def forget_earlier_instance(instance: str) -> None:
-    """Drop the Terraform state of an emulator that is gone: what it names exists no more."""
+    """Drop the Terraform state of an emulator that is gone: what it names no longer exists."""
     marker = paths.STACK / "state" / "instance"
     if not marker.exists() or marker.read_text(encoding="utf-8") != instance:
         shutil.rmtree(paths.STACK / "state", ignore_errors=True)

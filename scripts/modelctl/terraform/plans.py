@@ -1,4 +1,4 @@
-"""What a plan of the platform changes, model by model, read from the JSON that `terraform show` prints of it.
+"""What a plan of the platform changes, model by model, from the JSON output of `terraform show`.
 
 Everything here is a function of that document. No summary contains the value of an environment variable or a tag.
 """
@@ -30,10 +30,10 @@ class DeletedQueue:
     """A queue that a plan deletes, with what is in it.
 
     Args:
-        model: whose it is.
+        model: the model that it belongs to.
         dead_letters: whether it is the model's dead-letter queue.
         replaced: whether another one is created in its place.
-        served: whether a function takes inputs out of it. If the first apply of a model fails, none does.
+        served: whether a function receives inputs from it. If the first apply of a model fails, none does.
     """
 
     model: str
@@ -76,7 +76,7 @@ class ModelChange:
 
 @dataclass(frozen=True)
 class PlatformChange:
-    """What happens to the resources of one kind that belong to no model."""
+    """What happens to the resources of one kind that do not belong to a model."""
 
     kind: str
     change: Action
@@ -153,7 +153,7 @@ def functions(plan: Document) -> dict[str, tuple[Any, ...]]:
 
 def deleted_queues(plan: Document) -> list[DeletedQueue]:
     """The queues that a plan deletes or replaces."""
-    # What serves the queue of a removed model goes with it.
+    # The mapping of a removed model's queue is deleted with it.
     served = {_model(resource) for resource in _changes(plan) if resource["type"] == "aws_lambda_event_source_mapping"}
     return [
         DeletedQueue(

@@ -1,4 +1,4 @@
-"""Runs the Terraform binary that the set-up found or fetched."""
+"""Runs the Terraform binary that the setup found or fetched."""
 
 import fcntl
 import json
@@ -46,7 +46,7 @@ def providers() -> dict[str, str]:
 # The status of `terraform plan -detailed-exitcode` if there is something to apply.
 _APPLYABLE = 2
 
-# How long a look at a running Terraform waits.
+# How long each check of a running Terraform waits.
 _TICK_S = 0.1
 
 _INTERRUPTED = (
@@ -109,7 +109,7 @@ class Root:
         return {name: output["value"] for name, output in answer.items()}
 
     def write_plan(self, file: Path, *options: str) -> Generator[Progress, None, None]:
-        """Write a plan to `file`, and tell after every event how far it is.
+        """Write a plan to `file`, and report the progress after every event.
 
         Raises:
             UserError: Terraform failed; the message holds its errors.
@@ -130,7 +130,7 @@ class Root:
                 raise
 
     def change(self, command: str, *options: str, journal: Path | None = None) -> Generator[Progress, None, None]:
-        """Run `apply` or `destroy` without asking, and tell after every event how far it is.
+        """Run `apply` or `destroy` without asking, and report the progress after every event.
 
         Terraform itself appends its events to `journal`, and holds a lock on it until it ends: so it comes to its end
         even if this process is killed. See `wait_for_end`.
@@ -322,7 +322,7 @@ def _summary(summary: str) -> str:
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what would lead to another AWS account, region or endpoint."""
+    """This process's environment without variables that point to another AWS account, region or endpoint."""
     foreign = ("AWS_", "TF_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     # The scripts beside this interpreter (aws, for one) come first on the PATH of whatever is started.

@@ -1,8 +1,8 @@
-"""Errors of an apply that pass by themselves: AWS has not finished yet what it was asked for shortly before.
+"""Errors of an apply that resolve themselves: AWS has not finished yet what was requested shortly before.
 
-An apply that fails with no other errors is repeated. More errors pass by themselves, but the provider retries those for
-longer than they last; docs/operations.md lists them. If the provider gives up on one of them, applying again would not
-help.
+An apply that fails only with such errors is repeated. More errors resolve themselves, but the provider retries those
+for longer than they last; docs/operations.md lists them. If the provider gives up on one of them, applying again would
+not help.
 """
 
 import re
@@ -17,7 +17,7 @@ from modelctl.terraform.program import Root, TerraformError
 
 @dataclass(frozen=True)
 class Race:
-    """An error that passes by itself.
+    """An error that resolves itself.
 
     Args:
         says: texts; the error contains one of them.
