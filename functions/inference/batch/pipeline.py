@@ -103,8 +103,10 @@ class Pipeline:
                     self._try_isolated(work, isolation, others_wait=others_wait or left > 0)
                 self._finish([work], 1)
         except (CrashError, TooLongError):
-            # They may now be served in this process, and by then no thread may still be fetching them.
-            list(fetched)
+            # The open ones may now be served in this process, and by then no thread may still be fetching them.
+            for work in fetched:
+                if work.ending is not None:
+                    self._finish([work], 1)
             raise
 
     def _try_isolated(self, work: Work, isolation: "Isolation", *, others_wait: bool) -> None:

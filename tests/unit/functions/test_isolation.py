@@ -590,6 +590,21 @@ def test_a_model_that_the_child_cannot_load_is_named(make_config: Callable[..., 
     assert not child.loaded
 
 
+def test_a_child_that_cannot_be_started_is_not_ready(
+    make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function may have 1,024 processes and threads, and the model's own code may have taken them."""
+
+    def popen(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    child = Child(make_config("odds.tflite"))
+    with pytest.raises(CrashError, match=r"^the process loading the model could not be started: \[Errno \d+\] Resource"):
+        child.load(60)
+    assert not child.loaded
+
+
 @pytest.mark.parametrize(("memory_mb", "room"), [(1024, True), (100, False)])
 def test_a_child_needs_room_beside_the_functions_own_process(
     memory_mb: int, room: bool, monkeypatch: pytest.MonkeyPatch
