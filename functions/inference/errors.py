@@ -79,7 +79,7 @@ class GivenUpError(ServiceError):
 
 
 class CrashError(ServiceError):
-    """The process that served the input ended: it crashed, or ran out of memory."""
+    """The process that served inputs ended: it crashed, or ran out of memory; or it could not be started."""
 
 
 class TooLongError(ServiceError):

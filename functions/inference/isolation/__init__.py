@@ -69,7 +69,7 @@ class Isolation(Protocol):
         """Start a process that loads the model.
 
         Raises:
-            CrashError: the process ended, or took too much memory.
+            CrashError: the process could not be started, ended, or took too much memory.
             TooLongError: it was not ready in time.
             ModelError: the model cannot be loaded.
         """
@@ -149,12 +149,17 @@ class Child:
     def _start(self) -> None:
         own, its = socket.socketpair()
         with its:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-s", "-m", __name__, str(its.fileno())],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-                stdin=subprocess.DEVNULL,
-                pass_fds=[its.fileno()],
-            )
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-s", "-m", __name__, str(its.fileno())],
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[its.fileno()],
+                )
+            except OSError as error:
+                # Lambda limits processes and threads: the model's own code may have left none.
+                own.close()
+                raise CrashError(f"the process {self._doing} could not be started: {error}") from error
         self._channel = Channel(own, self._look)
 
     def _answer_to(self, what: object) -> Loading | Reply:

@@ -1,10 +1,12 @@
 """Inputs that end whatever serves them harm themselves only: no other input dies, or is counted dead, with them."""
 
 import dataclasses
+import errno
 import json
 import logging
 import random
 import re
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ import pytest
 
 from inference import batch, isolation, memory, surroundings
 from inference.config import Config
-from inference.errors import ModelError, TooLongError
+from inference.errors import CrashError, ModelError, TooLongError
 from inference.isolation import Child, Isolation, Request
 from inference.isolation.messages import Reply
 from inference.predictor import Predictor
@@ -384,6 +386,17 @@ def test_what_no_other_process_is_ready_for_in_time_is_served_in_the_functions_o
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
         "retried inputs are served in the function's own process, which one of them may kill: not within 4.0 s"
     ]
+
+
+def test_an_input_that_was_refused_before_no_process_was_ready_has_its_result(
+    announce: Announce, serve: Serve, result: Callable[[str], Any]
+) -> None:
+    """GIVEN an input that is read while another one waits WHEN the process is not ready THEN it is done as well."""
+    again = announce("digits/a", b"[0, 0, 0]")
+    gone = announce("digits/b", b"[0, 0, 0]", versionId="gone")
+    assert serve([received(message, 5) for message in (again, gone)], predictor=Warm, isolate=Slow) == []
+    assert result("digits/a")["predictions"] == [[0.5]]
+    assert result("digits/b")["error"]["type"] == "NotFoundError"
 
 
 def test_a_model_that_no_process_has_loaded_yet_gets_all_of_the_time(announce: Announce, serve: Serve) -> None:
