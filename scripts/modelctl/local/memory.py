@@ -9,6 +9,7 @@ Like Linux, the watchdog first kills a process that asked for it (`first_to_go`)
 """
 
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,14 +46,16 @@ def peak_mb(pid: int, *, isolated: bool) -> int:
 def first_to_go(pid: int, *, isolated: bool) -> int | None:
     """Return the id of the process of a function that asked to be killed first when memory runs out.
 
-    It asks by a value of oom_score_adj above 0 (https://man7.org/linux/man-pages/man5/proc_pid_oom_score_adj.5.html),
-    and has memory to free. None: there is no such process.
+    It asks by a higher oom_score_adj (https://man7.org/linux/man-pages/man5/proc_pid_oom_score_adj.5.html) than it
+    inherited: a desktop or container may start this process with one above 0. It also has memory to free. None: there
+    is no such process.
     """
     if not _LINUX:
         return None
     asking = {_oom_score_adj(process): process for process in _function(pid, isolated) if memory.private_mb(process)}
-    most = max(asking, default=0)
-    return asking[most] if most > 0 else None
+    inherited = _oom_score_adj(os.getpid())
+    most = max(asking, default=inherited)
+    return asking[most] if most > inherited else None
 
 
 def tree(pid: int) -> list[int]:

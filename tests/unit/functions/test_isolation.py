@@ -613,7 +613,9 @@ def test_a_child_that_cannot_be_started_is_not_ready(
 
     monkeypatch.setattr(subprocess, "Popen", popen)
     child = Child(make_config("odds.tflite"))
-    with pytest.raises(CrashError, match=r"^the process loading the model could not be started: \[Errno \d+\] Resource"):
+    with pytest.raises(
+        CrashError, match=r"^the process loading the model could not be started: \[Errno \d+\] Resource"
+    ):
         child.load(60)
     assert not child.loaded
 
