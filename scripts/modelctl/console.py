@@ -143,10 +143,10 @@ def in_one_line(text: str) -> str:
     return _escaped(text, lambda character: repr(character)[1:-1])
 
 
-def _escaped(text: str, escape: Callable[[str], str]) -> str:
+def _escaped(text: str, written: Callable[[str], str]) -> str:
     if text.isprintable():  # a document may have megabytes
         return text
-    return "".join(character if character.isprintable() else escape(character) for character in text)
+    return "".join(character if character.isprintable() else written(character) for character in text)
 
 
 def harmless(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelctl import console, times
+from modelctl import console, paths, times
 from modelctl.deployed.deployment import Deployment
 from modelctl.targets import chosen
 
@@ -36,6 +36,17 @@ def command(
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the argument for a model."""
     parser.add_argument("model", metavar="MODEL", help="the model's name in the registry")
+
+
+def add_registry(parser: argparse.ArgumentParser) -> None:
+    """Let the user name the registry that a command changes."""
+    parser.add_argument(
+        "--registry",
+        type=Path,
+        default=paths.REGISTRY,
+        metavar="FILE",
+        help="the registry to change; default: the checkout's",
+    )
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:

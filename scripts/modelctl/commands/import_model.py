@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from inference import model_files
-from modelctl import console, paths, runtimes
-from modelctl.commands.arguments import Commands, command, print_json
+from modelctl import console, runtimes
+from modelctl.commands.arguments import Commands, add_registry, command, print_json
 from modelctl.errors import UserError
 from modelctl.importing import importer, measuring, source
 from modelctl.packaging import packages
@@ -117,13 +117,7 @@ def add_to(commands: Commands) -> None:
         help="import nothing; instead, measure whether the rows of this model of the registry are independent of each "
         "other and how much memory they need, and write batch.rows and limits.records into its entry",
     )
-    parser.add_argument(
-        "--registry",
-        type=Path,
-        default=paths.REGISTRY,
-        metavar="FILE",
-        help="the registry to change; default: the checkout's",
-    )
+    add_registry(parser)
     parser.add_argument(
         "--into",
         type=Path,

@@ -3,10 +3,9 @@
 import argparse
 import re
 from collections.abc import Callable
-from pathlib import Path
 
-from modelctl import console, paths
-from modelctl.commands.arguments import Commands, add_model, command, print_json
+from modelctl import console
+from modelctl.commands.arguments import Commands, add_model, add_registry, command, print_json
 from modelctl.registry import registry_file, registry_text
 
 
@@ -15,22 +14,12 @@ def add_to(commands: Commands) -> None:
     does = "take a model out of the registry; its files stay, and the next apply deletes its resources"
     parser = command(commands, "remove", remove, does, "modelctl remove digits && modelctl apply --target aws")
     add_model(parser)
-    _add_registry(parser)
+    add_registry(parser)
     does = "rename a model in the registry; an apply treats that as a removal and an addition"
     parser = command(commands, "rename", rename, does, "modelctl rename digits numbers")
     parser.add_argument("model", metavar="OLD", help="the model's current name")
     parser.add_argument("new", metavar="NEW", help="the model's new name")
-    _add_registry(parser)
-
-
-def _add_registry(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--registry",
-        type=Path,
-        default=paths.REGISTRY,
-        metavar="FILE",
-        help="the registry to change; default: the checkout's",
-    )
+    add_registry(parser)
 
 
 def remove(called: argparse.Namespace) -> int:
