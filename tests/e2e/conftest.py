@@ -33,7 +33,7 @@ class Command:
 
     @property
     def document(self) -> Any:
-        """What `--json` printed; fails if anything else stands on standard output."""
+        """What `--json` printed; fails if there is anything else on standard output."""
         return json.loads(self.out)
 
 

@@ -1,4 +1,4 @@
-"""What the command promises beside predictions, and what it says when it is called wrongly."""
+"""What the command promises besides predictions, and what it says when it is called wrongly."""
 
 import json
 import os

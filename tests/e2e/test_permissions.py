@@ -179,7 +179,7 @@ def there(platform: Platform) -> Iterator[Objects]:
     s3, buckets = platform.client("s3"), platform.deployment["buckets"]
     inputs = {"digits": "digits/permissions.png", "wine": "wine/permissions.json"}
     results = {"digits": "digits/permissions.json", "wine": "wine/permissions.json"}
-    # The digits scan is no wine: what comes of it is a result that says so.
+    # The digits scan is not a wine: its result says so.
     versions = {
         model: s3.put_object(Bucket=buckets["inputs"], Key=key, Body=SCAN.read_bytes())["VersionId"]
         for model, key in inputs.items()

@@ -83,7 +83,7 @@ class Checkout:
         }
 
     def names(self, **memory_mb: int) -> None:
-        """Write a registry that names these models, of which the one called "other" has hooks."""
+        """Write a registry with these models; the one called "other" has hooks."""
         models = [
             (MODEL + (HOOKS if name == "other" else LABELS)).format(name=name, checkout=paths.CHECKOUT, memory_mb=mb)
             for name, mb in memory_mb.items()
@@ -429,7 +429,7 @@ def has_begun(address: str) -> Callable[[Checkout, int], bool]:
 
 
 def has_changed(number: int) -> Callable[[Checkout, int], bool]:
-    """Whether so many resources were changed, and another one is under way."""
+    """Whether this many resources were changed, and another one is in progress."""
     return lambda checkout, since: (
         len(checkout.events("apply_start", since)) > number <= len(checkout.events("apply_complete", since))
     )

@@ -1,4 +1,4 @@
-"""Thousands of uploads at once, some of which do what they can to spoil it: each ends where an operator looks."""
+"""Thousands of uploads at once, some of them harmful: each ends where an operator looks."""
 
 import json
 import random
@@ -366,7 +366,7 @@ def end_of(documents: Sequence[dict[str, Any]], dead_letters: int) -> str:
 
 
 def report_burst(at_once: dict[str, int], quick_s: float, meanwhile: int) -> None:
-    """Print how the models of the burst did beside each other."""
+    """Print how the models of the burst did, side by side."""
     print()
     rows = [(model, f"{BURST // 3:,}", str(calls), str(CEILINGS[model])) for model, calls in at_once.items()]
     console.table(

@@ -1,4 +1,4 @@
-"""A million inputs beside their results, as `modelctl backfill` looks at them."""
+"""A million inputs and their results, as `modelctl backfill` checks them."""
 
 from unit.test_backfilling import assert_streamed
 

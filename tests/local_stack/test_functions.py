@@ -148,7 +148,7 @@ def test_it_sees_the_file_system_of_lambda_and_nothing_else(cloud: Cloud) -> Non
     cloud.function("rooted", code)
     root, var, modules = cloud.invoke("rooted").payload
     system = {"bin", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "tmp", "usr", "var"}
-    # The interpreter that runs the tests may lie elsewhere on this machine.
+    # The interpreter that runs the tests may be elsewhere on this machine.
     interpreter = {Path(sys.base_prefix).resolve().parts[1]}
     assert set(root) - interpreter <= system
     assert set(var) == {"lang", "runtime", "task"}

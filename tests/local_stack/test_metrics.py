@@ -43,7 +43,7 @@ def of_model(name: str) -> list[dict[str, str]]:
 def model(cloud: Cloud, name: str, hidden_s: int = 60) -> str:
     """A model as the platform makes one: function, queue, dead-letter queue; returns its queue's URL.
 
-    What fails is a dead letter once it was hidden for so many seconds.
+    A message that fails becomes a dead letter after it was hidden for this many seconds.
     """
     _, dead_letters = cloud.queue(f"{name}-dlq")
     redrive = json.dumps({"deadLetterTargetArn": dead_letters, "maxReceiveCount": 1})
@@ -121,7 +121,7 @@ def topic(cloud: Cloud) -> str:
 
 @pytest.fixture(scope="module")
 def broken(cloud: Cloud, topic: str) -> Mapping[str, str]:
-    """Three models, of which one is well, one cannot be loaded, and one gets inputs that it refuses."""
+    """Three models: one works, one cannot be loaded, and one gets inputs that it refuses."""
     urls = {name: model(cloud, name) for name in ("well", "refusing")}
     urls["unloadable"] = model(cloud, "unloadable", hidden_s=1)
     for name in urls:

@@ -122,7 +122,7 @@ def test_a_test_may_let_functions_run_on_more_processors_than_there_are(cloud: C
 
 
 def most_at_once(cloud: Cloud, name: str, maximum: int, messages: int) -> int:
-    """The most calls at once of a mapping that may make so many, of one message each."""
+    """The most concurrent calls of a mapping that may make this many, with one message each."""
     url, queue = cloud.queue(name)
     cloud.function(name, SPAN, role=cloud.role(name, LOGS, POLLING))
     for number in range(messages):

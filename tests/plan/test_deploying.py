@@ -11,7 +11,7 @@ from plan.planned import Plan
 
 MODELS = yaml.safe_load(paths.REGISTRY.read_text())["models"]
 PAGE = (paths.CHECKOUT / "docs" / "deploying.md").read_text()
-#: What a deployment takes of each quota, and one model beside it: by the beginning of the row, the types that count.
+#: What a deployment, and each model, uses of each quota: the types that count, by the start of the row.
 TYPES = {
     "VPC: VPCs": ("aws_vpc",),
     "IAM: roles, per account": ("aws_iam_role",),

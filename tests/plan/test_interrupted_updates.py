@@ -57,7 +57,7 @@ def no_tags_yet(action: str) -> Refusal:
     )
 
 
-#: What passes by itself: what a first apply meets, then a second one, and then a plan.
+#: Errors that resolve themselves: those of a first apply, of a second one, and then of a plan.
 FIRST_APPLY = [
     Refusal(
         call=f"POST /2015-03-31/functions/{WEIGHTS_SYNC}/invocations",
@@ -91,7 +91,7 @@ THIRD_PLAN = [no_tags_yet("DescribeKey")]
 
 @dataclass
 class Yard:
-    """A deployment of one model, of which a new version has another document and other code."""
+    """A deployment of one model, whose new version has another document and other code."""
 
     folder: Path
     env: dict[str, str]

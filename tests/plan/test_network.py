@@ -31,7 +31,7 @@ TARGETS = ("module.network", "module.existing_network", "module.weights_sync", "
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployment whose state was recorded, of which nothing exists any more."""
+    """A deployment whose state was recorded; none of its resources exist any more."""
 
     root: Root
     scratch: Path

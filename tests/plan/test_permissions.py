@@ -64,7 +64,7 @@ def _policies(role: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
 
 
 def _pattern(role: Mapping[str, Any]) -> re.Pattern[str]:
-    """The addresses that `[*]` stands for are those of all instances."""
+    """The addresses that `[*]` represents are those of all instances."""
     return re.compile(re.escape(role["policies"]).replace(re.escape("[*]"), r'\["[^"]+"\]'))
 
 

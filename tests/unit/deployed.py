@@ -1,4 +1,4 @@
-"""A deployment of which a test needs a model and a client, without Terraform and without AWS."""
+"""A deployment for tests that need only a model and a client, without Terraform and without AWS."""
 
 from types import SimpleNamespace
 from typing import Any

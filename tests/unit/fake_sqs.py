@@ -37,7 +37,7 @@ class FakeSqs:
     _ids: Any = field(default_factory=itertools.count)
 
     def put(self, queue: str, body: str, receives: int = 0, age: float = 0) -> str:
-        """A message that was sent so many seconds ago."""
+        """A message that was sent this many seconds ago."""
         message_id = f"m{next(self._ids)}"
         self.queues.setdefault(queue, []).append(Stored(message_id, body, {}, self.now - age, receives))
         return message_id

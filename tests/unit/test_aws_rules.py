@@ -49,7 +49,7 @@ def rules(page: str) -> Iterator[Rule]:
 
 
 def quoted(cell: str) -> list[str]:
-    """What stands between backticks."""
+    """The text between backticks."""
     return re.findall(r"`([^`]+)`", cell)
 
 

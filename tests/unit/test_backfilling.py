@@ -55,7 +55,7 @@ class Buckets:
     reads: list[str] = field(default_factory=list)
 
     def upload(self, key: str, version: str, *, minutes: int, deleted: bool = False) -> None:
-        """A version of an input, or a delete marker, so many minutes ago."""
+        """A version of an input, or a delete marker, from this many minutes ago."""
         self.inputs.setdefault(key, []).insert(0, (f"{version} marker" if deleted else version, ago(minutes)))
 
     def answer(self, key: str, version: str, *, minutes: int, digest: str = LIVE, provisional: bool = False) -> None:

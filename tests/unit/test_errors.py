@@ -42,7 +42,7 @@ LOG = [
 
 
 class Logs:
-    """A log whose pages have two events each, and of which every page but the last names a next one."""
+    """A log whose pages have two events each; every page but the last names the next one."""
 
     def __init__(self, events: Sequence[dict[str, Any]]) -> None:
         self._events = events
@@ -117,7 +117,7 @@ def test_many_keys_of_one_cause_are_counted_and_a_few_shown(
 def test_what_an_input_says_does_not_control_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Messages quote inputs, and whoever uploads one decides what is in it."""
+    """Messages quote inputs, whose content the uploader controls."""
     of = with_log([at(1, refused("DecodeError", "found \x1b[2J\nall is well", "digits/a"))])
     assert said(monkeypatch, capsys, of, "digits").out.splitlines()[0] == (
         r"1 time DecodeError: found \x1b[2J\nall is well"

@@ -21,7 +21,7 @@ class QueueDoesNotExist(Exception):  # noqa: N818 - the name of SQS
 
 
 def target(name: Literal["local", "aws"], **depths: tuple[int, int]) -> Any:
-    """A target whose queues hold so many messages that wait, and so many that are being served; by their last part."""
+    """A target whose queues, by the last part of their name, hold these numbers of waiting and in-flight messages."""
 
     def attributes(QueueUrl: str, AttributeNames: list[str]) -> Any:  # noqa: N803 - the names of SQS
         try:

@@ -1,4 +1,4 @@
-"""A registry of several files: its own, and those of the folder beside it."""
+"""A registry of several files: its own, and those of the folder next to it."""
 
 import json
 from pathlib import Path

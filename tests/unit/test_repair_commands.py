@@ -71,7 +71,7 @@ def test_dead_shows_the_most_frequent_cause_first(deployed: Deployed, capsys: py
 def test_what_an_input_says_does_not_control_the_terminal(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Errors quote inputs and their keys, and whoever uploads one decides what is in it."""
+    """Errors quote inputs and their keys, whose content the uploader controls."""
     key = "digits/\x1b[2J.png"
     message_id = deployed.sqs.put(DEAD, notification(key), receives=3, age=3600)
     line = {"level": "ERROR", "message_id": message_id, "errorType": "E", "errorMessage": "found \x1b[2J\nall is well"}

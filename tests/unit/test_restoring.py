@@ -45,7 +45,7 @@ class FakeLambda:
         return self._next(self._answers)
 
     def get_function_configuration(self, **_: Any) -> Any:
-        """Its configuration, of which the state matters."""
+        """Its configuration; only the state matters."""
         return {"State": self._next(self._states)}
 
     @staticmethod
@@ -66,7 +66,7 @@ def deployment(functions: FakeLambda, s3: Any = None) -> Any:
 
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds that were waited for, none of which pass."""
+    """The seconds of each wait, none of which actually pass."""
     waited: list[float] = []
     clock = SimpleNamespace(sleep=waited.append, monotonic=lambda: sum(waited))
     monkeypatch.setattr(direct, "time", clock)

@@ -76,7 +76,7 @@ def test_a_result_that_does_not_come_in_time_is_named_with_its_place() -> None:
 
 
 def provisional(ago_s: float) -> dict[str, Any]:
-    """A result that was written so many seconds ago, before the last attempt."""
+    """A result that was written this many seconds ago, before the last attempt."""
     written = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=ago_s)
     return {
         "input": {"key": KEY, "version_id": "v1"},

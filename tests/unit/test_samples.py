@@ -1,4 +1,4 @@
-"""What the committed sample models promise: right answers on the held-out inputs that lie with them."""
+"""What the committed sample models promise: right answers on the held-out inputs that come with them."""
 
 import csv
 import json

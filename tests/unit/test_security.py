@@ -14,7 +14,7 @@ STOPPED = ["attempt", "what stops it", "shown by"]
 
 
 class Attempt(NamedTuple):
-    """A row: who tries what, and the cells beside it."""
+    """A row: who tries what, and the other cells."""
 
     actor: str
     text: str

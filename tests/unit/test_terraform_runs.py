@@ -1,4 +1,4 @@
-"""What modelctl tells of a Terraform run: how far it is, and what went wrong."""
+"""What modelctl reports about a Terraform run: its progress, and what went wrong."""
 
 import json
 import re

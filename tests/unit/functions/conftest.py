@@ -183,7 +183,7 @@ def serve(fake_s3: FakeS3, make_config: Callable[..., Config]) -> Callable[..., 
 
 @pytest.fixture
 def result(fake_s3: FakeS3) -> Callable[[str], Any]:
-    """The result that stands for an input's key."""
+    """The result that is stored for an input's key."""
 
     def read(key: str) -> Any:
         stored = fake_s3.current(RESULTS, f"digits/{key}.json")

@@ -78,7 +78,7 @@ class FakeS3:
     before_put: Callable[[str, str], None] = lambda bucket, key: None
     #: Called before each read with its bucket and key; may raise.
     before_get: Callable[[str, str], None] = lambda bucket, key: None
-    #: Seconds since 1970; it stands still unless a test says otherwise.
+    #: Seconds since 1970; the clock does not advance unless a test says so.
     time: Callable[[], float] = lambda: 1_800_000_000
     gets: list[tuple[str, str]] = field(default_factory=list)
     #: How many bytes each of them read.

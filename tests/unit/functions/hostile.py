@@ -212,7 +212,7 @@ def _forget_peak_mb() -> float:
 
 
 def _memory_mb(field: str) -> float:
-    """One of the process's own numbers; 0 where the system does not tell."""
+    """One of the process's own numbers; 0 if the system does not provide it."""
     if sys.platform != "linux":
         return 0
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())

@@ -71,7 +71,7 @@ def build_onnx(root: Path, scans: Any, two: Any) -> None:
             """,
             {"kernel": kernel.transpose(3, 2, 0, 1), "bias": bias, "weights": weights, "offset": offset},
         ),
-        # The weights lie beside the model, as those of a model beyond 2 GB must.
+        # The weights are in a file next to the model, as required for a model beyond 2 GB.
         save_as_external_data=True,
         location="model.onnx.data",
         size_threshold=0,

@@ -189,7 +189,7 @@ def _are_finite(arrays: Mapping[str, Any]) -> bool:
 
 
 def _opened(model: Any, dimensions: int | None) -> Any:
-    """The model with so many dimensions of each input and output open; None: all."""
+    """The model with this many dimensions of each input and output open; None: all."""
     opened = onnx.ModelProto()
     opened.CopyFrom(model)
     for number, value in enumerate((*opened.graph.input, *opened.graph.output)):

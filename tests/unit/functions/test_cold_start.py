@@ -194,7 +194,7 @@ def test_direct_calls_and_uploads_are_served_under_awslambdaric(
 def test_missing_weights_fail_the_calls_that_need_them_with_the_way_out(
     environment: Callable[..., dict[str, str]], announce: Callable[..., dict[str, Any]], fake_s3: FakeS3
 ) -> None:
-    """S3's test event is no such call, and an input that is given up gets its result without the model."""
+    """S3's test event is not such a call, and an input that is given up gets its result without the model."""
     test_event = {"messageId": "test", "eventSource": "aws:sqs", "body": '{"Event": "s3:TestEvent"}'}
     last = announce("digits/a.json", b"[0, 0, 0]") | {"attributes": {"ApproximateReceiveCount": "5"}}
     with served_s3(fake_s3) as endpoint:

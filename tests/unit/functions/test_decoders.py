@@ -980,7 +980,7 @@ def test_a_zip_that_lists_a_million_files_is_refused_before_they_are_read() -> N
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 34_464, 34_464, len(listed), 0, 0)
     with pytest.raises(TooLargeError, match="its zip archive lists more files than fit"):
         decode("a.npz", listed + end, ROW)
-    # What stands before the end tells the size in a zip beyond 4 GB, whatever the end says.
+    # In a zip beyond 4 GB, the record before the end has the size, whatever the end says.
     with pytest.raises(TooLargeError, match="its zip archive lists more files than fit"):
         decode("a.npz", listed + b"PK\x06\x07" + bytes(16) + end.replace(b"\xa0\x86", b"\x00\x00"), ROW)
 

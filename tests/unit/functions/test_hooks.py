@@ -342,7 +342,7 @@ MODELS = paths.CHECKOUT / "models"
 
 
 def scan(*files: str, cut: int = 0) -> bytes:
-    """Samples side by side as one scan, of which so many columns are missing."""
+    """Samples side by side as one scan, with this many columns missing."""
     file = io.BytesIO()
     pixels = [np.asarray(Image.open(MODELS / "digits" / "samples" / name).convert("L")) for name in files]
     Image.fromarray(np.hstack(pixels)[:, cut:]).save(file, "PNG")

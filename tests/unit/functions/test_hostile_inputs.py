@@ -178,7 +178,7 @@ def test_any_array_header_is_taken_or_refused(
 
 
 def zeros(size: int = 100_000_000) -> bytes:
-    """A gzip file of so many zeros."""
+    """A gzip file of this many zeros."""
     compressor = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
     part = bytes(2**20)
     return b"".join([compressor.compress(part) for _ in range(size // 2**20)]) + compressor.flush()
@@ -316,7 +316,7 @@ def texts(keyword: bytes, count: int = 100) -> tuple[tuple[bytes, bytes], ...]:
     return ((b"zTXt", keyword + b"\0\0" + bomb(MEGABYTES)),) * count
 
 
-#: What a picture holds beside its pixels, which nobody reads.
+#: What a picture contains besides its pixels, which is not read.
 METADATA: dict[str, Callable[[], bytes]] = {
     "a bomb for text": lambda: png((b"zTXt", b"k\0\0" + bomb()), PIXELS),
     "a bomb for text later": lambda: png(PIXELS, (b"iTXt", b"k\0\1\0\0\0" + bomb())),

@@ -105,7 +105,7 @@ def run(
 ) -> tuple[Queue, dict[str, dict[str, Any]]]:
     """Upload, and serve until the queue is empty; gives the queue and the results by key."""
     queue = Queue(random.Random(seed))  # noqa: S311  (it has to be known beforehand)
-    # S3's first message in a queue, which is no input.
+    # S3's first message in a queue, which is not an input.
     queue.messages.append(Message({"messageId": "test", "body": json.dumps({"Event": "s3:TestEvent"})}))
     for number in range(UPLOADS):
         stored = fake.upload(INPUTS, key := f"digits/{number}", body_of(number))
@@ -211,7 +211,7 @@ def test_fresh_inputs_are_isolated_where_they_could_harm_others(
     isolations: list[InProcess],
     result: Callable[[str], Any],
 ) -> None:
-    """What is answered, or is no input, has used up receives like any other message."""
+    """A message that is answered, or is not an input, has used up receives like any other."""
     crashing, other = announce("digits/a", b"crash"), announce("digits/b", b"[0, 0, 1]")
     retries = 5
     match repeated:
@@ -624,7 +624,7 @@ def test_a_child_that_cannot_be_started_is_not_ready(
 def test_a_child_needs_room_beside_the_functions_own_process(
     memory_mb: int, room: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The child may need as much as this process ever took: 60 MB beside the 45 MB that it has."""
+    """The child may need as much as this process's peak: 60 MB in addition to its current 45 MB."""
     monkeypatch.setattr(isolation, "memory_mb", lambda: memory_mb)
     monkeypatch.setattr(memory, "private_mb", lambda: 45.0)
     monkeypatch.setattr(memory, "peak_mb", lambda: 60)

@@ -26,7 +26,7 @@ WHOLE = (spec("x", (4,)),)
 
 
 def nested(depth: int) -> Any:
-    """A number in so many lists."""
+    """A number in this many nested lists."""
     value: Any = 1
     for _ in range(depth):
         value = [value]
@@ -266,7 +266,7 @@ def test_a_float_that_is_absent_is_nan_where_it_may_be_missing() -> None:
     with pytest.raises(DecodeError, match=r"instances\[1\]: .*; found 'age' \('city' is missing\)"):
         tensors.from_request({"instances": [rows[0], {"age": 1}]}, specs, missing)
     for columns in ((), ("age",)):
-        # Nothing at all is no row.
+        # An empty value is not a row.
         config = InputConfig("json", missing=True, columns=columns)
         with pytest.raises(DecodeError, match=r"instances\[0\]: .*; found none \('age' is missing\)"):
             tensors.from_request({"instances": [{}]}, specs[:1], config)

@@ -29,7 +29,7 @@ PIXELS = np.arange(0, 240, 5, dtype=np.uint8).reshape(6, 8)
 
 
 def read(body: bytes, channels: int = 1, **fields: Any) -> Array:
-    """The pixels of a picture, as a model of so many channels and of any size gets them."""
+    """The pixels of a picture for a model with this many channels and any size."""
     spec = TensorSpec("x", (None, None, None, channels), np.dtype(np.float32))
     pixels: Array = decoders.decode("a.png", body, InputConfig("image", **fields), (spec,)).tensors["x"][0]
     return pixels
@@ -198,7 +198,7 @@ def test_what_is_behind_the_end_of_a_picture_does_not_matter(body: bytes, tail: 
 
 
 def scans(count: int) -> bytes:
-    """A JPEG of so many scans."""
+    """A JPEG with this many scans."""
     body = saved("JPEG", progressive=True)
     last = body.rindex(b"\xff\xda")
     return body[:-2] + body[last:-2] * (count - body.count(b"\xff\xda")) + body[-2:]

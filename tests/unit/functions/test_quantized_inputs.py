@@ -130,7 +130,7 @@ def test_bytes_and_arrays_of_its_type_are_stored_and_all_other_numbers_real(dtyp
     for instances in (encoded, real.tolist()):
         assert served.call(instances=instances) == {"predictions": real.tolist()}
     assert served.call(inputs=encoded[:1]) == {"outputs": real[:1].tolist()}
-    # Whole numbers of another type are no bytes of the file, but numbers like all others.
+    # Whole numbers of another type are not bytes of the file, but numbers like all others.
     other = np.array([[0, 1, 2]], np.uint16)
     assert served.upload("digits/a.npy", npy(other)) == other.tolist()
     assert served.upload("digits/a.json", b"[0, 1, 2]") == other.tolist()

@@ -26,7 +26,7 @@ from unit.functions.loopback import access, error_document, served_s3
 
 CLIENTS: tuple[type[Objects], ...] = (ObstoreObjects, BotocoreObjects)
 
-#: What botocore does by itself and obstore does by botocore.
+#: What botocore does itself, and obstore leaves to botocore.
 both = pytest.mark.parametrize("client", CLIENTS, ids=["obstore", "botocore"])
 
 Speak = Callable[[str], None]

@@ -1,4 +1,4 @@
-"""Simulates worlds until so many messages were delivered, or the one of a seed, whose history it prints.
+"""Simulates worlds until enough messages were delivered, or the world of one seed, and prints its history.
 
 `python -m unit.functions.simulation --seed 7`, with `functions` and `tests` on PYTHONPATH.
 """
