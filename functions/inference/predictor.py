@@ -137,8 +137,8 @@ class Predictor:
         """The predictions for one input's instances: made by the model's own hook, labelled, or raw.
 
         Raises:
-            PredictionError: the model has no valid answer to these values. TooLargeError: the call, or the predictions,
-            take more memory than they may.
+            PredictionError: the model has no valid answer to these values.
+            TooLargeError: the call, or the predictions, take more memory than they may.
             ModelError: rows are not what the registry entry says (`batch.rows`).
         """
         answer = Predictions()
