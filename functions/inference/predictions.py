@@ -271,7 +271,8 @@ def _strings(value: Any, *, as_bytes: bool) -> Any:
 
 def _check_count(labels: tuple[str, ...], scores: int, config: OutputConfig) -> None:
     if scores != len(labels) and not (scores == 1 and len(labels) == 2):
-        raise ModelError(f"output.labels names {len(labels)} labels, but the model returns {scores} scores")
+        returns = "1 score" if scores == 1 else f"{scores} scores"
+        raise ModelError(f"output.labels names {len(labels)} labels, but the model returns {returns}")
     if scores == 1 and config.activation == "softmax":
         raise ModelError(
             "output.activation softmax of a single score is always 1: use sigmoid to make it a probability"

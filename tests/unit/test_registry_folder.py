@@ -168,7 +168,7 @@ def test_a_name_that_another_file_has_is_not_given_anew(registry: Path, capsys: 
 
 
 def test_of_an_unknown_model_the_nearest_in_any_file_is_named(registry: Path) -> None:
-    with pytest.raises(UserError, match=r"the registry has no model 'face'; did you mean 'faces'\?"):
+    with pytest.raises(UserError, match=r"registry\.yaml has no model 'face'; did you mean 'faces'\?"):
         registry_file.holding(registry, "face")
 
 

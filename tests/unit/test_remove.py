@@ -74,8 +74,8 @@ def test_programs_get_one_document(registry: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("remove", "digit"), "error: the registry has no model 'digit'; did you mean 'digits'?\n"),
-        (("remove", "birds"), "error: the registry has no model 'birds'; it has: digits, routed\n"),
+        (("remove", "digit"), "error: the registry {registry} has no model 'digit'; did you mean 'digits'?\n"),
+        (("remove", "birds"), "error: the registry {registry} has no model 'birds'; it has: digits, routed\n"),
         (("rename", "digits", "routed"), "error: there is a model 'routed' already\n"),
         (
             ("rename", "digits", "My_model"),
@@ -90,7 +90,7 @@ def test_what_cannot_be_is_refused_and_the_registry_stays(
 ) -> None:
     before = registry.read_bytes()
     assert cli.main([*arguments, "--registry", str(registry)]) == 1
-    assert capsys.readouterr().err == says
+    assert capsys.readouterr().err == says.replace("{registry}", str(registry))
     assert registry.read_bytes() == before
     assert list(registry.parent.iterdir()) == [registry]
 

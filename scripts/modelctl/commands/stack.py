@@ -20,7 +20,12 @@ _MOST_NAMES = 5
 def add_to(commands: Commands) -> None:
     """Describe both commands."""
     parser = command(commands, "up", up, "start the local stack and apply the registry to it", "modelctl up")
-    parser.add_argument("--registry", type=Path, metavar="FILE", help="serve this registry instead of the checkout's")
+    parser.add_argument(
+        "--registry",
+        type=Path,
+        metavar="FILE",
+        help="the registry to serve, until `modelctl down` or another --registry; default: the checkout's",
+    )
     parser.add_argument("--resync", metavar="MODEL", help="copy this model's weights again")
     command(
         commands, "down", down, "destroy everything on the local stack, stop it and remove its data", "modelctl down"

@@ -1,6 +1,7 @@
 """Turns a model file into an artifact and an entry of the registry, or leaves everything unchanged."""
 
 import re
+import shlex
 import shutil
 import statistics
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inference import HOOKS_FILE
-from modelctl import console, runtimes
+from modelctl import console, paths, runtimes
 from modelctl.errors import UserError
 from modelctl.importing import children, measuring, source
 from modelctl.importing.source import LABELS
@@ -182,8 +183,16 @@ def _next(
         steps.append(f"models.{wanted.name}.output names no labels: add `output: {{labels: {LABELS}}}` to use them")
     if existing:
         steps += measuring.contradictions(wanted.name, document, measured)
-    steps.append("`modelctl up` serves it on the local stack, `modelctl apply --target aws` on AWS")
-    return steps
+    return [*steps, _serve(wanted.registry)]
+
+
+def _serve(registry: Path) -> str:
+    """How to serve what a registry has. The commands take any registry but the checkout's by name."""
+    up, apply = "modelctl up", "modelctl apply --target aws"
+    if registry.resolve() != paths.REGISTRY.resolve():
+        up += f" --registry {shlex.quote(str(registry))}"
+        apply = f"TF_VAR_registry_file={shlex.quote(str(registry.resolve()))} {apply}"
+    return f"`{up}` serves it on the local stack, `{apply}` on AWS"
 
 
 def _existing(wanted: Wanted, artifact: Path) -> dict[str, Any] | None:

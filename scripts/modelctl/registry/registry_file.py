@@ -55,8 +55,8 @@ def holding(registry: Path, model: str) -> Path:
             return file
         names += map(str, models)
     if not names:
-        raise UserError("the registry has no models")
-    raise UserError(f"the registry has no model {model!r}; {validation.known(model, names)}")
+        raise UserError(f"the registry {registry} has no models")
+    raise UserError(f"the registry {registry} has no model {model!r}; {validation.known(model, names)}")
 
 
 def models_in(text: str) -> dict[str, Any]:

@@ -206,7 +206,7 @@ def test_labels_that_do_not_match_the_output_are_refused_when_the_model_loads(
     ("artifact", "signature", "labels", "message"),
     [
         ("odds.tflite", "serving_default", ["even", "odd"], "softmax of a single score is always 1: use sigmoid"),
-        ("signatures.saved_model", "look_up", ["a", "b", "c"], "names 3 labels, but the model returns 1 scores"),
+        ("signatures.saved_model", "look_up", ["a", "b", "c"], "names 3 labels, but the model returns 1 score$"),
     ],
 )
 def test_an_activation_and_labels_that_cannot_belong_to_the_output_are_refused_when_the_model_loads(

@@ -17,7 +17,7 @@ from inference import decoders
 from inference.config import InputConfig
 from inference.predictor import Predictor
 from inference.runtimes import TensorSpec
-from modelctl import cli, model_variables
+from modelctl import cli, model_variables, paths
 from modelctl.errors import UserError
 from modelctl.importing import child, inputs, proof
 from modelctl.registry import validation as registries
@@ -220,6 +220,20 @@ def test_what_outputs_there_are_is_said(artifacts: Artifacts, tmp_path: Path, im
     )
 
 
+def test_how_to_serve_the_model_is_said_with_the_registry_that_has_it(
+    artifacts: Artifacts, registry: Path, import_model: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = artifacts.root / "classifier.onnx" / "model.onnx"
+    assert import_model(model)["next"][-1] == (
+        f"`modelctl up --registry {registry}` serves it on the local stack, "
+        f"`TF_VAR_registry_file={registry} modelctl apply --target aws` on AWS"
+    )
+    monkeypatch.setattr(paths, "REGISTRY", registry)
+    assert import_model(model, replace=True)["next"][-1] == (
+        "`modelctl up` serves it on the local stack, `modelctl apply --target aws` on AWS"
+    )
+
+
 # --- what an entry says already ---------------------------------------------------------------------------------------
 
 
@@ -306,7 +320,7 @@ def test_limits_within_which_a_model_cannot_be_asked_are_named(
 ) -> None:
     registry.write_text(f"defaults: {{{defaults}}}\n{registry.read_text()}")
     steps = import_model(write(tmp_path, text))["next"]
-    assert [step for step in steps if "limits" in step] == ([says] if says else [])
+    assert [step for step in steps if ".limits." in step] == ([says] if says else [])
 
 
 # --- what was accepted ------------------------------------------------------------------------------------------------
