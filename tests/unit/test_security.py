@@ -53,7 +53,7 @@ def test_everybody_who_could_try_something_is_on_the_page() -> None:
         "The author of a model or of hooks",
         "Somebody who calls models directly",
         "An operator",
-        "A deployer, or whoever changes the registry",
+        "A deployer, or anybody who changes the registry",
         "Somebody else in the account",
         "Somebody on the network",
     ]
