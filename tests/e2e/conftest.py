@@ -16,8 +16,10 @@ import boto3
 import pytest
 
 from modelctl import paths
+from modelctl.deployed.deployment import Deployment
 from modelctl.local.stack import LocalStack
 from modelctl.packaging import packages
+from modelctl.targets import Target
 from modelctl.terraform import program
 
 MODELCTL = Path(sys.executable).parent / "modelctl"
@@ -57,6 +59,13 @@ class Platform:
         """URLs of a model's queue and of its dead-letter queue."""
         deployed = self.deployment["models"][model]
         return [deployed["queue_url"], deployed["dead_letter_queue_url"]]
+
+    def deployed(self, folder: Path) -> Deployment:
+        """What modelctl's modules work with in this process, whose own stack is another one."""
+        outputs = folder / "outputs.json"
+        values = program.Root(self.env).outputs()
+        outputs.write_text(json.dumps({name: {"value": value} for name, value in values.items()}), encoding="utf-8")
+        return Deployment(Target("local", self.env), outputs)
 
 
 def client(env: Mapping[str, str], service: str) -> Any:

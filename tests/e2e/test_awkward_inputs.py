@@ -15,8 +15,6 @@ from e2e.conftest import Modelctl, Platform, wait_until_empty
 from e2e.test_modelctl import SCAN
 from inference.limits import MAX_BYTES
 from modelctl.deployed import results, uploads
-from modelctl.deployed.deployment import Deployment
-from modelctl.targets import Target
 
 LONGEST = 1024  # bytes of a key: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 
@@ -110,8 +108,10 @@ def test_a_key_too_long_for_a_results_name_is_served_under_its_hash_with_the_who
     assert served["predictions"]
 
 
-def test_modelctl_lists_all_of_them_and_finds_their_results(platform: Platform, uploaded: dict[str, str]) -> None:
-    deployed = Deployment(Target("local", platform.env))
+def test_modelctl_lists_all_of_them_and_finds_their_results(
+    platform: Platform, uploaded: dict[str, str], tmp_path: Path
+) -> None:
+    deployed = platform.deployed(tmp_path)
     digits = deployed.model("digits")
     listed = {one.key: one for one in uploads.uploaded(deployed, digits)}
     assert {key: listed[key].version_id for key in uploaded} == uploaded

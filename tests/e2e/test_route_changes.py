@@ -28,9 +28,7 @@ from e2e.test_permissions import ALLOWED, REFUSED, get, make_probe
 from local_stack.support import allow, eventually, policy
 from modelctl import cli, paths
 from modelctl.commands import backfill, dead, explain, redrive
-from modelctl.deployed.deployment import Deployment
 from modelctl.local.stack import LocalStack
-from modelctl.targets import Target
 from modelctl.terraform import program
 from modelctl.terraform.applying import PARALLEL
 
@@ -292,9 +290,9 @@ def test_a_model_reads_its_own_and_its_previous_inputs_until_a_date_and_no_other
 
 
 @pytest.fixture(scope="module")
-def operator(swapped: Swapped) -> Iterator[Callable[..., Any]]:
+def operator(swapped: Swapped, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
     """Runs commands in this process, and returns what `--json` prints."""
-    deployed = Deployment(Target("local", swapped.platform.env))
+    deployed = swapped.platform.deployed(tmp_path_factory.mktemp("operator"))
 
     def run(name: str, *arguments: str, status: int = 0) -> Any:
         printed = io.StringIO()
