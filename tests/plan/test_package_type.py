@@ -68,6 +68,7 @@ class Replaced:
                     "lambda": f"arn:aws:lambda:{REGION}:{ACCOUNT}:",
                     "logs": f"arn:aws:logs:{REGION}:{ACCOUNT}:",
                     "s3": "arn:aws:s3:::",
+                    "sqs": f"arn:aws:sqs:{REGION}:{ACCOUNT}:",
                 }
             },
             "name": NAME,

@@ -193,7 +193,7 @@ def test_an_apply_that_goes_on_failing_is_repeated_three_times_at_most(
         changes.append(command)
         raise TerraformError("apply", [error])
 
-    monkeypatch.setattr(applying, "change", change)
+    monkeypatch.setattr(applying, "_change", change)
     monkeypatch.setattr(
         applying, "planned", lambda *asked: nullcontext(plan) if asked == (plan.target, *plan.options) else None
     )
