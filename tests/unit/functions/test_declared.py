@@ -112,7 +112,7 @@ def test_labels_that_do_not_fit_show_before_an_apply_in_the_functions_words(
     assert [f"{problem.line}: {problem.path}: {problem.message}" for problem in validation.validate(file)] == [
         "3: models.tflite.output.labels: names 3 labels, but the model returns 10 scores",
         "4: models.onnx.output.labels: names 3 labels, but the model returns 10 scores",
-        "5: models.saved-model.output.labels: names 3 labels, but the model returns 1 scores",
+        "5: models.saved-model.output.labels: names 3 labels, but the model returns 1 score",
         "6: models.logit.output.activation: softmax of a single score is always 1: use sigmoid to make it a "
         "probability",
         "7: models.several.output.labels: belongs to one output, but the model has p, q: choose the one with the "
