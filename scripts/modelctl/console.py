@@ -113,7 +113,7 @@ def table(
     for row, shown in zip(rows, cells, strict=True):
         grid.add_row(*map(escape, shown), style=style(row))
     if not console.is_terminal:
-        # There is no width to fit, and a wrapped cell would break programs that read the lines.
+        # Programs read these lines, and a wrapped cell would break them.
         console.width = console.measure(grid, options=console.options.update(width=_UNBOUNDED)).maximum
     console.print(grid)
     sys.stdout.flush()

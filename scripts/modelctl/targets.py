@@ -126,7 +126,7 @@ def chosen(name: Literal["local", "aws"] | None) -> Target:
 
     Raises:
         UserError: the local stack was named and is not up, or its server was stopped by something other than
-            `modelctl down`; or AWS was named in a shell that speaks to the local stack.
+            `modelctl down`; or AWS was named in a shell that points at the local stack.
     """
     if name == "aws" and os.environ.get("TF_WORKSPACE") == WORKSPACE:
         raise UserError(

@@ -2,8 +2,8 @@
 
 An input that ends the invocation, by exceeding the timeout or the memory, sends the whole batch back. So an invocation
 that receives a message again serves its inputs one at a time in a child process (see `isolation`), where such an input
-harms only itself. If there is no memory for a child, or it would not be ready in time, repeated messages are served one
-at a time in this process, and each result is written immediately. The other inputs are then done before the harmful
+harms only itself. If memory does not suffice for a child, or the child would not be ready in time, this process serves
+repeated messages one at a time and writes each result immediately. The other inputs are then done before the harmful
 input's message has been received often enough to go to the dead-letter queue.
 
 Before its last attempt, an input without a result gets a provisional one, which an answer replaces. So even an input

@@ -61,7 +61,7 @@ class Function:
         Raises:
             UserError: it failed, or did not answer all of them.
         """
-        # -s: on AWS, there is no folder of user packages either.
+        # -s: AWS does not have a folder of user packages either.
         python: list[str | Path] = [self.python, "-s", *options]
         run = run_handler(self.handler, events, self.variables, python=python, folder=self.folder)
         for answer in run.answers:

@@ -45,7 +45,7 @@ def add_registry(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=paths.REGISTRY,
         metavar="FILE",
-        help="the registry to change; default: the checkout's",
+        help="the registry to change; default: the one in the checkout",
     )
 
 

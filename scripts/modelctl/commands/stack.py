@@ -24,7 +24,7 @@ def add_to(commands: Commands) -> None:
         "--registry",
         type=Path,
         metavar="FILE",
-        help="the registry to serve, until `modelctl down` or another --registry; default: the checkout's",
+        help="the registry to serve, until `modelctl down` or another --registry; default: the one in the checkout",
     )
     parser.add_argument("--resync", metavar="MODEL", help="copy this model's weights again")
     command(

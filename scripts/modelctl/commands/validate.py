@@ -24,7 +24,7 @@ def add_to(commands: Commands) -> None:
         type=Path,
         default=paths.REGISTRY,
         metavar="REGISTRY",
-        help="the registry to check; default: the checkout's",
+        help="the registry to check; default: the one in the checkout",
     )
 
 

@@ -199,7 +199,7 @@ def _existing(wanted: Wanted, artifact: Path) -> dict[str, Any] | None:
     """The normal form of the model's entry, if the registry has one, whose artifact can be replaced.
 
     Raises:
-        UserError: there is no registry, something else is in the artifact's place, or it must not be replaced.
+        UserError: the registry is missing, or the artifact's path is taken by something else or must not be replaced.
     """
     # All files are read before anything else, so that one that is not YAML is found early.
     entries = [registry_file.models_in(registry_file.read(file)) for file in validation.files(wanted.registry)]

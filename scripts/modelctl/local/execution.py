@@ -234,7 +234,7 @@ def _bare(host: Host, config: dict[str, Any], files: _Files, variables: dict[str
 
 
 def _runtime_client(config: dict[str, Any]) -> list[str]:
-    # -s: on AWS there is no folder of user packages either.
+    # -s: AWS does not have a folder of user packages either.
     return ["-s", "-m", "awslambdaric", config["Handler"]]
 
 

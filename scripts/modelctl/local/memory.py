@@ -47,8 +47,8 @@ def first_to_go(pid: int, *, isolated: bool) -> int | None:
     """Return the id of the process of a function that asked to be killed first when memory runs out.
 
     It asks by a higher oom_score_adj (https://man7.org/linux/man-pages/man5/proc_pid_oom_score_adj.5.html) than it
-    inherited: a desktop or container may start this process with one above 0. It also has memory to free. None: there
-    is no such process.
+    inherited: a desktop or container may start this process with one above 0. It also has memory to free. None if
+    no process asked.
     """
     if not _LINUX:
         return None

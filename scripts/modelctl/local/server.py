@@ -92,7 +92,7 @@ def _try_proc() -> NoReturn:
 
 def _serve(layout: Layout, environment: Path, *, isolated: bool, networks: bool) -> NoReturn:
     """Run the emulator in this process; its functions are isolated, in their own networks, if the system can."""
-    # The system chooses and binds a port in one step, and the emulator gets the socket: there is no race for the port.
+    # The system chooses and binds a port in one step, and the emulator gets the socket, so no other program takes it.
     try:
         listener = socket.create_server(("127.0.0.1", 0))
     except OSError as problem:

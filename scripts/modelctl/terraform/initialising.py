@@ -1,7 +1,7 @@
 """`terraform init`, which installs modules and providers: at first, once others are needed, and after an interruption.
 
-One that was interrupted leaves the backend recorded, and may leave the providers missing. So whether it has to run is
-Terraform's to say, and not whether it ever ran.
+An interrupted run has recorded the backend, but may not have installed the providers. So a record does not show whether
+`terraform init` has to run again: Terraform's errors do.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def init(target: Target) -> None:
 
 def is_needed(problem: UserError) -> bool:
     """Whether `terraform init` is the way out of this error of Terraform's."""
-    # Of missing providers, Terraform does not name it to programs (TF_IN_AUTOMATION).
+    # To programs (TF_IN_AUTOMATION), Terraform reports missing providers without naming `terraform init`.
     return any(words in str(problem) for words in ("terraform init", "Required plugins are not installed"))
 
 
